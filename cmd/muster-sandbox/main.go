@@ -1,0 +1,13 @@
+package main
+
+import (
+	_ "go.etcd.io/etcd/server/v3/embed"
+	_ "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	_ "k8s.io/kubernetes/cmd/kube-apiserver/app/testing"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	_ "sigs.k8s.io/kwok/pkg/kwok/controllers"
+	_ "github.com/stretchr/testify/require"
+	_ "github.com/rogpeppe/go-internal/testscript"
+)
+
+func main() {}

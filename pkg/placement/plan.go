@@ -1,0 +1,63 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// NoNode marks a member that the plan leaves without a node.
+const NoNode topology.NodeID = -1
+
+// Plan is the answer for one gang: a node for each member, or a refusal.
+type Plan struct {
+	// Domain holds every member of the gang; 0 (the cluster) where nothing
+	// narrower was asked for or found.
+	Domain topology.DomainID
+	// Model is the GPU product that was chosen; empty when none was asked for.
+	Model string
+	// Nodes is the node of each waiting member: Nodes[r][i] for member i of
+	// role r. NoNode marks a member beyond MinCount without room.
+	Nodes [][]topology.NodeID
+	// Refusal is set, and Nodes nil, when the gang cannot be placed.
+	Refusal *Refusal
+}
+
+// Reason is the stable name of a refusal.
+type Reason string
+
+// The reasons that the engine itself can give.
+const (
+	// NoFittingDomain: no domain has room for the gang now.
+	NoFittingDomain Reason = "NoFittingDomain"
+	// GangTooLarge: no domain could hold the gang even if it were empty.
+	GangTooLarge Reason = "GangTooLarge"
+	// TopologyLevelUnused: no usable node carries the required level.
+	TopologyLevelUnused Reason = "TopologyLevelUnused"
+)
+
+// Refusal says what was wanted and how near the best domain came.
+type Refusal struct {
+	Reason Reason
+	// Gang is the name of the gang.
+	Gang string
+	// Want is the number of members that must be placed together; Bound of
+	// them have a node already.
+	Want, Bound int
+	// Level is the name of the level that must hold them, "cluster" if none.
+	Level string
+	// Best is the name of the domain with the most room; empty if there is
+	// none at all. Room is the number of members that fit there now, bound
+	// ones included.
+	Best string
+	Room int
+	// Left counts the nodes of Best that are left out, by reason.
+	Left [gang.NumWhy]int
+	// Short names the resource that runs out first on the usable nodes of
+	// Best, such as "nvidia.com/gpu"; empty when nodes are just left out.
+	Short string
+	// Models is the list that was asked for, if any.
+	Models []string
+}
