@@ -1,0 +1,105 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// GPUsPerNode is the number of GPUs of the nodes that the gang traces ran on,
+// and so the most that one pod of a gang asks for.
+const GPUsPerNode = 8
+
+// Gang is one job of a trace: Pods equal pods that start together.
+type Gang struct {
+	// Name is unique in the trace and a valid part of a Kubernetes name.
+	Name string
+	// Arrival is when the job was submitted, from the start of the trace.
+	Arrival time.Duration
+	// Run is how long the job worked once all its pods ran.
+	Run time.Duration
+	// Pods is the number of pods, at least 1.
+	Pods int
+	// GPUs, CPUMilli and MemBytes are what one pod asks for; 0 where the trace
+	// does not say.
+	GPUs     int
+	CPUMilli int64
+	MemBytes int64
+	// Kind is the trace's own word for the sort of job, such as "Pretrain".
+	Kind string
+}
+
+// TotalGPUs is what the whole gang asks for.
+func (g Gang) TotalGPUs() int { return g.Pods * g.GPUs }
+
+// Gangs reads a gang trace, sorted by arrival. The header row says which of the
+// known formats it has:
+//
+//   - Kalos: job_id, arrival_s, workers, gpus_per_worker, cpu_per_worker
+//     (cores), mem_gb_per_worker, duration_s, type;
+//   - Philly: submit_s, duration_s, num_gpus, vc. A job of more than
+//     GPUsPerNode GPUs becomes the fewest equal pods that hold it.
+func Gangs(name string, r io.Reader) ([]Gang, error) {
+	t, err := openTable(name, r)
+	if err != nil {
+		return nil, err
+	}
+	var read func(*table, int) Gang
+	switch {
+	case t.has("job_id", "arrival_s", "workers", "gpus_per_worker", "cpu_per_worker", "mem_gb_per_worker", "duration_s", "type"):
+		read = kalosGang
+	case t.has("submit_s", "duration_s", "num_gpus", "vc"):
+		read = phillyGang
+	default:
+		return nil, fmt.Errorf("%s: a gang trace in Kalos or Philly format is wanted; the header row is %q", name, strings.Join(t.header, ","))
+	}
+	var gangs []Gang
+	seen := map[string]bool{}
+	for t.next() {
+		g := read(t, len(gangs))
+		if t.err == nil && seen[g.Name] {
+			return nil, fmt.Errorf("%s:%d: job %s stands there twice", name, t.line, g.Name)
+		}
+		seen[g.Name] = true
+		gangs = append(gangs, g)
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	slices.SortStableFunc(gangs, func(a, b Gang) int { return int(a.Arrival/time.Second) - int(b.Arrival/time.Second) })
+	return gangs, nil
+}
+
+func kalosGang(t *table, _ int) Gang {
+	return Gang{
+		Name:     fmt.Sprintf("kalos-%03d", t.count("job_id", 0)),
+		Arrival:  t.seconds("arrival_s"),
+		Run:      t.seconds("duration_s"),
+		Pods:     t.count("workers", 1),
+		GPUs:     t.count("gpus_per_worker", 0),
+		CPUMilli: int64(t.count("cpu_per_worker", 0)) * 1000,
+		MemBytes: int64(t.count("mem_gb_per_worker", 0)) * 1e9,
+		Kind:     t.word("type"),
+	}
+}
+
+func phillyGang(t *table, row int) Gang {
+	total := t.count("num_gpus", 1)
+	each := min(total, GPUsPerNode)
+	for each > 1 && total%each != 0 {
+		each--
+	}
+	return Gang{
+		Name:    fmt.Sprintf("philly-%05d", row),
+		Arrival: t.seconds("submit_s"),
+		Run:     t.seconds("duration_s"),
+		Pods:    total / max(1, each),
+		GPUs:    each,
+		Kind:    t.word("vc"),
+	}
+}
