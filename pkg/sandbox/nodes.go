@@ -1,0 +1,65 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// NodeShape is what a node offers. Quantities are in Kubernetes notation.
+type NodeShape struct {
+	// CPU and Memory, e.g. "64" and "512Gi". Empty: "64" and "512Gi".
+	CPU, Memory string
+	// Pods is how many pods the node takes. 0: 110, the kubelet's default.
+	Pods int
+	// Extended resources, e.g. "nvidia.com/gpu": 8.
+	Extended map[string]int64
+	// Labels beside kubernetes.io/hostname, which is always set.
+	Labels map[string]string
+	// Taints of the node.
+	Taints []v1.Taint
+}
+
+// Node builds a Ready node of that shape.
+func Node(name string, shape NodeShape) *v1.Node {
+	capacity := v1.ResourceList{
+		v1.ResourceCPU:    resource.MustParse(orDefault(shape.CPU, "64")),
+		v1.ResourceMemory: resource.MustParse(orDefault(shape.Memory, "512Gi")),
+		v1.ResourcePods:   *resource.NewQuantity(int64(orDefault(shape.Pods, 110)), resource.DecimalSI),
+	}
+	for name, count := range shape.Extended {
+		capacity[v1.ResourceName(name)] = *resource.NewQuantity(count, resource.DecimalSI)
+	}
+	labels := map[string]string{v1.LabelHostname: name}
+	maps.Copy(labels, shape.Labels)
+	return &v1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+		Spec:       v1.NodeSpec{Taints: shape.Taints},
+		Status: v1.NodeStatus{
+			Capacity:    capacity,
+			Allocatable: capacity.DeepCopy(),
+		},
+	}
+}
+
+// CreateNodes creates nodes, several at a time, and returns when every one of
+// them is there and Ready.
+func (s *Sandbox) CreateNodes(ctx context.Context, nodes []*v1.Node) error {
+	return errors.New("sandbox: not built yet")
+}
+
+// orDefault is value, or fallback where value is zero.
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
