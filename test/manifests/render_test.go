@@ -1,0 +1,234 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package manifests tests what `kubectl apply -k manifests` installs: that each
+// object is what it says, and that a scheduler which has nothing but these
+// objects can do all of its work.
+package manifests
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	psaapi "k8s.io/pod-security-admission/api"
+	psa "k8s.io/pod-security-admission/policy"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+const (
+	root      = "../../manifests"
+	namespace = "muster-system"
+	name      = "muster-scheduler"
+)
+
+// render builds the kustomization and decodes each object strictly: a field
+// that its type does not have is an error.
+func render(t *testing.T) []runtime.Object {
+	t.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), root)
+	require.NoError(t, err)
+	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	var objects []runtime.Object
+	for _, resource := range resources.Resources() {
+		text, err := resource.AsYAML()
+		require.NoError(t, err)
+		object, _, err := decoder.Decode(text, nil, nil)
+		require.NoError(t, err, "%s", text)
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// find returns the only object of a type with the given name.
+func find[T metav1.Object](t *testing.T, objects []runtime.Object, name string) T {
+	t.Helper()
+	var found []T
+	for _, object := range objects {
+		if typed, ok := object.(T); ok && typed.GetName() == name {
+			found = append(found, typed)
+		}
+	}
+	require.Len(t, found, 1, "objects called %s", name)
+	return found[0]
+}
+
+// configuration returns the ConfigMap that the Deployment mounts.
+func configuration(t *testing.T, objects []runtime.Object) *v1.ConfigMap {
+	t.Helper()
+	volumes := find[*appsv1.Deployment](t, objects, name).Spec.Template.Spec.Volumes
+	require.Len(t, volumes, 1)
+	return find[*v1.ConfigMap](t, objects, volumes[0].ConfigMap.Name)
+}
+
+// writeConfiguration puts the configuration into a file, as the mount does.
+func writeConfiguration(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+func schedulerConfiguration(t *testing.T, objects []runtime.Object) *schedulerconfig.KubeSchedulerConfiguration {
+	t.Helper()
+	file := writeConfiguration(t, configuration(t, objects).Data["config.yaml"])
+	config, err := options.LoadConfigFromFile(klog.Background(), file)
+	require.NoError(t, err)
+	return config
+}
+
+func TestTheConfigurationIsForASecondScheduler(t *testing.T) {
+	objects := render(t)
+	config := schedulerConfiguration(t, objects)
+
+	require.Len(t, config.Profiles, 1)
+	assert.Equal(t, "muster", config.Profiles[0].SchedulerName)
+	assert.Contains(t, config.Profiles[0].Plugins.MultiPoint.Enabled, schedulerconfig.Plugin{Name: "Muster"})
+	assert.False(t, config.EnableProfiling)
+	assert.False(t, config.EnableContentionProfiling)
+
+	lease := config.LeaderElection
+	assert.True(t, lease.LeaderElect)
+	assert.Equal(t, namespace, lease.ResourceNamespace)
+	role := find[*rbacv1.Role](t, objects, name)
+	assert.Equal(t, []string{lease.ResourceName}, role.Rules[1].ResourceNames, "the lease that the Role allows")
+}
+
+func TestTheDeploymentMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
+	objects := render(t)
+	template := find[*appsv1.Deployment](t, objects, name).Spec.Template
+	evaluator, err := psa.NewEvaluator(psa.DefaultChecks(), nil)
+	require.NoError(t, err)
+	level := psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}
+	result := psa.AggregateCheckResults(evaluator.EvaluatePod(level, &template.ObjectMeta, &template.Spec))
+	assert.True(t, result.Allowed, result.ForbiddenDetail())
+
+	assert.True(t, *template.Spec.Containers[0].SecurityContext.ReadOnlyRootFilesystem)
+	labels := find[*v1.Namespace](t, objects, namespace).Labels
+	assert.Equal(t, string(psaapi.LevelRestricted), labels[psaapi.EnforceLevelLabel])
+}
+
+func TestTheDeploymentStaysUp(t *testing.T) {
+	objects := render(t)
+	deployment := find[*appsv1.Deployment](t, objects, name)
+	pod := deployment.Spec.Template.Spec
+	container := pod.Containers[0]
+
+	assert.Greater(t, *deployment.Spec.Replicas, int32(1))
+	assert.NotNil(t, pod.Affinity.PodAntiAffinity, "replicas keep apart")
+	assert.Equal(t, "system-cluster-critical", pod.PriorityClassName)
+	assert.Equal(t, v1.DefaultSchedulerName, pod.SchedulerName, "Muster does not need itself to start")
+	budget := find[*policyv1.PodDisruptionBudget](t, objects, name)
+	assert.Equal(t, deployment.Spec.Selector, budget.Spec.Selector)
+	assert.Equal(t, intstr.FromInt32(1), *budget.Spec.MaxUnavailable)
+
+	for probe, path := range map[*v1.Probe]string{
+		container.StartupProbe: "/livez", container.LivenessProbe: "/livez", container.ReadinessProbe: "/readyz",
+	} {
+		assert.Equal(t, path, probe.HTTPGet.Path)
+		assert.Equal(t, v1.URISchemeHTTPS, probe.HTTPGet.Scheme)
+		assert.Equal(t, container.Ports[0].Name, probe.HTTPGet.Port.StrVal)
+	}
+	assert.Equal(t, int32(10259), container.Ports[0].ContainerPort)
+	assert.Equal(t, "ghcr.io/muster-scheduler/muster-scheduler:v0.1.0", container.Image)
+	assert.Contains(t, container.Args, "--config="+container.VolumeMounts[0].MountPath+"/config.yaml")
+}
+
+func TestTheCollectorIsToldNineTenthsOfTheMemoryLimit(t *testing.T) {
+	container := find[*appsv1.Deployment](t, render(t), name).Spec.Template.Spec.Containers[0]
+	require.Equal(t, "GOMEMLIMIT", container.Env[0].Name)
+	limit := container.Resources.Limits.Memory().Value() >> 20
+	assert.Equal(t, fmt.Sprintf("%dMiB", limit*9/10), container.Env[0].Value)
+}
+
+func TestNoRuleIsWiderThanItsName(t *testing.T) {
+	never := []string{"secrets", "configmaps", "serviceaccounts", "customresourcedefinitions", "nodes/status", "pods/exec", "bindings"}
+	for _, object := range render(t) {
+		for _, rule := range rulesOf(object) {
+			for _, part := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
+				assert.NotContains(t, part, "*")
+			}
+			for _, resource := range never {
+				assert.NotContains(t, rule.Resources, resource)
+			}
+			assert.Empty(t, rule.NonResourceURLs)
+		}
+	}
+}
+
+func TestEveryBindingIsForTheOneServiceAccount(t *testing.T) {
+	objects := render(t)
+	find[*v1.ServiceAccount](t, objects, name)
+	want := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: namespace}}
+	bindings := 0
+	for _, object := range objects {
+		switch binding := object.(type) {
+		case *rbacv1.ClusterRoleBinding:
+			bindings++
+			assert.Equal(t, want, binding.Subjects, binding.Name)
+			find[*rbacv1.ClusterRole](t, objects, binding.RoleRef.Name)
+		case *rbacv1.RoleBinding:
+			bindings++
+			assert.Equal(t, want, binding.Subjects, binding.Name)
+		}
+	}
+	assert.Equal(t, 4, bindings)
+}
+
+func TestFlowSchemasComeBeforeTheOneForAllServiceAccounts(t *testing.T) {
+	objects := render(t)
+	levels := map[string]bool{}
+	for _, level := range bootstrap.SuggestedPriorityLevelConfigurations {
+		levels[level.Name] = true
+	}
+	lease := find[*flowcontrolv1.FlowSchema](t, objects, "muster-leader-election").Spec
+	rest := find[*flowcontrolv1.FlowSchema](t, objects, name).Spec
+	assert.Less(t, lease.MatchingPrecedence, rest.MatchingPrecedence)
+	assert.Less(t, rest.MatchingPrecedence, bootstrap.SuggestedFlowSchemaServiceAccounts.Spec.MatchingPrecedence)
+	assert.Greater(t, lease.MatchingPrecedence, bootstrap.SuggestedFlowSchemaSystemLeaderElection.Spec.MatchingPrecedence)
+	for _, schema := range []flowcontrolv1.FlowSchemaSpec{lease, rest} {
+		assert.True(t, levels[schema.PriorityLevelConfiguration.Name], schema.PriorityLevelConfiguration.Name)
+	}
+}
+
+func TestExamplesAskForMuster(t *testing.T) {
+	files, err := filepath.Glob(root + "/examples/*.yaml")
+	require.NoError(t, err)
+	require.Len(t, files, 3)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Contains(t, string(text), "schedulerName: muster", file)
+		assert.Contains(t, string(text), "muster.sh/topology-required: rack", file)
+		assert.False(t, strings.Contains(string(text), "\t"), file)
+	}
+}
+
+func rulesOf(object runtime.Object) []rbacv1.PolicyRule {
+	switch role := object.(type) {
+	case *rbacv1.ClusterRole:
+		return role.Rules
+	case *rbacv1.Role:
+		return role.Rules
+	}
+	return nil
+}
