@@ -1,0 +1,41 @@
+# Copyright The Muster Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# No build flags anywhere: the Go build cache then serves the binaries, the
+# tests and the demo alike. The first build compiles kube-apiserver and takes
+# some minutes; later ones take seconds.
+GO ?= go
+SCHEDULER ?= muster
+GOLANGCI_LINT_VERSION = v2.15.0
+
+.DEFAULT_GOAL := help
+
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the binaries into bin/.
+	$(GO) build -o bin/ ./cmd/...
+
+demo: build ## Replay a real trace on a real control plane. SCHEDULER=default shows the stock scheduler.
+	bin/muster-sandbox demo --scheduler=$(SCHEDULER)
+
+sandbox: build ## Start a control plane with simulated GPU nodes; Ctrl-C stops it.
+	bin/muster-sandbox up
+
+test: ## Run every test.
+	$(GO) test -timeout 30m ./...
+
+fuzz: ## Run each fuzz target for a while (FUZZTIME=30s).
+	test/fuzz $(FUZZTIME)
+
+bench: ## Run the core's benchmarks.
+	$(GO) test -run '^$$' -bench . -benchmem ./benchmarks/...
+
+lint: ## Run the linters of .golangci.yml.
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) run
+
+tidy: ## Check formatting and go.mod.
+	test -z "$$(gofmt -l cmd pkg benchmarks test)"
+	$(GO) mod tidy -diff
+
+.PHONY: help build demo sandbox test fuzz bench lint tidy
