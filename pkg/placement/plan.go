@@ -1,6 +1,8 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package placement is the engine: a gang and a cluster go in, and a node for
+// every member comes out, or the reason why not.
 package placement
 
 import (
@@ -36,6 +38,14 @@ const (
 	GangTooLarge Reason = "GangTooLarge"
 	// TopologyLevelUnused: no usable node carries the required level.
 	TopologyLevelUnused Reason = "TopologyLevelUnused"
+	// TopologyDrift: the bound members no longer stand as the gang asks for:
+	// in two domains of the required level, on nodes that miss it or that are
+	// gone, or on two GPU models.
+	TopologyDrift Reason = "TopologyDrift"
+	// GangIncomplete: the gang has fewer members than it must start with.
+	GangIncomplete Reason = "GangIncomplete"
+	// InvalidGangSpec: what is asked for makes no sense; Detail says why.
+	InvalidGangSpec Reason = "InvalidGangSpec"
 )
 
 // Refusal says what was wanted and how near the best domain came.
@@ -60,4 +70,7 @@ type Refusal struct {
 	Short string
 	// Models is the list that was asked for, if any.
 	Models []string
+	// Detail is the rest of the sentence for the reasons that are not about
+	// room: InvalidGangSpec and TopologyDrift.
+	Detail string
 }

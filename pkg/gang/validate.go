@@ -1,0 +1,117 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"fmt"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// MaxSlices is the number of nested layers of slices that a gang may ask for.
+const MaxSlices = 3
+
+// Waiting is the number of members that wait for a node.
+func (g *Gang) Waiting() int {
+	n := 0
+	for i := range g.Roles {
+		n += g.Roles[i].Count
+	}
+	return n
+}
+
+// Total is the number of members: those that wait and those that are bound.
+func (g *Gang) Total() int { return g.Waiting() + len(g.Bound) }
+
+// BoundTo is the number of bound members of role r.
+func (g *Gang) BoundTo(r int) int {
+	n := 0
+	for _, b := range g.Bound {
+		if b.Role == r {
+			n++
+		}
+	}
+	return n
+}
+
+// SlicesOf is what role r asks for in slices: its own, else the gang's.
+func (g *Gang) SlicesOf(r int) []Slice {
+	if len(g.Roles[r].Slices) > 0 {
+		return g.Roles[r].Slices
+	}
+	return g.Slices
+}
+
+// Validate reports the first thing that makes g senseless in a cluster of so
+// many levels and resources. A gang that passes may still fit nowhere.
+func (g *Gang) Validate(levels, resources int) error {
+	switch {
+	case g.MinCount < 0:
+		return fmt.Errorf("the minimum count is %d: it must be 0 or more", g.MinCount)
+	case !validLevel(g.Required, levels):
+		return fmt.Errorf("the required level is number %d, but there are %d levels", g.Required, levels)
+	case !validLevel(g.Preferred, levels):
+		return fmt.Errorf("the preferred level is number %d, but there are %d levels", g.Preferred, levels)
+	}
+	if err := validateSlices(g.Slices, levels); err != nil {
+		return err
+	}
+	for r := range g.Roles {
+		if err := g.validateRole(r, levels, resources); err != nil {
+			return fmt.Errorf("role %d %s: %w", r, g.Roles[r].Name, err)
+		}
+	}
+	for _, b := range g.Bound {
+		if b.Role < 0 || b.Role >= len(g.Roles) {
+			return fmt.Errorf("a bound member is of role %d, but there are %d roles", b.Role, len(g.Roles))
+		}
+	}
+	return nil
+}
+
+func (g *Gang) validateRole(r, levels, resources int) error {
+	role := &g.Roles[r]
+	switch {
+	case role.Count < 0:
+		return fmt.Errorf("the count is %d: it must be 0 or more", role.Count)
+	case role.MinCount < 0:
+		return fmt.Errorf("the minimum count is %d: it must be 0 or more", role.MinCount)
+	case len(role.Request) != resources:
+		return fmt.Errorf("the request names %d resources, the cluster %d", len(role.Request), resources)
+	case !validLevel(role.Required, levels):
+		return fmt.Errorf("the required level is number %d, but there are %d levels", role.Required, levels)
+	case role.With >= len(g.Roles):
+		return fmt.Errorf("it stands with role %d, but there are %d roles", role.With, len(g.Roles))
+	}
+	for c, q := range role.Request {
+		if q < 0 {
+			return fmt.Errorf("the request for resource %d is %d: it must be 0 or more", c, q)
+		}
+	}
+	return validateSlices(role.Slices, levels)
+}
+
+func validLevel(l topology.Level, levels int) bool {
+	return l >= topology.NoLevel && int(l) < levels
+}
+
+// validateSlices checks that every layer nests in the one before it.
+func validateSlices(slices []Slice, levels int) error {
+	if len(slices) > MaxSlices {
+		return fmt.Errorf("there are %d layers of slices: at most %d may nest", len(slices), MaxSlices)
+	}
+	for i, s := range slices {
+		if s.Size < 1 || s.Level < 0 || int(s.Level) >= levels {
+			return fmt.Errorf("slice layer %d has size %d and level %d: the size must be 1 or more, the level one of %d", i, s.Size, s.Level, levels)
+		}
+		if i == 0 {
+			continue
+		}
+		outer := slices[i-1]
+		if s.Level <= outer.Level || outer.Size%s.Size != 0 {
+			return fmt.Errorf("slice layer %d (size %d) must be narrower than the layer around it and divide its size %d", i, s.Size, outer.Size)
+		}
+	}
+	return nil
+}

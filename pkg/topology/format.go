@@ -1,0 +1,77 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topology
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Format draws u in the form that Parse reads: parsing the drawing gives an
+// equal tree and usage, as long as no name holds a blank or a "#". Amounts of
+// zero are left out.
+func Format(u *Usage) string {
+	var b strings.Builder
+	t := u.Tree
+	if len(t.Levels) > 0 {
+		fmt.Fprintln(&b, levelsWord, strings.Join(t.Levels, " "))
+	}
+	if len(u.Resources) > 0 {
+		fmt.Fprintln(&b, resourcesWord, strings.Join(u.Resources, " "))
+	}
+	var shown []string // the path of the line above
+	for n := range t.Nodes {
+		path := trimEmpty(t.Nodes[n].Domains)
+		same := 0
+		for same < len(path) && same < len(shown) && path[same] == shown[same] {
+			same++
+		}
+		for depth := same; depth < len(path); depth++ {
+			name := path[depth]
+			if name == "" {
+				name = noName
+			}
+			fmt.Fprintf(&b, "%s%s\n", indent(depth), name)
+		}
+		fmt.Fprintf(&b, "%s%s\n", indent(len(path)), formatNode(u, NodeID(n)))
+		shown = path
+	}
+	return b.String()
+}
+
+// formatNode is the line of one node.
+func formatNode(u *Usage, n NodeID) string {
+	fields := []string{u.Tree.Nodes[n].Name}
+	for c, name := range u.Resources {
+		free, capacity := u.FreeRow(n)[c], u.CapacityRow(n)[c]
+		if free == 0 && capacity == 0 {
+			continue
+		}
+		field := fmt.Sprint(capacity)
+		if free != capacity {
+			field = fmt.Sprintf("%d/%d", free, capacity)
+		}
+		if c > 0 {
+			field = name + "=" + field
+		}
+		fields = append(fields, field)
+	}
+	if model := u.Tree.Nodes[n].Model; model != "" {
+		fields = append(fields, modelWord+model)
+	}
+	if u.Cordoned != nil && u.Cordoned[n] {
+		fields = append(fields, cordonedWord)
+	}
+	return strings.Join(fields, " ")
+}
+
+// trimEmpty leaves out the missing levels at the narrow end of a path.
+func trimEmpty(path []string) []string {
+	for len(path) > 0 && path[len(path)-1] == "" {
+		path = path[:len(path)-1]
+	}
+	return path
+}
+
+func indent(depth int) string { return strings.Repeat("  ", depth) }

@@ -1,0 +1,239 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topology
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// GPU is the resource that a bare number in a drawing counts, unless the
+// drawing says otherwise.
+const GPU = "nvidia.com/gpu"
+
+// The words of a drawing.
+const (
+	levelsWord    = "levels:"
+	resourcesWord = "resources:"
+	modelWord     = "model="
+	cordonedWord  = "cordoned"
+	noName        = "-"
+)
+
+// Parse reads the drawing of a cluster:
+//
+//	# Lines without an amount are domains; deeper lines stand inside them.
+//	block-a
+//	  rack-1
+//	    n1 8
+//	    n2 4/8 cpu=96 model=NVIDIA-H100-80GB-HBM3 cordoned
+//	  n3 0/8
+//
+// A line that has no deeper line below it is a node: its name, then what it
+// has. "8" is eight free GPUs of eight, "4/8" four free of eight, "cpu=96"
+// another resource, "model=" its GPU product. A node may hang below a wider
+// domain than its neighbours (n3), and a domain called "-" skips a level.
+//
+// Two optional lines come first: "levels: block rack" names the levels, which
+// else are called after their first domain up to its last dash ("block-a" is a
+// block); "resources: nvidia.com/gpu cpu" orders the columns of the Usage, the
+// first of which is what a bare number counts.
+func Parse(text string) (*Tree, *Usage, error) {
+	d := drawing{}
+	for i, line := range strings.Split(text, "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if err := d.read(line); err != nil {
+			return nil, nil, fmt.Errorf("line %d: %w", i+1, err)
+		}
+	}
+	return d.build()
+}
+
+// drawing is what has been read of a text.
+type drawing struct {
+	levels    []string
+	resources []string
+	lines     []drawn
+}
+
+// drawn is one line: a domain or a node, known once the next line is seen.
+type drawn struct {
+	indent int
+	name   string
+	fields []string
+}
+
+// amount is one resource of one node.
+type amount struct {
+	resource       string
+	free, capacity int64
+}
+
+func (d *drawing) read(line string) error {
+	fields := strings.Fields(line)
+	indent := len(line) - len(strings.TrimLeft(line, " \t"))
+	switch {
+	case fields[0] == levelsWord && len(d.lines) == 0:
+		d.levels = fields[1:]
+	case fields[0] == resourcesWord && len(d.lines) == 0:
+		d.resources = fields[1:]
+		for i, r := range d.resources {
+			if slices.Contains(d.resources[:i], r) {
+				return fmt.Errorf("resource %s is named twice", r)
+			}
+		}
+	default:
+		d.lines = append(d.lines, drawn{indent: indent, name: fields[0], fields: fields[1:]})
+	}
+	return nil
+}
+
+// build turns the lines into a tree and its usage.
+func (d *drawing) build() (*Tree, *Usage, error) {
+	if len(d.resources) == 0 {
+		d.resources = []string{GPU}
+	}
+	given := len(d.levels)
+	var nodes []Node
+	var amounts [][]amount
+	var cordoned []string
+	var open []drawn // the domains around the line at hand
+	for i, line := range d.lines {
+		for len(open) > 0 && open[len(open)-1].indent >= line.indent {
+			open = open[:len(open)-1]
+		}
+		if i+1 < len(d.lines) && d.lines[i+1].indent > line.indent {
+			if err := d.enter(line, len(open), given); err != nil {
+				return nil, nil, err
+			}
+			open = append(open, line)
+			continue
+		}
+		n, has, out, err := d.node(line, open)
+		if err != nil {
+			return nil, nil, fmt.Errorf("node %s: %w", line.name, err)
+		}
+		if out {
+			cordoned = append(cordoned, n.Name)
+		}
+		nodes, amounts = append(nodes, n), append(amounts, has)
+	}
+	for i := range nodes {
+		for len(nodes[i].Domains) < len(d.levels) {
+			nodes[i].Domains = append(nodes[i].Domains, "")
+		}
+	}
+	t, err := NewTree(d.levels, nodes)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, d.usage(t, nodes, amounts, cordoned), nil
+}
+
+// enter checks a domain and, where the levels are not given, calls a new depth
+// after its first domain.
+func (d *drawing) enter(line drawn, depth, given int) error {
+	if len(line.fields) > 0 {
+		return fmt.Errorf("domain %s has an amount: amounts belong to nodes", line.name)
+	}
+	if given > 0 && depth >= given {
+		return fmt.Errorf("domain %s is at depth %d, but there are %d levels", line.name, depth+1, given)
+	}
+	if depth < len(d.levels) {
+		return nil
+	}
+	name := line.name
+	if i := strings.LastIndexByte(name, '-'); i > 0 {
+		name = name[:i]
+	}
+	if name == noName || slices.Contains(d.levels, name) {
+		name = fmt.Sprintf("level-%d", depth+1)
+	}
+	d.levels = append(d.levels, name)
+	return nil
+}
+
+// node reads a node's line. Its Domains are as long as the depth of the line.
+func (d *drawing) node(line drawn, open []drawn) (n Node, has []amount, cordoned bool, err error) {
+	n = Node{Name: line.name}
+	if n.Name == noName {
+		return n, nil, false, errors.New("a node needs a name")
+	}
+	for _, o := range open {
+		name := o.name
+		if name == noName {
+			name = ""
+		}
+		n.Domains = append(n.Domains, name)
+	}
+	for _, f := range line.fields {
+		model, isModel := strings.CutPrefix(f, modelWord)
+		switch {
+		case isModel:
+			n.Model = model
+		case f == cordonedWord:
+			cordoned = true
+		default:
+			a, err := d.amount(f)
+			if err != nil {
+				return n, nil, false, err
+			}
+			has = append(has, a)
+		}
+	}
+	return n, has, cordoned, nil
+}
+
+// amount reads "8", "4/8", "cpu=96" or "cpu=12/96" and adds the resource to
+// the columns if it is new.
+func (d *drawing) amount(field string) (amount, error) {
+	a := amount{resource: d.resources[0]}
+	quantity := field
+	if name, q, ok := strings.Cut(field, "="); ok {
+		a.resource, quantity = name, q
+	}
+	free, capacity, ok := strings.Cut(quantity, "/")
+	if !ok {
+		capacity = free
+	}
+	var err1, err2 error
+	a.free, err1 = strconv.ParseInt(free, 10, 64)
+	a.capacity, err2 = strconv.ParseInt(capacity, 10, 64)
+	if err1 != nil || err2 != nil || a.resource == "" {
+		return a, fmt.Errorf("%q is no amount: write 8, 4/8 or cpu=4/8", field)
+	}
+	if a.capacity < 0 || a.free > a.capacity || a.capacity > math.MaxInt32 || a.free < -math.MaxInt32 {
+		return a, fmt.Errorf("%q is impossible: free is at most the capacity, which is from 0 to %d", field, math.MaxInt32)
+	}
+	if !slices.Contains(d.resources, a.resource) {
+		d.resources = append(d.resources, a.resource)
+	}
+	return a, nil
+}
+
+func (d *drawing) usage(t *Tree, nodes []Node, amounts [][]amount, cordoned []string) *Usage {
+	u := NewUsage(t, d.resources)
+	for i, has := range amounts {
+		n, _ := t.NodeID(nodes[i].Name)
+		for _, a := range has {
+			c, _ := u.Resource(a.resource)
+			u.FreeRow(n)[c], u.CapacityRow(n)[c] = a.free, a.capacity
+		}
+	}
+	for _, name := range cordoned {
+		if u.Cordoned == nil {
+			u.Cordoned = make([]bool, len(t.Nodes))
+		}
+		n, _ := t.NodeID(name)
+		u.Cordoned[n] = true
+	}
+	return u
+}

@@ -1,0 +1,263 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topology
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// noDomain marks a level that a node misses.
+const noDomain DomainID = -1
+
+// Tree is the shape of a cluster. It never changes once built, so that any
+// number of Usages and goroutines may share it. The exported fields are to be
+// read only.
+type Tree struct {
+	// Levels are the names of the levels, the widest first.
+	Levels []string
+	// Nodes are the nodes in depth-first order.
+	Nodes []Node
+	// Domains are the boxes; a parent precedes its children.
+	Domains []Domain
+	// Products are the distinct GPU models of the nodes, by name; nodes without
+	// a model are not among them.
+	Products []string
+
+	leaf    []DomainID        // narrowest domain of each node
+	at      []DomainID        // nodes x levels: the domain there, or noDomain
+	next    []DomainID        // first domain after the subtree of each domain
+	atLevel [][]DomainID      // the domains of each level, in order
+	product []int32           // index into Products of each node, or -1
+	byName  map[string]NodeID // for NodeID
+}
+
+// NewTree numbers the nodes depth first and derives the domains. The nodes may
+// come in any order; the answer does not depend on it. It is an error if two
+// nodes share a name, if a node's Domains do not align with levels, or if two
+// levels share a name.
+func NewTree(levels []string, nodes []Node) (*Tree, error) {
+	t := &Tree{
+		Levels: slices.Clone(levels),
+		Nodes:  slices.Clone(nodes),
+		byName: make(map[string]NodeID, len(nodes)),
+	}
+	for i, name := range levels {
+		if name == "" || slices.Contains(levels[:i], name) {
+			return nil, fmt.Errorf("level %d is called %q: levels need distinct names", i, name)
+		}
+	}
+	for _, n := range nodes {
+		if len(n.Domains) != len(levels) {
+			return nil, fmt.Errorf("node %s names %d domains, but there are %d levels", n.Name, len(n.Domains), len(levels))
+		}
+	}
+	slices.SortStableFunc(t.Nodes, compareNodes)
+	for i, n := range t.Nodes {
+		if _, twice := t.byName[n.Name]; twice || n.Name == "" {
+			return nil, fmt.Errorf("two nodes are called %q: nodes need distinct names", n.Name)
+		}
+		t.byName[n.Name] = NodeID(i)
+	}
+	t.addDomains()
+	t.addProducts()
+	return t, nil
+}
+
+// compareNodes orders nodes by the domains they stand in, the widest first,
+// then by name. A node that misses a level precedes those that have it.
+func compareNodes(a, b Node) int {
+	for l := range a.Domains {
+		if c := compareNames(a.Domains[l], b.Domains[l]); c != 0 {
+			return c
+		}
+	}
+	return compareNames(a.Name, b.Name)
+}
+
+// addDomains opens a domain where a node's path leaves that of the node before.
+func (t *Tree) addDomains() {
+	levels := len(t.Levels)
+	t.Domains = []Domain{{Level: ClusterLevel, Name: "cluster", End: NodeID(len(t.Nodes))}}
+	t.leaf = make([]DomainID, len(t.Nodes))
+	t.at = make([]DomainID, len(t.Nodes)*levels)
+	t.atLevel = make([][]DomainID, levels)
+	for i := range t.Nodes {
+		row := t.at[i*levels : (i+1)*levels]
+		same := i > 0
+		var parent DomainID
+		for l, name := range t.Nodes[i].Domains {
+			same = same && t.Nodes[i-1].Domains[l] == name
+			switch {
+			case name == "":
+				row[l] = noDomain
+				continue
+			case same:
+				row[l] = t.at[(i-1)*levels+l]
+			default:
+				row[l] = t.open(Domain{Level: Level(l), Name: name, Parent: parent, First: NodeID(i)})
+			}
+			parent = row[l]
+			t.Domains[parent].End = NodeID(i + 1)
+		}
+		t.leaf[i] = parent
+	}
+	t.next = make([]DomainID, len(t.Domains))
+	for d := len(t.Domains) - 1; d >= 0; d-- {
+		id := DomainID(d)
+		t.next[d] = max(t.next[d], id+1)
+		parent := t.Domains[d].Parent
+		t.next[parent] = max(t.next[parent], t.next[d])
+	}
+}
+
+func (t *Tree) open(d Domain) DomainID {
+	id := DomainID(len(t.Domains))
+	t.Domains = append(t.Domains, d)
+	t.atLevel[d.Level] = append(t.atLevel[d.Level], id)
+	return id
+}
+
+func (t *Tree) addProducts() {
+	for _, n := range t.Nodes {
+		if n.Model != "" {
+			t.Products = append(t.Products, n.Model)
+		}
+	}
+	slices.SortFunc(t.Products, compareNames)
+	t.Products = slices.Compact(t.Products)
+	t.product = make([]int32, len(t.Nodes))
+	for i, n := range t.Nodes {
+		t.product[i] = int32(slices.Index(t.Products, n.Model))
+	}
+}
+
+// NodeID finds a node by name.
+func (t *Tree) NodeID(name string) (NodeID, bool) {
+	n, ok := t.byName[name]
+	return n, ok
+}
+
+// Level finds a level by name.
+func (t *Tree) Level(name string) (Level, bool) {
+	l := slices.Index(t.Levels, name)
+	return Level(l), l >= 0
+}
+
+// LevelName is the name of a level; "cluster" for ClusterLevel and NoLevel.
+func (t *Tree) LevelName(l Level) string {
+	if l < 0 || int(l) >= len(t.Levels) {
+		return t.Domains[0].Name
+	}
+	return t.Levels[l]
+}
+
+// DomainAt is the domain of level l in which node n stands. It is false if the
+// node misses that level. At ClusterLevel it is the root.
+func (t *Tree) DomainAt(n NodeID, l Level) (DomainID, bool) {
+	if l == ClusterLevel {
+		return 0, true
+	}
+	if l < 0 || int(l) >= len(t.Levels) || n < 0 || int(n) >= len(t.Nodes) {
+		return noDomain, false
+	}
+	d := t.at[int(n)*len(t.Levels)+int(l)]
+	return d, d != noDomain
+}
+
+// DomainsAt lists the domains of level l in order. At ClusterLevel that is the
+// root. The slice is to be read only.
+func (t *Tree) DomainsAt(l Level) []DomainID {
+	if l >= 0 && int(l) < len(t.Levels) {
+		return t.atLevel[l]
+	}
+	return rootOnly
+}
+
+var rootOnly = []DomainID{0}
+
+// Leaf is the narrowest domain in which node n stands.
+func (t *Tree) Leaf(n NodeID) DomainID { return t.leaf[n] }
+
+// Next is the first domain after d that is not inside d, in the order of
+// Domains. The children of d are found by starting at d+1 and going from each
+// child to its Next, up to the Next of d.
+func (t *Tree) Next(d DomainID) DomainID { return t.next[d] }
+
+// Product is the index into Products of the GPU model of node n, or -1.
+func (t *Tree) Product(n NodeID) int { return int(t.product[n]) }
+
+// Holds tells whether node n stands in domain d.
+func (t *Tree) Holds(d DomainID, n NodeID) bool {
+	return t.Domains[d].First <= n && n < t.Domains[d].End
+}
+
+// Path spells domain d with the domains around it, such as "block-a/rack-7".
+func (t *Tree) Path(d DomainID) string {
+	if d == 0 {
+		return t.Domains[0].Name
+	}
+	path := t.Domains[d].Name
+	for d = t.Domains[d].Parent; d != 0; d = t.Domains[d].Parent {
+		path = t.Domains[d].Name + "/" + path
+	}
+	return path
+}
+
+// Distance is the number of levels to climb from either node to the narrowest
+// domain that holds both: 0 for one node, 1 inside one domain of the last
+// level, len(Levels)+1 where only the cluster holds both.
+func (t *Tree) Distance(a, b NodeID) int {
+	if a == b {
+		return 0
+	}
+	d := t.leaf[a]
+	for !t.Holds(d, b) {
+		d = t.Domains[d].Parent
+	}
+	return len(t.Levels) - int(t.Domains[d].Level)
+}
+
+// compareNames orders names as people count: runs of digits by value, so that
+// n2 precedes n10. Names that differ only in leading zeros are ordered as text.
+func compareNames(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		dx, dy := digits(x), digits(y)
+		if dx > 0 && dy > 0 {
+			if c := compareDigits(x[:dx], y[:dy]); c != 0 {
+				return c
+			}
+			x, y = x[dx:], y[dy:]
+			continue
+		}
+		if x[0] != y[0] {
+			return int(x[0]) - int(y[0])
+		}
+		x, y = x[1:], y[1:]
+	}
+	if len(x) != len(y) {
+		return len(x) - len(y)
+	}
+	return strings.Compare(a, b)
+}
+
+// digits is the length of the run of digits that s starts with.
+func digits(s string) int {
+	n := 0
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+// compareDigits compares two runs of digits of any length by value.
+func compareDigits(a, b string) int {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}

@@ -1,0 +1,79 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topology
+
+import "slices"
+
+// Usage is what is free on each node of one Tree at one moment. The rows are
+// in NodeID order and the columns in the order of Resources; the unit of a
+// column is whatever its filler chose, such as millicores or whole GPUs.
+type Usage struct {
+	// Tree is the shape; shared, never changed.
+	Tree *Tree
+	// Resources are the names of the columns, such as "nvidia.com/gpu".
+	Resources []string
+	// Free and Capacity are nodes x resources, row major. Free goes below zero
+	// on a node that is promised more than it has.
+	Free, Capacity []int64
+	// Cordoned marks the nodes that no gang may use, whatever its filters say;
+	// nil when there is none.
+	Cordoned []bool
+}
+
+// NewUsage is the usage of an empty cluster without capacity: the caller fills
+// the rows.
+func NewUsage(t *Tree, resources []string) *Usage {
+	cells := len(t.Nodes) * len(resources)
+	return &Usage{
+		Tree:      t,
+		Resources: slices.Clone(resources),
+		Free:      make([]int64, cells),
+		Capacity:  make([]int64, cells),
+	}
+}
+
+// Clone is a copy whose rows can be changed without touching u. The tree is
+// shared.
+func (u *Usage) Clone() *Usage {
+	return &Usage{
+		Tree:      u.Tree,
+		Resources: u.Resources,
+		Free:      slices.Clone(u.Free),
+		Capacity:  slices.Clone(u.Capacity),
+		Cordoned:  slices.Clone(u.Cordoned),
+	}
+}
+
+// Resource finds the column of a resource.
+func (u *Usage) Resource(name string) (int, bool) {
+	c := slices.Index(u.Resources, name)
+	return c, c >= 0
+}
+
+// FreeRow is the row of Free of node n; writing to it changes u.
+func (u *Usage) FreeRow(n NodeID) []int64 { return row(u.Free, n, len(u.Resources)) }
+
+// CapacityRow is the row of Capacity of node n; writing to it changes u.
+func (u *Usage) CapacityRow(n NodeID) []int64 { return row(u.Capacity, n, len(u.Resources)) }
+
+func row(cells []int64, n NodeID, width int) []int64 {
+	from := int(n) * width
+	return cells[from : from+width : from+width]
+}
+
+// Take subtracts request, aligned with Resources, from what is free on node n.
+func (u *Usage) Take(n NodeID, request []int64) {
+	free := u.FreeRow(n)
+	for c, q := range request {
+		free[c] -= q
+	}
+}
+
+// Give returns to node n what Take took.
+func (u *Usage) Give(n NodeID, request []int64) {
+	free := u.FreeRow(n)
+	for c, q := range request {
+		free[c] += q
+	}
+}
