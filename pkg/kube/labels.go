@@ -1,0 +1,112 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+// What users write on pods and on group objects.
+const (
+	// LabelGang names the gang of a pod that has no group object.
+	LabelGang = "muster.sh/gang"
+	// AnnotationMinCount is the number of pods of such a gang that start
+	// together, in plain decimal digits.
+	AnnotationMinCount = "muster.sh/min-count"
+	// AnnotationTopologyRequired names the level whose one domain must hold
+	// the gang: a level of the ladder, or the node label key of one.
+	AnnotationTopologyRequired = "muster.sh/topology-required"
+	// AnnotationTopologyPreferred names the level whose one domain should.
+	AnnotationTopologyPreferred = "muster.sh/topology-preferred"
+	// AnnotationSliceSize is the number of members in a sub-block.
+	AnnotationSliceSize = "muster.sh/slice-size"
+	// AnnotationSliceTopology names the level that holds one sub-block.
+	AnnotationSliceTopology = "muster.sh/slice-topology"
+	// AnnotationGPUModels is the ordered choice of GPU models, such as
+	// "H100,A100". The whole gang gets one of them.
+	AnnotationGPUModels = "muster.sh/gpu-models"
+
+	// LabelPodGroup names the scheduling.x-k8s.io PodGroup of a pod, as the
+	// coscheduling plugin of kubernetes-sigs/scheduler-plugins reads it.
+	LabelPodGroup = "scheduling.x-k8s.io/pod-group"
+	// LabelPodGroupOld is the older spelling of LabelPodGroup.
+	LabelPodGroupOld = "pod-group.scheduling.sigs.k8s.io"
+)
+
+// What GPU Feature Discovery writes on nodes.
+const (
+	// LabelGPUProduct is the GPU model, such as "NVIDIA-H100-80GB-HBM3".
+	LabelGPUProduct = "nvidia.com/gpu.product"
+)
+
+// What the translator writes on the PodGroups that the scheduler sees. These
+// exist in memory only, and are removed from objects that users wrote.
+const (
+	// AnnotationDialect says how the gang was declared; see Dialect.
+	AnnotationDialect = "muster.sh/dialect"
+	// AnnotationInvalidReason and AnnotationInvalidMessage say why the gang
+	// cannot be scheduled as it is declared: a Reason and a sentence.
+	AnnotationInvalidReason  = "muster.sh/invalid-reason"
+	AnnotationInvalidMessage = "muster.sh/invalid-message"
+	// AnnotationScheduleTimeout is the number of seconds, in decimal digits,
+	// after which members that wait for one another are released.
+	AnnotationScheduleTimeout = "muster.sh/schedule-timeout-seconds"
+)
+
+// Dialect is a way to declare a gang.
+type Dialect string
+
+// The dialects.
+const (
+	// DialectLabel: LabelGang and annotations on the pods, and no object.
+	DialectLabel Dialect = "label"
+	// DialectCRD: a scheduling.x-k8s.io/v1alpha1 PodGroup.
+	DialectCRD Dialect = "crd"
+	// DialectNative: a scheduling.k8s.io/v1beta1 PodGroup.
+	DialectNative Dialect = "native"
+	// DialectConflict: a pod whose own markers contradict one another. It is
+	// a group of its own, and never scheduled.
+	DialectConflict Dialect = "conflict"
+)
+
+// GangAnnotations are the annotations that describe a gang as a whole, so that
+// its members must agree on them.
+func GangAnnotations() []string {
+	return []string{
+		AnnotationMinCount,
+		AnnotationTopologyRequired, AnnotationTopologyPreferred,
+		AnnotationSliceSize, AnnotationSliceTopology,
+		AnnotationGPUModels,
+	}
+}
+
+// Reason is the stable name of why a gang is not running.
+type Reason string
+
+// The reasons that users meet in conditions, events and metrics.
+const (
+	// InvalidGangSpec: a key or field of the gang cannot be read.
+	InvalidGangSpec Reason = "InvalidGangSpec"
+	// GangConfigConflict: the members, or the markers of one pod, disagree.
+	GangConfigConflict Reason = "GangConfigConflict"
+	// GangIncomplete: members are still to be created.
+	GangIncomplete Reason = "GangIncomplete"
+	// GangNotFound: the group object that the pods name does not exist.
+	GangNotFound Reason = "GangNotFound"
+	// GangApiUnavailable: the API server does not serve the group's kind.
+	GangApiUnavailable Reason = "GangApiUnavailable"
+	// PriorityMismatch: members, or members and group, differ in priority.
+	PriorityMismatch Reason = "PriorityMismatch"
+	// TopologyUnknownLevel: no level has the name or key that was written.
+	TopologyUnknownLevel Reason = "TopologyUnknownLevel"
+	// TopologyLevelUnused: no usable node carries the level.
+	TopologyLevelUnused Reason = "TopologyLevelUnused"
+	// TopologyDrift: bound members no longer share the required domain.
+	TopologyDrift Reason = "TopologyDrift"
+	// NoFittingDomain: no domain has room now.
+	NoFittingDomain Reason = "NoFittingDomain"
+	// GangTooLarge: no domain could hold the gang even if it were empty.
+	GangTooLarge Reason = "GangTooLarge"
+	// PartialGang: fewer members than the minimum are bound, and the rest
+	// find no room.
+	PartialGang Reason = "PartialGang"
+	// BindDenied: the API server refuses to bind a member.
+	BindDenied Reason = "BindDenied"
+)
