@@ -1,0 +1,227 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// The columns that every Usage starts with. Extended resources follow, by name.
+var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
+
+// Cluster keeps a topology.Usage in step with the scheduler's snapshot. Only
+// the rows of nodes whose generation moved are read again; the tree is built
+// again only when the set of nodes, their domains or their GPU models change.
+// It is not safe for concurrent use.
+type Cluster struct {
+	ladder Ladder
+	usage  *topology.Usage
+	// order is the NodeID of each node of the last list, in its order.
+	order []topology.NodeID
+	// nodes is indexed by NodeID.
+	nodes []nodeState
+	// columns maps a resource to its column of usage.
+	columns map[v1.ResourceName]int
+	// epoch counts the changes of what filters look at.
+	epoch   uint64
+	filters filterCache
+	// touched are the nodes whose rows changed in the last Update; rebuilt
+	// says that the tree is a new one.
+	touched []topology.NodeID
+	rebuilt bool
+}
+
+// nodeState is what the cluster remembers of one node.
+type nodeState struct {
+	info       fwk.NodeInfo
+	node       *v1.Node
+	generation int64
+	// changed is the epoch at which labels, taints or the cordon last changed.
+	changed uint64
+}
+
+// NewCluster returns an empty cluster whose levels are those of ladder.
+func NewCluster(ladder Ladder) *Cluster {
+	return &Cluster{ladder: ladder, columns: map[v1.ResourceName]int{}}
+}
+
+// Ladder returns the cluster's levels.
+func (c *Cluster) Ladder() Ladder { return c.ladder }
+
+// Usage returns the current state. It is valid until the next Update.
+func (c *Cluster) Usage() *topology.Usage { return c.usage }
+
+// Touched returns the nodes whose rows the last Update changed; rebuilt says
+// that all of them did, because the tree or the columns are new.
+func (c *Cluster) Touched() (nodes []topology.NodeID, rebuilt bool) { return c.touched, c.rebuilt }
+
+// Info returns the snapshot's record of a node.
+func (c *Cluster) Info(id topology.NodeID) fwk.NodeInfo { return c.nodes[id].info }
+
+// Update brings the cluster up to date with a snapshot. The requests are those
+// that are about to be planned: a resource that no node offers needs a column
+// too. The error is that of topology.NewTree.
+func (c *Cluster) Update(nodes []fwk.NodeInfo, requests ...v1.ResourceList) error {
+	c.touched, c.rebuilt = c.touched[:0], false
+	if !c.sameNodes(nodes) || !c.hasColumns(requests) {
+		return c.rebuild(nodes, requests)
+	}
+	for i, info := range nodes {
+		id := c.order[i]
+		state := &c.nodes[id]
+		if state.generation == info.GetGeneration() {
+			continue
+		}
+		if !c.columnsHold(info.GetAllocatable()) {
+			return c.rebuild(nodes, requests)
+		}
+		state.generation = info.GetGeneration()
+		c.fillRow(id, info)
+		c.touched = append(c.touched, id)
+	}
+	return nil
+}
+
+// sameNodes reports whether the list names the same nodes in the same places of
+// the tree, and notes which of them changed in what filters look at.
+func (c *Cluster) sameNodes(nodes []fwk.NodeInfo) bool {
+	if c.usage == nil || len(nodes) != len(c.order) {
+		return false
+	}
+	for i, info := range nodes {
+		state := &c.nodes[c.order[i]]
+		state.info = info
+		node := info.Node()
+		if node == state.node {
+			continue
+		}
+		if node == nil || node.Name != state.node.Name {
+			return false
+		}
+		if !maps.Equal(node.Labels, state.node.Labels) {
+			if c.moved(node, state.node) {
+				return false
+			}
+			c.epoch++
+			state.changed = c.epoch
+		} else if node.Spec.Unschedulable != state.node.Spec.Unschedulable || !slices.Equal(node.Spec.Taints, state.node.Spec.Taints) {
+			c.epoch++
+			state.changed = c.epoch
+		}
+		state.node = node
+	}
+	return true
+}
+
+func (c *Cluster) moved(a, b *v1.Node) bool {
+	return GPUProduct(a) != GPUProduct(b) || !slices.Equal(c.ladder.Domains(a.Labels), c.ladder.Domains(b.Labels))
+}
+
+func (c *Cluster) hasColumns(requests []v1.ResourceList) bool {
+	for _, list := range requests {
+		for name := range list {
+			if _, ok := c.columns[name]; !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (c *Cluster) columnsHold(allocatable fwk.Resource) bool {
+	for name := range allocatable.GetScalarResources() {
+		if _, ok := c.columns[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Cluster) rebuild(nodes []fwk.NodeInfo, requests []v1.ResourceList) error {
+	known := make([]topology.Node, 0, len(nodes))
+	for _, info := range nodes {
+		node := info.Node()
+		known = append(known, topology.Node{
+			Name:    node.Name,
+			Domains: c.ladder.Domains(node.Labels),
+			Model:   GPUProduct(node),
+		})
+	}
+	tree, err := topology.NewTree(c.ladder.Names(), known)
+	if err != nil {
+		return err
+	}
+	c.setColumns(nodes, requests)
+	names := make([]string, len(c.columns))
+	for name, column := range c.columns {
+		names[column] = string(name)
+	}
+	c.usage = topology.NewUsage(tree, names)
+	c.order = make([]topology.NodeID, len(nodes))
+	c.nodes = make([]nodeState, len(nodes))
+	c.epoch++
+	c.filters.reset()
+	for i, info := range nodes {
+		id, _ := tree.NodeID(info.Node().Name)
+		c.order[i] = id
+		c.nodes[id] = nodeState{info: info, node: info.Node(), generation: info.GetGeneration(), changed: c.epoch}
+		c.fillRow(id, info)
+	}
+	c.rebuilt = true
+	return nil
+}
+
+// setColumns keeps the columns there are, so that a resource is not forgotten
+// while its only node is away, and adds new ones by name.
+func (c *Cluster) setColumns(nodes []fwk.NodeInfo, requests []v1.ResourceList) {
+	wanted := map[v1.ResourceName]struct{}{}
+	for _, info := range nodes {
+		for name := range info.GetAllocatable().GetScalarResources() {
+			wanted[name] = struct{}{}
+		}
+	}
+	for _, list := range requests {
+		for name := range list {
+			wanted[name] = struct{}{}
+		}
+	}
+	for _, name := range slices.Concat(baseResources, slices.Sorted(maps.Keys(wanted))) {
+		if _, ok := c.columns[name]; !ok {
+			c.columns[name] = len(c.columns)
+		}
+	}
+}
+
+// fillRow reads capacity and free amounts of one node: milli-cores, bytes,
+// pods and counts, as the scheduler's own resource filter counts them.
+func (c *Cluster) fillRow(id topology.NodeID, info fwk.NodeInfo) {
+	capacity, free := c.usage.CapacityRow(id), c.usage.FreeRow(id)
+	allocatable, requested := info.GetAllocatable(), info.GetRequested()
+	capacity[0], free[0] = allocatable.GetMilliCPU(), allocatable.GetMilliCPU()-requested.GetMilliCPU()
+	capacity[1], free[1] = allocatable.GetMemory(), allocatable.GetMemory()-requested.GetMemory()
+	capacity[2], free[2] = allocatable.GetEphemeralStorage(), allocatable.GetEphemeralStorage()-requested.GetEphemeralStorage()
+	pods := int64(allocatable.GetAllowedPodNumber())
+	capacity[3], free[3] = pods, pods-int64(len(info.GetPods()))
+	for i := len(baseResources); i < len(capacity); i++ {
+		capacity[i], free[i] = 0, 0
+	}
+	for name, amount := range allocatable.GetScalarResources() {
+		capacity[c.columns[name]], free[c.columns[name]] = amount, amount
+	}
+	for name, amount := range requested.GetScalarResources() {
+		if column, ok := c.columns[name]; ok {
+			free[column] -= amount
+		}
+	}
+}
+
+// GPUProduct returns the GPU product that GPU Feature Discovery put on a node,
+// or "".
+func GPUProduct(node *v1.Node) string { return node.Labels[LabelGPUProduct] }

@@ -1,0 +1,113 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// LevelSpec says how one topology level is found on nodes.
+type LevelSpec struct {
+	// Name is what users and messages call the level, such as "rack".
+	Name string
+	// Aliases are other words for it, such as "leaf".
+	Aliases []string
+	// Keys are the node labels that carry the level's domain. The first one
+	// that a node has counts.
+	Keys []string
+}
+
+// Ladder is the levels of a cluster, widest first.
+type Ladder []LevelSpec
+
+// DefaultLadder knows the labels that the clouds, NVIDIA's topograph and GPU
+// Feature Discovery put on nodes. Sources: the documentation of topograph
+// (node labels), of Amazon EC2 instance topology on EKS, of Google's compact
+// placement topology labels, and of Kueue's topology-aware scheduling.
+func DefaultLadder() Ladder {
+	return Ladder{
+		{Name: "zone", Keys: []string{v1.LabelTopologyZone}},
+		{Name: "datacenter", Aliases: []string{"core"}, Keys: []string{
+			"network.topology.nvidia.com/core", "network.topology.nvidia.com/datacenter",
+			"topology.k8s.aws/network-node-layer-1",
+		}},
+		{Name: "block", Aliases: []string{"spine"}, Keys: []string{
+			"network.topology.nvidia.com/spine", "topology.k8s.aws/network-node-layer-2",
+			"cloud.google.com/gce-topology-block", "oci.oraclecloud.com/host.network_block_id",
+			"cloud.provider.com/topology-block",
+		}},
+		{Name: "rack", Aliases: []string{"leaf"}, Keys: []string{
+			"network.topology.nvidia.com/leaf", "topology.k8s.aws/network-node-layer-3",
+			"cloud.google.com/gce-topology-subblock", "oci.oraclecloud.com/host.rack_id",
+			"cloud.provider.com/topology-rack", "topology.kubernetes.io/rack",
+		}},
+		{Name: "clique", Aliases: []string{"accelerator"}, Keys: []string{
+			"nvidia.com/gpu.clique", "network.topology.nvidia.com/accelerator",
+			"accelerator.topograph.run/domain",
+		}},
+		{Name: "host", Aliases: []string{"node"}, Keys: []string{v1.LabelHostname}},
+	}
+}
+
+// Names lists the levels' names, widest first.
+func (l Ladder) Names() []string {
+	names := make([]string, len(l))
+	for i, spec := range l {
+		names[i] = spec.Name
+	}
+	return names
+}
+
+// Find returns the level that a user means by word: a level's name, one of its
+// aliases or one of its label keys.
+func (l Ladder) Find(word string) (topology.Level, error) {
+	for i, spec := range l {
+		if word == spec.Name || slices.Contains(spec.Aliases, word) || slices.Contains(spec.Keys, word) {
+			return topology.Level(i), nil
+		}
+	}
+	return topology.NoLevel, fmt.Errorf("no topology level is called %q; the levels are %s, or the node label key of one of them",
+		word, strings.Join(l.Names(), ", "))
+}
+
+// Domains returns the domain of each level that the labels name, "" where they
+// name none.
+func (l Ladder) Domains(labels map[string]string) []string {
+	domains := make([]string, len(l))
+	for i, spec := range l {
+		for _, key := range spec.Keys {
+			if value := labels[key]; value != "" {
+				domains[i] = value
+				break
+			}
+		}
+	}
+	return domains
+}
+
+// Validate reports the first thing that makes the ladder ambiguous or empty.
+func (l Ladder) Validate() error {
+	if len(l) == 0 {
+		return fmt.Errorf("levels: at least one topology level is needed")
+	}
+	seen := map[string]string{}
+	for i, spec := range l {
+		if spec.Name == "" || len(spec.Keys) == 0 {
+			return fmt.Errorf("levels[%d]: a level needs a name and at least one node label key", i)
+		}
+		for _, word := range slices.Concat([]string{spec.Name}, spec.Aliases, spec.Keys) {
+			if other, taken := seen[word]; taken {
+				return fmt.Errorf("levels[%d]: %q is also a name or key of level %q", i, word, other)
+			}
+			seen[word] = spec.Name
+		}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// Spec is what a group asks for as a whole, in terms of a ladder.
+type Spec struct {
+	// UID is the identity of the group: a group that is deleted and created
+	// again under its name is another gang.
+	UID types.UID
+	// Name is what users call the gang.
+	Name                string
+	MinCount            int
+	Required, Preferred topology.Level
+	Slices              []gang.Slice
+	Models              []string
+}
+
+// Invalid is why a group cannot be scheduled as it is written.
+type Invalid struct {
+	Reason  Reason
+	Message string
+}
+
+// Error is the reason and the sentence.
+func (e *Invalid) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Message) }
+
+// ReadSpec reads a group as the scheduler sees it: a native one, or one that
+// was translated from another dialect.
+func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
+	if reason := pg.Annotations[AnnotationInvalidReason]; reason != "" {
+		return nil, &Invalid{Reason(reason), pg.Annotations[AnnotationInvalidMessage]}
+	}
+	s := &Spec{UID: pg.UID, Name: GangName(pg), MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel}
+	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
+		s.MinCount = int(policy.MinCount)
+	}
+	if c := pg.Spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 {
+		if bad := s.level(&s.Required, "spec.schedulingConstraints.topology", c.Topology[0].Key, ladder); bad != nil {
+			return nil, bad
+		}
+	}
+	if word, ok := pg.Annotations[AnnotationTopologyRequired]; ok {
+		if bad := s.level(&s.Required, AnnotationTopologyRequired, word, ladder); bad != nil {
+			return nil, bad
+		}
+	}
+	if word, ok := pg.Annotations[AnnotationTopologyPreferred]; ok {
+		if bad := s.level(&s.Preferred, AnnotationTopologyPreferred, word, ladder); bad != nil {
+			return nil, bad
+		}
+	}
+	if bad := s.readSlices(pg, ladder); bad != nil {
+		return nil, bad
+	}
+	if text, ok := pg.Annotations[AnnotationGPUModels]; ok {
+		models, err := ParseModels(text)
+		if err != nil {
+			return nil, s.invalid("%s: %v", AnnotationGPUModels, err)
+		}
+		s.Models = models
+	}
+	return s, nil
+}
+
+func (s *Spec) level(level *topology.Level, where, word string, ladder Ladder) *Invalid {
+	found, err := ladder.Find(word)
+	if err != nil {
+		return &Invalid{TopologyUnknownLevel, fmt.Sprintf("gang %s, %s: %v", s.Name, where, err)}
+	}
+	*level = found
+	return nil
+}
+
+func (s *Spec) readSlices(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
+	size, hasSize := pg.Annotations[AnnotationSliceSize]
+	word, hasLevel := pg.Annotations[AnnotationSliceTopology]
+	if !hasSize && !hasLevel {
+		return nil
+	}
+	if hasSize != hasLevel {
+		return s.invalid("%s and %s go together: write both or none", AnnotationSliceSize, AnnotationSliceTopology)
+	}
+	n, err := strconv.Atoi(size)
+	if err != nil || n < 1 || strconv.Itoa(n) != size {
+		return s.invalid("%s: found %q, want the number of pods in a slice, such as \"16\"", AnnotationSliceSize, size)
+	}
+	slice := gang.Slice{Size: n}
+	if bad := s.level(&slice.Level, AnnotationSliceTopology, word, ladder); bad != nil {
+		return bad
+	}
+	if s.Required != topology.NoLevel && slice.Level < s.Required {
+		return s.invalid("%s: %s is wider than the level that the whole gang asks for", AnnotationSliceTopology, word)
+	}
+	s.Slices = []gang.Slice{slice}
+	return nil
+}
+
+func (s *Spec) invalid(format string, args ...any) *Invalid {
+	return &Invalid{InvalidGangSpec, "gang " + s.Name + ": " + fmt.Sprintf(format, args...)}
+}
+
+// ScheduleTimeout is how long a group's members may wait for one another once
+// they have nodes: the group's own time, else the given one.
+func ScheduleTimeout(pg *schedulingapi.PodGroup, otherwise time.Duration) time.Duration {
+	seconds, err := strconv.Atoi(pg.Annotations[AnnotationScheduleTimeout])
+	if err != nil || seconds <= 0 {
+		return otherwise
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// ParseModels reads an ordered list of GPU models such as "H100,A100".
+func ParseModels(text string) ([]string, error) {
+	var models []string
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			return nil, fmt.Errorf("found %q, want GPU models separated by commas, such as \"H100,A100\"", text)
+		}
+		models = append(models, word)
+	}
+	return models, nil
+}

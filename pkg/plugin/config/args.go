@@ -1,0 +1,142 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is the configuration of the Muster plugin: what stands under
+// pluginConfig.args in a KubeSchedulerConfiguration. It is versioned, decoded
+// strictly (an unknown field is an error), defaulted and validated.
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// The version and kind of the arguments. Both may be left out.
+const (
+	APIVersion = "config.muster.sh/v1alpha1"
+	Kind       = "MusterArgs"
+)
+
+// Args are the arguments of the Muster plugin.
+type Args struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Levels are the topology levels of the cluster, widest first. The default
+	// is kube.DefaultLadder.
+	Levels []Level `json:"levels,omitempty"`
+	// BarrierTimeout bounds how long a reserved member waits for its siblings
+	// before all of them are released. The default is 30s; a PodGroup's own
+	// scheduleTimeoutSeconds takes its place.
+	BarrierTimeout *metav1.Duration `json:"barrierTimeout,omitempty"`
+	// PartialGangGracePeriod is how long a gang that lost members may stay
+	// below its minimum, without room for the rest, before its members that
+	// belong to a controller are evicted together. The default is 60s; 0
+	// leaves such gangs alone.
+	PartialGangGracePeriod *metav1.Duration `json:"partialGangGracePeriod,omitempty"`
+}
+
+// Level is one topology level.
+type Level struct {
+	// Name is what users write and messages say, such as "rack".
+	Name string `json:"name"`
+	// Aliases are other words for the level.
+	Aliases []string `json:"aliases,omitempty"`
+	// Keys are the node labels that carry it; the first one present counts.
+	Keys []string `json:"keys"`
+}
+
+// Decode reads the arguments that the scheduler hands to a plugin: nil for
+// none, else JSON or YAML. The result is defaulted and valid.
+func Decode(obj runtime.Object) (*Args, error) {
+	args := &Args{}
+	if obj != nil {
+		unknown, ok := obj.(*runtime.Unknown)
+		if !ok {
+			return nil, fmt.Errorf("muster: arguments of type %T found, want %s", obj, Kind)
+		}
+		if err := unmarshal(unknown.Raw, args); err != nil {
+			return nil, fmt.Errorf("muster: reading the plugin's arguments: %w", err)
+		}
+	}
+	args.setDefaults()
+	if err := args.Validate(); err != nil {
+		return nil, fmt.Errorf("muster: the plugin's arguments are not valid: %w", err)
+	}
+	return args, nil
+}
+
+func unmarshal(raw []byte, args *Args) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil
+	}
+	data, err := yaml.YAMLToJSONStrict(raw)
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(args); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one document found")
+	}
+	return nil
+}
+
+func (a *Args) setDefaults() {
+	if a.APIVersion == "" {
+		a.APIVersion = APIVersion
+	}
+	if a.Kind == "" {
+		a.Kind = Kind
+	}
+	if len(a.Levels) == 0 {
+		for _, spec := range kube.DefaultLadder() {
+			a.Levels = append(a.Levels, Level(spec))
+		}
+	}
+	if a.BarrierTimeout == nil {
+		a.BarrierTimeout = &metav1.Duration{Duration: 30 * time.Second}
+	}
+	if a.PartialGangGracePeriod == nil {
+		a.PartialGangGracePeriod = &metav1.Duration{Duration: 60 * time.Second}
+	}
+}
+
+// Validate reports every field that cannot be used, with what was found.
+func (a *Args) Validate() error {
+	var errs []error
+	if a.APIVersion != APIVersion || a.Kind != Kind {
+		errs = append(errs, fmt.Errorf("apiVersion and kind: found %s %s, want %s %s", a.APIVersion, a.Kind, APIVersion, Kind))
+	}
+	if err := a.Ladder().Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if a.BarrierTimeout.Duration <= 0 {
+		errs = append(errs, fmt.Errorf("barrierTimeout: found %s, want more than 0s", a.BarrierTimeout.Duration))
+	}
+	if a.PartialGangGracePeriod.Duration < 0 {
+		errs = append(errs, fmt.Errorf("partialGangGracePeriod: found %s, want 0s or more", a.PartialGangGracePeriod.Duration))
+	}
+	return errors.Join(errs...)
+}
+
+// Ladder returns the levels as package kube reads them.
+func (a *Args) Ladder() kube.Ladder {
+	ladder := make(kube.Ladder, len(a.Levels))
+	for i, level := range a.Levels {
+		ladder[i] = kube.LevelSpec(level)
+	}
+	return ladder
+}

@@ -1,0 +1,21 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugin is Muster inside kube-scheduler: one framework plugin, a file
+// for each extension point. In the order in which a gang meets them:
+//
+//	preenqueue.go   a gang enters the queue once it is valid and complete
+//	queuesort.go    which gang goes first
+//	placements.go   the whole gang is planned at once, or refused with numbers
+//	prefilter.go    each member is pinned to its planned node
+//	filter.go       single pods that ask for a GPU model
+//	score.go        open plans are steered, single pods packed
+//	feasible.go     how many members must fit
+//	reserve.go      a member that falls releases its siblings
+//	permit.go       the barrier: no member binds before all are reserved
+//	events.go       what can help a gang that was refused
+//
+// Each method reads its arguments, asks the core (package placement, through
+// package kube) and maps the answer to a status. What a gang is, was translated
+// before the scheduler saw it: see package dialect.
+package plugin

@@ -1,0 +1,125 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// commit is the barrier of one plan: its members wait until each of them is
+// reserved, then bind together. A member that falls before that releases the
+// others at once.
+type commit struct {
+	pl      *Plugin
+	group   *schedulingapi.PodGroup
+	plan    *planned
+	timeout time.Duration
+
+	mu sync.Mutex
+	// expected are the members that the scheduler's simulation found a node
+	// for, arrived those that were reserved for good.
+	expected, arrived sets.Set[types.UID]
+	open              bool
+	failed            string
+}
+
+func newCommit(pl *Plugin, group *schedulingapi.PodGroup, plan *planned) *commit {
+	return &commit{
+		pl: pl, group: group, plan: plan,
+		timeout:  kube.ScheduleTimeout(group, pl.args.BarrierTimeout.Duration),
+		expected: sets.New[types.UID](),
+		arrived:  sets.New[types.UID](),
+	}
+}
+
+// Permit holds a member until its siblings are reserved as well.
+func (pl *Plugin) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) (*fwk.Status, time.Duration) {
+	plan := planOf(state)
+	if plan == nil {
+		return nil, 0
+	}
+	return plan.commit.arrive(pod)
+}
+
+func (c *commit) expect(pod *v1.Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expected.Insert(pod.UID)
+}
+
+func (c *commit) arrive(pod *v1.Pod) (*fwk.Status, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != "" {
+		return fwk.NewStatus(fwk.Unschedulable, c.failed), 0
+	}
+	c.arrived.Insert(pod.UID)
+	if len(c.arrived) < len(c.expected) {
+		return fwk.NewStatus(fwk.Wait, "waiting for the other members of the gang to be reserved"), c.timeout
+	}
+	if moved := c.pl.nodesGone(c.plan); moved != "" {
+		c.release(moved)
+		return fwk.NewStatus(fwk.Unschedulable, moved), 0
+	}
+	c.open = true
+	for uid := range c.arrived {
+		if waiting := c.pl.handle.GetWaitingPod(uid); waiting != nil {
+			waiting.Allow(Name)
+		}
+	}
+	c.pl.gangs.placed(c.group.UID)
+	c.pl.reports.placed(c.group, c.plan, len(c.arrived))
+	return nil, 0
+}
+
+// fall is called when a member loses its reservation. Before the barrier is
+// open that releases every sibling; after it, they are binding already.
+func (c *commit) fall(pod *v1.Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open || c.failed != "" {
+		return
+	}
+	c.release(fmt.Sprintf("member %s could not be reserved, so the whole gang is released", pod.Name))
+}
+
+// release rejects everyone who waits. The caller holds the lock.
+func (c *commit) release(why string) {
+	c.failed = why
+	for uid := range c.arrived {
+		if waiting := c.pl.handle.GetWaitingPod(uid); waiting != nil {
+			// Reject ends in Unreserve, which calls fall: not under our lock.
+			go waiting.Reject(Name, why)
+		}
+	}
+}
+
+// nodesGone checks the plan against the newest nodes just before it is
+// committed: it names the first planned node that went away or was cordoned
+// since the snapshot, or returns "".
+func (pl *Plugin) nodesGone(plan *planned) string {
+	lister := pl.handle.SharedInformerFactory().Core().V1().Nodes().Lister()
+	for _, info := range plan.placement.Nodes {
+		planned := info.Node()
+		node, err := lister.Get(planned.Name)
+		if err != nil {
+			return fmt.Sprintf("node %s went away while the gang was being placed", planned.Name)
+		}
+		if node.Spec.Unschedulable && !planned.Spec.Unschedulable {
+			return fmt.Sprintf("node %s was cordoned while the gang was being placed", planned.Name)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,165 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// GeneratePlacements plans the whole gang and offers the scheduler exactly one
+// placement: the nodes of the plan. A gang without room is refused here, with
+// numbers, before any of its members is tried.
+func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, parent *fwk.Placement) (*fwk.GeneratePlacementsResult, *fwk.Status) {
+	pg := group.GetPodGroup()
+	if pg == nil || pg.Spec.SchedulingPolicy.Gang == nil {
+		return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{parent}}, nil
+	}
+	first := pl.gangs.attempt(pg.UID)
+	start := pl.now()
+	result, err := pl.planner.plan(pl, group, parent.Nodes)
+	planSeconds.Observe(pl.now().Sub(start).Seconds())
+	if err != nil {
+		return nil, fwk.AsStatus(fmt.Errorf("planning gang %s/%s: %w", pg.Namespace, pg.Name, err))
+	}
+	if result.refusal != nil {
+		if first {
+			pl.refuse(ctx, pg, result, start)
+		}
+		return nil, result.refusal.status()
+	}
+	attempts.WithLabelValues("planned").Inc()
+	klog.FromContext(ctx).V(2).Info("Planned gang", "gang", klog.KObj(pg), "domain", result.domain, "pods", len(result.nodes), "nodes", len(result.placement.Nodes), "took", pl.now().Sub(start))
+	result.whatIf = !first
+	result.commit = newCommit(pl, pg, result)
+	state.Write(planKey, result)
+	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{result.placement}}, nil
+}
+
+// refuse reports a refusal and parks the gang until something can help it.
+func (pl *Plugin) refuse(ctx context.Context, pg *schedulingapi.PodGroup, result *planned, start time.Time) {
+	attempts.WithLabelValues("refused").Inc()
+	klog.FromContext(ctx).V(2).Info("Refused gang", "gang", klog.KObj(pg), "reason", result.refusal.reason, "message", result.refusal.message)
+	var recheck time.Time
+	if pl.clusterMovedSince(start.Add(-settle)) {
+		recheck = start.Add(settle)
+	}
+	pl.gangs.park(pg.UID, result.class, result.refusal, recheck)
+	pl.reports.refused(pg, result.refusal)
+}
+
+// planned is the plan of one scheduling cycle. It travels in the cycle's state.
+type planned struct {
+	placement *fwk.Placement
+	domain    string
+	// nodes is the planned node of each waiting pod.
+	nodes map[types.UID]string
+	// open names the constraint that the plan does not know; members are then
+	// steered to their nodes instead of pinned.
+	open    string
+	class   string
+	refusal *verdict
+	commit  *commit
+	// whatIf marks a plan that preemption asked for; it is never committed.
+	whatIf bool
+}
+
+const planKey fwk.StateKey = "muster.sh/plan"
+
+// Clone returns the plan itself: it is shared by the members on purpose.
+func (p *planned) Clone() fwk.StateData { return p }
+
+// planOf returns the plan that a member's cycle state carries, or nil.
+func planOf(state fwk.CycleState) *planned {
+	if data, err := state.Read(planKey); err == nil {
+		return data.(*planned)
+	}
+	cycle := state.GetPodGroupSchedulingCycle()
+	if cycle == nil {
+		return nil
+	}
+	data, err := cycle.Read(planKey)
+	if err != nil {
+		return nil
+	}
+	return data.(*planned)
+}
+
+// planner owns the picture of the cluster that plans are made on. The scheduler
+// plans one gang at a time, so it needs no lock.
+type planner struct {
+	cluster *kube.Cluster
+}
+
+func newPlanner(ladder kube.Ladder) *planner {
+	return &planner{cluster: kube.NewCluster(ladder)}
+}
+
+func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*planned, error) {
+	pg := group.GetPodGroup()
+	spec, why := pl.specOf(pg)
+	if why != nil {
+		return &planned{refusal: why}, nil
+	}
+	state, err := pl.handle.SnapshotSharedLister().PodGroupStates().Get(pg.Namespace, pg.Name)
+	if err != nil {
+		return nil, err
+	}
+	scheduled := state.ScheduledPods()
+	waiting := group.GetUnscheduledPods()
+	// A gang that has started takes back what there is of it.
+	spec.MinCount = min(spec.MinCount, max(len(waiting)+len(scheduled), 1))
+	members, err := p.cluster.Gang(spec, waiting, scheduled, nodes)
+	if err != nil {
+		return nil, err
+	}
+	plan := placement.Solve(p.cluster.Usage(), &members.Gang)
+	if plan.Refusal != nil {
+		return &planned{refusal: verdictOf(plan.Refusal), class: members.Class()}, nil
+	}
+	return p.result(members, plan, nodes), nil
+}
+
+func verdictOf(r *placement.Refusal) *verdict {
+	return &verdict{reason: kube.Reason(r.Reason), message: r.Error(), short: r.Short}
+}
+
+// result turns a plan into the placement that the scheduler evaluates: the
+// planned nodes, or every node of the domain when the plan is open.
+func (p *planner) result(members *kube.Members, plan placement.Plan, nodes []fwk.NodeInfo) *planned {
+	tree := p.cluster.Usage().Tree
+	out := &planned{
+		nodes:  map[types.UID]string{},
+		open:   members.Open,
+		domain: tree.Path(plan.Domain),
+	}
+	used := make([]bool, len(tree.Nodes))
+	for uid, id := range members.Assignments(plan) {
+		out.nodes[uid] = tree.Nodes[id].Name
+		used[id] = true
+	}
+	if members.Open != "" {
+		domain := tree.Domains[plan.Domain]
+		for id := domain.First; id < domain.End; id++ {
+			used[id] = true
+		}
+	}
+	out.placement = &fwk.Placement{Name: out.domain}
+	for id, take := range used {
+		if take {
+			out.placement.Nodes = append(out.placement.Nodes, p.cluster.Info(topology.NodeID(id)))
+		}
+	}
+	return out
+}

@@ -1,0 +1,267 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// registry remembers, for each gang by the UID of its group, what the queue
+// cannot: whether it was refused and nothing has changed since. Such a gang is
+// parked: it costs no attempt until an event that can help it.
+//
+// Gangs that ask for exactly the same are of one class and share a fate, since
+// a plan depends on nothing else. Only the first of a class, in queue order, is
+// woken by an event; when it is placed, it wakes the next. The attempts that a
+// freed slot costs do therefore not grow with the number of gangs that wait.
+type registry struct {
+	mu     sync.Mutex
+	gangs  map[types.UID]*gangState
+	parked map[string][]*gangState // by class, in queue order
+	wake   chan struct{}
+	due    []*v1.Pod // a member of each gang that is to be activated
+}
+
+// gangState is the registry's memory of one gang.
+type gangState struct {
+	uid     types.UID
+	turn    turn
+	class   string
+	member  *v1.Pod // any waiting member, through which the gang is activated
+	refusal *verdict
+	// attempted is set by the first plan of a scheduling cycle; further plans
+	// in it are the what-ifs of preemption.
+	attempted bool
+	// recheck is when a parked gang is tried once more, because the cluster
+	// was changing while it was planned; zero for never.
+	recheck time.Time
+	// partialSince is when the gang was first seen below its minimum with
+	// members bound; zero when it is not.
+	partialSince time.Time
+}
+
+func newRegistry() *registry {
+	return &registry{gangs: map[types.UID]*gangState{}, parked: map[string][]*gangState{}, wake: make(chan struct{}, 1)}
+}
+
+func (r *registry) gang(uid types.UID) *gangState {
+	g, ok := r.gangs[uid]
+	if !ok {
+		g = &gangState{uid: uid}
+		r.gangs[uid] = g
+	}
+	return g
+}
+
+// enter notes the gang's place in the queue and returns the refusal that still
+// stands, or nil when the gang may be tried.
+func (r *registry) enter(uid types.UID, t turn, member *v1.Pod, now time.Time) *verdict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.gang(uid)
+	g.turn, g.member, g.attempted = t, member, false
+	if t.partial && g.partialSince.IsZero() {
+		g.partialSince = now
+	} else if !t.partial {
+		g.partialSince = time.Time{}
+	}
+	return g.refusal
+}
+
+func (r *registry) isPartial(uid types.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, ok := r.gangs[uid]
+	return ok && g.turn.partial
+}
+
+// attempt reports whether this plan is the scheduling cycle's own, and not a
+// what-if within it.
+func (r *registry) attempt(uid types.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.gang(uid)
+	first := !g.attempted
+	g.attempted = true
+	return first
+}
+
+// park keeps a refused gang out of the queue. With a recheck time it is tried
+// once more then.
+func (r *registry) park(uid types.UID, class string, refusal *verdict, recheck time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if class == "" {
+		class = string(uid)
+	}
+	g := r.gang(uid)
+	r.unlist(g)
+	g.class, g.refusal, g.recheck = class, refusal, recheck
+	list := r.parked[class]
+	at, _ := slices.BinarySearchFunc(list, g, func(a, b *gangState) int {
+		if a.turn.before(b.turn) {
+			return -1
+		}
+		return 1
+	})
+	r.parked[class] = slices.Insert(list, at, g)
+}
+
+// placed forgets the refusal of a gang that got its nodes and lets the next of
+// its class try.
+func (r *registry) placed(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.gang(uid)
+	g.partialSince = time.Time{}
+	r.passOn(g)
+}
+
+// leave takes a gang that may not be tried at all (incomplete, invalid) out of
+// its class.
+func (r *registry) leave(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok {
+		r.passOn(g)
+	}
+}
+
+// forget drops a gang whose group is gone.
+func (r *registry) forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok {
+		r.passOn(g)
+		delete(r.gangs, uid)
+	}
+}
+
+// unpark lets a gang be tried whatever its place in its class: something about
+// the gang itself changed. It reports whether the gang was parked.
+func (r *registry) unpark(uid types.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, ok := r.gangs[uid]
+	if !ok || g.refusal == nil {
+		return false
+	}
+	r.unlist(g)
+	g.refusal = nil
+	return true
+}
+
+// help reports whether a gang should be tried after room was freed; resource
+// tells whether a resource became free. Only the first of a class is.
+func (r *registry) help(uid types.UID, frees func(resource string) bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, ok := r.gangs[uid]
+	if !ok || g.refusal == nil {
+		return false // incomplete or invalid: room does not help
+	}
+	if r.parked[g.class][0] != g || (g.refusal.short != "" && !frees(g.refusal.short)) {
+		return false
+	}
+	r.unlist(g)
+	g.refusal = nil
+	return true
+}
+
+// rechecks wakes the first gang of each class whose recheck time has come.
+func (r *registry) rechecks(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var due []*gangState
+	for _, list := range r.parked {
+		if g := list[0]; !g.recheck.IsZero() && !now.Before(g.recheck) {
+			due = append(due, g)
+		}
+	}
+	for _, g := range due {
+		r.activate(g)
+	}
+}
+
+// stale lists, as namespace/name, the refused gangs that have been partial
+// since before the given time.
+func (r *registry) stale(before time.Time) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var keys []string
+	for _, g := range r.gangs {
+		if g.refusal != nil && !g.partialSince.IsZero() && g.partialSince.Before(before) {
+			keys = append(keys, g.turn.key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// postpone looks at a stale gang again only at the given time.
+func (r *registry) postpone(uid types.UID, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok && !g.partialSince.IsZero() {
+		g.partialSince = since
+	}
+}
+
+// whole ends the grace period of a gang; it starts anew if the gang is seen
+// partial again.
+func (r *registry) whole(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok {
+		g.partialSince = time.Time{}
+	}
+}
+
+// passOn takes g out of its class and wakes the next one there.
+func (r *registry) passOn(g *gangState) {
+	r.unlist(g)
+	class := g.class
+	g.class, g.refusal = "", nil
+	if list := r.parked[class]; class != "" && len(list) > 0 {
+		r.activate(list[0])
+	}
+}
+
+// activate unparks g and hands it to the waker. Callers may hold the
+// scheduling queue's lock, so the queue cannot be called from here.
+func (r *registry) activate(g *gangState) {
+	r.unlist(g)
+	g.refusal = nil
+	if g.member == nil {
+		return
+	}
+	r.due = append(r.due, g.member)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *registry) takeDue() []*v1.Pod {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due := r.due
+	r.due = nil
+	return due
+}
+
+func (r *registry) unlist(g *gangState) {
+	list := r.parked[g.class]
+	if at := slices.Index(list, g); at >= 0 {
+		r.parked[g.class] = slices.Delete(list, at, at+1)
+	}
+	if len(r.parked[g.class]) == 0 {
+		delete(r.parked, g.class)
+	}
+}

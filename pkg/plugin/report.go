@@ -1,0 +1,222 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+)
+
+// Groups is where a gang came from: it finds the object that stands for a gang
+// in the API and writes verdicts to its status.
+type Groups interface {
+	// Source returns the object behind a group, or nil when the gang exists
+	// only as labels on its pods.
+	Source(pg *schedulingapi.PodGroup) runtime.Object
+	// Verdict writes a verdict to the status of the object behind a group, if
+	// it has one. It does not block.
+	Verdict(pg *schedulingapi.PodGroup, reason, message string)
+}
+
+// calm is how long a verdict on a gang that is still being created must stand
+// before it is told: a gang of 1,000 pods passes through 999 of them.
+const calm = time.Second
+
+// reporter tells users what becomes of their gangs: one event for each changed
+// verdict, the status of the group, and the condition of pods that the
+// scheduler itself never gets to see because they wait before the queue.
+type reporter struct {
+	handle fwk.Handle
+	groups Groups
+	now    func() time.Time
+
+	mu    sync.Mutex
+	gangs map[types.UID]*report
+}
+
+// report is the last verdict on one gang, told or about to be.
+type report struct {
+	group *schedulingapi.PodGroup
+	told  string
+	next  *notice
+	due   time.Time
+}
+
+// notice is one verdict to be told.
+type notice struct {
+	kind, reason, message string
+	// pods says that the conditions of the waiting pods are to be written too.
+	pods bool
+}
+
+func newReporter(handle fwk.Handle, groups Groups) *reporter {
+	return &reporter{handle: handle, groups: groups, now: time.Now, gangs: map[types.UID]*report{}}
+}
+
+// gated reports a gang that may not enter the queue.
+func (r *reporter) gated(pg *schedulingapi.PodGroup, why *verdict) {
+	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message, pods: true}, calm)
+}
+
+// refused reports a gang for which there is no room.
+func (r *reporter) refused(pg *schedulingapi.PodGroup, why *verdict) {
+	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message}, 0)
+}
+
+// placed reports a gang whose members are about to bind.
+func (r *reporter) placed(pg *schedulingapi.PodGroup, plan *planned, pods int) {
+	hosts := map[string]struct{}{}
+	for _, node := range plan.nodes {
+		hosts[node] = struct{}{}
+	}
+	r.set(pg, &notice{
+		kind: v1.EventTypeNormal, reason: "GangPlaced",
+		message: fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain),
+	}, 0)
+}
+
+func (r *reporter) set(pg *schedulingapi.PodGroup, n *notice, after time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry, ok := r.gangs[pg.UID]
+	if !ok {
+		entry = &report{}
+		r.gangs[pg.UID] = entry
+	}
+	entry.group = pg
+	if n.text() == entry.told {
+		entry.next = nil
+		return
+	}
+	if entry.next == nil || entry.next.text() != n.text() {
+		entry.due = r.now().Add(after)
+	}
+	entry.next = n
+}
+
+func (n *notice) text() string { return n.reason + ": " + n.message }
+
+func (r *reporter) forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.gangs, uid)
+}
+
+// run tells verdicts as they fall due.
+func (r *reporter) run(ctx context.Context) {
+	tick := time.NewTicker(calm / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			r.flush(ctx)
+		}
+	}
+}
+
+func (r *reporter) flush(ctx context.Context) {
+	type task struct {
+		group  *schedulingapi.PodGroup
+		notice *notice
+	}
+	var tasks []task
+	r.mu.Lock()
+	now := r.now()
+	for _, entry := range r.gangs {
+		if entry.next != nil && !now.Before(entry.due) {
+			tasks = append(tasks, task{entry.group, entry.next})
+			entry.told, entry.next = entry.next.text(), nil
+		}
+	}
+	r.mu.Unlock()
+	for _, t := range tasks {
+		r.tell(ctx, t.group, t.notice)
+	}
+}
+
+func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
+	verdicts.WithLabelValues(n.reason).Inc()
+	pods := r.waiting(pg)
+	r.groups.Verdict(pg, n.reason, n.message)
+	if regarding := r.regarding(pg, pods); regarding != nil {
+		r.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(regarding, nil, n.kind, n.reason, "Scheduling", "%s", n.message)
+	}
+	if !n.pods {
+		return
+	}
+	for _, pod := range pods {
+		r.setCondition(ctx, pod, n)
+	}
+}
+
+// waiting lists the members without a node, by name.
+func (r *reporter) waiting(pg *schedulingapi.PodGroup) []*v1.Pod {
+	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
+	if err != nil {
+		return nil
+	}
+	pods := state.UnscheduledPods()
+	sorted := make([]*v1.Pod, 0, len(pods))
+	for _, key := range slices.Sorted(maps.Keys(pods)) {
+		sorted = append(sorted, pods[key])
+	}
+	return sorted
+}
+
+// regarding is the object that the gang's events are about: its group, or its
+// first member when it has none.
+func (r *reporter) regarding(pg *schedulingapi.PodGroup, pods []*v1.Pod) runtime.Object {
+	if source := r.groups.Source(pg); source != nil {
+		return source
+	}
+	if len(pods) > 0 {
+		return pods[0]
+	}
+	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
+	if err != nil {
+		return nil
+	}
+	var first *v1.Pod
+	for _, pod := range state.ScheduledPods() {
+		if first == nil || pod.Name < first.Name {
+			first = pod
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return first
+}
+
+func (r *reporter) setCondition(ctx context.Context, pod *v1.Pod, n *notice) {
+	status := pod.Status.DeepCopy()
+	changed := podutil.UpdatePodCondition(status, &v1.PodCondition{
+		Type:               v1.PodScheduled,
+		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.PodScheduled),
+		Status:             v1.ConditionFalse,
+		Reason:             n.reason,
+		Message:            n.text(),
+	})
+	if !changed {
+		return
+	}
+	if err := util.PatchPodStatus(ctx, r.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status); err != nil {
+		klog.FromContext(ctx).V(2).Info("Could not write a pod's condition; it is written with the next verdict", "pod", klog.KObj(pod), "err", err)
+	}
+}

@@ -1,0 +1,28 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// Reserve notes, in the scheduler's simulation of a gang, that a member found
+// its node: the barrier will wait for it.
+func (pl *Plugin) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) *fwk.Status {
+	if plan := planOf(state); plan != nil && state.IsPodGroupSchedulingCycle() {
+		plan.commit.expect(pod)
+	}
+	return nil
+}
+
+// Unreserve releases the siblings of a member that fell after the simulation.
+// The simulation itself takes every reservation back, which means nothing.
+func (pl *Plugin) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) {
+	if plan := planOf(state); plan != nil && !state.IsPodGroupSchedulingCycle() {
+		plan.commit.fall(pod)
+	}
+}
