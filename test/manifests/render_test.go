@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +35,8 @@ import (
 	psa "k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 const (
@@ -91,26 +95,49 @@ func writeConfiguration(t *testing.T, text string) string {
 func schedulerConfiguration(t *testing.T, objects []runtime.Object) *schedulerconfig.KubeSchedulerConfiguration {
 	t.Helper()
 	file := writeConfiguration(t, configuration(t, objects).Data["config.yaml"])
-	config, err := options.LoadConfigFromFile(klog.Background(), file)
+	loaded, err := options.LoadConfigFromFile(klog.Background(), file)
 	require.NoError(t, err)
-	return config
+	return loaded
 }
 
 func TestTheConfigurationIsForASecondScheduler(t *testing.T) {
 	objects := render(t)
-	config := schedulerConfiguration(t, objects)
+	loaded := schedulerConfiguration(t, objects)
 
-	require.Len(t, config.Profiles, 1)
-	assert.Equal(t, "muster", config.Profiles[0].SchedulerName)
-	assert.Contains(t, config.Profiles[0].Plugins.MultiPoint.Enabled, schedulerconfig.Plugin{Name: "Muster"})
-	assert.False(t, config.EnableProfiling)
-	assert.False(t, config.EnableContentionProfiling)
+	require.Len(t, loaded.Profiles, 1)
+	assert.Equal(t, "muster", loaded.Profiles[0].SchedulerName)
+	assert.Contains(t, loaded.Profiles[0].Plugins.MultiPoint.Enabled, schedulerconfig.Plugin{Name: "Muster"})
+	assert.False(t, loaded.EnableProfiling)
+	assert.False(t, loaded.EnableContentionProfiling)
 
-	lease := config.LeaderElection
+	lease := loaded.LeaderElection
 	assert.True(t, lease.LeaderElect)
 	assert.Equal(t, namespace, lease.ResourceNamespace)
 	role := find[*rbacv1.Role](t, objects, name)
 	assert.Equal(t, []string{lease.ResourceName}, role.Rules[1].ResourceNames, "the lease that the Role allows")
+}
+
+func TestTheArgumentsOfThePluginAreItsDefaultsWrittenOut(t *testing.T) {
+	settings := schedulerConfiguration(t, render(t)).Profiles[0].PluginConfig
+	at := slices.IndexFunc(settings, func(c schedulerconfig.PluginConfig) bool { return c.Name == "Muster" })
+	require.GreaterOrEqual(t, at, 0)
+	got, err := config.Decode(settings[at].Args)
+	require.NoError(t, err)
+	defaults, err := config.Decode(nil)
+	require.NoError(t, err)
+	assert.Equal(t, defaults, got)
+}
+
+func TestTheLevelsShownInTheConfigurationAreValid(t *testing.T) {
+	text := configuration(t, render(t)).Data["config.yaml"]
+	_, shown, found := strings.Cut(text, "# levels:\n")
+	require.True(t, found)
+	shown, _, found = strings.Cut(shown, "          #\n")
+	require.True(t, found)
+	shown = "levels:\n" + regexp.MustCompile(`(?m)^ *# `).ReplaceAllString(shown, "")
+	args, err := config.Decode(&runtime.Unknown{Raw: []byte(shown)})
+	require.NoError(t, err, shown)
+	assert.Equal(t, []string{"zone", "spine", "rack", "host"}, args.Ladder().Names())
 }
 
 func TestTheDeploymentMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
