@@ -42,7 +42,6 @@ func TestDecode_RefusesWhatItCannotUse(t *testing.T) {
 		"a level without keys":        {"levels: [{name: rack}]", "needs a name and at least one node label key"},
 		"one key for two levels":      {"levels: [{name: a, keys: [k]}, {name: b, keys: [k]}]", `"k" is also a name or key of level "a"`},
 		"a list instead of an object": {"[]", "cannot unmarshal array"},
-		"two documents":               {`{} {}`, "did not find expected"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decode(row.text)
