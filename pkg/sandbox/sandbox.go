@@ -6,8 +6,13 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"sync"
 
+	"go.etcd.io/etcd/server/v3/embed"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
@@ -15,8 +20,8 @@ import (
 // Options says what a sandbox consists of. The zero value is a control plane
 // with every feature gate at its default, controllers and kubelets, and no CRD.
 type Options struct {
-	// Dir is where data, certificates and logs go. Stop removes it if Start
-	// created it. Empty: a new folder below os.TempDir().
+	// Dir is where data, certificates and logs go. It must be empty or
+	// absent, and Stop removes it. Empty: a new folder below os.TempDir().
 	Dir string
 	// GenericWorkload turns the feature gate of that name on and serves
 	// scheduling.k8s.io/v1beta1 (native PodGroups).
@@ -26,61 +31,166 @@ type Options struct {
 	// DisableKubelets leaves bound pods alone: they stay Pending.
 	DisableKubelets bool
 	// DisableControllers runs none of the controllers: no Job makes pods,
-	// and pods are admitted without a ServiceAccount.
+	// nothing is garbage collected, namespaces stay Terminating, and pods are
+	// admitted without a ServiceAccount.
 	DisableControllers bool
 	// ExtraAPIServerArgs are kube-apiserver flags, applied last.
 	ExtraAPIServerArgs []string
-	// LogTo takes the log of all components. Nil: the file sandbox.log in
-	// the data folder.
+	// LogTo takes the log of all components, and with it everything that this
+	// process logs through klog. Nil: the file sandbox.log in Dir.
 	LogTo io.Writer
 }
 
 // Sandbox is a running control plane.
 type Sandbox struct {
+	dir       string
+	authority *authority
+	etcd      *embed.Etcd
+	server    *apiServer
+	forbidden refusals
+
 	config *rest.Config
 	client kubernetes.Interface
+
+	logFile *os.File // nil where Options.LogTo was given
+	// cancel ends the controllers and kubelets, running counts them.
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	// detach undoes the link between Start's context and Stop.
+	detach   func() bool
+	stopOnce sync.Once
 }
 
-// Start runs a control plane and returns when it is ready for pods. The
-// sandbox lives until Stop, or until ctx is done.
+// Start runs a control plane and returns when pods can be created. The sandbox
+// lives until Stop, or until ctx is done.
 func Start(ctx context.Context, opts Options) (*Sandbox, error) {
-	return nil, errors.New("sandbox: not built yet")
+	s := &Sandbox{cancel: func() {}, detach: func() bool { return true }}
+	if err := s.start(ctx, opts); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("start a sandbox: %w", err)
+	}
+	s.detach = context.AfterFunc(ctx, s.Stop)
+	return s, nil
 }
 
-// Stop ends every component and removes what Start created. It may be called
-// more than once.
-func (s *Sandbox) Stop() {}
+func (s *Sandbox) start(ctx context.Context, opts Options) error {
+	if err := s.makeDir(opts.Dir); err != nil {
+		return err
+	}
+	if err := s.openLog(&opts); err != nil {
+		return err
+	}
+	var err error
+	if s.authority, err = newAuthority(); err != nil {
+		return err
+	}
+	if err = s.authority.writePKI(s.dir); err != nil {
+		return err
+	}
+	var etcdURL string
+	if s.etcd, etcdURL, err = startEtcd(ctx, s.dir, opts.LogTo); err != nil {
+		return err
+	}
+	if s.server, err = startAPIServer(ctx, apiServerFlags(s.dir, etcdURL, opts), &s.forbidden); err != nil {
+		return err
+	}
+	if err = s.openAdminAccess(); err != nil {
+		return err
+	}
+	if err = s.waitForServer(ctx); err != nil {
+		return err
+	}
+	if err = s.startBackground(ctx, opts); err != nil {
+		return err
+	}
+	if opts.PodGroupCRD {
+		if err = s.installPodGroupCRD(ctx); err != nil {
+			return err
+		}
+	}
+	if opts.DisableControllers {
+		return nil
+	}
+	return s.waitForServiceAccount(ctx)
+}
+
+// makeDir creates the data folder, readable by this user only: it holds keys.
+// A folder with something in it is refused, because Stop removes the folder.
+func (s *Sandbox) makeDir(dir string) error {
+	var err error
+	if dir == "" {
+		s.dir, err = os.MkdirTemp("", "muster-sandbox-")
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if err = os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("data folder %s is not empty (%d entries); name an empty or absent one, it is removed at the end", dir, len(entries))
+	}
+	s.dir = dir
+	return nil
+}
+
+// openLog directs the process's log to opts.LogTo, which it fills in.
+func (s *Sandbox) openLog(opts *Options) error {
+	if opts.LogTo == nil {
+		file, err := os.OpenFile(s.LogPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		s.logFile, opts.LogTo = file, file
+	}
+	redirectProcessLog(opts.LogTo)
+	return nil
+}
+
+// Stop ends every component and removes the data folder. It may be called more
+// than once, and returns when all is gone.
+func (s *Sandbox) Stop() {
+	s.stopOnce.Do(func() {
+		s.detach()
+		s.cancel()
+		s.running.Wait()
+		if s.server != nil {
+			s.server.stop()
+		}
+		if s.etcd != nil {
+			s.etcd.Close()
+		}
+		redirectProcessLog(io.Discard)
+		if s.logFile != nil {
+			s.logFile.Close()
+		}
+		if s.dir != "" {
+			os.RemoveAll(s.dir)
+		}
+	})
+}
+
+// Done yields how the API server ended if it ends before Stop; it is for a
+// process that has nothing else to wait for.
+func (s *Sandbox) Done() <-chan error { return s.server.done }
 
 // Dir is the folder that holds data, certificates and logs.
-func (s *Sandbox) Dir() string { return "" }
+func (s *Sandbox) Dir() string { return s.dir }
 
-// Config is an administrator's client configuration (a copy), without a limit
-// on the client's side.
-func (s *Sandbox) Config() *rest.Config { return rest.CopyConfig(s.config) }
+// LogPath is the file that takes the components' log unless Options.LogTo was
+// given.
+func (s *Sandbox) LogPath() string { return filepath.Join(s.dir, "sandbox.log") }
 
 // Client is an administrator's client.
 func (s *Sandbox) Client() kubernetes.Interface { return s.client }
 
-// Kubeconfig is the path of an administrator's kubeconfig in Dir.
-func (s *Sandbox) Kubeconfig() string { return "" }
+// Forbidden lists every request so far that was answered 403, oldest first, as
+// "user METHOD path".
+func (s *Sandbox) Forbidden() []string { return s.forbidden.list() }
 
-// ConfigFor is a client configuration that authenticates as user in groups
-// with a certificate. RBAC alone decides what it may do.
-func (s *Sandbox) ConfigFor(user string, groups ...string) (*rest.Config, error) {
-	return nil, errors.New("sandbox: not built yet")
-}
-
-// ServiceAccountConfig is a client configuration with a fresh token of a
-// ServiceAccount, as a pod would get it.
-func (s *Sandbox) ServiceAccountConfig(ctx context.Context, namespace, name string) (*rest.Config, error) {
-	return nil, errors.New("sandbox: not built yet")
-}
-
-// WriteKubeconfig writes cfg, which came from this sandbox, as a kubeconfig.
-func (s *Sandbox) WriteKubeconfig(path string, cfg *rest.Config) error {
-	return errors.New("sandbox: not built yet")
-}
-
-// Forbidden lists every request so far that was answered 403, oldest first,
-// as "user verb path".
-func (s *Sandbox) Forbidden() []string { return nil }
+var errServerEnded = errors.New("kube-apiserver ended")

@@ -1,0 +1,150 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apiserver/pkg/util/compatibility"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	basecompatibility "k8s.io/component-base/compatibility"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+)
+
+// apiServer is a kube-apiserver that runs in this process.
+type apiServer struct {
+	address string
+	cancel  context.CancelFunc
+	done    chan error // receives one value: how the server ended
+}
+
+// apiServerFlags are the flags of the API server, as a user would type them.
+// Feature gates keep their defaults except for what opts asks.
+func apiServerFlags(dir, etcdURL string, opts Options) []string {
+	// No node-lifecycle controller runs, so nothing would ever take away the
+	// not-ready taint that TaintNodesByCondition puts on each new node.
+	disabled := []string{"TaintNodesByCondition"}
+	if opts.DisableControllers {
+		disabled = append(disabled, "ServiceAccount") // nobody makes the default one
+	}
+	pki := func(name string) string { return filepath.Join(dir, name) }
+	flags := []string{
+		"--etcd-servers=" + etcdURL,
+		"--bind-address=127.0.0.1",
+		"--tls-cert-file=" + pki("server.crt"),
+		"--tls-private-key-file=" + pki("server.key"),
+		"--client-ca-file=" + pki("ca.crt"),
+		"--service-account-signing-key-file=" + pki("service-accounts.key"),
+		"--service-account-key-file=" + pki("service-accounts.key"),
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-cluster-ip-range=10.96.0.0/16",
+		"--authorization-mode=RBAC",
+		"--allow-privileged=true",
+		// The Service "kubernetes" gets no endpoints: they may not be loopback.
+		"--endpoint-reconciler-type=none",
+		"--disable-admission-plugins=" + strings.Join(disabled, ","),
+		// Said aloud either way: gates are global to the process and an
+		// earlier sandbox may have turned this one on.
+		fmt.Sprintf("--feature-gates=GenericWorkload=%t", opts.GenericWorkload),
+		fmt.Sprintf("--runtime-config=scheduling.k8s.io/v1beta1=%t", opts.GenericWorkload),
+	}
+	return append(flags, opts.ExtraAPIServerArgs...)
+}
+
+// startAPIServer runs a kube-apiserver on a free loopback port. It returns
+// before the server is ready.
+func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*apiServer, error) {
+	run, err := apiServerOptions(flags)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the API server: %w", err)
+	}
+	run.SecureServing.Listener = listener
+	run.SecureServing.BindPort = listener.Addr().(*net.TCPAddr).Port
+	run.SecureServing.ExternalAddress = net.IPv4(127, 0, 0, 1)
+
+	// Not a child of ctx: etcd must outlive the server, so only Stop ends it.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	serve, err := prepareAPIServer(ctx, run, forbidden)
+	if err != nil {
+		cancel()
+		listener.Close()
+		return nil, fmt.Errorf("start kube-apiserver: %w", err)
+	}
+	server := &apiServer{address: listener.Addr().String(), cancel: cancel, done: make(chan error, 1)}
+	go func() { server.done <- serve(ctx) }()
+	return server, nil
+}
+
+// apiServerOptions parses flags against a registry of its own, over the
+// process's feature gates: the default registry would remember the flags of an
+// earlier sandbox.
+func apiServerOptions(flags []string) (*options.ServerRunOptions, error) {
+	registry := basecompatibility.NewComponentGlobalsRegistry()
+	err := registry.Register(basecompatibility.DefaultKubeComponent,
+		compatibility.DefaultBuildEffectiveVersion(), utilfeature.DefaultMutableFeatureGate)
+	if err != nil {
+		return nil, fmt.Errorf("register feature gates: %w", err)
+	}
+	run := options.NewServerRunOptions()
+	run.GenericServerRunOptions.ComponentGlobalsRegistry = registry
+	set := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
+	for _, named := range run.Flags().FlagSets {
+		set.AddFlagSet(named)
+	}
+	if err := set.Parse(flags); err != nil {
+		return nil, fmt.Errorf("kube-apiserver flags: %w", err)
+	}
+	if err := registry.Set(); err != nil {
+		return nil, fmt.Errorf("kube-apiserver feature gates: %w", err)
+	}
+	return run, nil
+}
+
+// prepareAPIServer does what app.Run does, with forbidden put around the
+// handlers, and returns what serves until its context is done.
+func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbidden *refusals) (func(context.Context) error, error) {
+	completed, err := run.Complete(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if errs := completed.Validate(); len(errs) != 0 {
+		return nil, errors.Join(errs...)
+	}
+	config, err := app.NewConfig(completed)
+	if err != nil {
+		return nil, err
+	}
+	// The aggregator is the outermost of the three servers in the chain.
+	forbidden.install(&config.Aggregator.GenericConfig.Config)
+	ready, err := config.Complete()
+	if err != nil {
+		return nil, err
+	}
+	chain, err := app.CreateServerChain(ready)
+	if err != nil {
+		return nil, err
+	}
+	prepared, err := chain.PrepareRun()
+	if err != nil {
+		return nil, err
+	}
+	return prepared.Run, nil
+}
+
+// stop ends the server and waits for it.
+func (s *apiServer) stop() error {
+	s.cancel()
+	return <-s.done
+}

@@ -1,0 +1,54 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"io"
+	"sync"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+)
+
+// logSink is where the process's klog goes. klog's logger may be set only
+// once while goroutines log, so it is set to this sink, and each sandbox
+// changes what lies behind it.
+type logSink struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+var (
+	processLog     = &logSink{out: io.Discard}
+	processLogOnce sync.Once
+)
+
+// redirectProcessLog sends everything that is logged through klog to w.
+func redirectProcessLog(w io.Writer) {
+	processLogOnce.Do(func() {
+		klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(processLog))))
+	})
+	processLog.set(w)
+}
+
+func (s *logSink) set(w io.Writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out = w
+}
+
+func (s *logSink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(p)
+}
+
+// etcdLogger makes etcd write its warnings to w; its information level
+// describes a healthy single member at length.
+func etcdLogger(w io.Writer) *zap.Logger {
+	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
+	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w), zapcore.WarnLevel))
+}
