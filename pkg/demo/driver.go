@@ -1,0 +1,151 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// requestsInFlight bounds the driver's own requests, so that the control plane
+// has room for the scheduler's.
+const requestsInFlight = 8
+
+// driver plays the users: it brings each gang, lets it work and takes it away.
+type driver struct {
+	client  kubernetes.Interface
+	tracker *tracker
+	clock   func() time.Duration
+	slots   chan struct{}
+}
+
+// live takes one gang through its life. It returns early, without an error,
+// when the context ends.
+func (d *driver) live(ctx context.Context, j *job, pods []*v1.Pod) error {
+	if !sleep(ctx, j.Arrival-d.clock()) {
+		return nil
+	}
+	d.tracker.submit(d.clock(), j)
+	for _, pod := range pods {
+		if err := d.create(ctx, pod); err != nil {
+			return endOf(ctx, fmt.Errorf("creating pod %s: %w", pod.Name, err))
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-j.whole:
+	}
+	if !sleep(ctx, j.Run) {
+		return nil
+	}
+	d.tracker.end(d.clock(), j)
+	if err := d.delete(ctx, j.Name); err != nil {
+		return endOf(ctx, fmt.Errorf("deleting the pods of gang %s: %w", j.Name, err))
+	}
+	return nil
+}
+
+// endOf drops the error that the end of the context has caused.
+func endOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func sleep(ctx context.Context, length time.Duration) bool {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (d *driver) create(ctx context.Context, pod *v1.Pod) error {
+	d.slots <- struct{}{}
+	defer func() { <-d.slots }()
+	_, err := d.client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
+	return err
+}
+
+func (d *driver) delete(ctx context.Context, gang string) error {
+	d.slots <- struct{}{}
+	defer func() { <-d.slots }()
+	return d.client.CoreV1().Pods(namespace).DeleteCollection(ctx,
+		metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{LabelSelector: gangLabel + "=" + gang})
+}
+
+// follow feeds the tracker from a watch on the pods until the context ends.
+func (d *driver) follow(ctx context.Context) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(d.client, 0, informers.WithNamespace(namespace))
+	pods := factory.Core().V1().Pods().Informer()
+	set := func(obj any) {
+		if p, ok := obj.(*v1.Pod); ok {
+			d.tracker.set(d.clock(), p)
+		}
+	}
+	handle, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    set,
+		UpdateFunc: func(_, obj any) { set(obj) },
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			if p, ok := obj.(*v1.Pod); ok {
+				d.tracker.remove(d.clock(), p)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching the demo's pods: %w", err)
+	}
+	factory.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), handle.HasSynced) {
+		return fmt.Errorf("watching the demo's pods: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// probe waits until the scheduler binds a pod, so that its start does not count
+// as waiting.
+func probe(ctx context.Context, client kubernetes.Interface, schedulerName string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no node after a minute"))
+	defer cancel()
+	pods := client.CoreV1().Pods(namespace)
+	pod := &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"},
+		Spec:       v1.PodSpec{SchedulerName: schedulerName, Containers: []v1.Container{{Name: "probe", Image: "registry.example/probe:1"}}},
+	}
+	if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("creating the probe pod: %w", err)
+	}
+	for {
+		found, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
+		if err == nil && found.Spec.NodeName != "" {
+			break
+		}
+		if err != nil || !sleep(ctx, 50*time.Millisecond) {
+			return fmt.Errorf("waiting for the scheduler to bind the probe pod: %w", cmp.Or(context.Cause(ctx), err))
+		}
+	}
+	err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting the probe pod: %w", err)
+	}
+	return nil
+}
