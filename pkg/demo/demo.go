@@ -50,6 +50,13 @@ type Options struct {
 	Out io.Writer
 }
 
+// Defaults are the options of the demo as it is meant to be seen.
+func Defaults() Options {
+	var o Options
+	o.setDefaults()
+	return o
+}
+
 func (o *Options) setDefaults() {
 	o.Scheduler = cmp.Or(o.Scheduler, Muster)
 	o.Nodes = cmp.Or(o.Nodes, KalosNodes)
@@ -60,15 +67,15 @@ func (o *Options) setDefaults() {
 	o.Limit = cmp.Or(o.Limit, 160*time.Second)
 	o.Stall = cmp.Or(o.Stall, 15*time.Second)
 	o.CommitWindow = cmp.Or(o.CommitWindow, 2*time.Second)
-	if o.Out == nil {
-		o.Out = io.Discard
-	}
 }
 
 // Run starts a control plane and a scheduler, replays the gangs and returns
 // what was seen. Everything it started is gone when it returns.
 func Run(ctx context.Context, opts Options) (*Report, error) {
 	opts.setDefaults()
+	if opts.Out == nil {
+		opts.Out = io.Discard
+	}
 	p, load, err := opts.plan()
 	if err != nil {
 		return nil, err
@@ -79,7 +86,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	show := &progress{out: opts.Out, terminal: isTerminal(opts.Out), gpus: load.GPUs}
+	show := newProgress(opts.Out, load.GPUs)
 	load.writeIntro(opts.Out, opts.Scheduler)
 
 	show.note("starting etcd, kube-apiserver and %d kubelets ...", len(p.hosts))
@@ -91,10 +98,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if err := furnish(ctx, box, p.hosts); err != nil {
 		return nil, err
 	}
-	show.note("starting the scheduler; to look inside: kubectl --kubeconfig %s -n %s get pods", box.Kubeconfig(), namespace)
-	if show.terminal {
-		fmt.Fprintln(opts.Out)
-	}
+	show.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", box.Kubeconfig(), namespace, gangLabel)
 	log := cmp.Or(opts.SchedulerLog, filepath.Join(box.Dir(), "scheduler.log"))
 	scheduler, err := startScheduler(ctx, program, box.Kubeconfig(), log, opts.SchedulerArgs...)
 	if err != nil {

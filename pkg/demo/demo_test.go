@@ -131,7 +131,7 @@ func TestTracker(t *testing.T) {
 	<-g.whole
 	s := tr.look(7 * time.Second)
 	assert.Equal(t, sample{
-		at: 7 * time.Second, coming: 1, running: 1, held: 16, working: 16, binds: 2, sinceBind: 3 * time.Second,
+		at: 7 * time.Second, coming: 1, running: 1, held: 16, working: 16, binds: 2, quiet: 3 * time.Second,
 		heldTime: 8*2 + 16*3, workTime: 16 * 2,
 	}, s)
 
@@ -245,9 +245,28 @@ func TestProgress(t *testing.T) {
 	p.show(sample{at: 10 * time.Second}, audit.Report{Partial: 7})
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	require.Len(t, lines, 2, "a line every ten seconds where there is no terminal")
-	assert.Contains(t, lines[0], "GPUs 50 % at work, 10 % held idle")
-	assert.Contains(t, lines[1], "7 in all")
+	assert.Contains(t, lines[0], "50 % at work, 10 % idle")
+	assert.Contains(t, lines[1], "partly started 7")
 	assert.NotContains(t, out.String(), "\033")
+}
+
+func TestProgress_FitsTheTerminal(t *testing.T) {
+	var out strings.Builder
+	p := &progress{out: &out, terminal: true, gpus: 100, width: func() int { return 40 }}
+	p.show(sample{at: time.Second, working: 50, held: 60}, audit.Report{})
+	assert.Equal(t, "\r\033[K  1 s [█████▒    ]  50 % at work, 10 % ", out.String())
+}
+
+func TestBar(t *testing.T) {
+	assert.Equal(t, "[          ]", bar(0, 0))
+	assert.Equal(t, "[███▒▒▒▒▒▒▒]", bar(0.34, 0.66))
+	assert.Equal(t, "[██████████]", bar(1, 0))
+	assert.Equal(t, "[█████     ]", bar(0.5, -0.1), "pods can go before their gang ends")
+}
+
+func TestShorten(t *testing.T) {
+	assert.Equal(t, "short", shorten("short", 5))
+	assert.Equal(t, "gän…", shorten("gänge", 4))
 }
 
 func TestThousands(t *testing.T) {

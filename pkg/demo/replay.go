@@ -20,9 +20,9 @@ import (
 // End says how a replay ended.
 type End string
 
-// The ends. Done: every gang has worked. Stalled: all have come, none works and
-// nothing was bound for the stall time, so that nothing ever will be. Limit: the time
-// was up.
+// The ends. Done: every gang has worked. Stalled: all have come, none works,
+// and for the stall time no pod was bound, so that none ever will be. Limit: the
+// time was up.
 const (
 	Done    End = "done"
 	Stalled End = "stalled"
@@ -115,7 +115,7 @@ func (p *plan) attend(ctx context.Context, d *driver, book *audit.Book, show fun
 			return Done
 		case s.at > p.limit:
 			return Limit
-		case s.coming == 0 && s.running == 0 && s.sinceBind > p.stall:
+		case s.coming == 0 && s.running == 0 && s.quiet > p.stall:
 			return Stalled
 		}
 	}

@@ -57,7 +57,7 @@ func (r *Report) writePromises(w io.Writer) {
 		row(w, "topology broken", "%d", a.Violations[audit.RequiredTopology])
 	}
 	row(w, "pods bound twice", "%d", a.Violations[audit.BindOnce])
-	row(w, "checked by", "an auditor of its own: %s events, %s binds", thousands(a.Events), thousands(a.Binds))
+	row(w, "checked", "by an auditor of its own, at each of %s events (%s binds)", thousands(a.Events), thousands(a.Binds))
 }
 
 func of(gang string) string {
@@ -99,8 +99,12 @@ func (r *Report) writePlaces(w io.Writer) {
 	}
 }
 
-// shownGangs bounds how many gangs without a place are named.
-const shownGangs = 5
+// shownGangs bounds how many gangs without a place are named, shownReason the
+// length of what is said of each.
+const (
+	shownGangs  = 3
+	shownReason = 140
+)
 
 func (r *Report) writeStuck(w io.Writer) {
 	if len(r.Stuck) > 0 {
@@ -112,11 +116,19 @@ func (r *Report) writeStuck(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\n  %d gangs were not placed. What the scheduler says of them:\n", r.Load.Gangs-r.Placed)
 	for _, name := range names[:min(shownGangs, len(names))] {
-		fmt.Fprintf(w, "    %s: %s\n", name, r.Reasons[name])
+		fmt.Fprintf(w, "    %s: %s\n", name, shorten(r.Reasons[name], shownReason))
 	}
 	if len(names) > shownGangs {
 		fmt.Fprintf(w, "    and %d more\n", len(names)-shownGangs)
 	}
+}
+
+func shorten(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:most-1]) + "…"
 }
 
 func some(names []string) string {

@@ -41,7 +41,7 @@ type tracker struct {
 	// heldTime and workTime are GPU-seconds up to now.
 	heldTime, workTime float64
 	now                time.Duration
-	lastBind           time.Duration
+	lastChange         time.Duration // the last bind or end of a gang
 	binds              int
 	bindsBySecond      []int
 }
@@ -140,6 +140,7 @@ func (t *tracker) end(now time.Duration, j *job) {
 	defer t.mu.Unlock()
 	t.advance(now)
 	j.ended = now
+	t.lastChange = now
 	t.working -= j.TotalGPUs()
 }
 
@@ -152,7 +153,7 @@ func (t *tracker) countBound(j *job, bound bool, leaf string) {
 	if j.placed < 0 {
 		j.leaves[leaf]++
 	}
-	t.lastBind = t.now
+	t.lastChange = t.now
 	t.binds++
 	second := int(t.now / time.Second)
 	for len(t.bindsBySecond) <= second {
@@ -177,7 +178,7 @@ type sample struct {
 	held, working                           int // GPUs
 	heldTime, workTime                      float64
 	binds                                   int
-	sinceBind                               time.Duration
+	quiet                                   time.Duration // since the last bind or end of a gang
 }
 
 // look brings the books up to now and returns the state.
@@ -187,7 +188,7 @@ func (t *tracker) look(now time.Duration) sample {
 	t.advance(now)
 	s := sample{
 		at: now, held: t.held, working: t.working, heldTime: t.heldTime, workTime: t.workTime,
-		binds: t.binds, sinceBind: now - t.lastBind,
+		binds: t.binds, quiet: now - t.lastChange,
 	}
 	for _, j := range t.jobs {
 		switch {
