@@ -1,0 +1,19 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gpu knows GPUs: what a product label says of a device, how a device
+// may be cut into MIG instances and what each cut costs, which devices of a
+// node are linked to one another, and how useful the free devices of a node
+// remain to the pods that a cluster usually runs.
+//
+// It imports the standard library only and holds no state of the cluster: the
+// caller passes what it knows of a node and gets an answer. Every row of a
+// table names the source it was taken from; nothing is worked out from a name.
+//
+// The parts are
+//   - ParseProduct, Admits and ParseMemoryFloor: models (models.go, memory.go);
+//   - FindBoard, Board.Profile and Carving: MIG (mig.go, carving.go);
+//   - Links, ParseLinks and ParseTopo: links inside a node (links.go, topo.go);
+//   - Workload and Scorer: the score of a node for a pod (workload.go,
+//     scorer.go), the same in the scheduler and in the simulator.
+package gpu

@@ -1,0 +1,141 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gpu
+
+// Where the rows come from. The guide gives names, shares of compute and
+// memory and the largest number of instances; positions are what
+// `nvidia-smi mig -lgipp` prints on the board, and where no such output was
+// found, the guide's drawing as k8s-test-infra transcribes it.
+const (
+	guide       = "NVIDIA MIG user guide, supported MIG profiles"
+	lgipp       = "published output of nvidia-smi mig -lgipp on the board"
+	testInfra   = "NVIDIA k8s-test-infra, nvml-mock MIG tables"
+	migParted   = "NVIDIA mig-parted, config-default.yaml"
+	gpuOperator = "NVIDIA gpu-operator, default MIG configuration, as cited by k8s-test-infra"
+)
+
+// The positions that boards have in common.
+var (
+	anyOfSeven = []int{0, 1, 2, 3, 4, 5, 6}
+	everySlice = []int{0, 1, 2, 3}
+	evenFour   = []int{0, 2, 4, 6}
+	evenThree  = []int{0, 2, 4}
+	evenTwo    = []int{0, 2}
+	halves     = []int{0, 4}
+	front      = []int{0}
+	thirds     = []int{0, 3, 6, 9}
+	sixths     = []int{0, 6}
+)
+
+var boards = []Board{
+	{Name: "A30-24GB", Units: 4, Slices: 4, Source: guide + "; " + lgipp, Profiles: []Profile{
+		{"1g.6gb", 1, 1, 6, 4, everySlice},
+		{"1g.6gb+me", 1, 1, 6, 1, everySlice},
+		{"2g.12gb", 2, 2, 12, 2, evenTwo},
+		{"2g.12gb+me", 2, 2, 12, 1, evenTwo},
+		{"4g.24gb", 4, 4, 24, 1, front},
+	}},
+	{Name: "A100-40GB", Units: 8, Slices: 7, Source: guide + "; " + lgipp, Profiles: []Profile{
+		{"1g.5gb", 1, 1, 5, 7, anyOfSeven},
+		{"1g.5gb+me", 1, 1, 5, 1, anyOfSeven},
+		{"1g.10gb", 1, 2, 10, 4, evenFour},
+		{"2g.10gb", 2, 2, 10, 3, evenThree},
+		{"3g.20gb", 3, 4, 20, 2, halves},
+		{"4g.20gb", 4, 4, 20, 1, front},
+		{"7g.40gb", 7, 8, 40, 1, front},
+	}},
+	{Name: "A100-80GB", Units: 8, Slices: 7, Source: guide + "; " + lgipp, Profiles: []Profile{
+		{"1g.10gb", 1, 1, 10, 7, anyOfSeven},
+		{"1g.10gb+me", 1, 1, 10, 1, anyOfSeven},
+		{"1g.20gb", 1, 2, 20, 4, evenFour},
+		{"2g.20gb", 2, 2, 20, 3, evenThree},
+		{"3g.40gb", 3, 4, 40, 2, halves},
+		{"4g.40gb", 4, 4, 40, 1, front},
+		{"7g.80gb", 7, 8, 80, 1, front},
+	}},
+	{Name: "H100-80GB", Units: 8, Slices: 7, Source: guide + "; " + lgipp, Profiles: []Profile{
+		{"1g.10gb", 1, 1, 10, 7, anyOfSeven},
+		{"1g.10gb+me", 1, 1, 10, 1, anyOfSeven},
+		{"1g.20gb", 1, 2, 20, 4, evenFour},
+		{"2g.20gb", 2, 2, 20, 3, evenThree},
+		{"3g.40gb", 3, 4, 40, 2, halves},
+		{"4g.40gb", 4, 4, 40, 1, front},
+		{"7g.80gb", 7, 8, 80, 1, front},
+	}},
+	{Name: "H100-94GB", Units: 8, Slices: 7, Source: guide + "; " + lgipp, Profiles: []Profile{
+		{"1g.12gb", 1, 1, 12, 7, anyOfSeven},
+		{"1g.12gb+me", 1, 1, 12, 1, anyOfSeven},
+		{"1g.24gb", 1, 2, 24, 4, evenFour},
+		{"2g.24gb", 2, 2, 24, 3, evenThree},
+		{"3g.47gb", 3, 4, 47, 2, halves},
+		{"4g.47gb", 4, 4, 47, 1, front},
+		{"7g.94gb", 7, 8, 94, 1, front},
+	}},
+	{Name: "H100-96GB", Units: 8, Slices: 7, Source: guide + "; " + testInfra, Profiles: []Profile{
+		{"1g.12gb", 1, 1, 12, 7, anyOfSeven},
+		{"1g.12gb+me", 1, 1, 12, 1, anyOfSeven},
+		{"1g.24gb", 1, 2, 24, 4, evenFour},
+		{"2g.24gb", 2, 2, 24, 3, evenThree},
+		{"3g.48gb", 3, 4, 48, 2, halves},
+		{"4g.48gb", 4, 4, 48, 1, front},
+		{"7g.96gb", 7, 8, 96, 1, front},
+	}},
+	{Name: "GH200-144GB", Units: 8, Slices: 7, Source: migParted + "; " + testInfra, Profiles: []Profile{
+		{"1g.18gb", 1, 1, 18, 7, anyOfSeven},
+		{"1g.18gb+me", 1, 1, 18, 1, anyOfSeven},
+		{"1g.36gb", 1, 2, 36, 4, evenFour},
+		{"2g.36gb", 2, 2, 36, 3, evenThree},
+		{"3g.72gb", 3, 4, 72, 2, halves},
+		{"4g.72gb", 4, 4, 72, 1, front},
+		{"7g.144gb", 7, 8, 144, 1, front},
+	}},
+	{Name: "H200-141GB", Units: 8, Slices: 7, Source: guide + "; " + testInfra, Profiles: []Profile{
+		{"1g.18gb", 1, 1, 18, 7, anyOfSeven},
+		{"1g.18gb+me", 1, 1, 18, 1, anyOfSeven},
+		{"1g.35gb", 1, 2, 35, 4, evenFour},
+		{"2g.35gb", 2, 2, 35, 3, evenThree},
+		{"3g.71gb", 3, 4, 71, 2, halves},
+		{"4g.71gb", 4, 4, 71, 1, front},
+		{"7g.141gb", 7, 8, 141, 1, front},
+	}},
+	{Name: "B200-180GB", Units: 8, Slices: 7, Source: guide + "; " + testInfra, Profiles: []Profile{
+		{"1g.23gb", 1, 1, 23, 7, anyOfSeven},
+		{"1g.23gb+me", 1, 1, 23, 1, anyOfSeven},
+		{"1g.45gb", 1, 2, 45, 4, evenFour},
+		{"2g.45gb", 2, 2, 45, 3, evenThree},
+		{"3g.90gb", 3, 4, 90, 2, halves},
+		{"4g.90gb", 4, 4, 90, 1, front},
+		{"7g.180gb", 7, 8, 180, 1, front},
+	}},
+	// The guide has no table for GB200, and the driver's names changed between
+	// mig-parted (1g.24gb, 3g.95gb, 7g.189gb) and the operator's later
+	// configuration (1g.23gb, 3g.93gb, 7g.186gb). A node has either; both are
+	// known here.
+	{Name: "GB200-186GB", Units: 8, Slices: 7, Source: gpuOperator + "; " + migParted + "; " + testInfra, Profiles: []Profile{
+		{"1g.23gb", 1, 1, 23, 7, anyOfSeven},
+		{"1g.23gb+me", 1, 1, 23, 1, anyOfSeven},
+		{"1g.24gb", 1, 1, 24, 7, anyOfSeven},
+		{"1g.47gb", 1, 2, 47, 4, evenFour},
+		{"2g.47gb", 2, 2, 47, 3, evenThree},
+		{"3g.93gb", 3, 4, 93, 2, halves},
+		{"3g.95gb", 3, 4, 95, 2, halves},
+		{"4g.93gb", 4, 4, 93, 1, front},
+		{"4g.95gb", 4, 4, 95, 1, front},
+		{"7g.186gb", 7, 8, 186, 1, front},
+		{"7g.189gb", 7, 8, 189, 1, front},
+	}},
+	{Name: "RTX-PRO-6000-96GB", Units: 12, Slices: 4, Source: guide + "; " + lgipp, Profiles: []Profile{
+		{"1g.24gb", 1, 3, 24, 4, thirds},
+		{"1g.24gb+me", 1, 3, 24, 1, thirds},
+		{"1g.24gb+gfx", 1, 3, 24, 4, thirds},
+		{"1g.24gb+me.all", 1, 3, 24, 1, thirds},
+		{"1g.24gb-me", 1, 3, 24, 4, thirds},
+		{"2g.48gb", 2, 6, 48, 2, sixths},
+		{"2g.48gb+gfx", 2, 6, 48, 2, sixths},
+		{"2g.48gb+me.all", 2, 6, 48, 1, sixths},
+		{"2g.48gb-me", 2, 6, 48, 2, sixths},
+		{"4g.96gb", 4, 12, 96, 1, front},
+		{"4g.96gb+gfx", 4, 12, 96, 1, front},
+	}},
+}

@@ -1,0 +1,162 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gpu
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseProduct(t *testing.T) {
+	for _, tc := range []struct {
+		name, label string
+		want        Product
+	}{
+		{"SXM box", "NVIDIA-H100-80GB-HBM3", Product{Family: "H100", MemoryGB: 80, Form: SXM, Board: "H100-80GB"}},
+		{"PCIe card whose name has no memory", "NVIDIA-H100-PCIe", Product{Family: "H100", MemoryGB: 80, Form: PCIe, Board: "H100-80GB"}},
+		{"NVL card", "NVIDIA-H200-NVL", Product{Family: "H200", MemoryGB: 141, Form: NVL, Board: "H200-141GB"}},
+		{"old driver without the maker's name", "A100-SXM4-40GB", Product{Family: "A100", MemoryGB: 40, Form: SXM, Board: "A100-40GB"}},
+		{"both spellings of one card", "NVIDIA-A100-PCIE-80GB", Product{Family: "A100", MemoryGB: 80, Form: PCIe, Board: "A100-80GB"}},
+		{"name before memory", "NVIDIA-A100-80GB-PCIe", Product{Family: "A100", MemoryGB: 80, Form: PCIe, Board: "A100-80GB"}},
+		{"GH200 is named by its processor's memory", "NVIDIA-GH200-480GB", Product{Family: "GH200", MemoryGB: 96, Form: Superchip, Board: "H100-96GB"}},
+		{"no MIG", "Tesla-T4", Product{Family: "T4", MemoryGB: 16, Form: PCIe}},
+		{"time-sliced", "Tesla-V100-SXM2-16GB-SHARED", Product{Family: "V100", MemoryGB: 16, Form: SXM, Shared: true}},
+		{"single strategy", "NVIDIA-A100-SXM4-40GB-MIG-3g.20gb", Product{Family: "A100", MemoryGB: 40, Form: SXM, Board: "A100-40GB", Profile: "3g.20gb"}},
+		{"single strategy, shared", "A100-SXM4-40GB-MIG-1g.5gb-SHARED", Product{Family: "A100", MemoryGB: 40, Form: SXM, Board: "A100-40GB", Profile: "1g.5gb", Shared: true}},
+		{"profile with media engines", "NVIDIA-A30-MIG-1g.6gb.me", Product{Family: "A30", MemoryGB: 24, Form: PCIe, Board: "A30-24GB", Profile: "1g.6gb+me"}},
+		{"a product of next year", "NVIDIA-R100-MIG-2g.72gb", Product{Profile: "2g.72gb"}},
+		{"nothing", "", Product{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.want.Label = tc.label
+			got := ParseProduct(tc.label)
+			assert.Equal(t, tc.want, got)
+			assert.Equal(t, tc.want.Profile == "" && !tc.want.Shared, got.Whole())
+		})
+	}
+}
+
+func TestProductTable(t *testing.T) {
+	require.Len(t, productRows, len(productTable), "two rows stand for one name")
+	for _, row := range productTable {
+		assert.NotEmpty(t, row.source, row.label)
+		assert.Positive(t, row.memoryGB, row.label)
+		if row.board != "" {
+			_, ok := FindBoard(row.board)
+			assert.True(t, ok, "%s names the unknown board %s", row.label, row.board)
+		}
+	}
+}
+
+func TestAdmits(t *testing.T) {
+	for _, tc := range []struct {
+		name, want, label string
+		admits            bool
+	}{
+		{"family", "H100", "NVIDIA-H100-80GB-HBM3", true},
+		{"family in small letters", "h100", "NVIDIA-H100-NVL", true},
+		{"another family", "H100", "NVIDIA-H200", false},
+		{"a family is no prefix", "A10", "NVIDIA-A100-SXM4-40GB", false},
+		{"A10 is not A10G", "A10", "NVIDIA-A10G", false},
+		{"L40 is not L40S", "L40", "NVIDIA-L40S", false},
+		{"family and form", "H100-NVL", "NVIDIA-H100-NVL", true},
+		{"family and another form", "H100-NVL", "NVIDIA-H100-80GB-HBM3", false},
+		{"family and memory", "A100-80GB", "NVIDIA-A100-SXM4-80GB", true},
+		{"memory in short", "A100-80G", "NVIDIA-A100-80GB-PCIe", true},
+		{"family and other memory", "A100-80GB", "NVIDIA-A100-SXM4-40GB", false},
+		{"form, memory, spaces", "A100 SXM 80GB", "NVIDIA-A100-SXM4-80GB", true},
+		{"SXM with its number", "V100-SXM2-32GB", "Tesla-V100-SXM2-32GB", true},
+		{"SXM with another number", "V100-SXM3", "Tesla-V100-SXM2-32GB", false},
+		{"family of several words", "RTX PRO 6000", "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition", true},
+		{"label", "NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-80GB-HBM3", true},
+		{"a label stands for one product", "NVIDIA-H200", "NVIDIA-H200-NVL", false},
+		{"label of the device under a sliced one", "NVIDIA-A30", "NVIDIA-A30-MIG-1g.6gb", true},
+		{"label with its suffix", "NVIDIA-A30-MIG-1g.6gb", "NVIDIA-A30-MIG-1g.6gb", true},
+		{"label with another suffix", "NVIDIA-A30-MIG-2g.12gb", "NVIDIA-A30-MIG-1g.6gb", false},
+		{"unknown product by its first word", "R100", "NVIDIA-R100-SXM7", true},
+		{"unknown product by its label", "NVIDIA-R100-SXM7", "NVIDIA-R100-SXM7", true},
+		{"unknown product, half a word", "R10", "NVIDIA-R100-SXM7", false},
+		{"nothing asked", "", "NVIDIA-A30", false},
+		{"no label", "A30", "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			assert.Equal(t, tc.admits, Admits(tc.want, ParseProduct(tc.label)))
+		})
+	}
+}
+
+func TestMemoryFloor(t *testing.T) {
+	for _, tc := range []struct {
+		name, floor, label string
+		labelMiB           int
+		admits             bool
+	}{
+		{"an 80 GB device has 80Gi", ">=80Gi", "NVIDIA-H100-80GB-HBM3", 81559, true},
+		{"a 40 GB device has not", ">=80Gi", "NVIDIA-A100-SXM4-40GB", 40960, false},
+		{"the sign may be left out", "24GB", "NVIDIA-A10", 23028, true},
+		{"a slice counts, not its device", ">=40Gi", "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", 9728, false},
+		{"a slice that is large enough", ">=40Gi", "NVIDIA-A100-SXM4-80GB-MIG-3g.40gb", 40192, true},
+		{"a slice that does not exist", ">=1Gi", "NVIDIA-A100-SXM4-80GB-MIG-5g.50gb", 0, false},
+		{"unknown product by its label", ">=100Gi", "NVIDIA-R100", 147456, true},
+		{"unknown product, a little short", ">=16Gi", "Foo", 15360, true},
+		{"unknown product, too small", ">=80Gi", "Foo", 49152, false},
+		{"nothing known", ">=1Gi", "", 0, false},
+		{"in MiB", ">=40960Mi", "NVIDIA-A100-SXM4-40GB", 0, true},
+		{"in MiB, rounded up", ">=40961Mi", "NVIDIA-A100-SXM4-40GB", 0, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			floor, err := ParseMemoryFloor(tc.floor)
+			require.NoError(t, err)
+			assert.Equal(t, tc.admits, floor.Admits(ParseProduct(tc.label), tc.labelMiB))
+		})
+	}
+	assert.True(t, MemoryFloor(0).Admits(Product{}, 0), "no floor admits all")
+}
+
+func TestParseMemoryFloor_Refuses(t *testing.T) {
+	for _, text := range []string{"", ">=", "80", ">=80", "Gi", "-1Gi", "0Gi", "9999Gi", ">=80Ti", "80.5Gi", "<80Gi", "99999999999999999999Gi"} {
+		_, err := ParseMemoryFloor(text)
+		var invalid *InvalidMemoryFloor
+		require.ErrorAs(t, err, &invalid, text)
+		assert.Equal(t, text, invalid.Text)
+		assert.Contains(t, err.Error(), ">=80Gi")
+	}
+}
+
+func FuzzParseProduct(f *testing.F) {
+	for _, row := range productTable {
+		f.Add(row.label + "-MIG-1g.5gb-SHARED")
+	}
+	f.Add("-MIG--SHARED")
+	f.Fuzz(func(t *testing.T, label string) {
+		p := ParseProduct(label)
+		if p.Label != label {
+			t.Fatalf("the label %q came back as %q", label, p.Label)
+		}
+		if p.Family != "" && (!Admits(p.Family, p) || !Admits(label, p)) {
+			t.Fatalf("%q is a %s but is not admitted as one", label, p.Family)
+		}
+		if p.Shared != strings.HasSuffix(strings.ToUpper(label), "-SHARED") {
+			t.Fatalf("%q: shared is %v", label, p.Shared)
+		}
+	})
+}
+
+func FuzzParseMemoryFloor(f *testing.F) {
+	for _, s := range []string{">=80Gi", "24GB", "40960Mi", ">= 8 G", "x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		floor, err := ParseMemoryFloor(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseMemoryFloor(floor.String()); err != nil || again != floor {
+			t.Fatalf("%q gives %v, which reads back as %v, %v", text, floor, again, err)
+		}
+	})
+}
