@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/restmapper"
 	"k8s.io/controller-manager/pkg/informerfactory"
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/controller/clusterroleaggregation"
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
 	"k8s.io/kubernetes/pkg/controller/job"
 	"k8s.io/kubernetes/pkg/controller/namespace"
@@ -96,7 +97,8 @@ func dropManagedFields(obj any) (any, error) {
 }
 
 // startControllers starts the controllers that a user of pods and Jobs would
-// miss. started is closed when the informers run.
+// miss: default ServiceAccounts, Jobs, namespaces that go away, aggregated roles,
+// garbage collection. started is closed when the informers run.
 func (b *background) startControllers(ctx context.Context, started <-chan struct{}) error {
 	core := b.informers.Core().V1()
 	accounts, err := serviceaccount.NewServiceAccountsController(klog.FromContext(ctx),
@@ -117,6 +119,10 @@ func (b *background) startControllers(ctx context.Context, started <-chan struct
 	namespaces := namespace.NewNamespaceController(ctx, b.client, metadataClient,
 		b.client.Discovery().ServerPreferredNamespacedResources, core.Namespaces(), time.Hour, v1.FinalizerKubernetes)
 
+	// Without it the roles view, edit and admin are empty.
+	roles := clusterroleaggregation.NewClusterRoleAggregation(b.informers.Rbac().V1().ClusterRoles(), b.client.RbacV1())
+
+	b.run(func(ctx context.Context) { roles.Run(ctx, otherWorkers) })
 	b.run(func(ctx context.Context) { accounts.Run(ctx, otherWorkers) })
 	b.run(func(ctx context.Context) { jobs.Run(ctx, jobWorkers) })
 	b.run(func(ctx context.Context) { namespaces.Run(ctx, otherWorkers) })

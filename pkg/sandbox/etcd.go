@@ -26,6 +26,7 @@ const etcdStartLimit = time.Minute
 func startEtcd(ctx context.Context, dir string, logTo io.Writer) (*embed.Etcd, string, error) {
 	free := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	cfg := embed.NewConfig()
+	cfg.Name = "muster-sandbox"
 	cfg.Dir = filepath.Join(dir, "etcd")
 	cfg.ListenClientUrls = []url.URL{free}
 	cfg.AdvertiseClientUrls = []url.URL{free}

@@ -49,6 +49,7 @@ func (s *logSink) Write(p []byte) (int, error) {
 // etcdLogger makes etcd write its warnings to w; its information level
 // describes a healthy single member at length.
 func etcdLogger(w io.Writer) *zap.Logger {
-	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
-	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w), zapcore.WarnLevel))
+	format := zap.NewProductionEncoderConfig()
+	format.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(format), zapcore.AddSync(w), zapcore.WarnLevel))
 }
