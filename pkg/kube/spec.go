@@ -4,7 +4,6 @@
 package kube
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -73,22 +72,34 @@ func SplitGroupName(group string) (Dialect, string) {
 	return Dialect(dialect), name
 }
 
-// translated reads a pod's markers again, for the problem that they may have.
-// The group is the one that the pod was given when it was first seen.
+// translated reads the markers of a pod that has its group already: the one
+// that it was given when it was first seen.
 func translated(pod *v1.Pod, group string) Marker {
 	dialect, name := SplitGroupName(group)
 	m := Marker{Dialect: dialect, Group: group, Name: name}
 	raw := *pod
 	raw.Spec.SchedulingGroup = nil
 	now, _ := readMarkers(&raw)
-	if dialect == DialectConflict {
-		// The native marker was replaced; only this sentence is left of it.
-		m.Problem = cmp.Or(now.Problem, &Invalid{GangConfigConflict, fmt.Sprintf(
-			"pod %s names more than one gang; keep spec.schedulingGroup or the label, not both", pod.Name)})
-		return m
+	switch {
+	case now.Group == group:
+		m.Problem = now.Problem
+	case dialect == DialectConflict:
+		// spec.schedulingGroup was replaced in memory, so that the conflict
+		// can no longer be spelled out.
+		m.Problem = &Invalid{GangConfigConflict, fmt.Sprintf(
+			"pod %s declares its gang more than once; create it again with one of spec.schedulingGroup and the label", pod.Name)}
+	default:
+		m.Problem = Moved(pod, group)
 	}
-	m.Problem = now.Problem
 	return m
+}
+
+// Moved is the problem of a pod whose markers no longer name the gang that it
+// was created in.
+func Moved(pod *v1.Pod, group string) *Invalid {
+	_, name := SplitGroupName(group)
+	return &Invalid{GangConfigConflict, fmt.Sprintf(
+		"pod %s was created as a member of gang %s, and its markers have changed since; a pod keeps its gang: create it again", pod.Name, name)}
 }
 
 func readMarkers(pod *v1.Pod) (Marker, bool) {
@@ -96,7 +107,7 @@ func readMarkers(pod *v1.Pod) (Marker, bool) {
 	m := Marker{}
 	mark := func(dialect Dialect, where, name string) {
 		if m.Dialect != dialect || m.Name != name {
-			found = append(found, fmt.Sprintf("%s %q", where, name))
+			found = append(found, where+" "+Quote(name))
 		}
 		m = Marker{Dialect: dialect, Name: name}
 	}
@@ -113,7 +124,7 @@ func readMarkers(pod *v1.Pod) (Marker, bool) {
 	}
 	count, hasCount := pod.Annotations[AnnotationMinCount]
 	if hasCount && m.Dialect != DialectLabel {
-		found = append(found, fmt.Sprintf("annotation %s %q", AnnotationMinCount, count))
+		found = append(found, "annotation "+AnnotationMinCount+" "+Quote(count))
 	}
 	switch {
 	case len(found) == 0:
@@ -123,7 +134,7 @@ func readMarkers(pod *v1.Pod) (Marker, bool) {
 			"pod %s has annotation %s but no gang; add the label %s with the name of its gang", pod.Name, AnnotationMinCount, LabelGang)), true
 	case len(found) > 1:
 		return alone(pod, GangConfigConflict, fmt.Sprintf(
-			"pod %s declares its gang more than once: %s; keep one of them", pod.Name, strings.Join(found, ", "))), true
+			"pod %s declares its gang more than once: %s; create it again with one of them", pod.Name, strings.Join(found, ", "))), true
 	}
 	m.Group = GroupName(m.Dialect, m.Name)
 	m.Problem = nameProblem(m.Dialect, m.Name)
@@ -153,7 +164,7 @@ func nameProblem(dialect Dialect, name string) *Invalid {
 		return nil
 	}
 	return &Invalid{InvalidGangSpec, fmt.Sprintf(
-		"label %s: found %s, want the name of a gang in the pod's own namespace: lower-case letters, digits, '-' and '.', such as \"train-1\"", key, quote(name))}
+		"label %s: found %s, want the name of a gang in the pod's own namespace: lower-case letters, digits, '-' and '.', such as \"train-1\"", key, Quote(name))}
 }
 
 func podGroupName(pod *v1.Pod) string {
@@ -169,14 +180,14 @@ func podGroupName(pod *v1.Pod) string {
 func ParseMinCount(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || strconv.Itoa(n) != text || n < 1 || n > MaxMinCount {
-		return 0, fmt.Errorf("found %s, want a number from 1 to %d in plain digits, such as \"8\"", quote(text), MaxMinCount)
+		return 0, fmt.Errorf("found %s, want a number from 1 to %d in plain digits, such as \"8\"", Quote(text), MaxMinCount)
 	}
 	return n, nil
 }
 
-// quote shows text that a user wrote, so that what is wrong with it can be
+// Quote shows text that a user wrote, so that what is wrong with it can be
 // seen, and not more of it than fits a message.
-func quote(text string) string {
+func Quote(text string) string {
 	const most = 40
 	if len(text) > most {
 		return strconv.QuoteToASCII(text[:most]) + "..."

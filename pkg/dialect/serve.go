@@ -1,0 +1,332 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// terms are what a pod says of its gang as a whole, or what the scheduler
+// wants to be the same for all members. They are comparable.
+type terms struct {
+	// annotations are aligned with gangAnnotations.
+	annotations   [6]text
+	priority      int32
+	preemption    v1.PreemptionPolicy
+	schedulerName string
+}
+
+// text is an annotation that may be there or not.
+type text struct {
+	value string
+	set   bool
+}
+
+var gangAnnotations = [6]string(kube.GangAnnotations())
+
+func termsOf(pod *v1.Pod) terms {
+	t := terms{
+		priority:      corev1helpers.PodPriority(pod),
+		preemption:    v1.PreemptLowerPriority,
+		schedulerName: pod.Spec.SchedulerName,
+	}
+	if pod.Spec.PreemptionPolicy != nil {
+		t.preemption = *pod.Spec.PreemptionPolicy
+	}
+	for i, key := range gangAnnotations {
+		t.annotations[i].value, t.annotations[i].set = pod.Annotations[key]
+	}
+	return t
+}
+
+// object is a group object, as far as it matters to the scheduler.
+type object struct {
+	uid         types.UID
+	name        string
+	apiVersion  string
+	created     metav1.Time
+	generation  int64
+	annotations map[string]string
+	minCount    int
+	// timeoutSeconds is how long members may wait for one another; 0 for the
+	// scheduler's own time.
+	timeoutSeconds int64
+	problem        *kube.Invalid
+	// native is the object itself, if it is a native one.
+	native *schedulingapi.PodGroup
+	// status is what a scheduling.x-k8s.io object says in its status.
+	status groupStatus
+}
+
+// minCount is the number of members that must start together, at least 1.
+func (g *gangState) minCount() int {
+	if g.object != nil {
+		return max(g.object.minCount, 1)
+	}
+	if g.served != nil && g.served.Spec.SchedulingPolicy.Gang != nil {
+		return int(g.served.Spec.SchedulingPolicy.Gang.MinCount)
+	}
+	return 1
+}
+
+// serve returns the PodGroup that stands for the gang, or nil for none. kind
+// is what is known of the gang's kind of object. A gang that cannot be
+// scheduled as it is declared carries the reason.
+func (g *gangState) serve(kind availability) *schedulingapi.PodGroup {
+	if g.object == nil && len(g.members) == 0 {
+		return nil
+	}
+	pg := g.skeleton()
+	annotations, invalid := g.merge()
+	invalid = cmp.Or(g.unresolved(kind), g.troubled(), invalid)
+	if invalid == nil && g.dialect == kube.DialectLabel {
+		invalid = g.count(pg, annotations[kube.AnnotationMinCount])
+	}
+	invalid = cmp.Or(invalid, g.prioritise(pg))
+	delete(annotations, kube.AnnotationMinCount)
+	annotations[kube.AnnotationDialect] = string(g.dialect)
+	if g.object != nil && g.object.timeoutSeconds > 0 {
+		annotations[kube.AnnotationScheduleTimeout] = strconv.FormatInt(g.object.timeoutSeconds, 10)
+	}
+	if invalid != nil {
+		annotations[kube.AnnotationInvalidReason] = string(invalid.Reason)
+		annotations[kube.AnnotationInvalidMessage] = invalid.Message
+	}
+	pg.Annotations = annotations
+	if key := annotations[kube.AnnotationTopologyRequired]; key != "" && pg.Spec.SchedulingConstraints == nil {
+		pg.Spec.SchedulingConstraints = &schedulingapi.PodGroupSchedulingConstraints{
+			Topology: []schedulingapi.TopologyConstraint{{Key: key}},
+		}
+	}
+	return pg
+}
+
+// skeleton is the PodGroup without what the annotations and the members say.
+func (g *gangState) skeleton() *schedulingapi.PodGroup {
+	pg := &schedulingapi.PodGroup{}
+	switch {
+	case g.object == nil:
+		if g.uid == "" {
+			first := g.first()
+			// The first member is in one gang only, so that its UID tells
+			// this gang from any other, earlier ones of its name included.
+			g.uid, g.created = "gang-"+first.uid, first.created
+		}
+		pg.UID, pg.CreationTimestamp = g.uid, g.created
+	case g.object.native != nil:
+		pg = g.object.native.DeepCopy()
+		pg.ManagedFields, pg.Labels, pg.OwnerReferences = nil, nil, nil
+	default:
+		pg.UID, pg.CreationTimestamp, pg.Generation = g.object.uid, g.object.created, g.object.generation
+	}
+	pg.Namespace, pg.Name = g.key.namespace, g.key.group
+	if g.object == nil || g.object.native == nil {
+		pg.Spec.SchedulingPolicy.Gang = &schedulingapi.GangSchedulingPolicy{MinCount: 1}
+		if g.object != nil {
+			pg.Spec.SchedulingPolicy.Gang.MinCount = int32(min(max(g.object.minCount, 1), kube.MaxMinCount))
+		}
+	}
+	return pg
+}
+
+// unresolved is why a gang that is to have an object has none.
+func (g *gangState) unresolved(kind availability) *kube.Invalid {
+	if g.object != nil {
+		return g.object.problem
+	}
+	name := g.name()
+	var api string
+	switch g.dialect {
+	case kube.DialectNative:
+		api = nativeKind.GroupVersion().String()
+	case kube.DialectCRD:
+		api = crdKind.GroupVersion().String()
+	default:
+		return nil
+	}
+	switch kind {
+	case served:
+		return &kube.Invalid{Reason: kube.GangNotFound, Message: fmt.Sprintf(
+			"gang %s: there is no PodGroup %s (%s) in namespace %s; create it", name, name, api, g.key.namespace)}
+	case listing:
+		return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+			"gang %s: the PodGroups of %s cannot be read yet", name, api)}
+	default:
+		return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+			"gang %s: the API server does not serve PodGroups of %s; install them, or declare the gang with the label %s and the annotation %s",
+			name, api, kube.LabelGang, kube.AnnotationMinCount)}
+	}
+}
+
+// troubled is the problem of the first member by name that has one.
+func (g *gangState) troubled() *kube.Invalid {
+	if g.problems == 0 {
+		return nil
+	}
+	var worst *member
+	for _, m := range g.members {
+		if m.problem != nil && (worst == nil || m.name < worst.name) {
+			worst = m
+		}
+	}
+	return worst.problem
+}
+
+// camp is the members that say the same.
+type camp struct {
+	terms   terms
+	members map[types.UID]*member
+}
+
+// voice is the first of them by name.
+func (c camp) voice() string {
+	first := ""
+	for _, m := range c.members {
+		if first == "" || m.name < first {
+			first = m.name
+		}
+	}
+	return first
+}
+
+// camps lists the different terms of the members, by the name of their first
+// member.
+func (g *gangState) camps() []camp {
+	all := make([]camp, 0, len(g.byTerms))
+	for t, members := range g.byTerms {
+		all = append(all, camp{t, members})
+	}
+	if len(all) > 1 {
+		slices.SortFunc(all, func(a, b camp) int { return cmp.Compare(a.voice(), b.voice()) })
+	}
+	return all
+}
+
+// merge joins what the object and the members say of the gang. Where the
+// object says something no member may say otherwise; where it does not, all
+// members must say the same.
+func (g *gangState) merge() (map[string]string, *kube.Invalid) {
+	merged := map[string]string{}
+	camps := g.camps()
+	var conflict *kube.Invalid
+	for i, key := range gangAnnotations {
+		var value text
+		if g.object != nil {
+			value.value, value.set = g.object.annotations[key]
+		}
+		fromObject := value.set
+		for n, c := range camps {
+			says := c.terms.annotations[i]
+			switch {
+			case fromObject:
+				if says.set && says != value && conflict == nil {
+					conflict = g.conflict(key, "the PodGroup "+value.say(), "pod "+c.voice()+" "+says.say())
+				}
+			case n == 0:
+				value = says
+			case says != value && conflict == nil:
+				conflict = g.conflict(key, "pod "+camps[0].voice()+" "+value.say(), "pod "+c.voice()+" "+says.say())
+			}
+		}
+		if value.set {
+			merged[key] = value.value
+		}
+	}
+	return merged, cmp.Or(conflict, g.disagreement(camps))
+}
+
+// say puts an annotation into a sentence.
+func (t text) say() string {
+	if !t.set {
+		return "leaves it out"
+	}
+	return "says " + kube.Quote(t.value)
+}
+
+func (g *gangState) conflict(what, one, other string) *kube.Invalid {
+	return &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
+		"gang %s: its members disagree on %s: %s, %s; make all members say the same", g.name(), what, one, other)}
+}
+
+// disagreement is what members differ in that must be one for the gang.
+func (g *gangState) disagreement(camps []camp) *kube.Invalid {
+	for _, c := range camps {
+		first := camps[0]
+		switch {
+		case c.terms.schedulerName != first.terms.schedulerName:
+			return g.conflict("spec.schedulerName", "pod "+first.voice()+" says "+first.terms.schedulerName, "pod "+c.voice()+" says "+c.terms.schedulerName)
+		case c.terms.priority != first.terms.priority:
+			return &kube.Invalid{Reason: kube.PriorityMismatch, Message: fmt.Sprintf(
+				"gang %s: pod %s has priority %d, pod %s has %d; give all members one priorityClassName",
+				g.name(), first.voice(), first.terms.priority, c.voice(), c.terms.priority)}
+		case c.terms.preemption != first.terms.preemption:
+			return g.conflict("spec.preemptionPolicy", "pod "+first.voice()+" says "+string(first.terms.preemption), "pod "+c.voice()+" says "+string(c.terms.preemption))
+		}
+	}
+	return nil
+}
+
+// count reads the number of members of a gang without an object.
+func (g *gangState) count(pg *schedulingapi.PodGroup, text string) *kube.Invalid {
+	if text == "" && !g.says(kube.AnnotationMinCount) {
+		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf(
+			"gang %s: its pods lack the annotation %s; write the number of pods that start together, such as \"8\"", g.name(), kube.AnnotationMinCount)}
+	}
+	n, err := kube.ParseMinCount(text)
+	if err != nil {
+		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf("gang %s: annotation %s: %v", g.name(), kube.AnnotationMinCount, err)}
+	}
+	pg.Spec.SchedulingPolicy.Gang.MinCount = int32(n)
+	return nil
+}
+
+func (g *gangState) says(key string) bool {
+	i := slices.Index(gangAnnotations[:], key)
+	for t := range g.byTerms {
+		if t.annotations[i].set {
+			return true
+		}
+	}
+	return false
+}
+
+// prioritise gives the gang the priority of its members. The scheduler refuses
+// a group that differs from them.
+func (g *gangState) prioritise(pg *schedulingapi.PodGroup) *kube.Invalid {
+	camps := g.camps()
+	if len(camps) == 0 {
+		return nil
+	}
+	priority := camps[0].terms.priority
+	if g.object == nil || g.object.native == nil {
+		pg.Spec.Priority = &priority
+		return nil
+	}
+	own := int32(0)
+	if pg.Spec.Priority != nil {
+		own = *pg.Spec.Priority
+	}
+	if own == priority {
+		return nil
+	}
+	return &kube.Invalid{Reason: kube.PriorityMismatch, Message: fmt.Sprintf(
+		"gang %s: the PodGroup has priority %d, pod %s has %d; give both one priorityClassName", g.name(), own, camps[0].voice(), priority)}
+}
+
+// name is what users call the gang.
+func (g *gangState) name() string {
+	_, name := kube.SplitGroupName(g.key.group)
+	return name
+}

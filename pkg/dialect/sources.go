@@ -1,0 +1,221 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	schedulinginformers "k8s.io/client-go/informers/scheduling/v1beta1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// source reads one kind of group object as long as the API server serves it.
+type source struct {
+	dialect  kube.Dialect
+	kind     schema.GroupVersionResource
+	store    *store
+	discover discovery.ServerResourcesInterface
+	// informer returns a new informer for the kind.
+	informer func() cache.SharedIndexInformer
+	// read turns what the informer holds into an object; nil for what is none.
+	read func(any) *object
+
+	// state is one of the availabilities, or -1 until the API server answered.
+	state atomic.Int32
+	// stop ends the informer, and returns when it has ended; nil without one.
+	stop func()
+}
+
+const unknown = -1
+
+func (t *Translator) sources() []*source {
+	return []*source{
+		t.source(kube.DialectCRD, crdKind, func() cache.SharedIndexInformer {
+			return dynamicinformer.NewFilteredDynamicInformer(t.options.Dynamic, crdKind, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
+		}, func(obj any) *object {
+			if u, ok := obj.(*unstructured.Unstructured); ok {
+				return readCRD(u)
+			}
+			return nil
+		}),
+		t.source(kube.DialectNative, nativeKind, func() cache.SharedIndexInformer {
+			return schedulinginformers.NewPodGroupInformer(t.options.Client, metav1.NamespaceAll, 0, cache.Indexers{})
+		}, func(obj any) *object {
+			if pg, ok := obj.(*schedulingapi.PodGroup); ok {
+				return readNative(pg)
+			}
+			return nil
+		}),
+	}
+}
+
+func (t *Translator) source(dialect kube.Dialect, kind schema.GroupVersionResource, informer func() cache.SharedIndexInformer, read func(any) *object) *source {
+	s := &source{
+		dialect: dialect, kind: kind, store: t.store, discover: t.options.Client.Discovery(),
+		informer: informer, read: read,
+	}
+	s.state.Store(unknown)
+	return s
+}
+
+// readNative reads a scheduling.k8s.io/v1beta1 PodGroup.
+func readNative(pg *schedulingapi.PodGroup) *object {
+	o := &object{
+		uid: pg.UID, name: pg.Name, apiVersion: schedulingapi.SchemeGroupVersion.String(),
+		created: pg.CreationTimestamp, generation: pg.Generation,
+		annotations: pg.Annotations, minCount: 1, native: pg,
+	}
+	if gang := pg.Spec.SchedulingPolicy.Gang; gang != nil {
+		o.minCount = int(gang.MinCount)
+	}
+	if _, ok := pg.Annotations[kube.AnnotationMinCount]; ok {
+		o.problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: "gang " + pg.Name + ": PodGroup " + pg.Name +
+			" has spec.schedulingPolicy and annotation " + kube.AnnotationMinCount + "; remove the annotation"}
+	}
+	return o
+}
+
+// settled tells whether all objects of the kind are known, or that there is no
+// such kind.
+func (s *source) settled() bool {
+	state := s.state.Load()
+	return state == int32(absent) || state == int32(served)
+}
+
+// run asks the API server for the kind again and again, since it may be
+// installed or removed at any time.
+func (s *source) run(ctx context.Context, period time.Duration) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		s.check(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if s.stop != nil {
+				s.stop()
+			}
+			return
+		}
+	}
+}
+
+func (s *source) check(ctx context.Context) {
+	logger := klog.FromContext(ctx)
+	present, err := serves(s.discover, s.kind)
+	switch {
+	case err != nil:
+		logger.Error(err, "Could not ask the API server which pod groups it serves; asking again", "kind", s.kind)
+	case present && s.stop == nil:
+		logger.Info("Reading pod groups", "kind", s.kind)
+		s.start(ctx)
+	case !present && s.stop != nil:
+		logger.Info("Pod groups are no longer served", "kind", s.kind)
+		s.stop()
+		s.stop = nil
+		s.set(absent)
+	case !present:
+		s.set(absent)
+	}
+}
+
+func (s *source) set(a availability) {
+	s.store.setKind(s.dialect, a)
+	s.state.Store(int32(a))
+}
+
+func (s *source) start(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	informer := s.informer()
+	_ = informer.SetTransform(dropManagedFields) // only fails on a started informer
+	read, err := informer.AddEventHandler(s.handler())
+	if err != nil {
+		cancel()
+		klog.FromContext(ctx).Error(err, "Could not read pod groups; trying again", "kind", s.kind)
+		return
+	}
+	s.set(listing)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		informer.RunWithContext(ctx)
+	}()
+	synced := make(chan struct{})
+	go func() {
+		defer close(synced)
+		if cache.WaitForCacheSync(ctx.Done(), read.HasSynced) {
+			s.set(served)
+		}
+	}()
+	s.stop = func() {
+		cancel()
+		<-ended
+		<-synced
+	}
+}
+
+func dropManagedFields(obj any) (any, error) {
+	if accessor, err := meta.Accessor(obj); err == nil && accessor.GetManagedFields() != nil {
+		accessor.SetManagedFields(nil)
+	}
+	return obj, nil
+}
+
+func (s *source) handler() cache.ResourceEventHandler {
+	set := func(obj any) {
+		if o := s.read(obj); o != nil {
+			s.store.setObject(s.keyOf(obj, o), o)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    set,
+		UpdateFunc: func(_, obj any) { set(obj) },
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			if o := s.read(obj); o != nil {
+				s.store.deleteObject(s.keyOf(obj, o), o.uid)
+			}
+		},
+	}
+}
+
+func (s *source) keyOf(obj any, o *object) groupKey {
+	namespace := ""
+	if accessor, err := meta.Accessor(obj); err == nil {
+		namespace = accessor.GetNamespace()
+	}
+	return groupKey{namespace, kube.GroupName(s.dialect, o.name)}
+}
+
+// serves asks the API server whether it serves a resource.
+func serves(discover discovery.ServerResourcesInterface, kind schema.GroupVersionResource) (bool, error) {
+	resources, err := discover.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, r := range resources.APIResources {
+		if r.Name == kind.Resource {
+			return true, nil
+		}
+	}
+	return false, nil
+}

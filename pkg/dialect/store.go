@@ -1,0 +1,339 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// groupKey names a gang: a gang never crosses a namespace.
+type groupKey struct {
+	namespace string
+	// group is the name of the PodGroup as the scheduler knows it.
+	group string
+}
+
+func (k groupKey) compare(o groupKey) int {
+	return cmp.Or(cmp.Compare(k.namespace, o.namespace), cmp.Compare(k.group, o.group))
+}
+
+// availability is what is known of a kind of group object.
+type availability int
+
+const (
+	// absent: the API server does not serve the kind.
+	absent availability = iota
+	// listing: it does, and the objects are still to come.
+	listing
+	// served: all its objects are known.
+	served
+)
+
+// store gathers the members and the group objects of all gangs, and keeps the
+// feed's PodGroups up to date with them. It knows no client.
+type store struct {
+	feed *feed
+	// changed is called, outside the lock, with a gang that is declared by an
+	// object after anything about it has changed.
+	changed func(groupKey)
+
+	mu    sync.Mutex
+	live  bool
+	gangs map[groupKey]*gangState
+	pods  map[types.UID]groupKey
+	kinds map[kube.Dialect]availability
+}
+
+// gangState is all that is known of one gang.
+type gangState struct {
+	key     groupKey
+	dialect kube.Dialect
+	// members are the pods that are alive, and byTerms the same ones by what
+	// they say of the gang: a single entry as long as they agree.
+	members map[types.UID]*member
+	byTerms map[terms]map[types.UID]*member
+	// bound, running and problems count the members with a node, those that
+	// run, and those whose own markers make no sense.
+	bound, running, problems int
+	// object is the group object behind the gang, or nil.
+	object *object
+	// uid and created stand for a gang without an object as long as any member
+	// lives. They come from the member that was the first.
+	uid     types.UID
+	created metav1.Time
+	// gone is set when a member with a node disappeared, and not all that
+	// ended are counted yet. succeeded and failed are those that were.
+	gone              bool
+	succeeded, failed int
+	served            *schedulingapi.PodGroup
+}
+
+// member is one live pod of a gang.
+type member struct {
+	name           string
+	uid            types.UID
+	created        metav1.Time
+	bound, running bool
+	// owner is the name of the pod's controller, or "".
+	owner   string
+	terms   terms
+	problem *kube.Invalid
+}
+
+func newStore(f *feed) *store {
+	return &store{
+		feed:    f,
+		changed: func(groupKey) {},
+		gangs:   map[groupKey]*gangState{},
+		pods:    map[types.UID]groupKey{},
+		kinds:   map[kube.Dialect]availability{},
+	}
+}
+
+// open publishes what was gathered so far, and all changes from now on.
+func (s *store) open() {
+	s.mu.Lock()
+	s.live = true
+	for _, key := range slices.SortedFunc(maps.Keys(s.gangs), groupKey.compare) {
+		s.refresh(s.gangs[key])
+	}
+	s.mu.Unlock()
+	close(s.feed.ready)
+}
+
+// setPod takes in a pod that was added or has changed, as the transform left
+// it.
+func (s *store) setPod(pod *v1.Pod) {
+	group := pod.Spec.SchedulingGroup
+	if group == nil || group.PodGroupName == nil {
+		return
+	}
+	key := groupKey{pod.Namespace, *group.PodGroupName}
+	m := newMember(pod)
+	s.update(key, func(g *gangState) {
+		g.remove(pod.UID)
+		g.add(m)
+		s.pods[pod.UID] = key
+	})
+}
+
+// deletePod takes a pod out that is gone or has ended.
+func (s *store) deletePod(uid types.UID) {
+	s.mu.Lock()
+	key, ok := s.pods[uid]
+	delete(s.pods, uid)
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	s.update(key, func(g *gangState) {
+		if m := g.members[uid]; m != nil && m.bound {
+			g.gone = true
+		}
+		g.remove(uid)
+	})
+}
+
+// setObject takes in a group object that was added or has changed.
+func (s *store) setObject(key groupKey, o *object) {
+	s.update(key, func(g *gangState) {
+		if g.object != nil && g.object.uid != o.uid {
+			g.gone, g.succeeded, g.failed = false, 0, 0
+		}
+		g.object = o
+	})
+}
+
+// deleteObject takes a group object out, unless another one has taken its
+// place.
+func (s *store) deleteObject(key groupKey, uid types.UID) {
+	s.update(key, func(g *gangState) {
+		if g.object != nil && g.object.uid == uid {
+			g.object, g.gone, g.succeeded, g.failed = nil, false, 0, 0
+		}
+	})
+}
+
+// setKind notes whether the API server has a kind of group object. The objects
+// of one that is absent are dropped.
+func (s *store) setKind(dialect kube.Dialect, a availability) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kinds[dialect] == a {
+		return
+	}
+	s.kinds[dialect] = a
+	for _, key := range slices.SortedFunc(maps.Keys(s.gangs), groupKey.compare) {
+		g := s.gangs[key]
+		if g.dialect != dialect {
+			continue
+		}
+		if a == absent {
+			g.object = nil
+		}
+		s.settle(g)
+	}
+}
+
+// setEnded notes how many pods of a gang have ended, as a list of them said.
+func (s *store) setEnded(key groupKey, succeeded, failed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.gangs[key]; g != nil {
+		g.gone, g.succeeded, g.failed = false, succeeded, failed
+	}
+}
+
+// update applies a change to one gang and publishes the outcome.
+func (s *store) update(key groupKey, apply func(*gangState)) {
+	s.mu.Lock()
+	g := s.gangs[key]
+	if g == nil {
+		g = newGang(key)
+		s.gangs[key] = g
+	}
+	tell := g.object != nil
+	apply(g)
+	s.settle(g)
+	tell = tell || g.object != nil
+	s.mu.Unlock()
+	if tell {
+		s.changed(key)
+	}
+}
+
+// settle publishes a gang and forgets it once there is nothing left of it.
+func (s *store) settle(g *gangState) {
+	s.refresh(g)
+	if len(g.members) == 0 && g.object == nil {
+		delete(s.gangs, g.key)
+	}
+}
+
+// refresh publishes a gang if what the scheduler would see of it has changed.
+func (s *store) refresh(g *gangState) {
+	if !s.live {
+		return
+	}
+	next := g.serve(s.kinds[g.dialect])
+	if next == nil && g.served == nil || same(g.served, next) {
+		return
+	}
+	g.served = next
+	s.feed.publish(g.key, next)
+}
+
+// same tells whether two PodGroups differ in nothing but the feed's version.
+func same(a, b *schedulingapi.PodGroup) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	trimmed := *a
+	trimmed.ResourceVersion = b.ResourceVersion
+	return equality.Semantic.DeepEqual(&trimmed, b)
+}
+
+func newGang(key groupKey) *gangState {
+	dialect, _ := kube.SplitGroupName(key.group)
+	return &gangState{
+		key: key, dialect: dialect,
+		members: map[types.UID]*member{},
+		byTerms: map[terms]map[types.UID]*member{},
+	}
+}
+
+func newMember(pod *v1.Pod) *member {
+	m := &member{
+		name: pod.Name, uid: pod.UID,
+		created: pod.CreationTimestamp,
+		bound:   pod.Spec.NodeName != "",
+		running: pod.Status.Phase == v1.PodRunning,
+		terms:   termsOf(pod),
+	}
+	for _, owner := range pod.OwnerReferences {
+		if owner.Controller != nil && *owner.Controller {
+			m.owner = owner.Name
+		}
+	}
+	// What is wrong with a pod that runs already stands in nobody's way.
+	if !m.bound {
+		m.problem = problemOf(pod)
+	}
+	return m
+}
+
+func problemOf(pod *v1.Pod) *kube.Invalid {
+	group := *pod.Spec.SchedulingGroup.PodGroupName
+	marker, _ := kube.MarkerOf(pod)
+	if marker.Problem == nil && marker.Group != group {
+		return kube.Moved(pod, group)
+	}
+	return marker.Problem
+}
+
+func (g *gangState) add(m *member) {
+	g.members[m.uid] = m
+	if g.byTerms[m.terms] == nil {
+		g.byTerms[m.terms] = map[types.UID]*member{}
+	}
+	g.byTerms[m.terms][m.uid] = m
+	g.bound += count(m.bound)
+	g.running += count(m.running)
+	g.problems += count(m.problem != nil)
+}
+
+func (g *gangState) remove(uid types.UID) {
+	m := g.members[uid]
+	if m == nil {
+		return
+	}
+	delete(g.members, uid)
+	delete(g.byTerms[m.terms], uid)
+	if len(g.byTerms[m.terms]) == 0 {
+		delete(g.byTerms, m.terms)
+	}
+	g.bound -= count(m.bound)
+	g.running -= count(m.running)
+	g.problems -= count(m.problem != nil)
+}
+
+func count(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// first is the member that was created first.
+func (g *gangState) first() *member {
+	return slices.MinFunc(slices.Collect(maps.Values(g.members)), func(a, b *member) int {
+		return cmp.Or(a.created.Compare(b.created.Time), cmp.Compare(a.name, b.name))
+	})
+}
+
+// view is a copy of what is known of a gang with an object, or nil. Its members
+// and objects are not to be changed.
+func (s *store) view(key groupKey) *gangState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.gangs[key]
+	if g == nil || g.object == nil {
+		return nil
+	}
+	copied := *g
+	copied.members = maps.Clone(g.members)
+	copied.byTerms = nil
+	return &copied
+}

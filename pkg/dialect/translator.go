@@ -1,0 +1,195 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	schedulinglisters "k8s.io/client-go/listers/scheduling/v1beta1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/scheduler"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// Options are what a Translator works with.
+type Options struct {
+	// SchedulerNames are the schedulerNames of the pods to translate; empty
+	// for all pods.
+	SchedulerNames []string
+	// Client reads, and makes the writes that are not held back.
+	Client kubernetes.Interface
+	// StatusClient and Dynamic write the status of pods and groups. They
+	// should have a rate limit of their own, so that no bind waits behind a
+	// status. Dynamic also reads groups of kinds that come as CRDs.
+	StatusClient kubernetes.Interface
+	Dynamic      dynamic.Interface
+	// InformerName identifies the informers in metrics; nil for none.
+	InformerName *cache.InformerName
+	// PollPeriod is how often to ask which kinds the API server serves; 0 for
+	// 5s.
+	PollPeriod time.Duration
+}
+
+// Translator stands between the API server and a scheduler. Hand the
+// scheduler its Client, its InformerFactory and recorders that went through
+// Recorders; it starts to work when the factory is started.
+type Translator struct {
+	options  Options
+	assigner *assigner
+	store    *store
+	factory  informers.SharedInformerFactory
+	podsRead cache.ResourceEventHandlerRegistration
+	groups   *groupWriter
+	pods     *podWriter
+}
+
+// New returns a Translator whose background work ends with ctx.
+func New(ctx context.Context, options Options) (*Translator, error) {
+	if options.PollPeriod == 0 {
+		options.PollPeriod = 5 * time.Second
+	}
+	t := &Translator{
+		options:  options,
+		assigner: newAssigner(options.SchedulerNames),
+		store:    newStore(newFeed()),
+	}
+	if err := t.buildFactory(ctx); err != nil {
+		return nil, err
+	}
+	t.groups = newGroupWriter(t.store, options.StatusClient, options.Dynamic)
+	t.store.changed = t.groups.enqueue
+	t.pods = newPodWriter(options.StatusClient, t.factory.Core().V1().Pods().Lister())
+	return t, nil
+}
+
+// buildFactory builds the scheduler's informers, with our own for pods and for
+// PodGroups. They are started like all others of the factory.
+func (t *Translator) buildFactory(ctx context.Context) error {
+	client, name := t.options.Client, t.options.InformerName
+	pods := scheduler.NewInformerFactory(client, 0, name).Core().V1().Pods().Informer()
+	if err := pods.SetTransform(t.assigner.transform); err != nil {
+		return err
+	}
+	var err error
+	if t.podsRead, err = (podInformer{pods}).AddEventHandler(t.podHandler()); err != nil {
+		return err
+	}
+	var once sync.Once
+	feed := listerWatcher{feed: t.store.feed, start: func() { once.Do(func() { go t.run(ctx) }) }}
+	t.factory = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithInformerName(name))
+	t.factory.InformerFor(&v1.Pod{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
+		return podInformer{pods}
+	})
+	t.factory.InformerFor(&schedulingapi.PodGroup{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
+		return cache.NewSharedIndexInformerWithOptions(feed, &schedulingapi.PodGroup{}, cache.SharedIndexInformerOptions{
+			Indexers:   cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
+			Identifier: name.WithResource(nativeKind),
+		})
+	})
+	return nil
+}
+
+func (t *Translator) podHandler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if pod, ok := obj.(*v1.Pod); ok {
+				t.setPod(pod)
+			}
+		},
+		UpdateFunc: func(_, obj any) {
+			if pod, ok := obj.(*v1.Pod); ok {
+				t.setPod(pod)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			if pod, ok := obj.(*v1.Pod); ok {
+				t.assigner.forget(pod.UID)
+				t.store.deletePod(pod.UID)
+			}
+		},
+	}
+}
+
+func (t *Translator) setPod(pod *v1.Pod) {
+	// Another scheduler's pods may be in groups too; those are not ours.
+	if t.assigner.ours(pod.Spec.SchedulerName) {
+		t.store.setPod(pod)
+	}
+}
+
+// run opens the store once all that is there at the start is known: the pods,
+// and the group objects of the kinds that the API server serves.
+func (t *Translator) run(ctx context.Context) {
+	logger := klog.FromContext(ctx)
+	go t.groups.run(ctx)
+	go t.pods.run(ctx)
+	sources := t.sources()
+	for _, s := range sources {
+		go s.run(ctx, t.options.PollPeriod)
+	}
+	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(context.Context) (bool, error) {
+		for _, s := range sources {
+			if !s.settled() {
+				return false, nil
+			}
+		}
+		return t.podsRead.HasSynced(), nil
+	})
+	if err != nil {
+		return
+	}
+	t.store.open()
+	logger.V(2).Info("Gangs are known")
+}
+
+// Client is the client for the scheduler.
+func (t *Translator) Client() kubernetes.Interface {
+	return client{Interface: t.options.Client, t: t}
+}
+
+// InformerFactory holds the scheduler's informers.
+func (t *Translator) InformerFactory() informers.SharedInformerFactory { return t.factory }
+
+// Gangs lists the gangs as the scheduler sees them.
+func (t *Translator) Gangs() schedulinglisters.PodGroupLister {
+	return t.factory.Scheduling().V1beta1().PodGroups().Lister()
+}
+
+// Source returns a reference to the object in which the user declared the
+// gang behind a group, or nil when there is none.
+func (t *Translator) Source(pg *schedulingapi.PodGroup) runtime.Object {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	g := t.store.gangs[groupKey{pg.Namespace, pg.Name}]
+	if g == nil || g.object == nil || g.object.uid != pg.UID {
+		return nil
+	}
+	return &v1.ObjectReference{
+		APIVersion: g.object.apiVersion, Kind: "PodGroup",
+		Namespace: pg.Namespace, Name: g.object.name, UID: g.object.uid,
+	}
+}
+
+// Verdict tells the object behind a group why its gang is not scheduled, or
+// that it is. It does not wait for the write. A gang without an object, and an
+// object whose status has no field for it, have only the event.
+func (t *Translator) Verdict(pg *schedulingapi.PodGroup, reason, message string) {
+	if kube.Dialect(pg.Annotations[kube.AnnotationDialect]) == kube.DialectNative {
+		t.groups.unscheduled(pg, reason, message)
+	}
+}
