@@ -1,0 +1,109 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/tools/cache"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/cli/globalflag"
+	basecompatibility "k8s.io/component-base/compatibility"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/term"
+	"k8s.io/component-base/version/verflag"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+)
+
+// Name is the name of the command.
+const Name = "muster-scheduler"
+
+// NewCommand returns the scheduler command. It has kube-scheduler's flags.
+// Plugins of others can be registered beside Muster's own.
+func NewCommand(more ...app.Option) *cobra.Command {
+	opts := options.NewOptions()
+	cmd := &cobra.Command{
+		Use: Name,
+		Long: `muster-scheduler places gangs of pods on GPU nodes: all of a gang or none of it,
+as close together as the network allows. It runs beside the cluster's own
+scheduler and takes the pods whose schedulerName is that of one of its profiles,
+"muster" by default. It has the flags and endpoints of kube-scheduler.`,
+		SilenceUsage: true,
+		Args:         cobra.NoArgs,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if err := enableGates(); err != nil {
+				return err
+			}
+			return opts.ComponentGlobalsRegistry.Set()
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, opts, more) },
+	}
+	flags := opts.Flags
+	verflag.AddFlags(flags.FlagSet("global"))
+	globalflag.AddGlobalFlags(flags.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
+	describe(flags)
+	for _, set := range flags.FlagSets {
+		cmd.Flags().AddFlagSet(set)
+	}
+	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, *flags, columns)
+	return cmd
+}
+
+// describe makes --help tell the defaults that differ from kube-scheduler's.
+// The values themselves are those of DefaultConfig.
+func describe(flags *cliflag.NamedFlagSets) {
+	for name, value := range map[string]string{
+		"leader-elect":                    "true inside a cluster, else false",
+		"leader-elect-resource-name":      LeaseName,
+		"leader-elect-resource-namespace": LeaseNamespace,
+	} {
+		if flag := flags.FlagSet("leader election").Lookup(name); flag != nil {
+			flag.DefValue = value
+		}
+	}
+	for name, value := range map[string]string{"kube-api-qps": "300", "kube-api-burst": "600"} {
+		if flag := flags.FlagSet("deprecated").Lookup(name); flag != nil {
+			flag.DefValue = value
+		}
+	}
+}
+
+func run(cmd *cobra.Command, opts *options.Options, more []app.Option) error {
+	verflag.PrintAndExitIfRequested()
+	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
+	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
+		return err
+	}
+	cliflag.PrintFlags(cmd.Flags())
+	if opts.InformerName == nil {
+		name, err := cache.NewInformerName(Name)
+		if err != nil {
+			return err
+		}
+		opts.InformerName = name
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	stop := server.SetupSignalHandler()
+	go func() {
+		<-stop
+		cancel()
+	}()
+	cc, sched, err := Setup(ctx, opts, more...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	if mutable, ok := gates.(featuregate.MutableFeatureGate); ok {
+		mutable.AddMetrics()
+	}
+	opts.ComponentGlobalsRegistry.AddMetrics()
+	return app.Run(ctx, cc, sched)
+}
