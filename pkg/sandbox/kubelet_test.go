@@ -230,6 +230,7 @@ func podBeforeNode(c cluster, node string) {
 func podSameName(c cluster, node string) {
 	for range 20 {
 		c.bind(gpuPod("again", 8), node)
+		c.reach("again", v1.PodRunning)
 		c.remove("again")
 	}
 	unbound, err := c.CoreV1().Pods("default").Create(c.Context(), gpuPod("again", 8), metav1.CreateOptions{})

@@ -35,6 +35,10 @@ type ending struct {
 	fail bool
 }
 
+// conflictRetries is how often a conflict is taken for a concurrent write to
+// the same pod; after that the name belongs to another pod.
+const conflictRetries = 5
+
 func newPodEndings(client kubernetes.Interface) *podEndings {
 	return &podEndings{
 		client: client,
@@ -74,14 +78,15 @@ func (e *podEndings) next(ctx context.Context) bool {
 	}
 	defer e.queue.Done(item)
 	err := e.finish(ctx, item)
-	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err) {
-		e.queue.Forget(item) // done, gone, or another pod by now
+	anotherPod := apierrors.IsInvalid(err) || apierrors.IsConflict(err) && e.queue.NumRequeues(item) > conflictRetries
+	if err == nil || apierrors.IsNotFound(err) || anotherPod || ctx.Err() != nil {
+		e.queue.Forget(item)
 		return true
 	}
-	if ctx.Err() == nil {
+	if !apierrors.IsConflict(err) {
 		klog.FromContext(ctx).Error(err, "Could not finish a deleted pod; trying again", "pod", klog.KRef(item.namespace, item.name))
-		e.queue.AddRateLimited(item)
 	}
+	e.queue.AddRateLimited(item)
 	return true
 }
 
