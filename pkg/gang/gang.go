@@ -114,3 +114,28 @@ const (
 	// NumWhy is the number of reasons.
 	NumWhy
 )
+
+// String is the reason as a refusal words it after "node" or "nodes".
+func (w Why) String() string {
+	if w >= NumWhy {
+		w = Other
+	}
+	return whyWords[w]
+}
+
+var whyWords = [NumWhy]string{
+	Fits:       "usable",
+	Cordoned:   "cordoned",
+	NotReady:   "not ready",
+	Tainted:    "tainted",
+	Unselected: "not selected",
+	WrongModel: "of another GPU model",
+	Shared:     "with GPUs shared another way",
+	Other:      "ruled out by the pods",
+}
+
+// Lasting tells whether the reason is one that an empty cluster would have too,
+// such as a node selector, and not one that passes, such as a cordon.
+func (w Why) Lasting() bool {
+	return w == Unselected || w == WrongModel || w == Shared
+}

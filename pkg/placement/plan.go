@@ -53,13 +53,21 @@ type Refusal struct {
 	Reason Reason
 	// Gang is the name of the gang.
 	Gang string
+	// Role is the name of a role of which RoleWant members must be placed and
+	// cannot, although Want members of all roles could.
+	Role     string
+	RoleWant int
 	// Want is the number of members that must be placed together; Bound of
 	// them have a node already.
 	Want, Bound int
 	// Level is the name of the level that must hold them, "cluster" if none.
 	Level string
-	// Best is the name of the domain with the most room; empty if there is
-	// none at all. Room is the number of members that fit there now, bound
+	// Slices are the required slices, widest first.
+	Slices []SliceWant
+	// Pinned says that the bound members leave no choice but Best.
+	Pinned bool
+	// Best is the name of the domain with the most room, its path where the
+	// name is not enough; empty if no domain has any. Room is the number of members that fit there now, bound
 	// ones included.
 	Best string
 	Room int
@@ -73,4 +81,12 @@ type Refusal struct {
 	// Detail is the rest of the sentence for the reasons that are not about
 	// room: InvalidGangSpec and TopologyDrift.
 	Detail string
+}
+
+// SliceWant is a required layer of slices in a refusal.
+type SliceWant struct {
+	// Size is the number of members of a slice, Level the level whose domains
+	// hold one.
+	Size  int
+	Level string
 }

@@ -4,6 +4,8 @@
 package placement
 
 import (
+	"sync"
+
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
@@ -12,24 +14,58 @@ import (
 // input gives the same plan. It is safe to call from several goroutines as
 // long as none of them writes to u.
 func Solve(u *topology.Usage, g *gang.Gang) Plan {
-	return NewPlanner(u).Solve(g)
+	p := planners.Get().(*Planner)
+	defer planners.Put(p)
+	p.reset(u)
+	plan := p.Solve(g)
+	p.reset(nil)
+	return plan
 }
+
+// planners keeps the buffers of one-off solves.
+var planners = sync.Pool{New: func() any { return new(Planner) }}
 
 // Planner solves one gang after another on one Usage and remembers what it
 // counted, so that a plan costs what changed since the last one plus the size
-// of the gang. It is not safe for use by several goroutines at once.
+// of the gang. Its plans are those of Solve. It is not safe for use by several
+// goroutines at once.
 type Planner struct {
-	u *topology.Usage
+	u       *topology.Usage
+	shapes  []*rooms // what was counted, the latest used last
+	spare   []*rooms // buffers of forgotten shapes
+	changes changes
+	taken   []int64 // nodes x resources: what the plan at hand has taken
+	attempt attempt
 }
 
 // NewPlanner is a planner over u. The caller may go on changing the rows of u
 // and the contents of Filters, and names each node that it touched to Changed
-// before the next Solve.
-func NewPlanner(u *topology.Usage) *Planner { return &Planner{u: u} }
+// before the next Solve. A new Tree needs a new Planner.
+func NewPlanner(u *topology.Usage) *Planner {
+	p := new(Planner)
+	p.reset(u)
+	return p
+}
+
+// reset forgets everything but the buffers.
+func (p *Planner) reset(u *topology.Usage) {
+	p.u, p.attempt.p, p.attempt.g, p.attempt.t = u, nil, nil, nil
+	for _, r := range p.shapes {
+		r.u, r.filter = nil, nil
+	}
+	p.spare = append(p.spare, p.shapes...)
+	p.shapes = p.shapes[:0]
+	p.changes = changes{nodes: p.changes.nodes[:0]}
+	p.taken = p.taken[:0]
+}
 
 // Changed says that the row of node n, or what a Filter says of it, may have
 // changed.
-func (p *Planner) Changed(n topology.NodeID) {}
+func (p *Planner) Changed(n topology.NodeID) {
+	if n >= 0 && int(n) < len(p.u.Tree.Nodes) {
+		p.changes.add(n, len(p.u.Tree.Nodes))
+	}
+}
 
 // Take subtracts request from what is free on node n.
 func (p *Planner) Take(n topology.NodeID, request []int64) {
@@ -45,11 +81,41 @@ func (p *Planner) Give(n topology.NodeID, request []int64) {
 
 // Solve places g on the cluster as it now is, without changing it.
 func (p *Planner) Solve(g *gang.Gang) Plan {
-	return Plan{Refusal: &Refusal{Reason: NoFittingDomain, Gang: g.Name, Want: g.MinCount}}
+	a := &p.attempt
+	if refusal := a.begin(p, g); refusal != nil {
+		return Plan{Refusal: refusal}
+	}
+	if plan, ok := a.solve(); ok {
+		return plan
+	}
+	return Plan{Refusal: a.explain()}
 }
 
-// Check reports the first rule of g that p breaks on the cluster u.
-func Check(u *topology.Usage, g *gang.Gang, p Plan) error { return nil }
+// solve tries one GPU product after the other, and gives up the preferred
+// slices only where no product can keep them.
+func (a *attempt) solve() (Plan, bool) {
+	for _, soft := range a.wishes() {
+		for _, product := range a.products {
+			a.count(product, soft) // bottom up: members that fit under each domain
+			if d, ok := a.choose(); ok {
+				return a.plan(d, product), true
+			}
+		}
+	}
+	return Plan{}, false
+}
 
-// Error is the refusal as one sentence with numbers.
-func (r *Refusal) Error() string { return string(r.Reason) }
+// plan copies the answer out of the buffers.
+func (a *attempt) plan(d topology.DomainID, product int) Plan {
+	plan := Plan{Domain: d, Nodes: make([][]topology.NodeID, len(a.roles))}
+	if product >= 0 {
+		plan.Model = a.t.Products[product]
+	}
+	flat := make([]topology.NodeID, 0, a.g.Waiting())
+	for r := range a.roles {
+		from := len(flat)
+		flat = append(flat, a.roles[r].out...)
+		plan.Nodes[r] = flat[from:len(flat):len(flat)]
+	}
+	return plan
+}

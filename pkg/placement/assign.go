@@ -1,0 +1,187 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// job is a run of members of one role, from the start of a slice, that goes
+// into one domain.
+type job struct {
+	role    int
+	rooms   *rooms
+	domain  topology.DomainID
+	members []int32         // indexes of waiting members, in rank order
+	near    topology.NodeID // stand beside this node, or NoNode
+}
+
+// share is what one domain or node below a domain can take of a run, and what
+// it gets.
+type share struct {
+	domain topology.DomainID // or -1: a node
+	node   topology.NodeID
+	room   int64
+	amount int64
+}
+
+// assign gives every member of the job a node. The domain has room for them.
+func (a *attempt) assign(j *job) {
+	a.job, a.next = j, j.members
+	n := int64(len(j.members))
+	if j.near == NoNode || !a.t.Holds(j.domain, j.near) {
+		a.fill(j.domain, n)
+		return
+	}
+	r := j.rooms
+	d := a.t.Leaf(j.near)
+	inside := int(r.layer[d]) == len(r.layers)
+	if inside && int64(r.node[j.near]) >= n {
+		a.put(j.near, n)
+		return
+	}
+	for d != j.domain && r.dom[d] < n {
+		d = a.t.Domains[d].Parent
+	}
+	if inside && a.t.Next(d) == d+1 {
+		a.fillNear(d, j.near, n)
+		return
+	}
+	a.fill(d, n)
+}
+
+// fill places the next n members in domain d, which has room for them: in the
+// narrowest box inside d that holds them all, and else over the fewest boxes
+// right below it. Boxes are filled in the order of the tree, so that neighbours
+// in rank are neighbours in the fabric.
+func (a *attempt) fill(d topology.DomainID, n int64) {
+	r := a.job.rooms
+	d, node := r.narrowest(d, n)
+	if node != NoNode {
+		a.put(node, n)
+		return
+	}
+	from := len(a.shares)
+	a.children(d)
+	unit := int64(1)
+	if k := int(r.layer[d]); k < len(r.layers) {
+		unit = int64(r.layers[k].Size)
+	}
+	a.split(a.shares[from:], n, unit)
+	for i := from; i < len(a.shares); i++ {
+		switch s := a.shares[i]; {
+		case s.amount == 0:
+		case s.domain < 0:
+			a.put(s.node, s.amount)
+		default:
+			a.fill(s.domain, s.amount)
+		}
+	}
+	a.shares = a.shares[:from]
+}
+
+// put places the next n members on a node.
+func (a *attempt) put(node topology.NodeID, n int64) {
+	out := a.roles[a.job.role].out
+	for _, m := range a.next[:n] {
+		out[m] = node
+	}
+	a.next = a.next[n:]
+}
+
+// children lists the boxes right below d that have room.
+func (a *attempt) children(d topology.DomainID) {
+	r, t := a.job.rooms, a.t
+	if int(r.layer[d]) == len(r.layers) && r.direct[d] > 0 {
+		for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
+			if r.node[n] > 0 && t.Leaf(n) == d {
+				a.shares = append(a.shares, share{domain: -1, node: n, room: int64(r.node[n])})
+			}
+		}
+	}
+	for c := d + 1; c < t.Next(d); c = t.Next(c) {
+		if r.dom[c] > 0 {
+			a.shares = append(a.shares, share{domain: c, room: r.dom[c]})
+		}
+	}
+}
+
+// narrowest finds the narrowest box inside d that holds a run of n members, the
+// tightest one of its level; d itself if there is none. The node is NoNode if
+// the box is a domain.
+func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topology.NodeID) {
+	t := r.u.Tree
+	best, node := d, NoNode
+	end := t.Next(d)
+	for c := d; c < end; {
+		if r.dom[c] < n { // no more inside it than it has itself
+			c = t.Next(c)
+			continue
+		}
+		if n <= int64(r.most) && r.direct[c] >= n {
+			node = r.tightestNode(c, n, node)
+		}
+		if c != d && node == NoNode && r.narrower(c, best, n) {
+			best = c
+		}
+		c++
+	}
+	if best != d && node == NoNode {
+		return best, NoNode
+	}
+	return d, node
+}
+
+// narrower tells whether domain c is a better box for n members than best.
+func (r *rooms) narrower(c, best topology.DomainID, n int64) bool {
+	t := r.u.Tree
+	if l, b := t.Domains[c].Level, t.Domains[best].Level; l != b {
+		return l > b
+	}
+	if r.dom[c] != r.dom[best] {
+		return r.dom[c] < r.dom[best]
+	}
+	return r.compareAround(c, best, n) < 0
+}
+
+// tightestNode finds the node right below d that holds n members and has the
+// least room, unless best has less; the fuller domain wins a tie.
+func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID) topology.NodeID {
+	t := r.u.Tree
+	room := int32(maxPerNode + 1)
+	around := int64(0)
+	if best != NoNode {
+		room, around = r.node[best], r.dom[t.Leaf(best)]
+	}
+	for i := t.Domains[d].First; i < t.Domains[d].End; i++ {
+		x := r.node[i]
+		if int64(x) < n || x > room || x == room && r.dom[d] >= around || t.Leaf(i) != d {
+			continue
+		}
+		best, room, around = i, x, r.dom[d]
+	}
+	return best
+}
+
+// fillNear places the next n members on the nodes right below d that are
+// nearest in number to a node.
+func (a *attempt) fillNear(d topology.DomainID, near topology.NodeID, n int64) {
+	from := len(a.shares)
+	a.children(d)
+	shares := a.shares[from:]
+	away := func(s share) int { return max(int(s.node-near), int(near-s.node)) }
+	slices.SortStableFunc(shares, func(x, y share) int { return cmp.Compare(away(x), away(y)) })
+	for i := range shares {
+		shares[i].amount = min(n, shares[i].room)
+		n -= shares[i].amount
+	}
+	slices.SortStableFunc(shares, func(x, y share) int { return cmp.Compare(x.node, y.node) })
+	for _, s := range shares {
+		a.put(s.node, s.amount)
+	}
+	a.shares = a.shares[:from]
+}

@@ -1,0 +1,382 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// attempt is one gang on its way to a plan. Its buffers are used again for the
+// next gang.
+type attempt struct {
+	p *Planner
+	g *gang.Gang
+	t *topology.Tree
+
+	roles    []role
+	order    []int             // the roles in the order in which they are placed
+	products []int             // the GPU products to try, in order
+	bound    []topology.NodeID // the nodes of the bound members that are known
+	want     int               // waiting members that must be placed
+	soft     bool              // preferred slices are given up where they do not fit
+	touched  []topology.NodeID // nodes on which something is taken, maybe twice
+	taking   bool              // several runs share nodes: what is taken counts
+	shares   []share           // the stack of assign
+	budget   int               // steps left to search
+	ways     int               // ways left to spread the minimum over the roles
+	job      *job              // the job at hand
+	next     []int32           // the members of it that wait
+
+	jobs       []job
+	members    []int32 // backing of jobs[].members
+	candidates []candidate
+	sorted     sorter
+}
+
+// role is one role of the gang at hand.
+type role struct {
+	*gang.Role
+	modelled bool         // the choice of a GPU model applies
+	layers   []gang.Slice // the slices to keep, the whole role first
+	rooms    *rooms       // for layers
+	wished   *rooms       // also for the preferred slices, while soft
+	plain    *rooms       // without slices, where bound members hold parts of them
+	need     int          // members that must be placed, at least
+	limit    int          // members that may fit in the domain at hand, at most
+	count    int          // members to place: the first ones in rank order
+	bound    []standing   // bound members of known rank, by rank
+	ranks    []int32      // rank of each waiting member
+	out      []topology.NodeID
+}
+
+// standing is a bound member of known rank; its node may be unknown.
+type standing struct {
+	rank int32
+	node topology.NodeID
+}
+
+// begin reads the gang, and refuses what needs no look at the room.
+func (a *attempt) begin(p *Planner, g *gang.Gang) *Refusal {
+	a.p, a.g, a.t = p, g, p.u.Tree
+	a.budget = searchBudget
+	a.touched = a.touched[:0]
+	a.bound = a.bound[:0]
+	a.want = 0
+	a.roles = a.roles[:0]
+	if err := a.validate(); err != nil {
+		return &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Want: g.MinCount, Detail: err.Error()}
+	}
+	a.want = max(g.MinCount-len(g.Bound), min(1, g.Waiting()))
+	if a.want > g.Waiting() {
+		return &Refusal{Reason: GangIncomplete, Gang: g.Name, Want: g.MinCount, Bound: len(g.Bound), Room: g.Total()}
+	}
+	a.readRoles()
+	a.readBound()
+	for r := range a.roles {
+		if role := &a.roles[r]; role.need > role.Count {
+			return &Refusal{
+				Reason: GangIncomplete, Gang: g.Name, Role: role.Name,
+				Want: role.MinCount, Bound: g.BoundTo(r), Room: role.Count + g.BoundTo(r),
+			}
+		}
+	}
+	if refusal := a.drifted(); refusal != nil {
+		return refusal
+	}
+	return a.readProducts()
+}
+
+func (a *attempt) validate() error {
+	if err := a.g.Validate(len(a.t.Levels), len(a.p.u.Resources)); err != nil {
+		return err
+	}
+	for r := range a.g.Roles {
+		if f := a.g.Roles[r].Filter; f != nil && len(f.Why) != len(a.t.Nodes) {
+			return fmt.Errorf("role %d %s filters %d nodes, the cluster has %d", r, a.g.Roles[r].Name, len(f.Why), len(a.t.Nodes))
+		}
+	}
+	return nil
+}
+
+// readRoles fills in the roles but for what depends on slices and models.
+func (a *attempt) readRoles() {
+	u := a.p.u
+	anyGPU := false
+	a.roles = resizeKeep(a.roles, len(a.g.Roles))
+	for r := range a.roles {
+		role := &a.roles[r]
+		role.Role = &a.g.Roles[r]
+		role.out = resize(role.out, role.Count)
+		role.need = max(0, role.MinCount-a.g.BoundTo(r))
+		role.modelled = false
+		for c, q := range role.Request {
+			role.modelled = role.modelled || q > 0 && topology.IsGPU(u.Resources[c])
+		}
+		anyGPU = anyGPU || role.modelled
+	}
+	for r := range a.roles { // GPUs asked for in another way than by amount
+		a.roles[r].modelled = a.roles[r].modelled || !anyGPU
+	}
+}
+
+// readBound sorts the bound members into their roles and gives the waiting
+// ones the ranks that are left.
+func (a *attempt) readBound() {
+	for r := range a.roles {
+		a.roles[r].bound = a.roles[r].bound[:0]
+	}
+	for _, b := range a.g.Bound {
+		known := b.Node >= 0 && int(b.Node) < len(a.t.Nodes)
+		if known {
+			a.bound = append(a.bound, b.Node)
+		} else {
+			b.Node = NoNode
+		}
+		if b.Rank >= 0 {
+			role := &a.roles[b.Role]
+			role.bound = append(role.bound, standing{int32(min(b.Rank, wholeRole)), b.Node})
+		}
+	}
+	for r := range a.roles {
+		role := &a.roles[r]
+		slices.SortStableFunc(role.bound, func(x, y standing) int { return cmp.Compare(x.rank, y.rank) })
+		role.ranks = freeRanks(role.ranks[:0], role.bound, role.Count)
+	}
+}
+
+// freeRanks gives count members the lowest ranks that no bound member has.
+func freeRanks(ranks []int32, bound []standing, count int) []int32 {
+	for rank := int32(0); len(ranks) < count; rank++ {
+		for len(bound) > 0 && bound[0].rank < rank {
+			bound = bound[1:]
+		}
+		if len(bound) == 0 || bound[0].rank > rank {
+			ranks = append(ranks, rank)
+		}
+	}
+	return ranks
+}
+
+// readProducts lists the GPU products to try. Bound members have chosen.
+func (a *attempt) readProducts() *Refusal {
+	a.products = a.products[:0]
+	if len(a.g.Models) == 0 {
+		a.products = append(a.products, anyProduct)
+		return nil
+	}
+	for _, b := range a.g.Bound {
+		if b.Node < 0 || int(b.Node) >= len(a.t.Nodes) || !a.roles[b.Role].modelled {
+			continue
+		}
+		product := a.t.Product(b.Node)
+		switch {
+		case product < 0:
+		case len(a.products) == 0:
+			a.products = append(a.products, product)
+		case a.products[0] != product:
+			return a.drift(fmt.Sprintf("its running pods use both %s and %s", a.t.Products[a.products[0]], a.t.Products[product]))
+		}
+	}
+	if len(a.products) > 0 {
+		return nil
+	}
+	for _, want := range a.g.Models {
+		for product, name := range a.t.Products {
+			if topology.MatchesModel(want, name) && !slices.Contains(a.products, product) {
+				a.products = append(a.products, product)
+			}
+		}
+	}
+	if len(a.products) == 0 {
+		a.products = append(a.products, noProduct)
+	}
+	return nil
+}
+
+// drifted refuses a gang whose bound members no longer share the domains that
+// they must share.
+func (a *attempt) drifted() *Refusal {
+	if a.g.Required >= 0 && len(a.g.Bound) > 0 {
+		if r := a.driftedAt(a.g.Required, a.bound, "its running pods"); r != nil {
+			return r
+		}
+	}
+	for r := range a.roles {
+		role := &a.roles[r]
+		if role.Required >= 0 && a.g.BoundTo(r) > 0 {
+			a.touched = a.touched[:0]
+			for _, b := range a.g.Bound {
+				if b.Role == r && b.Node >= 0 && int(b.Node) < len(a.t.Nodes) {
+					a.touched = append(a.touched, b.Node)
+				}
+			}
+			nodes := a.touched
+			a.touched = a.touched[:0]
+			if refusal := a.driftedAt(role.Required, nodes, "the running pods of role "+role.Name); refusal != nil {
+				return refusal
+			}
+		}
+		if refusal := a.driftedSlice(r); refusal != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
+// driftedAt refuses nodes that do not share one domain of a level.
+func (a *attempt) driftedAt(level topology.Level, nodes []topology.NodeID, who string) *Refusal {
+	name := a.t.LevelName(level)
+	if len(nodes) == 0 {
+		return a.drift(fmt.Sprintf("%s stand on nodes that are gone, so that their %s is not known", who, name))
+	}
+	first, ok := a.t.DomainAt(nodes[0], level)
+	for _, n := range nodes {
+		d, has := a.t.DomainAt(n, level)
+		switch {
+		case !has:
+			return a.drift(fmt.Sprintf("%s use node %s, which is in no %s", who, a.t.Nodes[n].Name, name))
+		case ok && d != first:
+			return a.drift(fmt.Sprintf("%s stand in both %s and %s", who, a.t.Path(first), a.t.Path(d)))
+		}
+	}
+	return nil
+}
+
+// driftedSlice refuses a role of which a slice stands in two domains.
+func (a *attempt) driftedSlice(r int) *Refusal {
+	for _, layer := range a.g.SlicesOf(r) {
+		if layer.Preferred {
+			continue
+		}
+		mates := a.touched[:0]
+		slice := int32(-1)
+		for _, b := range a.roles[r].bound {
+			if b.node == NoNode {
+				continue
+			}
+			if at := b.rank / int32(layer.Size); at != slice {
+				mates, slice = mates[:0], at
+			}
+			mates = append(mates, b.node)
+			who := fmt.Sprintf("the running pods of slice %d", slice)
+			if refusal := a.driftedAt(layer.Level, mates, who); refusal != nil {
+				return refusal
+			}
+		}
+		a.touched = mates[:0]
+	}
+	return nil
+}
+
+// drift is the refusal of a gang whose bound members break its own rules.
+func (a *attempt) drift(detail string) *Refusal {
+	return &Refusal{
+		Reason: TopologyDrift, Gang: a.g.Name, Want: a.want + len(a.g.Bound), Bound: len(a.g.Bound),
+		Level: a.t.LevelName(a.widestLevel()), Detail: detail,
+	}
+}
+
+// wishes says in which order preferred slices are kept (false) and given up
+// (true).
+func (a *attempt) wishes() []bool {
+	for r := range a.roles {
+		for _, s := range a.g.SlicesOf(r) {
+			if s.Preferred {
+				return keepThenGiveUp
+			}
+		}
+	}
+	return keepThenGiveUp[:1]
+}
+
+var keepThenGiveUp = []bool{false, true}
+
+// count counts the room of every role on nodes of one product, with its
+// preferred slices kept or given up.
+func (a *attempt) count(product int, soft bool) {
+	a.soft = soft
+	for r := range a.roles {
+		role := &a.roles[r]
+		p := product
+		if !role.modelled {
+			p = anyProduct
+		}
+		role.layers = a.layersOf(role.layers[:0], r, true)
+		role.wished = nil
+		if soft {
+			role.wished = a.p.rooms(role.Request, role.Filter, p, role.layers)
+			role.layers = a.layersOf(role.layers[:0], r, false)
+		}
+		role.rooms = a.p.rooms(role.Request, role.Filter, p, role.layers)
+		role.plain = nil
+		if len(role.layers) > 0 && a.g.BoundTo(r) > 0 {
+			role.plain = a.p.rooms(role.Request, role.Filter, p, nil)
+		}
+	}
+	a.orderRoles()
+}
+
+// layersOf appends the layers of slices of role r, with the preferred ones or
+// without. A role that is to share one domain is one slice of any size there,
+// and at the level of every slice that is no narrower.
+func (a *attempt) layersOf(layers []gang.Slice, r int, preferred bool) []gang.Slice {
+	own := a.g.Roles[r].Required
+	asked := a.g.SlicesOf(r)
+	for len(asked) > 0 && asked[0].Level <= own {
+		if !asked[0].Preferred && asked[0].Level < own {
+			layers = append(layers, gang.Slice{Size: wholeRole, Level: asked[0].Level})
+		}
+		asked = asked[1:]
+	}
+	if own >= 0 {
+		layers = append(layers, gang.Slice{Size: wholeRole, Level: own})
+	}
+	for _, s := range asked {
+		if preferred || !s.Preferred {
+			layers = append(layers, gang.Slice{Size: s.Size, Level: s.Level})
+		}
+	}
+	return layers
+}
+
+// orderRoles puts the roles with the least to spare first, a role that stands
+// with another after it.
+func (a *attempt) orderRoles() {
+	a.order = a.order[:0]
+	for r := range a.roles {
+		a.order = append(a.order, r)
+	}
+	if len(a.order) < 2 {
+		return
+	}
+	slices.SortStableFunc(a.order, func(x, y int) int {
+		rx, ry := &a.roles[x], &a.roles[y]
+		if c := cmp.Compare(a.follows(x), a.follows(y)); c != 0 {
+			return c
+		}
+		// room per member to place, compared without a division
+		return cmp.Compare(rx.rooms.dom[0]*int64(max(ry.Count, 1)), ry.rooms.dom[0]*int64(max(rx.Count, 1)))
+	})
+}
+
+// follows is 1 for a role that stands with another.
+func (a *attempt) follows(r int) int {
+	if with := a.roles[r].With; with >= 0 && with != r {
+		return 1
+	}
+	return 0
+}
+
+// resizeKeep makes s n long and keeps the buffers inside its elements.
+func resizeKeep[T any](s []T, n int) []T {
+	for cap(s) < n {
+		s = append(s[:cap(s)], *new(T))
+	}
+	return s[:n]
+}

@@ -1,0 +1,220 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"slices"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// nearest is how near the gang came to fit: the domain with the most room for
+// it.
+type nearest struct {
+	domain topology.DomainID
+	room   int // members that fit, bound ones included
+	role   int // the first role that falls short of its own minimum, or -1
+}
+
+// explain says why the gang fits in no domain. It may count anew, as a refusal
+// is off the path that must be fast.
+func (a *attempt) explain() *Refusal {
+	g := a.g
+	r := &Refusal{
+		Reason: NoFittingDomain, Gang: g.Name, Want: a.want + len(g.Bound), Bound: len(g.Bound),
+		Level: a.t.LevelName(a.widestLevel()), Pinned: len(a.bound) > 0 && g.Required >= 0, Models: g.Models,
+	}
+	if len(a.roles) == 0 {
+		return r
+	}
+	for _, s := range a.layersOf(nil, a.order[0], false) {
+		if s.Size != wholeRole {
+			r.Slices = append(r.Slices, SliceWant{Size: s.Size, Level: a.t.LevelName(s.Level)})
+		}
+	}
+	if a.levelUnused() {
+		r.Reason = TopologyLevelUnused
+		return r
+	}
+	best, product := a.nearest()
+	if len(g.Bound) == 0 {
+		if empty, fits := a.whenEmpty(); !fits {
+			r.Reason = GangTooLarge
+			r.name(a, empty)
+			return r
+		}
+	}
+	r.name(a, best)
+	a.countLeft(r, best.domain, product)
+	return r
+}
+
+// levelUnused tells whether no node carries the required level that the gang
+// could ever use.
+func (a *attempt) levelUnused() bool {
+	if a.g.Required < 0 {
+		return false
+	}
+	for n := range a.t.Nodes {
+		if _, ok := a.t.DomainAt(topology.NodeID(n), a.g.Required); !ok {
+			continue
+		}
+		for r := range a.roles {
+			if f := a.roles[r].Filter; f == nil || !f.Why[n].Lasting() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// nearest finds the domain with the most room over all products.
+func (a *attempt) nearest() (best nearest, product int) {
+	best.room = -1
+	wishes := a.wishes()
+	for _, p := range a.products {
+		a.count(p, wishes[len(wishes)-1])
+		if n := a.nearestNow(); n.room > best.room {
+			best, product = n, p
+		}
+	}
+	return best, product
+}
+
+// nearestNow finds the domain with the most room as counted.
+func (a *attempt) nearestNow() nearest {
+	level := a.widestLevel()
+	domains := a.t.DomainsAt(level)
+	if d, ok := topology.DomainID(0), false; len(a.bound) > 0 && level >= 0 {
+		if d, ok = a.pinned(level); ok {
+			domains = []topology.DomainID{d}
+		}
+	}
+	most, best := -1, topology.DomainID(0)
+	for _, d := range domains {
+		sum := 0
+		for r := range a.roles {
+			sum += a.limit(r, d)
+		}
+		if sum > most {
+			most, best = sum, d
+		}
+	}
+	n := nearest{domain: best, role: -1, room: len(a.g.Bound)}
+	for r := range a.roles {
+		a.roles[r].limit, a.roles[r].count = a.limit(r, best), 0
+	}
+	a.grow(best)
+	for r := range a.roles {
+		role := &a.roles[r]
+		n.room += role.count
+		if role.count < role.need && n.role < 0 {
+			n.role = r
+		}
+	}
+	return n
+}
+
+// whenEmpty tries the gang on the same cluster without any load, with every
+// node that passing reasons leave out back in.
+func (a *attempt) whenEmpty() (nearest, bool) {
+	empty := &topology.Usage{Tree: a.t, Resources: a.p.u.Resources, Free: a.p.u.Capacity, Capacity: a.p.u.Capacity}
+	g := *a.g
+	g.Roles = slices.Clone(g.Roles)
+	for r := range g.Roles {
+		if f := g.Roles[r].Filter; f != nil {
+			g.Roles[r].Filter = lasting(f)
+		}
+	}
+	p := planners.Get().(*Planner)
+	defer planners.Put(p)
+	p.reset(empty)
+	defer p.reset(nil)
+	if refusal := p.attempt.begin(p, &g); refusal != nil {
+		return nearest{role: -1}, false
+	}
+	if _, ok := p.attempt.solve(); ok {
+		return nearest{}, true
+	}
+	n, _ := p.attempt.nearest()
+	return n, false
+}
+
+// lasting keeps the reasons of a filter that an empty cluster would have too.
+func lasting(f *gang.Filter) *gang.Filter {
+	kept := &gang.Filter{Why: make([]gang.Why, len(f.Why))}
+	for n, why := range f.Why {
+		if why.Lasting() {
+			kept.Why[n] = why
+		}
+	}
+	return kept
+}
+
+// name writes the nearest domain into the refusal.
+func (r *Refusal) name(a *attempt, n nearest) {
+	r.Room = n.room
+	if n.role >= 0 && n.room >= r.Want {
+		role := &a.roles[n.role]
+		r.Role, r.RoleWant = role.Name, role.need
+	}
+	if n.room == 0 {
+		return
+	}
+	d := a.t.Domains[n.domain]
+	r.Best = d.Name
+	for _, other := range a.t.DomainsAt(d.Level) { // one name, two domains
+		if other != n.domain && a.t.Domains[other].Name == d.Name {
+			r.Best = a.t.Path(n.domain)
+		}
+	}
+}
+
+// countLeft counts the nodes of d that are left out and names the resource that
+// is short on the rest, both as the role with the least to spare sees it.
+func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
+	role := &a.roles[a.order[0]]
+	if !role.modelled {
+		product = anyProduct
+	}
+	u := a.p.u
+	free, back := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
+	for n := a.t.Domains[d].First; n < a.t.Domains[d].End; n++ {
+		sum := free
+		if why := a.why(role, n, product); why != gang.Fits {
+			r.Left[why]++
+			sum = back
+		}
+		for c, q := range role.Request {
+			if q > 0 && u.FreeRow(n)[c] >= q {
+				sum[c] += u.FreeRow(n)[c] / q
+			}
+		}
+	}
+	want := int64(min(role.Count, max(a.want, role.need)))
+	least, short := want, false
+	for c, q := range role.Request {
+		if q > 0 && free[c] < least {
+			r.Short, least = u.Resources[c], free[c]
+		}
+		short = short || q > 0 && free[c]+back[c] < want
+	}
+	if !short { // the nodes that are left out are all that is missing
+		r.Short = ""
+	}
+}
+
+// why is the reason for which a role may not use a node.
+func (a *attempt) why(role *role, n topology.NodeID, product int) gang.Why {
+	switch {
+	case a.p.u.Cordoned != nil && a.p.u.Cordoned[n]:
+		return gang.Cordoned
+	case role.Filter != nil && role.Filter.Why[n] != gang.Fits:
+		return min(role.Filter.Why[n], gang.Other)
+	case product != anyProduct && a.t.Product(n) != product:
+		return gang.WrongModel
+	}
+	return gang.Fits
+}

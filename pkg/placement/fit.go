@@ -1,0 +1,165 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import "github.com/muster-scheduler/muster/pkg/topology"
+
+// maxSpreads bounds in how many ways the minimum of a gang is spread over its
+// roles in one domain before the domain is given up.
+const maxSpreads = 16
+
+// fit places the gang in domain d if it can: every member, or else as many as
+// must be and then as many more as room allows.
+func (a *attempt) fit(d topology.DomainID) bool {
+	least := 0
+	for r := range a.roles {
+		role := &a.roles[r]
+		role.limit = a.limit(r, d)
+		role.count = role.limit
+		least += role.need
+	}
+	if a.try(d) {
+		return true
+	}
+	extra := max(0, a.want-least)
+	a.ways = maxSpreads
+	if a.spread(0, extra, func() bool { return a.try(d) }) {
+		return a.grow(d)
+	}
+	a.ways = maxSpreads
+	return a.spread(0, extra, func() bool { return a.search(d) })
+}
+
+// spread goes through the ways to spread extra members, on top of what each
+// role needs, over the roles from r on, until one attempt succeeds. Earlier
+// roles get as many as they can take first.
+func (a *attempt) spread(r, extra int, attempt func() bool) bool {
+	if r == len(a.roles) {
+		a.ways--
+		return attempt()
+	}
+	rest := 0
+	for i := r + 1; i < len(a.roles); i++ {
+		rest += a.roles[i].limit - a.roles[i].need
+	}
+	role := &a.roles[r]
+	for x := min(extra, role.limit-role.need); x >= max(0, extra-rest) && a.ways > 0; x-- {
+		role.count = role.need + x
+		if a.spread(r+1, extra-x, attempt) {
+			return true
+		}
+	}
+	return false
+}
+
+// grow adds members to a gang that fits in d, role by role, up to the longest
+// run that fits too.
+func (a *attempt) grow(d topology.DomainID) bool {
+	for r := range a.roles {
+		role := &a.roles[r]
+		fits, most := role.count, role.limit
+		for fits < most {
+			role.count = (fits + most + 1) / 2
+			if a.try(d) {
+				fits = role.count
+			} else {
+				most = role.count - 1
+			}
+		}
+		role.count = fits
+	}
+	return a.try(d)
+}
+
+// try places as many members of each role as its count says inside domain d,
+// role by role. It gives up where a better way may exist; search finds that.
+func (a *attempt) try(d topology.DomainID) bool {
+	ok := a.place(d)
+	a.giveBack(d)
+	if !ok && a.soft { // whole slices may be in the way of the rest
+		a.soft = false
+		ok = a.place(d)
+		a.giveBack(d)
+		a.soft = true
+	}
+	return ok
+}
+
+// place runs the jobs of every role. Jobs after the first see what the ones
+// before them have taken.
+func (a *attempt) place(d topology.DomainID) bool {
+	a.jobs, a.members = a.jobs[:0], a.members[:0]
+	for i, r := range a.order {
+		role := &a.roles[r]
+		for m := range role.out {
+			role.out[m] = NoNode
+		}
+		first := len(a.jobs)
+		if !a.list(r, d) {
+			return false
+		}
+		for j := first; j < len(a.jobs); j++ {
+			job := &a.jobs[j]
+			if job.rooms.dom[job.domain] < int64(len(job.members)) {
+				return false
+			}
+			a.assign(job)
+			if j+1 < len(a.jobs) || i+1 < len(a.order) {
+				a.take(job, d)
+			}
+		}
+	}
+	return true
+}
+
+// take subtracts what a job has placed from the room of every role inside d.
+func (a *attempt) take(job *job, d topology.DomainID) {
+	role := &a.roles[job.role]
+	width := len(role.Request)
+	if cells := len(a.t.Nodes) * width; len(a.p.taken) != cells {
+		a.p.taken = resize(a.p.taken, cells)
+		clear(a.p.taken)
+	}
+	first := len(a.touched)
+	for _, m := range job.members {
+		n := role.out[m]
+		cells := a.p.taken[int(n)*width:]
+		for c, q := range role.Request {
+			cells[c] += q
+		}
+		if last := len(a.touched) - 1; last < first || a.touched[last] != n {
+			a.touched = append(a.touched, n)
+		}
+	}
+	a.recount(a.touched[first:], d)
+}
+
+// giveBack undoes every take.
+func (a *attempt) giveBack(d topology.DomainID) {
+	if len(a.touched) == 0 {
+		return
+	}
+	width := len(a.p.u.Resources)
+	for _, n := range a.touched {
+		clear(a.p.taken[int(n)*width : (int(n)+1)*width])
+	}
+	a.recount(a.touched, d)
+	a.touched = a.touched[:0]
+}
+
+// recount brings the rooms inside d up to date with what is taken on nodes.
+func (a *attempt) recount(nodes []topology.NodeID, d topology.DomainID) {
+	width := len(a.p.u.Resources)
+	for r := range a.roles {
+		for _, rooms := range []*rooms{a.roles[r].rooms, a.roles[r].wished} {
+			if rooms == nil {
+				continue
+			}
+			for _, n := range nodes {
+				rooms.update(n, a.p.taken[int(n)*width:(int(n)+1)*width])
+			}
+			rooms.sum(d)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+)
+
+// Error is the refusal as one sentence with numbers, such as "gang train needs
+// 16 pods in one rack; the best, rack-7, has room for 14 (2 nodes cordoned)".
+func (r *Refusal) Error() string {
+	switch r.Reason {
+	case InvalidGangSpec:
+		return fmt.Sprintf("gang %s: %s", r.Gang, r.Detail)
+	case GangIncomplete:
+		return fmt.Sprintf("%s, but has %d", r.needs(), r.Room)
+	case TopologyDrift:
+		return r.needs() + r.where() + ", but " + r.Detail
+	case TopologyLevelUnused:
+		return fmt.Sprintf("%s%s; no node that it may use is in a %s", r.needs(), r.where(), r.Level)
+	case GangTooLarge:
+		return r.needs() + r.where() + "; " + r.ifEmpty()
+	default:
+		return r.needs() + r.where() + "; " + r.best() + r.left()
+	}
+}
+
+// needs says how many members must be placed.
+func (r *Refusal) needs() string {
+	pods := plural(r.Want, "pod")
+	if r.Role != "" && r.Reason == GangIncomplete {
+		pods = plural(r.Want, r.Role+" pod")
+	}
+	return fmt.Sprintf("gang %s needs %s", r.Gang, pods)
+}
+
+// where says what must hold them.
+func (r *Refusal) where() string {
+	var b strings.Builder
+	if r.Level != "" && r.Level != clusterName {
+		b.WriteString(" in one " + r.Level)
+	}
+	for _, s := range r.Slices {
+		fmt.Fprintf(&b, ", every %d in one %s", s.Size, s.Level)
+	}
+	if len(r.Models) > 0 {
+		b.WriteString(", all on " + strings.Join(r.Models, " or all on "))
+	}
+	return b.String()
+}
+
+// clusterName is how the root domain is called.
+const clusterName = "cluster"
+
+// best says how near the best domain came.
+func (r *Refusal) best() string {
+	room := fmt.Sprintf("has room for %d", r.Room)
+	if r.Role != "" {
+		room = fmt.Sprintf("has no room for %s at the same time", plural(r.RoleWant, r.Role+" pod"))
+	}
+	switch {
+	case r.Best == "":
+		return "no " + r.Level + " has room for any"
+	case r.Best == clusterName:
+		return "the cluster " + room
+	case r.Pinned:
+		return fmt.Sprintf("%s, where %d of them run, %s", r.Best, r.Bound, room)
+	}
+	return fmt.Sprintf("the best, %s, %s", r.Best, room)
+}
+
+// ifEmpty says how many the largest domain could hold.
+func (r *Refusal) ifEmpty() string {
+	room := fmt.Sprintf("would hold %d if it were empty", r.Room)
+	if r.Role != "" {
+		room = fmt.Sprintf("would not hold %s at the same time if it were empty", plural(r.RoleWant, r.Role+" pod"))
+	}
+	switch r.Best {
+	case "":
+		return "no " + r.Level + " could hold any even if it were empty"
+	case clusterName:
+		return "the cluster " + room
+	}
+	return fmt.Sprintf("the largest, %s, %s", r.Best, room)
+}
+
+// left says why the rest of the best domain is of no use.
+func (r *Refusal) left() string {
+	var parts []string
+	for why := gang.Fits + 1; why < gang.NumWhy; why++ {
+		switch n := r.Left[why]; {
+		case n == 0:
+		case len(parts) == 0:
+			parts = append(parts, plural(n, "node")+" "+why.String())
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", n, why))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if r.Short != "" {
+		if text != "" {
+			text += "; "
+		}
+		text += "short of " + r.Short
+	}
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
+}
+
+// plural is a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

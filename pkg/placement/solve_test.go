@@ -1,0 +1,136 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// twoBlocks is the cluster of most cases.
+const twoBlocks = `
+block-a
+  rack-1
+    n1 8
+    n2 8
+    n3 8
+    n4 8
+  rack-2
+    n5 8
+    n6 4/8
+    n7 0/8
+block-b
+  rack-3
+    n8 8
+    n9 8
+    n10 2/8`
+
+const (
+	block = topology.Level(0)
+	rack  = topology.Level(1)
+	none  = topology.NoLevel
+)
+
+// job is a gang of one role whose members ask for some GPUs each.
+func pods(count int, gpus int64, change ...func(*gang.Gang)) *gang.Gang {
+	g := &gang.Gang{
+		Name: "train", MinCount: count, Required: none, Preferred: none,
+		Roles: []gang.Role{{Count: count, Request: []int64{gpus}, Required: none, With: -1}},
+	}
+	for _, c := range change {
+		c(g)
+	}
+	return g
+}
+
+func required(l topology.Level) func(*gang.Gang)  { return func(g *gang.Gang) { g.Required = l } }
+func preferred(l topology.Level) func(*gang.Gang) { return func(g *gang.Gang) { g.Preferred = l } }
+func minCount(n int) func(*gang.Gang)             { return func(g *gang.Gang) { g.MinCount = n } }
+func models(m ...string) func(*gang.Gang)         { return func(g *gang.Gang) { g.Models = m } }
+
+// left leaves nodes out for one reason.
+func left(u *topology.Usage, why gang.Why, nodes ...string) func(*gang.Gang) {
+	return func(g *gang.Gang) {
+		f := g.Roles[0].Filter
+		if f == nil {
+			f = &gang.Filter{Why: make([]gang.Why, len(u.Tree.Nodes))}
+			g.Roles[0].Filter = f
+		}
+		for _, name := range nodes {
+			n, _ := u.Tree.NodeID(name)
+			f.Why[n] = why
+		}
+	}
+}
+
+// names spells a plan, roles apart by a bar: "n1 n2 | n3".
+func names(u *topology.Usage, p Plan) string {
+	if p.Refusal != nil {
+		return p.Refusal.Error()
+	}
+	roles := make([]string, len(p.Nodes))
+	for r, nodes := range p.Nodes {
+		var words []string
+		for _, n := range nodes {
+			word := "-"
+			if n != NoNode {
+				word = u.Tree.Nodes[n].Name
+			}
+			words = append(words, word)
+		}
+		roles[r] = strings.Join(words, " ")
+	}
+	return strings.Join(roles, " | ")
+}
+
+func parse(t *testing.T, drawing string) *topology.Usage {
+	t.Helper()
+	_, u, err := topology.Parse(drawing)
+	require.NoError(t, err)
+	return u
+}
+
+func TestSolve(t *testing.T) {
+	u := parse(t, twoBlocks)
+	for _, tc := range []struct {
+		name string
+		gang *gang.Gang
+		want string
+	}{
+		{"a pod goes where it fits most tightly", pods(1, 2), "n10"},
+		{"small pods share a node", pods(4, 1), "n6 n6 n6 n6"},
+		{"the tightest rack wins", pods(2, 8, required(rack)), "n8 n9"},
+		{"a whole node stays whole where a broken one will do", pods(2, 2, required(rack)), "n6 n6"},
+		{"the preferred rack is met where it can", pods(3, 8, preferred(rack)), "n1 n2 n3"},
+		{"the preferred rack gives way to the block", pods(5, 8, preferred(rack)), "n1 n2 n3 n4 n5"},
+		{"the preferred rack gives way to the cluster", pods(7, 8, preferred(rack)), "n1 n2 n3 n4 n5 n8 n9"},
+		{"no level asked is still close together", pods(4, 8), "n1 n2 n3 n4"},
+		{"extras come along as room allows", pods(5, 8, required(rack), minCount(3)), "n1 n2 n3 n4 -"},
+		{"no rack holds five", pods(5, 8, required(rack)), "gang train needs 5 pods in one rack; the largest, rack-1, would hold 4 if it were empty"},
+		{"the block is too full", pods(7, 8, required(block)), "gang train needs 7 pods in one block; the best, block-a, has room for 5 (short of nvidia.com/gpu)"},
+		{"the cluster is too full", pods(8, 8), "gang train needs 8 pods; the cluster has room for 7 (short of nvidia.com/gpu)"},
+		{"the cluster is too small", pods(11, 8), "gang train needs 11 pods; the cluster would hold 10 if it were empty"},
+		{
+			"a cordon is named", pods(3, 8, required(rack), left(u, gang.Cordoned, "n1", "n2")),
+			"gang train needs 3 pods in one rack; the best, rack-1, has room for 2 (2 nodes cordoned)",
+		},
+		{
+			"reasons are counted one by one",
+			pods(9, 3, required(rack), minCount(8), left(u, gang.Cordoned, "n1"), left(u, gang.Tainted, "n2"), left(u, gang.NotReady, "n5")),
+			"gang train needs 8 pods in one rack; the best, rack-1, has room for 4 (1 node cordoned, 1 tainted)",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := Solve(u, tc.gang)
+			require.NoError(t, Check(u, tc.gang, p))
+			assert.Equal(t, tc.want, names(u, p))
+		})
+	}
+}
