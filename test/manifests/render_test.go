@@ -37,6 +37,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
+	"github.com/muster-scheduler/muster/pkg/scheduler"
 )
 
 const (
@@ -104,9 +105,9 @@ func TestTheConfigurationIsForASecondScheduler(t *testing.T) {
 	objects := render(t)
 	loaded := schedulerConfiguration(t, objects)
 
+	require.NoError(t, scheduler.CheckConfig(loaded))
 	require.Len(t, loaded.Profiles, 1)
 	assert.Equal(t, "muster", loaded.Profiles[0].SchedulerName)
-	assert.Contains(t, loaded.Profiles[0].Plugins.MultiPoint.Enabled, schedulerconfig.Plugin{Name: "Muster"})
 	assert.False(t, loaded.EnableProfiling)
 	assert.False(t, loaded.EnableContentionProfiling)
 
@@ -115,6 +116,15 @@ func TestTheConfigurationIsForASecondScheduler(t *testing.T) {
 	assert.Equal(t, namespace, lease.ResourceNamespace)
 	role := find[*rbacv1.Role](t, objects, name)
 	assert.Equal(t, []string{lease.ResourceName}, role.Rules[1].ResourceNames, "the lease that the Role allows")
+}
+
+func TestTheConfigurationIsTheCommandsDefaultWrittenOut(t *testing.T) {
+	want, err := scheduler.DefaultConfig(true)
+	require.NoError(t, err)
+	got := schedulerConfiguration(t, render(t))
+	settings := got.Profiles[0].PluginConfig
+	got.Profiles[0].PluginConfig = slices.DeleteFunc(settings, func(c schedulerconfig.PluginConfig) bool { return c.Name == "Muster" })
+	assert.Equal(t, want, got)
 }
 
 func TestTheArgumentsOfThePluginAreItsDefaultsWrittenOut(t *testing.T) {

@@ -1,0 +1,248 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifests
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"sigs.k8s.io/yaml"
+
+	"github.com/muster-scheduler/muster/pkg/sandbox"
+)
+
+// patience is how long a test waits for the cluster to do something. It is far
+// more than it takes, so that a busy machine does not fail a test.
+const patience = 3 * time.Minute
+
+// cluster is a sandbox with Muster installed from the manifests and a scheduler
+// at work that is nothing but the service account they create.
+type cluster struct {
+	t       *testing.T
+	box     *sandbox.Sandbox
+	client  kubernetes.Interface
+	dynamic dynamic.Interface
+	objects []runtime.Object
+	ledger  *ledger
+	// port is where the scheduler serves probes and metrics.
+	port int
+}
+
+// newCluster starts the control plane and installs the manifests on it.
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	box, err := sandbox.Start(context.WithoutCancel(t.Context()), sandbox.Options{GenericWorkload: true, PodGroupCRD: true})
+	require.NoError(t, err)
+	t.Cleanup(box.Stop)
+	c := &cluster{t: t, box: box, client: box.Client(), dynamic: dynamic.NewForConfigOrDie(box.Config()), objects: render(t)}
+	for _, object := range c.objects {
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		require.NoError(t, err)
+		c.apply(&unstructured.Unstructured{Object: fields})
+	}
+	return c
+}
+
+// apply does what kubectl apply --server-side does with one object.
+func (c *cluster) apply(object *unstructured.Unstructured) {
+	c.t.Helper()
+	groups, err := restmapper.GetAPIGroupResources(c.client.Discovery())
+	require.NoError(c.t, err)
+	kind := object.GroupVersionKind()
+	mapping, err := restmapper.NewDiscoveryRESTMapper(groups).RESTMapping(kind.GroupKind(), kind.Version)
+	require.NoError(c.t, err)
+	unstructured.RemoveNestedField(object.Object, "status")
+	unstructured.RemoveNestedField(object.Object, "metadata", "creationTimestamp")
+	_, err = c.dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace()).
+		Apply(c.t.Context(), object.GetName(), object, metav1.ApplyOptions{FieldManager: "kubectl", Force: true})
+	require.NoError(c.t, err, "%s %s", kind.Kind, object.GetName())
+}
+
+// applyText applies every object of a YAML text to the namespace default where
+// it names none.
+func (c *cluster) applyText(text string) {
+	c.t.Helper()
+	for document := range strings.SplitSeq(text, "\n---\n") {
+		object := &unstructured.Unstructured{}
+		require.NoError(c.t, yaml.UnmarshalStrict([]byte(document), &object.Object), "%s", document)
+		if object.GetNamespace() == "" && !clusterScoped[object.GetKind()] {
+			object.SetNamespace(metav1.NamespaceDefault)
+		}
+		c.apply(object)
+	}
+}
+
+var clusterScoped = map[string]bool{
+	"DeviceClass": true, "PersistentVolume": true, "PriorityClass": true, "ResourceSlice": true, "StorageClass": true,
+	"ClusterRole": true, "ClusterRoleBinding": true,
+}
+
+// startScheduler runs the real command as the manifests' service account, with
+// their configuration. Only what a pod's environment would give is added: where
+// the API server is, and a token. The grace period is shorter, so that the test
+// need not wait a minute.
+func (c *cluster) startScheduler() {
+	c.t.Helper()
+	cfg, err := c.box.ServiceAccountConfig(c.t.Context(), namespace, name)
+	require.NoError(c.t, err)
+	c.ledger = newLedger(c.t, cfg)
+	c.ledger.redirect(cfg)
+	dir := c.t.TempDir()
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	require.NoError(c.t, c.box.WriteKubeconfig(kubeconfig, cfg))
+
+	text := configuration(c.t, c.objects).Data["config.yaml"]
+	for old, replacement := range map[string]string{
+		"clientConnection:\n":         "clientConnection:\n  kubeconfig: " + kubeconfig + "\n",
+		"partialGangGracePeriod: 60s": "partialGangGracePeriod: 2s",
+	} {
+		require.Equal(c.t, 1, strings.Count(text, old), old)
+		text = strings.Replace(text, old, replacement, 1)
+	}
+	c.port = freePort(c.t)
+	c.run(filepath.Join(dir, "scheduler.log"), buildScheduler(c.t),
+		"--config="+writeConfiguration(c.t, text), "--v=2",
+		"--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.port))
+}
+
+// run starts a command that ends with the test; its log is shown if the test
+// fails.
+func (c *cluster) run(log, command string, args ...string) {
+	c.t.Helper()
+	output, err := os.Create(log)
+	require.NoError(c.t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	child := exec.CommandContext(ctx, command, args...)
+	child.Stdout, child.Stderr = output, output
+	require.NoError(c.t, child.Start())
+	c.t.Cleanup(func() {
+		stop()
+		assert.Error(c.t, child.Wait(), "the scheduler ended before it was stopped")
+		assert.NoError(c.t, output.Close())
+		if c.t.Failed() {
+			c.t.Logf("the scheduler's last words:\n%s", tail(c.t, log))
+		}
+	})
+}
+
+func tail(t *testing.T, file string) string {
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	lines := strings.Split(string(bytes.TrimSpace(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-100):], "\n")
+}
+
+func buildScheduler(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), name)
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../cmd/muster-scheduler").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return binary
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// ask calls the scheduler's own port, with a token or without.
+func (c *cluster) ask(path, token string) int {
+	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d%s", c.port, path), nil)
+	require.NoError(c.t, err)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	client, err := rest.HTTPClientFor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{Insecure: true}})
+	require.NoError(c.t, err)
+	answer, err := client.Do(request)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return answer.StatusCode
+}
+
+// eventually waits until what is asked is so.
+func (c *cluster) eventually(is func() bool, what string, args ...any) {
+	c.t.Helper()
+	require.Eventually(c.t, is, patience, 100*time.Millisecond, append([]any{what}, args...)...)
+}
+
+// pods lists the pods of the default namespace that match a label selector.
+func (c *cluster) pods(selector string) []v1.Pod {
+	list, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).List(c.t.Context(), metav1.ListOptions{LabelSelector: selector})
+	require.NoError(c.t, err)
+	return list.Items
+}
+
+// admitReplica asks the API server whether it would take a replica of the
+// Deployment: pod security, the priority class and its quota all have a say.
+func (c *cluster) admitReplica() error {
+	// No quota controller runs here, so the quota's status is filled in.
+	quotas := c.client.CoreV1().ResourceQuotas(namespace)
+	quota, err := quotas.Get(c.t.Context(), "critical-pods", metav1.GetOptions{})
+	require.NoError(c.t, err)
+	quota.Status = v1.ResourceQuotaStatus{Hard: quota.Spec.Hard, Used: v1.ResourceList{v1.ResourcePods: {}}}
+	_, err = quotas.UpdateStatus(c.t.Context(), quota, metav1.UpdateOptions{})
+	require.NoError(c.t, err)
+	template := find[*appsv1.Deployment](c.t, c.objects, name).Spec.Template
+	pod := &v1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	pod.Name = "replica"
+	_, err = c.client.CoreV1().Pods(namespace).Create(c.t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
+}
+
+// schemaOf returns the UID of an installed flow schema.
+func (c *cluster) schemaOf(flow string) string {
+	c.t.Helper()
+	schema, err := c.client.FlowcontrolV1().FlowSchemas().Get(c.t.Context(), flow, metav1.GetOptions{})
+	require.NoError(c.t, err)
+	return string(schema.UID)
+}
+
+// awaitSchema waits until the API server sorts the service account's requests
+// by the flow schema; it takes up new ones in the background.
+func (c *cluster) awaitSchema(flow string) {
+	c.t.Helper()
+	cfg, err := c.box.ServiceAccountConfig(c.t.Context(), namespace, name)
+	require.NoError(c.t, err)
+	client, err := rest.HTTPClientFor(cfg)
+	require.NoError(c.t, err)
+	want := c.schemaOf(flow)
+	c.eventually(func() bool {
+		request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, cfg.Host+"/api/v1/nodes?limit=1", nil)
+		require.NoError(c.t, err)
+		answer, err := client.Do(request)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = answer.Body.Close() }()
+		return answer.Header.Get(flowcontrolv1.ResponseHeaderMatchedFlowSchemaUID) == want
+	}, "requests fall under the flow schema %s", flow)
+}

@@ -1,0 +1,276 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifests
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/muster-scheduler/muster/pkg/sandbox"
+)
+
+// unusedOnPurpose are the permissions that this test does not see in use, and
+// what they are for.
+var unusedOnPurpose = map[string]string{
+	"patch /events":                                 "an event that is repeated; leader election is the only writer here",
+	"patch events.k8s.io/events":                    "an event that is repeated within minutes",
+	"delete resource.k8s.io/resourceclaims":         "a pod that loses its node after a claim was made for it",
+	"patch resource.k8s.io/resourceclaims/status":   "a pod that loses its node after its claim was reserved",
+	"update resource.k8s.io/resourceclaims/binding": "asked for by the API server when a claim's status is updated",
+	"patch resource.k8s.io/resourceclaims/binding":  "asked for by the API server when a claim's status is patched",
+}
+
+// gangs are the example files and the Jobs in them.
+var gangs = []struct{ file, job string }{
+	{"gang-job.yaml", "train"},
+	{"podgroup-job.yaml", "train-podgroup"},
+	{"native-job.yaml", "train-native"},
+}
+
+// TestTheServiceAccountCanDoAllOfTheWorkAndNoMore runs the real scheduler with
+// nothing but what the manifests give it through every kind of work there is.
+func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
+	c := newCluster(t)
+	require.NoError(t, c.admitReplica(), "the API server takes the Deployment's pods")
+	c.awaitSchema(name)
+	for _, rack := range []string{"a", "b", "c"} {
+		c.addRack(rack)
+	}
+	c.startScheduler()
+	c.eventually(func() bool { return c.ask("/readyz", "") == http.StatusOK }, "the scheduler is ready")
+
+	for _, gang := range gangs {
+		c.gangRuns(gang.file, gang.job)
+	}
+	for _, gang := range gangs {
+		c.gangIsRefused(gang.file, strings.Replace(gang.job, "train", "late", 1))
+	}
+	c.higherPriorityPreempts()
+	c.volumesAreBound()
+	c.devicesAreAllocated()
+	c.partialGangIsReleased()
+	c.metricsAreForThoseAllowed()
+
+	assert.Empty(t, c.ledger.refusals(), "requests answered 401 or 403")
+	for _, refusal := range c.box.Forbidden() {
+		assert.NotContains(t, refusal, "system:serviceaccount:"+namespace, "requests answered 403")
+	}
+	c.everyPermissionIsUsed()
+	c.requestsFallUnderTheirFlowSchemas()
+}
+
+// addRack creates eight nodes of eight GPUs: room for one of the example gangs.
+func (c *cluster) addRack(rack string) {
+	c.t.Helper()
+	var nodes []*v1.Node
+	for i := range 8 {
+		nodes = append(nodes, sandbox.Node(fmt.Sprintf("%s-%d", rack, i), sandbox.NodeShape{
+			Extended: map[string]int64{"nvidia.com/gpu": 8},
+			Labels:   map[string]string{"topology.kubernetes.io/rack": rack},
+		}))
+	}
+	require.NoError(c.t, c.box.CreateNodes(c.t.Context(), nodes))
+}
+
+// example reads one of the example gangs; its objects are called by prefix
+// instead of "train".
+func (c *cluster) example(file, prefix string) string {
+	c.t.Helper()
+	text, err := os.ReadFile(root + "/examples/" + file)
+	require.NoError(c.t, err)
+	return strings.ReplaceAll(string(text), "train", prefix)
+}
+
+// gangRuns applies an example and waits until it runs inside one rack.
+func (c *cluster) gangRuns(file, job string) {
+	c.t.Helper()
+	c.applyText(c.example(file, "train"))
+	selector := "job-name=" + job
+	c.eventually(func() bool { return running(c.pods(selector)) == 8 }, "the gang of examples/%s runs", file)
+	racks := sets.New[string]()
+	for _, pod := range c.pods(selector) {
+		racks.Insert(strings.Split(pod.Spec.NodeName, "-")[0])
+	}
+	assert.Len(c.t, racks, 1, "racks of the gang of examples/%s", file)
+}
+
+// gangIsRefused applies an example for which there is no rack left, and waits
+// until its user is told.
+func (c *cluster) gangIsRefused(file, job string) {
+	c.t.Helper()
+	c.applyText(c.example(file, "late"))
+	selector := "job-name=" + job
+	c.eventually(func() bool { return c.warned(job, "NoFittingDomain") }, "an event says why %s waits", job)
+	c.eventually(func() bool { return explained(c.pods(selector)) == 8 }, "the pods of %s say why they wait", job)
+	assert.Zero(c.t, running(c.pods(selector)))
+	background := metav1.DeletePropagationBackground
+	require.NoError(c.t, c.client.BatchV1().Jobs(metav1.NamespaceDefault).
+		Delete(c.t.Context(), job, metav1.DeleteOptions{PropagationPolicy: &background}))
+	c.eventually(func() bool { return len(c.pods(selector)) == 0 }, "the pods of %s are gone", job)
+}
+
+// warned reports whether there is a warning with a reason about an object whose
+// name starts with prefix.
+func (c *cluster) warned(prefix, reason string) bool {
+	list, err := c.client.EventsV1().Events(metav1.NamespaceDefault).List(c.t.Context(), metav1.ListOptions{})
+	require.NoError(c.t, err)
+	for _, event := range list.Items {
+		if event.Type == v1.EventTypeWarning && event.Reason == reason && strings.HasPrefix(event.Regarding.Name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// explained counts the pods whose condition carries a sentence.
+func explained(pods []v1.Pod) int {
+	count := 0
+	for _, pod := range pods {
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == v1.PodScheduled && condition.Status == v1.ConditionFalse && condition.Message != "" {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+func running(pods []v1.Pod) int {
+	count := 0
+	for _, pod := range pods {
+		if pod.Status.Phase == v1.PodRunning {
+			count++
+		}
+	}
+	return count
+}
+
+func (c *cluster) higherPriorityPreempts() {
+	c.t.Helper()
+	require.NoError(c.t, c.box.CreateNodes(c.t.Context(), []*v1.Node{
+		sandbox.Node("small", sandbox.NodeShape{CPU: "2", Labels: map[string]string{"example.com/role": "small"}}),
+	}))
+	classAndFirst, second, _ := cutLast(c.testdata("preemption"), "\n---\n")
+	c.applyText(classAndFirst)
+	c.eventually(func() bool { return running(c.pods("app=patient")) == 1 }, "the single pod runs")
+	c.applyText(second)
+	c.eventually(func() bool { return running(c.pods("app=urgent")) == 1 }, "the pod of higher priority runs")
+}
+
+func cutLast(text, separator string) (before, after string, found bool) {
+	at := strings.LastIndex(text, separator)
+	if at < 0 {
+		return text, "", false
+	}
+	return text[:at], text[at+len(separator):], true
+}
+
+func (c *cluster) testdata(file string) string {
+	c.t.Helper()
+	text, err := os.ReadFile("testdata/" + file + ".yaml")
+	require.NoError(c.t, err)
+	return string(text)
+}
+
+// volumesAreBound sees the scheduler write both kinds of decision on volumes.
+// No volume controller runs here: what it does first is done by the test, what
+// it does last is left undone.
+func (c *cluster) volumesAreBound() {
+	c.t.Helper()
+	c.applyText(c.testdata("volumes"))
+	_, err := c.client.CoreV1().PersistentVolumes().Patch(c.t.Context(), "local", types.MergePatchType,
+		[]byte(`{"status":{"phase":"Available"}}`), metav1.PatchOptions{}, "status")
+	require.NoError(c.t, err)
+	c.eventually(func() bool {
+		volume, err := c.client.CoreV1().PersistentVolumes().Get(c.t.Context(), "local", metav1.GetOptions{})
+		require.NoError(c.t, err)
+		return volume.Spec.ClaimRef != nil
+	}, "the local volume is given to its claim")
+	c.eventually(func() bool {
+		claim, err := c.client.CoreV1().PersistentVolumeClaims(metav1.NamespaceDefault).Get(c.t.Context(), "disk", metav1.GetOptions{})
+		require.NoError(c.t, err)
+		return claim.Annotations["volume.kubernetes.io/selected-node"] == "a-0"
+	}, "the disk is asked for where the pod will run")
+}
+
+func (c *cluster) devicesAreAllocated() {
+	c.t.Helper()
+	c.applyText(c.testdata("devices"))
+	c.eventually(func() bool {
+		pods := c.pods("app=cards")
+		return len(pods) == 2 && pods[0].Spec.NodeName == "a-0" && pods[1].Spec.NodeName == "a-0"
+	}, "the pods with claims are bound where the devices are")
+}
+
+// partialGangIsReleased takes one node and its member from a running gang. What
+// is left is evicted together, so that the gang can start as a whole.
+func (c *cluster) partialGangIsReleased() {
+	c.t.Helper()
+	c.addRack("d")
+	c.applyText(strings.Replace(c.example("gang-job.yaml", "lone"), "backoffLimit: 0", "backoffLimit: 6", 1))
+	selector := "job-name=lone"
+	c.eventually(func() bool { return running(c.pods(selector)) == 8 }, "the gang runs")
+	first := sets.New[types.UID]()
+	for _, pod := range c.pods(selector) {
+		first.Insert(pod.UID)
+	}
+	lost := c.pods(selector)[0]
+	_, err := c.client.CoreV1().Nodes().Patch(c.t.Context(), lost.Spec.NodeName, types.StrategicMergePatchType,
+		[]byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
+	require.NoError(c.t, err)
+	require.NoError(c.t, c.client.CoreV1().Pods(lost.Namespace).Delete(c.t.Context(), lost.Name, metav1.DeleteOptions{}))
+	c.eventually(func() bool {
+		for _, pod := range c.pods(selector) {
+			if first.Has(pod.UID) {
+				return false
+			}
+		}
+		return true
+	}, "the other members are evicted")
+}
+
+// metricsAreForThoseAllowed reads the metrics, which makes the scheduler ask
+// the API server who is calling and whether they may.
+func (c *cluster) metricsAreForThoseAllowed() {
+	c.t.Helper()
+	c.applyText(c.testdata("metrics"))
+	cfg, err := c.box.ServiceAccountConfig(c.t.Context(), metav1.NamespaceDefault, "monitoring")
+	require.NoError(c.t, err)
+	assert.Equal(c.t, http.StatusForbidden, c.ask("/metrics", ""), "metrics for nobody in particular")
+	c.eventually(func() bool { return c.ask("/metrics", cfg.BearerToken) == http.StatusOK }, "monitoring reads the metrics")
+}
+
+func (c *cluster) everyPermissionIsUsed() {
+	var rules []rbacv1.PolicyRule
+	for _, object := range c.objects {
+		rules = append(rules, rulesOf(object)...)
+	}
+	for _, permission := range c.ledger.unused(rules) {
+		assert.Contains(c.t, unusedOnPurpose, permission, "granted, but never used")
+	}
+}
+
+func (c *cluster) requestsFallUnderTheirFlowSchemas() {
+	lease, rest := c.schemaOf("muster-leader-election"), c.schemaOf(name)
+	got := c.ledger.flows()
+	assert.Contains(c.t, got, permission{"coordination.k8s.io", "leases", "update"})
+	for asked, schema := range got {
+		want := rest
+		if asked.resource == "leases" {
+			want = lease
+		}
+		assert.Equal(c.t, want, schema, "flow schema of %s", asked)
+	}
+}
