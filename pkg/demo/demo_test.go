@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/sim"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
@@ -155,34 +156,6 @@ func TestTracker_IgnoresStrangers(t *testing.T) {
 	assert.Zero(t, tr.look(time.Second).binds)
 }
 
-func TestWaits(t *testing.T) {
-	at := func(pods int, submitted, placed time.Duration) *job {
-		return &job{Gang: trace.Gang{Pods: pods}, submitted: submitted, placed: placed}
-	}
-	rows := waits([]*job{
-		at(1, 0, time.Second), at(1, 0, 3*time.Second), at(8, time.Second, -1), at(128, -1, -1),
-	}, 10*time.Second)
-	assert.Equal(t, []Wait{
-		{Class: "1 pod", Gangs: 2, Mean: 2, P50: 1, P95: 3, Max: 3},
-		{Class: "2-8 pods", Gangs: 1, Waiting: 1, Mean: 9, P50: 9, P95: 9, Max: 9},
-		{Class: "all", Gangs: 3, Waiting: 1, Mean: 13.0 / 3, P50: 3, P95: 9, Max: 9},
-	}, rows)
-}
-
-func TestLocality(t *testing.T) {
-	at := func(pods int, leaves ...string) *job {
-		j := &job{Gang: trace.Gang{Pods: pods}, leaves: map[string]int{}}
-		for _, leaf := range leaves {
-			j.leaves[leaf]++
-		}
-		return j
-	}
-	lost := at(2, "x")
-	lost.placed = -1
-	l := localityOf([]*job{at(1, "a"), at(8, "a"), at(4, "a", "b"), at(16, "a", "b", "c"), lost}, 8)
-	assert.Equal(t, locality{fitting: 2, inOne: 1, larger: 1, spread: 1.5}, l)
-}
-
 func TestUtilisation(t *testing.T) {
 	samples := []sample{
 		{at: 0}, {at: time.Second, heldTime: 8, workTime: 4}, {at: 2 * time.Second, heldTime: 16, workTime: 12}, {at: 3 * time.Second, heldTime: 16, workTime: 12},
@@ -190,7 +163,6 @@ func TestUtilisation(t *testing.T) {
 	held, working := utilisation(samples, 0, 2*time.Second, 8)
 	assert.Equal(t, []float64{1, 0.75}, []float64{held, working})
 	assert.Equal(t, []float64{0.5, 1, 0}, curve(samples, 60, 8, func(s sample) float64 { return s.workTime }))
-	assert.Equal(t, "▁▄█ ", sparkline([]float64{0.01, 0.49, 1, 0}))
 	_, working = utilisation(nil, 0, time.Second, 8)
 	assert.Zero(t, working)
 }
@@ -219,7 +191,7 @@ func TestReport_Text(t *testing.T) {
 		Scheduler: Default, End: Stalled, Elapsed: 61.4, Worked: 1, Placed: 2, Stuck: []string{"kalos-001"},
 		Load: Load{Gangs: 3, Pods: 1234, Nodes: 302, GPUs: 2416}, FitLeaf: 4, InOneLeaf: 3, LeafSpread: 1.25,
 		Audit:   audit.Report{Partial: 1, CommitWindow: 2 * time.Second, Longest: 40 * time.Second, LongestGang: "kalos/kalos-001", Violations: map[audit.Rule]int{}},
-		Waits:   []Wait{{Class: "all", Gangs: 3, P50: 1, P95: 2, Max: 3, Waiting: 1}},
+		Waits:   []sim.Wait{{Class: "all", Gangs: 3, P50: 1, P95: 2, Max: 3, Waiting: 1}},
 		Reasons: map[string]string{"kalos-001": "0/302 nodes are available"},
 	}
 	var text strings.Builder

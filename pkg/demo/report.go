@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/sim"
 )
 
 // Report is what a replay showed. Times are in seconds, shares from 0 to 1.
@@ -29,7 +30,7 @@ type Report struct {
 	Reasons map[string]string `json:"reasons,omitempty"`
 
 	Audit audit.Report `json:"audit"`
-	Waits []Wait       `json:"waits"`
+	Waits []sim.Wait   `json:"waits"`
 
 	// Working is the share of the fleet's GPU time in which gangs worked, and
 	// Idle the share that pods held without work, between the first and the
@@ -84,9 +85,13 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	last := out.samples[len(out.samples)-1].at
+	stays := make([]sim.Stay, len(t.jobs))
+	for i, j := range t.jobs {
+		stays[i] = sim.Stay{Pods: j.Pods, Submitted: j.submitted, Placed: j.placed, Leaves: len(j.leaves)}
+	}
 	r := &Report{
 		End: out.end, Elapsed: last.Seconds(), Load: load, Audit: out.audit, Reasons: out.reasons,
-		Waits: waits(t.jobs, last), Binds: t.binds,
+		Waits: sim.Waits(stays, last), Binds: t.binds,
 	}
 	arrivals := p.gangs[len(p.gangs)-1].Arrival
 	held, working := utilisation(out.samples, 0, max(arrivals, sampleEvery*2), load.GPUs)
@@ -104,14 +109,14 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 			r.Stuck = append(r.Stuck, j.Name)
 		}
 	}
-	close := localityOf(t.jobs, largestLeaf(p.hosts))
-	r.FitLeaf, r.InOneLeaf, r.LeafSpread = close.fitting, close.inOne, close.spread
+	near := sim.LocalityOf(stays, largestLeaf(p.hosts))
+	r.FitLeaf, r.InOneLeaf, r.LeafSpread = near.Fitting, near.InOne, near.Spread
 	r.BindRatePeak, r.BindRateMean = busiest(t.bindsBySecond)
 	commits := make([]float64, len(out.audit.Windows))
 	for i, w := range out.audit.Windows {
 		commits[i] = w.Seconds()
 	}
-	r.CommitP50, r.CommitP95 = percentile(commits, 50), percentile(commits, 95)
+	r.CommitP50, r.CommitP95 = sim.Percentile(commits, 50), sim.Percentile(commits, 95)
 	return r
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/sim"
 )
 
 // WriteText prints the report for people.
@@ -80,8 +81,8 @@ func (r *Report) writeWaits(w io.Writer) {
 
 func (r *Report) writeUse(w io.Writer) {
 	fmt.Fprintln(w)
-	row(w, "GPUs at work", "%3.0f %% while gangs arrive   %s", 100*r.Working, sparkline(r.WorkingCurve))
-	row(w, "GPUs held without work", "%3.0f %%                      %s", 100*r.Idle, sparkline(r.IdleCurve))
+	row(w, "GPUs at work", "%3.0f %% while gangs arrive   %s", 100*r.Working, sim.Sparkline(r.WorkingCurve))
+	row(w, "GPUs held without work", "%3.0f %%                      %s", 100*r.Idle, sim.Sparkline(r.IdleCurve))
 }
 
 func (r *Report) writePlaces(w io.Writer) {

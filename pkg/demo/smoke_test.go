@@ -1,0 +1,58 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package demo_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/component-base/cli"
+	kubescheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+
+	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/demo"
+)
+
+// TestMain lets the test binary play the scheduler binaries.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "kube-scheduler" {
+		os.Args = os.Args[1:]
+		os.Exit(cli.Run(kubescheduler.NewSchedulerCommand()))
+	}
+	os.Exit(m.Run())
+}
+
+// small is the demo in a few seconds.
+func small() demo.Options {
+	return demo.Options{
+		Nodes: 32, Gangs: 20, Speed: 200_000, MinRun: 300 * time.Millisecond, Load: 1,
+		Limit: 2 * time.Minute, Stall: 5 * time.Second, CommitWindow: 30 * time.Second,
+	}
+}
+
+func TestRun_StockScheduler(t *testing.T) {
+	opts := small()
+	opts.Scheduler = demo.Default
+	report, err := demo.Run(t.Context(), opts)
+	require.NoError(t, err)
+	assert.NotEqual(t, demo.Limit, report.End)
+	assert.Equal(t, 20, report.Load.Gangs)
+	assert.Positive(t, report.Binds)
+	assert.Zero(t, report.Audit.Violations[audit.NoOvercommit])
+	assert.Zero(t, report.Audit.Rejected)
+	assert.Zero(t, report.Audit.Unchecked)
+	assert.Equal(t, report.Binds, report.Audit.Binds)
+}
+
+func TestRun_SaysWhyTheSchedulerEnded(t *testing.T) {
+	opts := small()
+	opts.Scheduler = demo.Default
+	opts.SchedulerArgs = []string{"--no-such-flag"}
+	_, err := demo.Run(t.Context(), opts)
+	require.ErrorContains(t, err, "the scheduler ended by itself")
+	require.ErrorContains(t, err, "no-such-flag")
+}

@@ -1,0 +1,14 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sim replays a gang trace on a fleet in virtual time, with the same
+// placement engine as the scheduler, and measures what became of the gangs.
+// Weeks replay in seconds, and the same input gives the same figures: the
+// package reads no clock and draws no lots.
+//
+// A gang waits from its arrival until all its pods have a node, works for as
+// long as the trace says, and then leaves. Whenever something arrives or
+// leaves, the gangs that wait are tried in the order of their arrival; one
+// that does not fit is passed over, unless Config.Strict says that all stand
+// behind it.
+package sim

@@ -1,0 +1,150 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-scheduler/muster/pkg/sim"
+	"github.com/muster-scheduler/muster/pkg/trace"
+)
+
+// twoLeaves are eight nodes of 8 GPUs below two leaves.
+func twoLeaves() []trace.Node {
+	var nodes []trace.Node
+	for i := range 8 {
+		nodes = append(nodes, trace.Node{Name: fmt.Sprint("n", i), Core: "c", Spine: "s", Leaf: fmt.Sprint("l", i/4)})
+	}
+	return nodes
+}
+
+func job(name string, arrival, run time.Duration, pods int) trace.Gang {
+	return trace.Gang{Name: name, Arrival: arrival * time.Second, Run: run * time.Second, Pods: pods, GPUs: 8}
+}
+
+func policy(t *testing.T, name string) sim.Policy {
+	p, ok := sim.PolicyNamed(name)
+	require.True(t, ok)
+	return p
+}
+
+func run(t *testing.T, name string, gangs ...trace.Gang) *sim.Result {
+	t.Helper()
+	r, err := sim.Run(sim.Config{Nodes: twoLeaves(), Shape: sim.Shape{GPUs: 8}, Gangs: gangs, Policy: policy(t, name)})
+	require.NoError(t, err)
+	return r
+}
+
+func placed(r *sim.Result) []int {
+	var seconds []int
+	for _, x := range r.Records {
+		seconds = append(seconds, int(x.Placed.Seconds()))
+	}
+	return seconds
+}
+
+func TestRun_WholeGangsWaitForRoom(t *testing.T) {
+	for _, name := range []string{"muster", "first-fit", "spread"} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, name, job("a", 0, 10, 5), job("b", 1, 10, 5), job("c", 2, 10, 3))
+			assert.Equal(t, []int{0, 10, 2}, placed(r), "c passes b, which waits for a")
+			assert.Equal(t, 20*time.Second, r.End)
+			assert.Zero(t, r.Stuck)
+			last := r.Use[len(r.Use)-1]
+			assert.InDelta(t, 8*13*10, last.Worked, 1e-6)
+			assert.InDelta(t, last.Worked, last.HeldTime, 1e-6, "nothing is held without work")
+			assert.Zero(t, last.Held)
+		})
+	}
+}
+
+func TestRun_StrictKeepsTheOrder(t *testing.T) {
+	r, err := sim.Run(sim.Config{
+		Nodes: twoLeaves(), Shape: sim.Shape{GPUs: 8}, Policy: policy(t, "muster"), Strict: true,
+		Gangs: []trace.Gang{job("a", 0, 10, 5), job("b", 1, 10, 5), job("c", 2, 10, 3)},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []int{0, 10, 10}, placed(r))
+}
+
+func TestRun_LoosePodsDeadlock(t *testing.T) {
+	r := run(t, "loose", job("a", 0, 10, 5), job("b", 0, 10, 5))
+	assert.Equal(t, 2, r.Stuck)
+	assert.Equal(t, []time.Duration{-1, -1}, []time.Duration{r.Records[0].Placed, r.Records[1].Placed})
+}
+
+func TestRun_MusterKeepsLeavesTogether(t *testing.T) {
+	r := run(t, "muster", job("a", 0, 10, 1), job("b", 0, 10, 3), job("c", 0, 10, 4))
+	for _, x := range r.Records {
+		assert.Equal(t, 1, x.Leaves, x.Name)
+	}
+}
+
+func TestRun_Probes(t *testing.T) {
+	r, err := sim.Run(sim.Config{
+		Nodes: twoLeaves(), Shape: sim.Shape{GPUs: 8}, Policy: policy(t, "muster"),
+		Gangs:  []trace.Gang{job("a", 0, 10, 2), job("b", 1, 10, 2)},
+		Probes: []sim.Probe{{Pods: 4, GPUs: 8, Leaf: true}, {Pods: 8, GPUs: 8}},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []sim.Answer{{Asked: 2, Fitted: 2}, {Asked: 2, Fitted: 1}}, r.Probes)
+}
+
+func TestRun_MeasuresDecisionsByTheClockItIsGiven(t *testing.T) {
+	var now time.Duration
+	r, err := sim.Run(sim.Config{
+		Nodes: twoLeaves(), Shape: sim.Shape{GPUs: 8}, Policy: policy(t, "muster"), Gangs: []trace.Gang{job("a", 0, 1, 1)},
+		Clock: func() time.Duration { now += time.Millisecond; return now },
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []time.Duration{time.Millisecond}, r.Decisions)
+}
+
+func TestRun_RefusesBadGangs(t *testing.T) {
+	_, err := sim.Run(sim.Config{Nodes: twoLeaves(), Policy: policy(t, "muster"), Gangs: []trace.Gang{{Name: "a"}}})
+	require.EqualError(t, err, "gang a has 0 pods and runs for 0s: want at least one pod and no negative time")
+}
+
+// TestRun_Kalos replays the demo's gangs at the demo's load in virtual time.
+func TestRun_Kalos(t *testing.T) {
+	read := func(name string) *os.File {
+		f, err := os.Open(filepath.Join("..", "demo", "data", name))
+		require.NoError(t, err)
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	nodes, err := trace.Nodes("fabric", read("fabric_lingjun2023.csv"))
+	require.NoError(t, err)
+	gangs, err := trace.Gangs("kalos", read("gangs_kalos.csv"))
+	require.NoError(t, err)
+	gangs, _, err = trace.Compression{Speed: 1, Load: 1, GPUs: 2416}.Apply(gangs)
+	require.NoError(t, err)
+	for _, name := range []string{"muster", "first-fit", "spread"} {
+		t.Run(name, func(t *testing.T) {
+			replay := func() *sim.Result {
+				r, err := sim.Run(sim.Config{
+					Nodes: nodes[:302], Shape: sim.Shape{GPUs: 8, CPUMilli: 128_000, MemBytes: 2048e9}, Gangs: gangs, Policy: policy(t, name),
+				})
+				require.NoError(t, err)
+				return r
+			}
+			r := replay()
+			assert.Equal(t, r, replay(), "the same input gives the same figures")
+			var stays []sim.Stay
+			for _, x := range r.Records {
+				require.GreaterOrEqual(t, x.Placed, x.Arrival)
+				stays = append(stays, sim.Stay{Pods: x.Pods, Submitted: x.Arrival, Placed: x.Placed, Leaves: x.Leaves})
+			}
+			all := sim.Waits(stays, r.End)
+			t.Logf("%s: %+v, %+v", name, all[len(all)-1], sim.LocalityOf(stays, r.Leaf))
+		})
+	}
+}

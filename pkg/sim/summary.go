@@ -1,0 +1,139 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Summary is a replay in figures. Times are in seconds, decision times in
+// microseconds, shares from 0 to 1.
+type Summary struct {
+	Policy string `json:"policy"`
+	Gangs  int    `json:"gangs"`
+	// Placed gangs got all their nodes; Stuck ones held some at the end, and
+	// never got the rest.
+	Placed int `json:"placed"`
+	Stuck  int `json:"stuck"`
+	// Makespan is from the first arrival to the last end.
+	Makespan float64 `json:"makespan"`
+	// Working is the share of the fleet's GPU time in which gangs worked, Idle
+	// that held without work, between the first and the last arrival.
+	Working float64 `json:"working"`
+	Idle    float64 `json:"heldWithoutWork"`
+	Waits   []Wait  `json:"waits"`
+	// FitLeaf gangs of more than one pod are no larger than the largest leaf;
+	// InOneLeaf of them stood in one. LeafSpread is, for larger gangs, the leaves
+	// used over the fewest possible, 1 at best. InOneClique is the number of
+	// gangs of more than one pod that stood in one NVLink domain.
+	FitLeaf     int     `json:"gangsThatFitOneLeaf"`
+	InOneLeaf   int     `json:"gangsInsideOneLeaf"`
+	LeafSpread  float64 `json:"leafSpread"`
+	InOneClique int     `json:"gangsInsideOneClique,omitempty"`
+	// DecisionP50 and DecisionP99 are per placed gang; 0 without a clock.
+	DecisionP50 float64 `json:"decisionMicrosP50"`
+	DecisionP99 float64 `json:"decisionMicrosP99"`
+	// Open says how often a probe would have fitted when a gang arrived.
+	Open []Openness `json:"open,omitempty"`
+}
+
+// Openness is the answer to one probe.
+type Openness struct {
+	What  string  `json:"what"`
+	Share float64 `json:"share"`
+}
+
+// Summarise puts the result of a replay into figures.
+func Summarise(cfg *Config, r *Result) Summary {
+	s := Summary{Policy: cfg.Policy.Name, Gangs: len(r.Records), Stuck: r.Stuck, Makespan: r.End.Seconds()}
+	stays := make([]Stay, len(r.Records))
+	for i, x := range r.Records {
+		stays[i] = Stay{Pods: x.Pods, Submitted: x.Arrival, Placed: x.Placed, Leaves: x.Leaves}
+		if x.Placed >= 0 {
+			s.Placed++
+		}
+		if x.Placed >= 0 && x.Pods > 1 && x.Cliques == 1 && cfg.Nodes[0].Clique != "" {
+			s.InOneClique++
+		}
+	}
+	s.Waits = Waits(stays, r.End)
+	near := LocalityOf(stays, r.Leaf)
+	s.FitLeaf, s.InOneLeaf, s.LeafSpread = near.Fitting, near.InOne, near.Spread
+	s.Working, s.Idle = r.utilisation()
+	s.DecisionP50, s.DecisionP99 = decisions(r.Decisions)
+	for i, probe := range cfg.Probes {
+		if a := r.Probes[i]; a.Asked > 0 {
+			s.Open = append(s.Open, Openness{What: probe.String(), Share: float64(a.Fitted) / float64(a.Asked)})
+		}
+	}
+	if len(r.Records) > 0 {
+		s.Makespan -= r.Records[0].Arrival.Seconds()
+	}
+	return s
+}
+
+// String says what the probe asks for.
+func (p Probe) String() string {
+	if p.Leaf {
+		return fmt.Sprintf("%d nodes in one leaf", p.Pods)
+	}
+	return fmt.Sprintf("%d nodes in one spine", p.Pods)
+}
+
+// utilisation is the share of GPU time worked, and held without work, between
+// the first and the last arrival.
+func (r *Result) utilisation() (working, idle float64) {
+	if len(r.Records) == 0 {
+		return 0, 0
+	}
+	from, to := r.at(r.Records[0].Arrival), r.at(r.Records[len(r.Records)-1].Arrival)
+	capacity := float64(r.GPUs) * (to.At - from.At).Seconds()
+	if capacity <= 0 {
+		return 0, 0
+	}
+	worked, held := to.Worked-from.Worked, to.HeldTime-from.HeldTime
+	return worked / capacity, (held - worked) / capacity
+}
+
+// at is the state at a moment, between events too.
+func (r *Result) at(moment time.Duration) Use {
+	i, found := slices.BinarySearchFunc(r.Use, moment, func(u Use, at time.Duration) int { return int(u.At - at) })
+	if found {
+		return r.Use[i]
+	}
+	if i == 0 {
+		return Use{At: moment}
+	}
+	u := r.Use[i-1]
+	seconds := (moment - u.At).Seconds()
+	u.At = moment
+	u.HeldTime += float64(u.Held) * seconds
+	u.Worked += float64(u.Working) * seconds
+	return u
+}
+
+// Curve is the share of GPUs at work in each of n equal stretches of the replay.
+func (r *Result) Curve(n int) []float64 {
+	points := make([]float64, n)
+	before := r.at(0)
+	for i := range points {
+		now := r.at(r.End * time.Duration(i+1) / time.Duration(n))
+		if seconds := (now.At - before.At).Seconds(); seconds > 0 && r.GPUs > 0 {
+			points[i] = (now.Worked - before.Worked) / seconds / float64(r.GPUs)
+		}
+		before = now
+	}
+	return points
+}
+
+func decisions(times []time.Duration) (p50, p99 float64) {
+	micros := make([]float64, len(times))
+	for i, d := range times {
+		micros[i] = float64(d) / float64(time.Microsecond)
+	}
+	slices.Sort(micros)
+	return Percentile(micros, 50), Percentile(micros, 99)
+}
