@@ -1,13 +1,41 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command muster-sandbox runs a Kubernetes control plane with simulated GPU
+// nodes on one machine, for trying schedulers.
 package main
 
 import (
-	_ "go.etcd.io/etcd/server/v3/embed"
-	_ "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	_ "k8s.io/kubernetes/cmd/kube-apiserver/app/testing"
-	_ "k8s.io/kubernetes/cmd/kube-scheduler/app"
-	_ "sigs.k8s.io/kwok/pkg/kwok/controllers"
-	_ "github.com/stretchr/testify/require"
-	_ "github.com/rogpeppe/go-internal/testscript"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
-func main() {}
+// verbs make the subcommands; each file of this folder adds its own.
+var verbs []func() *cobra.Command
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newRoot().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "muster-sandbox:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// newRoot is the command line. Without a verb it does what `up` does.
+func newRoot() *cobra.Command {
+	root := newUp()
+	root.Use = "muster-sandbox"
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	for _, verb := range verbs {
+		root.AddCommand(verb())
+	}
+	return root
+}

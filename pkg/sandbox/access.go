@@ -86,10 +86,13 @@ func (s *Sandbox) ServiceAccountConfig(ctx context.Context, namespace, name stri
 // Kubeconfig is the path of an administrator's kubeconfig in Dir.
 func (s *Sandbox) Kubeconfig() string { return filepath.Join(s.dir, "admin.kubeconfig") }
 
+// ContextName is the context of every kubeconfig that a sandbox writes.
+const ContextName = "muster-sandbox"
+
 // WriteKubeconfig writes cfg, which came from this sandbox, as a kubeconfig
 // that only this user may read.
 func (s *Sandbox) WriteKubeconfig(path string, cfg *rest.Config) error {
-	const name = "muster-sandbox"
+	const name = ContextName
 	data, err := clientcmd.Write(clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{name: {
 			Server:                   cfg.Host,

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"k8s.io/apiserver/pkg/util/compatibility"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	basecompatibility "k8s.io/component-base/compatibility"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
@@ -93,7 +92,7 @@ func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*
 func apiServerOptions(flags []string) (*options.ServerRunOptions, error) {
 	registry := basecompatibility.NewComponentGlobalsRegistry()
 	err := registry.Register(basecompatibility.DefaultKubeComponent,
-		compatibility.DefaultBuildEffectiveVersion(), utilfeature.DefaultMutableFeatureGate)
+		newReleaseVersion(), utilfeature.DefaultMutableFeatureGate)
 	if err != nil {
 		return nil, fmt.Errorf("register feature gates: %w", err)
 	}

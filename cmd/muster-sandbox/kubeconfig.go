@@ -1,0 +1,42 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/muster-scheduler/muster/pkg/sandbox"
+)
+
+// mayReplace reports an error if path holds anything but the kubeconfig of an
+// earlier sandbox: it could be the way into a real cluster.
+func mayReplace(path string) error {
+	cfg, err := clientcmd.LoadFromFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s is there and is no kubeconfig (%w); name another file with --kubeconfig", path, err)
+	case cfg.CurrentContext != sandbox.ContextName:
+		return fmt.Errorf("%s is there and was not written by a sandbox (its context is %q); name another file with --kubeconfig", path, cfg.CurrentContext)
+	}
+	return nil
+}
+
+// removeOwn removes the kubeconfig at path if it still leads to host: another
+// sandbox may have replaced it meanwhile.
+func removeOwn(path, host string) {
+	cfg, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		return
+	}
+	if cluster := cfg.Clusters[sandbox.ContextName]; cluster != nil && cluster.Server == host {
+		os.Remove(path)
+	}
+}

@@ -1,0 +1,128 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/sandbox"
+)
+
+func init() { verbs = append(verbs, newUp) }
+
+// upFlags are the flags of `up`.
+type upFlags struct {
+	sandbox    sandbox.Options
+	fleet      sandbox.Fleet
+	inventory  string
+	kubeconfig string
+}
+
+func newUp() *cobra.Command {
+	var f upFlags
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start a control plane with simulated GPU nodes; Ctrl-C stops it",
+		Long: `Start etcd, kube-apiserver, the controllers for Jobs and simulated kubelets in
+this process, on loopback. No scheduler is part of it. Ctrl-C stops everything
+and removes its data and the kubeconfig.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.IntVar(&f.fleet.Nodes, "nodes", 32, "how many nodes")
+	flags.IntVar(&f.fleet.GPUs, "gpus", 8, "GPUs of each node")
+	flags.StringVar(&f.fleet.Product, "gpu-product", "NVIDIA-H100-80GB-HBM3", "value of the label "+sandbox.ProductLabel)
+	flags.IntVar(&f.fleet.NodesPerRack, "nodes-per-rack", 8, "nodes that share the label "+sandbox.RackLabel+"; 0: no such label")
+	flags.IntVar(&f.fleet.RacksPerBlock, "racks-per-block", 4, "racks that share the label "+sandbox.BlockLabel+"; 0: no such label")
+	flags.StringVar(&f.inventory, "inventory", "", "take the nodes from a CSV `file` with the columns node,gpu_model,gpus,cpus[,memory_gib][,LABEL-KEY ...] instead")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "muster-sandbox.kubeconfig", "`file` to write the administrator's kubeconfig to")
+	flags.BoolVar(&f.sandbox.GenericWorkload, "generic-workload", false, "turn the feature gate GenericWorkload on and serve scheduling.k8s.io/v1beta1")
+	flags.BoolVar(&f.sandbox.PodGroupCRD, "podgroup-crd", true, "install the CRD of scheduling.x-k8s.io/v1alpha1 PodGroup")
+	flags.StringVar(&f.sandbox.Dir, "data-dir", "", "empty or absent `folder` for data and logs, removed at the end (default: a new one in the temporary folder)")
+	flags.StringArrayVar(&f.sandbox.ExtraAPIServerArgs, "apiserver-arg", nil, "`flag` for kube-apiserver, e.g. --apiserver-arg=--feature-gates=X=true; may be repeated")
+	return cmd
+}
+
+func (f *upFlags) run(ctx context.Context, out io.Writer) error {
+	nodes, err := f.nodes()
+	if err != nil {
+		return err
+	}
+	if f.kubeconfig, err = filepath.Abs(f.kubeconfig); err != nil {
+		return err
+	}
+	if err := mayReplace(f.kubeconfig); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "Starting etcd, kube-apiserver, controllers and kubelets ...")
+	begin := time.Now()
+	s, err := sandbox.Start(ctx, f.sandbox)
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	if err := s.CreateNodes(ctx, nodes); err != nil {
+		return err
+	}
+	if err := s.WriteKubeconfig(f.kubeconfig, s.Config()); err != nil {
+		return err
+	}
+	defer removeOwn(f.kubeconfig, s.Config().Host)
+	if err := f.greet(out, s, len(nodes), time.Since(begin)); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(out, "\nStopping ...")
+		return nil
+	case err := <-s.Done():
+		return fmt.Errorf("kube-apiserver ended: %w; its log was %s", err, s.LogPath())
+	}
+}
+
+func (f *upFlags) nodes() ([]*v1.Node, error) {
+	if f.inventory == "" {
+		return f.fleet.Build()
+	}
+	file, err := os.Open(f.inventory)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return sandbox.ReadInventory(file)
+}
+
+// greet tells what runs and how to use it.
+func (f *upFlags) greet(out io.Writer, s *sandbox.Sandbox, nodes int, took time.Duration) error {
+	version, err := s.Client().Discovery().ServerVersion()
+	if err != nil {
+		return err
+	}
+	self := os.Args[0]
+	_, err = fmt.Fprintf(out, `Ready after %.1f s: Kubernetes %s.%s with %d nodes. In another terminal:
+
+  export KUBECONFIG=%s
+  kubectl get nodes -L %s
+
+Pods stay Pending until a scheduler runs. Muster, or the stock one to compare:
+
+  %s --kubeconfig $KUBECONFIG --secure-port 0
+  %s kube-scheduler --kubeconfig $KUBECONFIG --secure-port 0
+
+A pod with the annotation %s: "30" runs for 30 s.
+Log: %s. Ctrl-C stops everything.
+`, took.Seconds(), version.Major, version.Minor, nodes, f.kubeconfig, sandbox.RackLabel,
+		filepath.Join(filepath.Dir(self), "muster-scheduler"), self, sandbox.RunSecondsAnnotation, s.LogPath())
+	return err
+}
