@@ -91,8 +91,8 @@ func (g *gangState) serve(kind availability) *schedulingapi.PodGroup {
 	pg := g.skeleton()
 	annotations, invalid := g.merge()
 	invalid = cmp.Or(g.unresolved(kind), g.troubled(), invalid)
-	if invalid == nil && g.dialect == kube.DialectLabel {
-		invalid = g.count(pg, annotations[kube.AnnotationMinCount])
+	if g.dialect == kube.DialectLabel {
+		invalid = cmp.Or(invalid, g.count(pg, annotations[kube.AnnotationMinCount]))
 	}
 	invalid = cmp.Or(invalid, g.prioritise(pg))
 	delete(annotations, kube.AnnotationMinCount)
@@ -105,9 +105,13 @@ func (g *gangState) serve(kind availability) *schedulingapi.PodGroup {
 		annotations[kube.AnnotationInvalidMessage] = invalid.Message
 	}
 	pg.Annotations = annotations
-	if key := annotations[kube.AnnotationTopologyRequired]; key != "" && pg.Spec.SchedulingConstraints == nil {
-		pg.Spec.SchedulingConstraints = &schedulingapi.PodGroupSchedulingConstraints{
-			Topology: []schedulingapi.TopologyConstraint{{Key: key}},
+	if pg.Spec.SchedulingConstraints == nil {
+		// Empty, but there: without it the DynamicResources plugin takes a
+		// gang that was refused as a whole for one whose pods it has seen,
+		// and fails.
+		pg.Spec.SchedulingConstraints = &schedulingapi.PodGroupSchedulingConstraints{}
+		if key := annotations[kube.AnnotationTopologyRequired]; key != "" {
+			pg.Spec.SchedulingConstraints.Topology = []schedulingapi.TopologyConstraint{{Key: key}}
 		}
 	}
 	return pg

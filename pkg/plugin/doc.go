@@ -10,7 +10,7 @@
 //	prefilter.go    each member is pinned to its planned node
 //	filter.go       single pods that ask for a GPU model
 //	score.go        open plans are steered, single pods packed
-//	feasible.go     how many members must fit
+//	postfilter.go   a plan that other plugins refused
 //	reserve.go      a member that falls releases its siblings
 //	permit.go       the barrier: no member binds before all are reserved
 //	events.go       what can help a gang that was refused

@@ -20,7 +20,7 @@ import (
 // settle is how long the scheduler's cache may take to follow an event that
 // this plugin has seen. A gang that was refused that soon after a change is
 // tried once more, since it may have been planned on the older picture.
-const settle = time.Second
+const settle = 300 * time.Millisecond
 
 // EventsToRegister names the events that can help a refused gang: a member or
 // its group appears or changes, room is freed, a node appears or changes.

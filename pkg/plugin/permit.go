@@ -59,6 +59,13 @@ func (c *commit) expect(pod *v1.Pod) {
 	c.expected.Insert(pod.UID)
 }
 
+// passed is the number of members that found a node in the simulation.
+func (c *commit) passed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.expected)
+}
+
 func (c *commit) arrive(pod *v1.Pod) (*fwk.Status, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -41,7 +41,6 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 	}
 	attempts.WithLabelValues("planned").Inc()
 	klog.FromContext(ctx).V(2).Info("Planned gang", "gang", klog.KObj(pg), "domain", result.domain, "pods", len(result.nodes), "nodes", len(result.placement.Nodes), "took", pl.now().Sub(start))
-	result.whatIf = !first
 	result.commit = newCommit(pl, pg, result)
 	state.Write(planKey, result)
 	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{result.placement}}, nil
@@ -71,8 +70,6 @@ type planned struct {
 	class   string
 	refusal *verdict
 	commit  *commit
-	// whatIf marks a plan that preemption asked for; it is never committed.
-	whatIf bool
 }
 
 const planKey fwk.StateKey = "muster.sh/plan"

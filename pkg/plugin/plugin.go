@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -35,17 +34,17 @@ type Plugin struct {
 }
 
 var (
-	_ fwk.QueueSortPlugin               = &Plugin{}
-	_ fwk.PreEnqueuePlugin              = &Plugin{}
-	_ fwk.EnqueueExtensions             = &Plugin{}
-	_ fwk.PlacementGeneratePlugin       = &Plugin{}
-	_ fwk.PreFilterPlugin               = &Plugin{}
-	_ fwk.FilterPlugin                  = &Plugin{}
-	_ fwk.PreScorePlugin                = &Plugin{}
-	_ fwk.ScorePlugin                   = &Plugin{}
-	_ framework.PlacementFeasiblePlugin = &Plugin{}
-	_ fwk.ReservePlugin                 = &Plugin{}
-	_ fwk.PermitPlugin                  = &Plugin{}
+	_ fwk.QueueSortPlugin          = &Plugin{}
+	_ fwk.PreEnqueuePlugin         = &Plugin{}
+	_ fwk.EnqueueExtensions        = &Plugin{}
+	_ fwk.PlacementGeneratePlugin  = &Plugin{}
+	_ fwk.PreFilterPlugin          = &Plugin{}
+	_ fwk.FilterPlugin             = &Plugin{}
+	_ fwk.PreScorePlugin           = &Plugin{}
+	_ fwk.ScorePlugin              = &Plugin{}
+	_ fwk.PodGroupPostFilterPlugin = &Plugin{}
+	_ fwk.ReservePlugin            = &Plugin{}
+	_ fwk.PermitPlugin             = &Plugin{}
 )
 
 // Factory returns what the scheduler's registry needs to build the plugin.

@@ -4,6 +4,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,16 +48,45 @@ profiles:
         enabled:
           - name: ` + plugin.Name + `
             weight: 20
-        disabled:
-          - name: ` + names.PrioritySort + `
-          - name: ` + names.GangScheduling + `
-          - name: ` + names.TopologyPlacementGenerator + `
-          - name: ` + names.PodGroupPodsCount + `
 `
 
 // replaced are the plugins whose work Muster does. Enabled beside it they
 // would do it a second time, and differently.
-var replaced = []string{names.PrioritySort, names.GangScheduling, names.TopologyPlacementGenerator, names.PodGroupPodsCount}
+var replaced = []string{names.PrioritySort, names.TopologyPlacementGenerator, names.PodGroupPodsCount}
+
+// Complete takes the plugins that Muster replaces out of the profiles that
+// enable it, so that a configuration only has to name Muster.
+//
+// GangScheduling is a case of its own: kube-scheduler asks the plugin of that
+// name, and no other, whether enough members of a group found a node
+// (framework/runtime/framework.go of v1.37.1). It stays for that, and leaves
+// the queue and the barrier to Muster.
+func Complete(cfg *config.KubeSchedulerConfiguration) {
+	for i := range cfg.Profiles {
+		p := cfg.Profiles[i].Plugins
+		if p == nil || !slices.Contains(enabledPlugins(&cfg.Profiles[i]), plugin.Name) {
+			continue
+		}
+		p.MultiPoint.Enabled = slices.DeleteFunc(p.MultiPoint.Enabled, func(one config.Plugin) bool {
+			return slices.Contains(replaced, one.Name) || one.Name == names.GangScheduling
+		})
+		p.MultiPoint.Enabled = append(p.MultiPoint.Enabled, config.Plugin{Name: names.GangScheduling})
+		// First, because DefaultPreemption ends the row of those that are told
+		// about a gang that found no place.
+		slices.SortStableFunc(p.MultiPoint.Enabled, func(a, b config.Plugin) int {
+			return cmp.Compare(position(a), position(b))
+		})
+		p.PreEnqueue.Disabled = append(p.PreEnqueue.Disabled, config.Plugin{Name: names.GangScheduling})
+		p.Permit.Disabled = append(p.Permit.Disabled, config.Plugin{Name: names.GangScheduling})
+	}
+}
+
+func position(one config.Plugin) int {
+	if one.Name == plugin.Name {
+		return 0
+	}
+	return 1
+}
 
 // DefaultConfig is the configuration without --config. Leader election is on
 // inside a cluster. Outside, where one process runs on somebody's desk and the
@@ -115,7 +145,7 @@ func checkProfile(profile *config.KubeSchedulerProfile) error {
 		}
 	}
 	if len(write) > 0 {
-		return fmt.Errorf("plugin %s does the work of plugins that are enabled beside it; write plugins.multiPoint.disabled: [%s]", plugin.Name, strings.Join(write, ", "))
+		return fmt.Errorf("plugin %s does the work of plugins that are enabled beside it at single extension points; take them out: %s", plugin.Name, strings.Join(write, ", "))
 	}
 	return nil
 }

@@ -73,6 +73,7 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 	if err != nil {
 		return nil, err
 	}
+	Complete(&c.ComponentConfig)
 	if err := CheckConfig(&c.ComponentConfig); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}

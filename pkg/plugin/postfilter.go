@@ -1,0 +1,38 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"fmt"
+
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// PodGroupPostFilter reports a gang that was planned, but whose plan other
+// plugins refused: they know constraints that the planner does not. The gang
+// stays in the queue and is tried again after a backoff.
+func (pl *Plugin) PodGroupPostFilter(_ context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
+	data, err := state.Read(planKey)
+	if err != nil {
+		return nil, fwk.NewStatus(fwk.Unschedulable) // refused by the planner, and reported
+	}
+	plan, pg := data.(*planned), group.GetPodGroup()
+	attempts.WithLabelValues("refused").Inc()
+	why := &verdict{reason: kube.NoFittingDomain, message: fmt.Sprintf(
+		"gang %s has room in %s, but only %d of its %d waiting pods pass every other check there (%s); the PodScheduled condition of the others says which check it is",
+		kube.GangName(pg), plan.domain, plan.commit.passed(), len(group.GetUnscheduledPods()), plan.checks())}
+	pl.reports.refused(pg, why)
+	return nil, fwk.NewStatus(fwk.Unschedulable, why.Error())
+}
+
+// checks names what other plugins have to check on this plan.
+func (p *planned) checks() string {
+	if p.open != "" {
+		return p.open
+	}
+	return "the checks of other scheduler plugins"
+}

@@ -1,0 +1,117 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// TestAtomic_TwoGangsThatDoNotFitTogether creates, in each round, two gangs
+// that each need more than half of the cluster, member by member in turns:
+// exactly one runs, the other holds nothing, and it runs once the first ends.
+func TestAtomic_TwoGangsThatDoNotFitTogether(t *testing.T) {
+	const rounds = 200
+	c := newCluster(t, racks(4, 4)...)
+	book := c.audit()
+	for round := range rounds {
+		a, b := fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)
+		left, right := gangPods(a, 3, "3"), gangPods(b, 3, "3")
+		for i := range left {
+			if round%2 == 0 {
+				c.create(left[i])
+				c.create(right[i])
+			} else {
+				c.create(right[i])
+				c.create(left[i])
+			}
+		}
+		require.Eventually(t, func() bool { return len(c.bound(a))+len(c.bound(b)) == 3 }, patience, poll)
+		first, second := a, b
+		if len(c.bound(b)) > 0 {
+			first, second = b, a
+		}
+		require.Len(t, c.bound(first), 3, "round %d", round)
+		require.Empty(t, c.bound(second), "round %d", round)
+		// What the second holds would be missing here.
+		c.create(pod(fmt.Sprintf("probe%d-0", round), 8))
+		c.awaitBound(fmt.Sprintf("probe%d", round), 1)
+		c.remove(names(gangPods(first, 3, "3"))...)
+		c.awaitBound(second, 3)
+		c.remove(append(names(gangPods(second, 3, "3")), fmt.Sprintf("probe%d-0", round))...)
+	}
+	c.mustBeClean(book)
+}
+
+func names(pods []*v1.Pod) []string {
+	list := make([]string, len(pods))
+	for i, p := range pods {
+		list[i] = p.Name
+	}
+	return list
+}
+
+// TestAtomic_KilledSchedulerFinishesItsGangs kills the scheduler at random
+// moments while gangs of 64 bind: after the restart every gang ends whole.
+func TestAtomic_KilledSchedulerFinishesItsGangs(t *testing.T) {
+	const kills, size = 20, 64
+	seed := uint64(1)
+	random := rand.New(rand.NewPCG(seed, seed))
+	box, err := stock()
+	require.NoError(t, err)
+	c := on(t, box, racks(40, 8)...)
+	book := c.audit()
+	scheduler := startScheduler(t, box)
+	partial := 0
+	for round := range kills {
+		gang := fmt.Sprintf("storm%d", round)
+		c.create(gangPods(gang, size, fmt.Sprint(size), func(p *v1.Pod) { ask(gpu, 4)(p) })...)
+		waitUntil := random.IntN(size)
+		require.Eventually(t, func() bool { return len(c.bound(gang)) >= waitUntil }, patience, time.Millisecond)
+		scheduler.kill()
+		if n := len(c.bound(gang)); n > 0 && n < size {
+			partial++
+		}
+		scheduler = startScheduler(t, box)
+		c.awaitBound(gang, size)
+		c.remove(names(gangPods(gang, size, ""))...)
+		require.Eventually(t, func() bool { return len(c.pods(gang)) == 0 }, patience, poll)
+	}
+	t.Logf("%d of %d kills left a gang partly bound", partial, kills)
+	assert.NotZero(t, partial, "no kill hit a gang while it was binding (seed %d)", seed)
+	c.mustBeClean(book)
+}
+
+// audit watches the cluster with the independent checker.
+func (c *cluster) audit() *audit.Book {
+	book, err := audit.Watch(c.t.Context(), c.client, audit.Options{CommitWindow: patience, Levels: levelKeys()})
+	require.NoError(c.t, err)
+	return book
+}
+
+func levelKeys() map[string][]string {
+	keys := map[string][]string{}
+	for _, level := range kube.DefaultLadder() {
+		keys[level.Name] = level.Keys
+	}
+	return keys
+}
+
+func (c *cluster) mustBeClean(book *audit.Book) {
+	c.t.Helper()
+	report := book.Report(time.Now())
+	assert.Empty(c.t, report.Violations, "%v", report.First)
+	assert.Zero(c.t, report.Rejected, "pods that a kubelet refused")
+	assert.Zero(c.t, report.Unchecked)
+	assert.NotZero(c.t, report.Binds)
+}
