@@ -80,8 +80,8 @@ func TestBoardProfile_RefusesWhatTheBoardLacks(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// place puts instances such as "3g.20gb@4" on a fresh device.
-func place(t *testing.T, board string, instances string) *Carving {
+// carved puts instances such as "3g.20gb@4" on a fresh device.
+func carved(t *testing.T, board string, instances string) *Carving {
 	t.Helper()
 	b, ok := FindBoard(board)
 	require.True(t, ok)
@@ -109,7 +109,7 @@ func TestCarving(t *testing.T) {
 		{"a graphics slice beside a plain one", "RTX-PRO-6000-96GB", "2g.48gb@0", "1g.24gb+gfx@6", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := place(t, tc.board, tc.have)
+			c := carved(t, tc.board, tc.have)
 			name, at, _ := strings.Cut(tc.add, "@")
 			p, err := c.Board.Profile(name)
 			require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestOptions(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var devices []*Carving
 			for _, d := range tc.devices {
-				devices = append(devices, place(t, "A100-40GB", d))
+				devices = append(devices, carved(t, "A100-40GB", d))
 			}
 			board := devices[0].Board
 			p, err := board.Profile(tc.profile)
@@ -155,7 +155,7 @@ func TestOptions(t *testing.T) {
 			assert.GreaterOrEqual(t, options[0].Loss, float64(p.Size), "at least itself is lost")
 		})
 	}
-	full := place(t, "A100-40GB", "7g.40gb@0")
+	full := carved(t, "A100-40GB", "7g.40gb@0")
 	assert.Empty(t, Options([]*Carving{full}, full.Board, &full.Board.Profiles[0], nil))
 	other, _ := FindBoard("A30-24GB")
 	assert.Empty(t, Options([]*Carving{full}, other, &other.Profiles[0], nil), "another board")

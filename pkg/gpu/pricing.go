@@ -1,0 +1,150 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gpu
+
+import "slices"
+
+// deviceValue says, for every free share of a device from 0 to Whole, how much
+// of a device it is worth to the pods that share: the best that the workload
+// can make of it. A hole that no usual combination of pods fills is worth
+// nothing, however large. Values are in parts of a million devices; a whole
+// device is worth a million.
+//
+// The worth of each size is its price in the cutting-stock problem: packed as
+// well as can be, how many more devices one more pod of that size costs. If
+// nothing but pods of 810 and 470 thousandths came, an 810 would cost a whole
+// device, since its hole of 190 stays empty, and a 470 half of one.
+func deviceValue(w Workload) *[Whole + 1]int64 {
+	sizes, demand := sharedSizes(w)
+	prices := cuttingPrices(sizes, demand)
+	best, _ := fill(sizes, prices)
+	var value [Whole + 1]int64
+	full := max(best[Whole], 1)
+	for r := range Whole {
+		value[r] = int64(best[r]/full*valueUnit + 0.5)
+	}
+	value[Whole] = valueUnit
+	return &value
+}
+
+// valueUnit is the worth of a whole device.
+const valueUnit = 1_000_000
+
+// sharedSizes collects the sizes of the pods that share a device, rising, and
+// how often each comes.
+func sharedSizes(w Workload) (sizes []int, demand []float64) {
+	for _, t := range w {
+		if t.shares() && t.GPUMilli > 0 {
+			sizes = append(sizes, t.GPUMilli)
+		}
+	}
+	slices.Sort(sizes)
+	sizes = slices.Compact(sizes)
+	demand = make([]float64, len(sizes))
+	for _, t := range w {
+		if i, found := slices.BinarySearch(sizes, t.GPUMilli); found && t.shares() {
+			demand[i] += float64(t.Share) / shareUnit
+		}
+	}
+	return sizes, demand
+}
+
+// cuttingPrices solves the fractional cutting-stock problem and returns the
+// price of each size in devices: the dual prices that column generation ends
+// with (Gilmore and Gomory 1961). Rounding is pinned by conversions, so that
+// every machine comes to the same prices.
+func cuttingPrices(sizes []int, demand []float64) []float64 {
+	n := len(sizes)
+	inverse := make([][]float64, n) // of the basis: one pattern for each row
+	amount := make([]float64, n)    // devices cut by each pattern of the basis
+	for i, size := range sizes {
+		perDevice := float64(Whole / size)
+		inverse[i] = make([]float64, n)
+		inverse[i][i] = 1 / perDevice
+		amount[i] = demand[i] / perDevice
+	}
+	prices := make([]float64, n)
+	for range maxPivots {
+		for j := range prices {
+			prices[j] = 0
+			for i := range inverse {
+				prices[j] += inverse[i][j]
+			}
+		}
+		best, pattern := fill(sizes, prices)
+		if best[Whole] <= 1+pivotEpsilon || !enter(inverse, amount, pattern) {
+			break
+		}
+	}
+	return prices
+}
+
+// maxPivots bounds the search; a workload of 100 sizes takes some hundreds.
+const (
+	maxPivots    = 5000
+	pivotEpsilon = 1e-9
+)
+
+// enter brings a pattern into the basis in place of the one that it uses up
+// first, and tells whether there was one.
+func enter(inverse [][]float64, amount []float64, pattern []int) bool {
+	n := len(pattern)
+	column := make([]float64, n)
+	leaving := -1
+	for i := range n {
+		for j := range n {
+			column[i] += float64(inverse[i][j] * float64(pattern[j]))
+		}
+		if column[i] > pivotEpsilon && (leaving < 0 || amount[i]/column[i] < amount[leaving]/column[leaving]) {
+			leaving = i
+		}
+	}
+	if leaving < 0 {
+		return false
+	}
+	step := amount[leaving] / column[leaving]
+	for j := range n {
+		inverse[leaving][j] /= column[leaving]
+	}
+	for i := range n {
+		if i == leaving {
+			continue
+		}
+		amount[i] -= float64(step * column[i])
+		for j := range n {
+			inverse[i][j] -= float64(column[i] * inverse[leaving][j])
+		}
+	}
+	amount[leaving] = step
+	return true
+}
+
+// fill finds, for every room from 0 to Whole, the largest sum of prices that
+// fits in it, and the pattern that makes up the one of a whole device.
+func fill(sizes []int, prices []float64) (best []float64, pattern []int) {
+	best = make([]float64, Whole+1)
+	last := make([]int, Whole+1)
+	for room := range best {
+		last[room] = -1
+		if room > 0 {
+			best[room] = best[room-1]
+		}
+		for i, size := range sizes {
+			if size <= room && best[room-size]+prices[i] > best[room]+1e-12 {
+				best[room] = best[room-size] + prices[i]
+				last[room] = i
+			}
+		}
+	}
+	pattern = make([]int, len(sizes))
+	for room := Whole; room > 0; {
+		if last[room] < 0 {
+			room--
+			continue
+		}
+		pattern[last[room]]++
+		room -= sizes[last[room]]
+	}
+	return best, pattern
+}

@@ -1,0 +1,192 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gpu
+
+import "math"
+
+// Weights say how much each thing that a placement spoils counts, in hundredths
+// of a device per device.
+type Weights struct {
+	// Fragmentation: free GPU that typical pods can no longer use, see
+	// Workload.Fragmentation.
+	Fragmentation int64
+	// Packing: worth that a shared device loses beyond that of the pod, because
+	// the hole left suits no usual combination of pods.
+	Packing int64
+	// Scarcity: devices of a model that choosy pods depend on, taken by a pod
+	// that could go elsewhere.
+	Scarcity int64
+	// Stranding: free GPUs for which the free processors of the node no longer
+	// suffice, at what typical pods use per GPU.
+	Stranding int64
+	// Quantum, in thousandths of a device, is the difference between scores
+	// that counts as one. Within it nodes tie, and the fixed order decides.
+	Quantum int64
+}
+
+// DefaultWeights were measured on the openb workloads of Alibaba; package
+// packing has the replay, benchmarks/README.md the figures.
+func DefaultWeights() Weights {
+	return Weights{Fragmentation: 100, Packing: 800, Scarcity: 100, Stranding: 40, Quantum: 40}
+}
+
+// Unfit is the score of a node that has no room for the pod.
+const Unfit = math.MinInt64
+
+// Scorer scores nodes for pods. It is safe for concurrent use. The answer
+// depends on the arguments alone; equal shapes of nodes are worked out once.
+type Scorer struct {
+	workload Workload
+	weights  Weights
+	value    *[Whole + 1]int64
+	scarce   []int64
+	// cpuPerGPU is what typical pods use of the processor per device, in
+	// milli-cores; 0 if no typical pod has GPUs.
+	cpuPerGPU int64
+	memo      *memo
+}
+
+// NewScorer prepares a scorer for a workload and a cluster. Capacity is the
+// number of devices of each model, in the order of the models' numbers; of
+// models beyond it nothing is known and none is scarce.
+func NewScorer(w Workload, capacity []int, weights Weights) *Scorer {
+	s := &Scorer{workload: w, weights: weights, value: deviceValue(w), scarce: scarcity(w, capacity), memo: newMemo()}
+	var cpu, milli float64
+	for _, t := range w {
+		if t.GPUs > 0 {
+			cpu += float64(t.Share) * float64(t.CPUMilli)
+			milli += float64(t.Share) * float64(t.Milli())
+		}
+	}
+	if milli > 0 {
+		s.cpuPerGPU = int64(cpu / milli * Whole)
+	}
+	s.weights.Quantum = max(1, weights.Quantum)
+	return s
+}
+
+// Workload is the workload that the scorer was made for.
+func (s *Scorer) Workload() Workload { return s.workload }
+
+// Score says how well a node suits a pod, the higher the better, and on which
+// device a pod that shares one should go (-1 for others). Scores of one pod on
+// different nodes compare; those of different pods do not. A node without room
+// scores Unfit. Of nodes with equal scores take the first in an order that
+// stays the same from pod to pod: chance spreads pods and costs several percent
+// of the cluster.
+func (s *Scorer) Score(node *NodeState, pod *Request) (score int64, device int) {
+	if e := s.memo.find(node, pod); e != nil {
+		return e.score, int(e.device)
+	}
+	score, device = s.work(node, pod)
+	s.memo.keep(node, pod, score, device)
+	return score, device
+}
+
+// work is Score without the memo.
+func (s *Scorer) work(node *NodeState, pod *Request) (score int64, device int) {
+	if !node.Fits(pod) {
+		return Unfit, -1
+	}
+	before := s.appraise(node)
+	if !pod.shares() {
+		return s.quantize(before - s.appraise(after(node, pod, -1)) - s.due(node, pod)), -1
+	}
+	least := int64(math.MaxInt64)
+	device = -1
+	for i, free := range node.Free[:node.GPUs] {
+		if int(free) < pod.GPUMilli || hasTwin(node, i) {
+			continue
+		}
+		if lost := before - s.appraise(after(node, pod, i)); lost < least {
+			least, device = lost, i
+		}
+	}
+	return s.quantize(least - s.due(node, pod)), device
+}
+
+// hasTwin tells whether a device before this one is just as free.
+func hasTwin(node *NodeState, device int) bool {
+	for _, free := range node.Free[:device] {
+		if free == node.Free[device] {
+			return true
+		}
+	}
+	return false
+}
+
+func after(node *NodeState, pod *Request, device int) *NodeState {
+	n := *node
+	n.Take(pod, device)
+	return &n
+}
+
+// appraise is the worth of what is free on a node, less what is of no use, in
+// parts of a million devices times hundredths of weight.
+func (s *Scorer) appraise(node *NodeState) int64 {
+	const perMilli = valueUnit / Whole
+	worth := int64(0)
+	for _, free := range node.Free[:node.GPUs] {
+		worth += s.value[free]
+	}
+	useless := s.workload.fragmentation(node) / (shareUnit / perMilli)
+	stranded := int64(0)
+	if s.cpuPerGPU > 0 {
+		stranded = max(0, int64(node.FreeMilli())*perMilli-node.CPUMilli*valueUnit/s.cpuPerGPU)
+	}
+	return s.weights.Packing*worth - s.weights.Fragmentation*useless - s.weights.Stranding*stranded
+}
+
+// due is what the pod may take off the worth of a node without doing harm, less
+// what its devices are missed by choosy pods.
+func (s *Scorer) due(node *NodeState, pod *Request) int64 {
+	worth := int64(pod.GPUs) * valueUnit
+	if pod.shares() {
+		worth = s.value[pod.GPUMilli]
+	}
+	missed := int64(0)
+	if node.Model >= 0 && node.Model < len(s.scarce) {
+		missed = s.scarce[node.Model] * int64(pod.Milli()) / Whole
+	}
+	return s.weights.Packing*worth - s.weights.Scarcity*missed
+}
+
+// quantize turns a loss into a score.
+func (s *Scorer) quantize(lost int64) int64 {
+	unit := s.weights.Quantum * 100 * (valueUnit / Whole)
+	score := -lost / unit
+	if -lost < 0 && -lost%unit != 0 {
+		score-- // round down, not towards zero
+	}
+	return score
+}
+
+// Normalize turns the scores of one pod on all nodes into 0 to most, in place,
+// for a framework that knows no other range and picks among the best by chance.
+// The best score alone becomes most: of equal ones the first, so the caller
+// puts the nodes in its fixed order. The others keep their distance from the
+// best, at least 1, down to 0. Unfit becomes 0.
+func Normalize(scores []int64, most int64) {
+	best := -1
+	for i, s := range scores {
+		if s != Unfit && (best < 0 || s > scores[best]) {
+			best = i
+		}
+	}
+	if best < 0 {
+		clear(scores)
+		return
+	}
+	top := scores[best]
+	for i, s := range scores {
+		switch {
+		case i == best:
+			scores[i] = most
+		case s == Unfit:
+			scores[i] = 0
+		default:
+			scores[i] = max(0, most-max(1, top-s))
+		}
+	}
+}

@@ -1,0 +1,231 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gpu
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Whole is one device in thousandths, the unit of shares.
+const Whole = 1000
+
+// ModelSet is a set of GPU models, by their numbers in the caller's list. The
+// empty set stands for any model.
+type ModelSet uint64
+
+// MaxModels is the number of models that a ModelSet tells apart.
+const MaxModels = 64
+
+// Has tells whether a model is in the set.
+func (s ModelSet) Has(model int) bool {
+	return s == 0 || model >= 0 && s&(1<<model) != 0
+}
+
+// Request is what one pod asks of a node. Two pods with equal requests are
+// treated alike.
+type Request struct {
+	// CPUMilli is the processor request.
+	CPUMilli int64
+	// GPUs is the number of devices, 0 for a pod without GPUs.
+	GPUs int
+	// GPUMilli is how much of each device is asked for: Whole, or with GPUs 1
+	// a smaller share, which has to fit on one device.
+	GPUMilli int
+	// Models are the models that the pod accepts.
+	Models ModelSet
+}
+
+// Milli is the GPU request in thousandths of a device.
+func (r *Request) Milli() int { return r.GPUs * r.GPUMilli }
+
+// shares tells whether the pod leaves part of its device to others.
+func (r *Request) shares() bool { return r.GPUs == 1 && r.GPUMilli < Whole }
+
+// sound tells whether the fields are within their bounds.
+func (r *Request) sound() bool {
+	if r.GPUs <= 0 {
+		return r.GPUs == 0
+	}
+	return r.GPUMilli == Whole || r.GPUs == 1 && r.GPUMilli > 0 && r.GPUMilli < Whole
+}
+
+// normal is the request with the fields cleared that mean nothing.
+func (r Request) normal() Request {
+	if r.GPUs <= 0 {
+		return Request{CPUMilli: r.CPUMilli}
+	}
+	return r
+}
+
+// MaxNodeGPUs is the largest number of devices of a NodeState.
+const MaxNodeGPUs = 16
+
+// NodeState is what is free on a node. Where devices are counted only, free
+// ones stand before used ones.
+type NodeState struct {
+	// Model is the number of the node's GPU model.
+	Model int
+	// CPUMilli is the free processor time.
+	CPUMilli int64
+	// GPUs is the number of devices, at most MaxNodeGPUs.
+	GPUs int
+	// Free is what is free of each device, in thousandths.
+	Free [MaxNodeGPUs]int16
+}
+
+// sound tells whether the fields are within their bounds.
+func (n *NodeState) sound() bool {
+	if n.GPUs < 0 || n.GPUs > MaxNodeGPUs {
+		return false
+	}
+	for _, f := range n.Free[:n.GPUs] {
+		if f < 0 || f > Whole {
+			return false
+		}
+	}
+	return true
+}
+
+// FreeMilli is what is free of all devices together.
+func (n *NodeState) FreeMilli() int {
+	sum := 0
+	for _, f := range n.Free[:n.GPUs] {
+		sum += int(f)
+	}
+	return sum
+}
+
+// Fits tells whether a pod finds room on the node. On a node or for a pod that
+// cannot be (17 devices, half a device more than free) nothing fits.
+func (n *NodeState) Fits(pod *Request) bool {
+	if n.CPUMilli < pod.CPUMilli || !n.sound() || !pod.sound() {
+		return false
+	}
+	if pod.GPUs == 0 {
+		return true
+	}
+	if !pod.Models.Has(n.Model) {
+		return false
+	}
+	room := 0
+	for _, f := range n.Free[:n.GPUs] {
+		if int(f) >= pod.GPUMilli {
+			room++
+		}
+	}
+	return room >= pod.GPUs
+}
+
+// Take puts a pod that fits on the node. A pod that shares goes on the given
+// device; others take the first devices with room.
+func (n *NodeState) Take(pod *Request, device int) {
+	n.CPUMilli -= pod.CPUMilli
+	if pod.shares() {
+		n.Free[device] -= int16(pod.GPUMilli)
+		return
+	}
+	left := pod.GPUs
+	for i := 0; i < n.GPUs && left > 0; i++ {
+		if int(n.Free[i]) >= pod.GPUMilli {
+			n.Free[i] -= int16(pod.GPUMilli)
+			left--
+		}
+	}
+}
+
+// Typical is a request that a cluster sees often.
+type Typical struct {
+	Request
+	// Share is how often it comes, in parts of a billion of the workload.
+	Share int64
+}
+
+// shareUnit is the sum of all shares of a workload, but for rounding.
+const shareUnit = 1_000_000_000
+
+// Workload is what a cluster usually runs, the most frequent request first.
+type Workload []Typical
+
+// Tally counts the pods that were seen, to find out what is typical. The zero
+// value has seen nothing.
+type Tally struct {
+	counts map[Request]int
+	total  int
+}
+
+// Add counts one pod.
+func (t *Tally) Add(pod Request) {
+	if t.counts == nil {
+		t.counts = map[Request]int{}
+	}
+	t.counts[pod.normal()]++
+	t.total++
+}
+
+// Total is the number of pods that were counted.
+func (t *Tally) Total() int { return t.total }
+
+// Workload returns the most frequent requests: the fewest that make up the
+// given part of all pods, from 0 to 1. Of equally frequent ones the larger come
+// first. The paper that introduced typical pods covers 0.95 (Weng et al.,
+// "Beware of Fragmentation", USENIX ATC 2023).
+func (t *Tally) Workload(cover float64) Workload {
+	all := make(Workload, 0, len(t.counts))
+	for r, n := range t.counts {
+		all = append(all, Typical{r, int64(n)})
+	}
+	slices.SortFunc(all, func(a, b Typical) int {
+		return -cmp.Or(cmp.Compare(a.Share, b.Share), cmp.Compare(a.CPUMilli, b.CPUMilli),
+			cmp.Compare(a.GPUMilli, b.GPUMilli), cmp.Compare(a.GPUs, b.GPUs), cmp.Compare(a.Models, b.Models))
+	})
+	kept, sum := 0, int64(0)
+	for kept < len(all) && float64(sum) < cover*float64(t.total) {
+		sum += all[kept].Share
+		kept++
+	}
+	all = all[:kept]
+	for i := range all {
+		all[i].Share = all[i].Share * shareUnit / sum
+	}
+	return all
+}
+
+// Fragmentation is the free GPU of a node that a typical pod cannot use, in
+// thousandths of a device, averaged over the workload. To a pod that does not
+// fit on the node everything free is of no use; to one that fits, the devices
+// with less than it asks for. This is the measure of Weng et al., "Beware of
+// Fragmentation", USENIX ATC 2023.
+func (w Workload) Fragmentation(n *NodeState) float64 {
+	return float64(w.fragmentation(n)) / shareUnit
+}
+
+// fragmentation is Fragmentation in parts of a billion.
+func (w Workload) fragmentation(n *NodeState) int64 {
+	free := n.FreeMilli()
+	sum := int64(0)
+	for i := range w {
+		sum += w[i].Share * int64(useless(n, &w[i].Request, free))
+	}
+	return sum
+}
+
+// useless is what a pod cannot use of the free thousandths of a node.
+func useless(n *NodeState, pod *Request, free int) int {
+	if pod.GPUs == 0 || n.CPUMilli < pod.CPUMilli || !pod.Models.Has(n.Model) {
+		return free
+	}
+	room, small := 0, 0
+	for _, f := range n.Free[:n.GPUs] {
+		if int(f) >= pod.GPUMilli {
+			room++
+		} else {
+			small += int(f)
+		}
+	}
+	if room < pod.GPUs {
+		return free
+	}
+	return small
+}

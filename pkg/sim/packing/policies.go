@@ -1,0 +1,176 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package packing
+
+import (
+	"math"
+	"math/rand"
+
+	"github.com/muster-scheduler/muster/pkg/gpu"
+)
+
+// Policy is a way to place pods.
+type Policy struct {
+	// Name is what tables call it.
+	Name string
+	// About says in a few words what it does.
+	About string
+	// New makes a chooser for one replay.
+	New func(e *Experiment, seed int64) Chooser
+}
+
+// Chooser scores a node on which the pod fits; the highest score wins, of equal
+// ones the node of the lowest rank. A pod that shares goes on the device.
+type Chooser interface {
+	Score(node *gpu.NodeState, pod *gpu.Request) (score int64, device int)
+}
+
+// Learner is a Chooser that watches what arrives. It is told of every pod
+// before the pod is placed, and answers whether earlier scores are void.
+type Learner interface {
+	Observe(pod *gpu.Request) bool
+}
+
+// Policies are those that the replay knows.
+func Policies() []Policy {
+	return []Policy{
+		{"muster", "the scheduler's scoring, typical pods from the list", newMuster},
+		{"muster-learned", "the same, typical pods from what has arrived", newLearner},
+		{"fgd", "fragmentation gradient descent, as published", newFGD},
+		{"bestfit", "least left over of processors and GPUs", func(*Experiment, int64) Chooser { return bestFit{} }},
+		{"packing", "used devices first, then used nodes", func(*Experiment, int64) Chooser { return packed{} }},
+		{"random", "any node and device with room", newRandom},
+	}
+}
+
+func newMuster(e *Experiment, _ int64) Chooser {
+	return gpu.NewScorer(e.Typical(), e.capacity, gpu.DefaultWeights())
+}
+
+// learner makes a new scorer each time that the pods seen have grown by half.
+type learner struct {
+	*gpu.Scorer
+	tally    gpu.Tally
+	capacity []int
+	next     int
+}
+
+// firstLesson is the number of pods after which the learner first scores by
+// what it has seen.
+const firstLesson = 16
+
+func newLearner(e *Experiment, _ int64) Chooser {
+	return &learner{Scorer: gpu.NewScorer(nil, e.capacity, gpu.DefaultWeights()), capacity: e.capacity, next: firstLesson}
+}
+
+// Observe implements Learner.
+func (l *learner) Observe(pod *gpu.Request) bool {
+	l.tally.Add(*pod)
+	if l.tally.Total() < l.next {
+		return false
+	}
+	l.next += l.next / 2
+	l.Scorer = gpu.NewScorer(l.tally.Workload(typicalCover), l.capacity, gpu.DefaultWeights())
+	return true
+}
+
+type fgd struct{ typical gpu.Workload }
+
+func newFGD(e *Experiment, _ int64) Chooser { return fgd{e.Typical()} }
+
+// Score is the fall of fragmentation, squeezed into whole numbers from 0 to 99
+// by a sigmoid, as the published code does.
+func (f fgd) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	before := f.typical.Fragmentation(node)
+	return eachDevice(node, pod, func(after *gpu.NodeState) int64 {
+		return int64(100 / (1 + math.Exp((f.typical.Fragmentation(after)-before)/1000)))
+	})
+}
+
+// eachDevice tries the devices on which a sharing pod fits and returns the best
+// score, the first one of equals.
+func eachDevice(node *gpu.NodeState, pod *gpu.Request, score func(after *gpu.NodeState) int64) (int64, int) {
+	if pod.GPUs != 1 || pod.GPUMilli == gpu.Whole {
+		after := *node
+		after.Take(pod, -1)
+		return score(&after), -1
+	}
+	best, device := int64(math.MinInt64), -1
+	for i, free := range node.Free[:node.GPUs] {
+		if int(free) < pod.GPUMilli {
+			continue
+		}
+		after := *node
+		after.Take(pod, i)
+		if s := score(&after); s > best {
+			best, device = s, i
+		}
+	}
+	return best, device
+}
+
+// tightest is the device with the least room that suffices.
+func tightest(node *gpu.NodeState, pod *gpu.Request) int {
+	device := -1
+	for i, free := range node.Free[:node.GPUs] {
+		if int(free) >= pod.GPUMilli && (device < 0 || free < node.Free[device]) {
+			device = i
+		}
+	}
+	return device
+}
+
+type bestFit struct{}
+
+// Score weighs what is left of both resources against the largest node of
+// openb: 128 cores, 8 GPUs.
+func (bestFit) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	const mostCPU, mostGPU = 128_000, 8 * gpu.Whole
+	cpu := float64(node.CPUMilli-pod.CPUMilli) / mostCPU
+	left := float64(node.FreeMilli()-pod.Milli()) / mostGPU
+	return int64(100 * (1 - cpu/2 - left/2)), tightest(node, pod)
+}
+
+type packed struct{}
+
+// Score prefers, for pods that share, a device in use, the fuller the better;
+// then a free device on a node in use, the fuller the better; then a node
+// without any pod on its GPUs.
+func (packed) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	device := tightest(node, pod)
+	idle := 0
+	for _, free := range node.Free[:node.GPUs] {
+		if free == gpu.Whole {
+			idle++
+		}
+	}
+	switch {
+	case pod.GPUs == 1 && pod.GPUMilli < gpu.Whole && node.Free[device] < gpu.Whole:
+		return 3*gpu.Whole - int64(node.Free[device]), device
+	case idle < node.GPUs:
+		return gpu.Whole - int64(idle), device
+	default:
+		return -int64(idle), device
+	}
+}
+
+type random struct{ draw *rand.Rand }
+
+func newRandom(_ *Experiment, seed int64) Chooser { return random{rand.New(rand.NewSource(seed))} }
+
+// Score draws a score and, for a pod that shares, a device with room.
+func (r random) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	device, seen := -1, 0
+	for i, free := range node.Free[:node.GPUs] {
+		if int(free) >= pod.GPUMilli {
+			if seen++; r.draw.Intn(seen) == 0 {
+				device = i
+			}
+		}
+	}
+	return r.draw.Int63(), device
+}
+
+// Observe voids the scores of the pod before: each pod draws anew.
+func (random) Observe(*gpu.Request) bool { return true }
