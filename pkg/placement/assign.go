@@ -18,6 +18,7 @@ type job struct {
 	domain  topology.DomainID
 	members []int32         // indexes of waiting members, in rank order
 	near    topology.NodeID // stand beside this node, or NoNode
+	before  bool            // rather before near than after it
 }
 
 // share is what one domain or node below a domain can take of a run, and what
@@ -168,12 +169,18 @@ func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID)
 }
 
 // fillNear places the next n members on the nodes right below d that are
-// nearest in number to a node.
+// nearest in number to a node, on the side where they belong in rank order if
+// both sides are as near.
 func (a *attempt) fillNear(d topology.DomainID, near topology.NodeID, n int64) {
 	from := len(a.shares)
 	a.children(d)
 	shares := a.shares[from:]
-	away := func(s share) int { return max(int(s.node-near), int(near-s.node)) }
+	away := func(s share) int {
+		if s.node < near == a.job.before {
+			return 2 * max(int(s.node-near), int(near-s.node))
+		}
+		return 2*max(int(s.node-near), int(near-s.node)) + 1
+	}
 	slices.SortStableFunc(shares, func(x, y share) int { return cmp.Compare(away(x), away(y)) })
 	for i := range shares {
 		shares[i].amount = min(n, shares[i].room)

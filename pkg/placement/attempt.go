@@ -29,6 +29,7 @@ type attempt struct {
 	taking   bool              // several runs share nodes: what is taken counts
 	shares   []share           // the stack of assign
 	budget   int               // steps left to search
+	blocked  topology.DomainID // where the last job that found no room was to go
 	ways     int               // ways left to spread the minimum over the roles
 	job      *job              // the job at hand
 	next     []int32           // the members of it that wait
@@ -36,6 +37,7 @@ type attempt struct {
 	jobs       []job
 	members    []int32 // backing of jobs[].members
 	candidates []candidate
+	inner      []candidate // backing of fitNarrower
 	sorted     sorter
 }
 

@@ -95,11 +95,17 @@ func (a *attempt) consider(d topology.DomainID) {
 	if c.placed < a.want {
 		return
 	}
-	if len(a.order) > 0 {
-		scarce := &a.roles[a.order[0]]
-		c.spare = scarce.rooms.dom[d] - int64(scarce.Count)
-	}
+	c.spare = a.spare(d)
 	a.candidates = append(a.candidates, c)
+}
+
+// spare is the room that d has left for the scarcest role.
+func (a *attempt) spare(d topology.DomainID) int64 {
+	if len(a.order) == 0 {
+		return 0
+	}
+	scarce := &a.roles[a.order[0]]
+	return scarce.rooms.dom[d] - int64(scarce.Count)
 }
 
 // limit is the most waiting members of role r that domain d may hold, were it

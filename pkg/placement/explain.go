@@ -39,6 +39,10 @@ func (a *attempt) explain() *Refusal {
 		return r
 	}
 	best, product := a.nearest()
+	if d, ok := a.blockedSlice(best); ok {
+		best.domain, best.room = d, a.roomAround(d)
+		r.Pinned = true
+	}
 	if len(g.Bound) == 0 {
 		if empty, fits := a.whenEmpty(); !fits {
 			r.Reason = GangTooLarge
@@ -48,7 +52,83 @@ func (a *attempt) explain() *Refusal {
 	}
 	r.name(a, best)
 	a.countLeft(r, best.domain, product)
+	if r.Pinned {
+		r.BoundThere = a.boundIn(best.domain)
+		a.help(r, best, product)
+	}
 	return r
+}
+
+// blockedSlice finds the domain of a slice that lost a member and has no room
+// to take it back. The counts of the roles are those that fit in n.
+func (a *attempt) blockedSlice(n nearest) (topology.DomainID, bool) {
+	for r := range a.roles {
+		role := &a.roles[r]
+		if role.plain == nil || role.count == role.Count {
+			continue
+		}
+		role.count++
+		a.blocked = n.domain
+		blocked := !a.try(n.domain) && a.blocked != n.domain && a.boundIn(a.blocked) > 0
+		role.count--
+		if blocked {
+			return a.blocked, true
+		}
+	}
+	return 0, false
+}
+
+// boundIn is the number of bound members that stand in d.
+func (a *attempt) boundIn(d topology.DomainID) int {
+	n := 0
+	for _, node := range a.bound {
+		if a.t.Holds(d, node) {
+			n++
+		}
+	}
+	return n
+}
+
+// roomAround is the number of members that stand in d or have room there.
+func (a *attempt) roomAround(d topology.DomainID) int {
+	sum := a.boundIn(d)
+	for r := range a.roles {
+		if role := &a.roles[r]; role.plain != nil {
+			sum += int(min(int64(role.Count), role.plain.dom[d]))
+		}
+	}
+	return sum
+}
+
+// help says what would make room in the one domain that the gang can use: nodes
+// there that are left out for now, or else more of what is short.
+func (a *attempt) help(r *Refusal, n nearest, product int) {
+	role := &a.roles[a.order[0]]
+	if !role.modelled {
+		product = anyProduct
+	}
+	missing := max(1, int64(r.Want-r.Room))
+	if r.BoundThere < r.Bound { // a slice: one member at a time
+		missing = 1
+	}
+	free := topology.Usage{Tree: a.t, Resources: a.p.u.Resources, Free: a.p.u.Free}
+	bare := rooms{u: &free, product: anyProduct, request: role.Request, columns: role.rooms.columns}
+	back := int64(0)
+	for i := a.t.Domains[n.domain].First; i < a.t.Domains[n.domain].End && back < missing; i++ {
+		why := a.why(role, i, product)
+		room := int64(bare.roomOn(i, nil))
+		if why == gang.Fits || why.Lasting() || room == 0 {
+			continue
+		}
+		back += room
+		r.Help = append(r.Help, NodeBack{Node: a.t.Nodes[i].Name, Why: why})
+	}
+	if back < missing {
+		r.Help = nil
+	}
+	if c, ok := a.p.u.Resource(r.Short); ok && r.Help == nil {
+		r.Missing = missing * role.Request[c]
+	}
 }
 
 // levelUnused tells whether no node carries the required level that the gang

@@ -3,11 +3,18 @@
 
 package placement
 
-import "github.com/muster-scheduler/muster/pkg/topology"
+import (
+	"slices"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
 
 // maxSpreads bounds in how many ways the minimum of a gang is spread over its
 // roles in one domain before the domain is given up.
 const maxSpreads = 16
+
+// maxNarrower bounds the domains of one level that fitNarrower tries.
+const maxNarrower = 4
 
 // fit places the gang in domain d if it can: every member, or else as many as
 // must be and then as many more as room allows.
@@ -19,7 +26,7 @@ func (a *attempt) fit(d topology.DomainID) bool {
 		role.count = role.limit
 		least += role.need
 	}
-	if a.try(d) {
+	if a.fitNarrower(d) || a.try(d) {
 		return true
 	}
 	extra := max(0, a.want-least)
@@ -29,6 +36,41 @@ func (a *attempt) fit(d topology.DomainID) bool {
 	}
 	a.ways = maxSpreads
 	return a.spread(0, extra, func() bool { return a.search(d) })
+}
+
+// fitNarrower places a gang of several roles in the narrowest domain inside d
+// that holds all of it. One role finds that by itself, but two might go to two
+// ends of d.
+func (a *attempt) fitNarrower(d topology.DomainID) bool {
+	if len(a.roles) < 2 || len(a.bound) > 0 || len(a.t.Domains) == 1 {
+		return false
+	}
+	level := topology.Level(len(a.t.Levels) - 1)
+	for ; level > a.t.Domains[d].Level; level-- {
+		a.inner = a.inner[:0]
+		for _, e := range a.t.DomainsAt(level) {
+			if a.within(e, d) && a.holdsAll(e) {
+				a.inner = append(a.inner, candidate{domain: e, spare: a.spare(e)})
+			}
+		}
+		slices.SortFunc(a.inner, a.compare)
+		for _, c := range a.inner[:min(len(a.inner), maxNarrower)] {
+			if a.try(c.domain) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// holdsAll tells whether d has room for each counted role alone.
+func (a *attempt) holdsAll(d topology.DomainID) bool {
+	for r := range a.roles {
+		if role := &a.roles[r]; role.rooms.dom[d] < int64(role.count) {
+			return false
+		}
+	}
+	return true
 }
 
 // spread goes through the ways to spread extra members, on top of what each
@@ -102,6 +144,7 @@ func (a *attempt) place(d topology.DomainID) bool {
 		for j := first; j < len(a.jobs); j++ {
 			job := &a.jobs[j]
 			if job.rooms.dom[job.domain] < int64(len(job.members)) {
+				a.blocked = job.domain
 				return false
 			}
 			a.assign(job)

@@ -182,16 +182,16 @@ func (a *attempt) listGaps(r int, d topology.DomainID, members []int32) {
 			bound = bound[1:]
 		}
 		n := len(members)
-		near := before
+		near, first := before, before == NoNode
 		if len(bound) > 0 {
 			n, _ = slices.BinarySearchFunc(members, bound[0].rank, func(m, rank int32) int {
 				return cmp.Compare(role.ranks[m], rank)
 			})
-			if near == NoNode {
+			if first {
 				near = bound[0].node
 			}
 		}
-		a.jobs = append(a.jobs, job{role: r, rooms: role.rooms, domain: d, members: members[:n], near: near})
+		a.jobs = append(a.jobs, job{role: r, rooms: role.rooms, domain: d, members: members[:n], near: near, before: first})
 		members = members[n:]
 	}
 }

@@ -1,8 +1,6 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package placement is the engine: a gang and a cluster go in, and a node for
-// every member comes out, or the reason why not.
 package placement
 
 import (
@@ -64,8 +62,16 @@ type Refusal struct {
 	Level string
 	// Slices are the required slices, widest first.
 	Slices []SliceWant
-	// Pinned says that the bound members leave no choice but Best.
-	Pinned bool
+	// Pinned says that the bound members leave no choice but Best, in which
+	// BoundThere of them stand: the domain of the gang, or of a slice that
+	// lost a member.
+	Pinned     bool
+	BoundThere int
+	// Help names nodes of Best that would be enough if they were not left out;
+	// else Missing is how much more of Short there must be free. Both are said
+	// of a Pinned gang only.
+	Help    []NodeBack
+	Missing int64
 	// Best is the name of the domain with the most room, its path where the
 	// name is not enough; empty if no domain has any. Room is the number of members that fit there now, bound
 	// ones included.
@@ -89,4 +95,10 @@ type SliceWant struct {
 	// hold one.
 	Size  int
 	Level string
+}
+
+// NodeBack is a node that is left out for a passing reason.
+type NodeBack struct {
+	Node string
+	Why  gang.Why
 }

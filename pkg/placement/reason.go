@@ -25,7 +25,7 @@ func (r *Refusal) Error() string {
 	case GangTooLarge:
 		return r.needs() + r.where() + "; " + r.ifEmpty()
 	default:
-		return r.needs() + r.where() + "; " + r.best() + r.left()
+		return r.needs() + r.where() + "; " + r.best() + r.left() + r.help()
 	}
 }
 
@@ -63,12 +63,14 @@ func (r *Refusal) best() string {
 		room = fmt.Sprintf("has no room for %s at the same time", plural(r.RoleWant, r.Role+" pod"))
 	}
 	switch {
+	case r.Best == "" && r.Level == clusterName:
+		return "the cluster has room for none"
 	case r.Best == "":
 		return "no " + r.Level + " has room for any"
 	case r.Best == clusterName:
 		return "the cluster " + room
 	case r.Pinned:
-		return fmt.Sprintf("%s, where %d of them run, %s", r.Best, r.Bound, room)
+		return fmt.Sprintf("%s, where %d of them run, %s", r.Best, r.BoundThere, room)
 	}
 	return fmt.Sprintf("the best, %s, %s", r.Best, room)
 }
@@ -79,10 +81,12 @@ func (r *Refusal) ifEmpty() string {
 	if r.Role != "" {
 		room = fmt.Sprintf("would not hold %s at the same time if it were empty", plural(r.RoleWant, r.Role+" pod"))
 	}
-	switch r.Best {
-	case "":
+	switch {
+	case r.Best == "" && r.Level == clusterName:
+		return "the cluster would hold none even if it were empty"
+	case r.Best == "":
 		return "no " + r.Level + " could hold any even if it were empty"
-	case clusterName:
+	case r.Best == clusterName:
 		return "the cluster " + room
 	}
 	return fmt.Sprintf("the largest, %s, %s", r.Best, room)
@@ -112,6 +116,28 @@ func (r *Refusal) left() string {
 	}
 	return " (" + text + ")"
 }
+
+// help says what would make room.
+func (r *Refusal) help() string {
+	if r.Missing > 0 {
+		return fmt.Sprintf("; %d more %s must be free there", r.Missing, r.Short)
+	}
+	if len(r.Help) == 0 {
+		return ""
+	}
+	var nodes []string
+	for _, h := range r.Help[:min(len(r.Help), maxHelp)] {
+		nodes = append(nodes, fmt.Sprintf("%s (%s)", h.Node, h.Why))
+	}
+	text := strings.Join(nodes, ", ")
+	if more := len(r.Help) - maxHelp; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return "; it would fit if it could use " + text
+}
+
+// maxHelp is the number of nodes that a sentence names.
+const maxHelp = 3
 
 // plural is a count with its noun.
 func plural(n int, noun string) string {

@@ -56,7 +56,10 @@ func NewTree(levels []string, nodes []Node) (*Tree, error) {
 	}
 	slices.SortStableFunc(t.Nodes, compareNodes)
 	for i, n := range t.Nodes {
-		if _, twice := t.byName[n.Name]; twice || n.Name == "" {
+		if n.Name == "" {
+			return nil, fmt.Errorf("node number %d has no name", i)
+		}
+		if _, twice := t.byName[n.Name]; twice {
 			return nil, fmt.Errorf("two nodes are called %q: nodes need distinct names", n.Name)
 		}
 		t.byName[n.Name] = NodeID(i)

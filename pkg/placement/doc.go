@@ -1,0 +1,62 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package placement is the engine: a gang and a cluster go in, and a node for
+// every member comes out, or the reason why not. It reads nothing else and
+// keeps nothing: the same input gives the same plan. The scheduler, the what-ifs
+// of the command line and the simulator all call Solve.
+//
+// # Three steps
+//
+// Count (count.go) finds, bottom up, how many members fit on each node and
+// under each domain. With slices the room of a domain is the longest run of
+// members, in rank order, that it holds; one number per domain says it exactly.
+//
+// Choose (choose.go, fit.go) picks the domain. Levels are tried from the
+// preferred one to the required one, or to the cluster where none is required.
+// Where members are bound already, theirs is the only domain of a level.
+//
+// Assign (jobs.go, assign.go, split.go) goes top down: a run of members goes
+// into the narrowest box that holds it, a node if possible, and else over the
+// fewest boxes right below, in the order of the tree, so that neighbours in
+// rank are neighbours in the fabric.
+//
+// # What is best
+//
+// Preferred slices are given up only where no GPU model and no level can keep
+// them; a model later in the list is used only where no level of an earlier
+// one holds the gang; a wider level only where no domain of a narrower one
+// does. Among the domains of one level the order is:
+//
+//  1. the most members placed: all of them, where that is possible;
+//  2. the tightest fit: the least room left for members of the scarcest role,
+//     the role with the least room in the cluster for each of its members;
+//  3. the least loss of the largest future gang: level by level, the widest
+//     first, by how much the largest domain of that level shrinks, counted in
+//     members of the scarcest role;
+//  4. the least room left in the domains around, the narrowest first;
+//  5. the order of the tree.
+//
+// Inside the domain the same rules 2 to 5 choose each box. A run that no box
+// holds is split over the fewest boxes, of those sets the one with the least
+// room to spare; domains then share it evenly, in steps of whole nodes, and
+// nodes are filled one after the other, so that whole nodes stay free.
+//
+// # What is exact
+//
+// For a gang of one role the answer is exact: it is refused if and only if no
+// plan keeps every rule, slices and bound members included. Roles of several
+// shapes that share nodes make a packing problem; they are placed by the role
+// with the least to spare, and where that fails by a search that is exact
+// within a fixed number of steps. Beyond that a gang may be refused that a
+// cleverer packing would place. Check is the list of rules and shares no code
+// with Solve.
+//
+// # Repair
+//
+// Bound members count towards the minimum and tie the rest: the gang to the
+// domain of its required level, each of their slices to its domain, all to
+// their GPU model. A member that comes back takes the free node nearest to its
+// neighbours in rank. If the bound members break these rules themselves, the
+// refusal is TopologyDrift.
+package placement
