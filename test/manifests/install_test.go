@@ -19,11 +19,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	v1 "k8s.io/api/core/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -97,6 +100,31 @@ func (c *cluster) applyText(text string) {
 var clusterScoped = map[string]bool{
 	"DeviceClass": true, "PersistentVolume": true, "PriorityClass": true, "ResourceSlice": true, "StorageClass": true,
 	"ClusterRole": true, "ClusterRoleBinding": true,
+}
+
+// serveOnly takes the permission to write to workloads away everywhere but in
+// one namespace.
+func (c *cluster) serveOnly(served string) {
+	c.t.Helper()
+	const role = "muster-scheduler-workloads"
+	everywhere := find[*rbacv1.ClusterRoleBinding](c.t, c.objects, role)
+	require.NoError(c.t, c.client.RbacV1().ClusterRoleBindings().Delete(c.t.Context(), role, metav1.DeleteOptions{}))
+	_, err := c.client.RbacV1().RoleBindings(served).Create(c.t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role}, RoleRef: everywhere.RoleRef, Subjects: everywhere.Subjects,
+	}, metav1.CreateOptions{})
+	require.NoError(c.t, err)
+	c.eventually(func() bool { return c.mayBind(served) && !c.mayBind(namespace) }, "the binding has taken effect")
+}
+
+func (c *cluster) mayBind(where string) bool {
+	review, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(c.t.Context(), &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               serviceaccount.MakeUsername(namespace, name),
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: where, Verb: "create", Resource: "pods", Subresource: "binding"},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(c.t, err)
+	return review.Status.Allowed
 }
 
 // startScheduler runs the real command as the manifests' service account, with

@@ -38,7 +38,7 @@ type ledger struct {
 
 	mu      sync.Mutex
 	granted map[permission]bool
-	denied  []string
+	denied  sets.Set[string]
 	// schemas is the UID of the flow schema that each kind of request fell
 	// under.
 	schemas map[permission]string
@@ -55,6 +55,7 @@ func newLedger(t *testing.T, cfg *rest.Config) *ledger {
 	l := &ledger{
 		requests: &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")},
 		granted:  map[permission]bool{},
+		denied:   sets.New[string](),
 		schemas:  map[permission]string{},
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
@@ -92,7 +93,7 @@ func (l *ledger) note(answer *http.Response) error {
 	defer l.mu.Unlock()
 	switch {
 	case answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusUnauthorized:
-		l.denied = append(l.denied, fmt.Sprintf("%d %s %s", answer.StatusCode, info.Verb, answer.Request.URL))
+		l.denied.Insert(fmt.Sprintf("%d %s %s", answer.StatusCode, answer.Request.Method, info.Path))
 	case info.IsResourceRequest: // also when the object was not there: it was allowed to ask
 		l.granted[asked] = true
 	}
@@ -102,11 +103,11 @@ func (l *ledger) note(answer *http.Response) error {
 	return nil
 }
 
-// refusals lists the requests that were answered 401 or 403.
-func (l *ledger) refusals() []string {
+// refusals are the requests that were answered 401 or 403.
+func (l *ledger) refusals() sets.Set[string] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]string(nil), l.denied...)
+	return l.denied.Clone()
 }
 
 // flows returns the UID of the flow schema that each kind of request fell under.
