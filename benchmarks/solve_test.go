@@ -76,3 +76,114 @@ func BenchmarkSolve(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPlanner plans one gang after another, each time with the gang before
+// it gone and the one before that back: the changes are twice the gang.
+func BenchmarkPlanner(b *testing.B) {
+	for _, nodes := range []int{1000, 5000, 20_000, 100_000} {
+		u := fleet(nodes)
+		for _, count := range []int{8, 64, 1000} {
+			b.Run(fmt.Sprintf("nodes=%d/gang=%d", nodes, count), func(b *testing.B) {
+				cycle(b, u, workers(u, count))
+			})
+		}
+	}
+}
+
+// cycle plans g, takes what the plan takes, and gives back the plan before.
+func cycle(b *testing.B, u *topology.Usage, g *gang.Gang) {
+	p := placement.NewPlanner(u)
+	var last placement.Plan
+	give := func() {
+		for r, nodes := range last.Nodes {
+			for _, n := range nodes {
+				p.Give(n, g.Roles[r].Request)
+			}
+		}
+	}
+	defer give()
+	b.ReportAllocs()
+	for b.Loop() {
+		plan := p.Solve(g)
+		if plan.Refusal != nil {
+			b.Fatal(plan.Refusal)
+		}
+		give()
+		for r, nodes := range plan.Nodes {
+			for _, n := range nodes {
+				p.Take(n, g.Roles[r].Request)
+			}
+		}
+		last = plan
+	}
+}
+
+// BenchmarkPlanner_Levels grows the tree under the same nodes.
+func BenchmarkPlanner_Levels(b *testing.B) {
+	for levels := range 7 {
+		u := tower(5000, levels)
+		for _, count := range []int{8, 1000} {
+			g := workers(u, count)
+			g.Preferred = topology.Level(levels - 1)
+			b.Run(fmt.Sprintf("levels=%d/gang=%d", levels, count), func(b *testing.B) { cycle(b, u, g) })
+		}
+	}
+}
+
+// tower is a fleet with so many levels, each domain of four narrower ones, the
+// narrowest of 8 nodes.
+func tower(nodeCount, levels int) *topology.Usage {
+	flat := fleet(nodeCount)
+	var names []string
+	for l := range levels {
+		names = append(names, fmt.Sprintf("level-%d", l))
+	}
+	nodes := append([]topology.Node(nil), flat.Tree.Nodes...)
+	for i := range nodes {
+		nodes[i].Domains = make([]string, levels)
+		size := 8
+		for l := levels - 1; l >= 0; l-- {
+			nodes[i].Domains[l] = fmt.Sprint(i / size)
+			size *= 4
+		}
+	}
+	tree, err := topology.NewTree(names, nodes)
+	if err != nil {
+		panic(err)
+	}
+	return &topology.Usage{Tree: tree, Resources: flat.Resources, Free: flat.Free, Capacity: flat.Capacity}
+}
+
+// BenchmarkPlanner_Slices asks for nested slices and for roles.
+func BenchmarkPlanner_Slices(b *testing.B) {
+	u := tower(5000, 3)
+	sliced := workers(u, 512)
+	sliced.Slices = []gang.Slice{{Size: 16, Level: 1}, {Size: 4, Level: 2}}
+	b.Run("slices=16,4/gang=512", func(b *testing.B) { cycle(b, u, sliced) })
+	roles := workers(u, 512)
+	roles.MinCount++
+	roles.Roles = append(roles.Roles, gang.Role{
+		Name: "launcher", Count: 1, Request: []int64{0, 4000, 1 << 33, 1}, Required: topology.NoLevel, With: 0,
+	})
+	b.Run("launcher/gang=512", func(b *testing.B) { cycle(b, u, roles) })
+}
+
+// BenchmarkRefusal explains why a gang fits nowhere, which counts the whole
+// cluster again as if it were empty.
+func BenchmarkRefusal(b *testing.B) {
+	for _, nodes := range []int{1000, 5000, 100_000} {
+		u := fleet(nodes)
+		p := placement.NewPlanner(u)
+		g := workers(u, 40)
+		g.Roles[0].Request[0] = 8
+		g.Required = 1
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if plan := p.Solve(g); plan.Refusal == nil {
+					b.Fatal("a rack of 32 holds 40")
+				}
+			}
+		})
+	}
+}

@@ -19,6 +19,8 @@ const (
 	// maxPerNode bounds the members of one gang on one node, so that sums over
 	// nodes stay far from overflow where a member asks for nothing.
 	maxPerNode = 1 << 14
+	// maxFactor bounds a quantity that is safely multiplied by a room.
+	maxFactor = math.MaxInt64 / maxPerNode
 	// maxShapes bounds how many shapes a Planner remembers.
 	maxShapes = 32
 	// wholeRole is the size of a slice that is never full: the whole role.
@@ -43,18 +45,18 @@ type rooms struct {
 	product int
 	layers  []gang.Slice // widest first; a Size of wholeRole is the whole role
 
-	u       *topology.Usage
-	columns []int   // the resources that the request names
-	seen    int     // how far the changes have been followed
-	most    int     // the room of the node with the most
-	having  []int32 // how many nodes have each room
-	node    []int32 // room of each node
-	dom     []int64 // room of each domain
-	direct  []int64 // the part of dom on nodes that hang right below the domain
-	full    []int64 // whole slices of the next layer below each domain
-	rest    []int64 // the longest short slice besides those
-	layer   []int8  // how many layers lie at or above each domain, or offLayer
-	top     []peak  // the largest domains of each level
+	u      *topology.Usage
+	asks   []ask   // what the request names, GPUs first
+	seen   int     // how far the changes have been followed
+	most   int     // the room of the node with the most
+	having []int32 // how many nodes have each room
+	node   []int32 // room of each node
+	dom    []int64 // room of each domain
+	direct []int64 // the part of dom on nodes that hang right below the domain
+	full   []int64 // whole slices of the next layer below each domain
+	rest   []int64 // the longest short slice besides those
+	layer  []int8  // how many layers lie at or above each domain, or offLayer
+	top    []peak  // the largest domains of each level
 }
 
 // peak is the largest domain of one level and the room of the runner-up.
@@ -82,16 +84,30 @@ func (p *Planner) rooms(request []int64, filter *gang.Filter, product int, layer
 	r.u, r.filter, r.product = p.u, filter, product
 	r.request = append(r.request[:0], request...)
 	r.layers = append(r.layers[:0], layers...)
-	r.columns = r.columns[:0]
-	for c, q := range request {
-		if q > 0 {
-			r.columns = append(r.columns, c)
-		}
-	}
+	r.asks = appendAsks(r.asks[:0], p.u.Resources, request)
 	r.count()
 	r.seen = p.changes.end()
 	p.shapes = append(p.shapes, r)
 	return r
+}
+
+// ask is one resource that a member asks for.
+type ask struct {
+	column   int
+	quantity int64
+}
+
+// appendAsks lists what a request names. GPUs come first: they are what most
+// nodes are short of, and a node is given up at the first shortage.
+func appendAsks(asks []ask, resources []string, request []int64) []ask {
+	for _, gpus := range []bool{true, false} {
+		for c, q := range request {
+			if q > 0 && topology.IsGPU(resources[c]) == gpus {
+				asks = append(asks, ask{c, q})
+			}
+		}
+	}
+	return asks
 }
 
 // newRooms finds buffers: those of the shape that was not used for longest
@@ -139,7 +155,9 @@ func (r *rooms) count() {
 	r.layer = resize(r.layer, len(t.Domains))
 	r.descend(t)
 	clear(r.direct)
-	r.most, r.having = 0, r.having[:0]
+	r.having = resize(r.having, maxPerNode+1)
+	clear(r.having[:r.most+1])
+	r.most = 0
 	inside := int8(len(r.layers))
 	for n := range r.node {
 		x := r.roomOn(topology.NodeID(n), nil)
@@ -147,7 +165,8 @@ func (r *rooms) count() {
 		if x == 0 {
 			continue
 		}
-		r.have(int(x), 1)
+		r.having[x]++
+		r.most = max(r.most, int(x))
 		if d := t.Leaf(topology.NodeID(n)); r.layer[d] == inside {
 			r.direct[d] += int64(x)
 		}
@@ -184,12 +203,13 @@ func (r *rooms) roomOn(n topology.NodeID, taken []int64) int32 {
 	}
 	free := u.FreeRow(n)
 	room := int64(maxPerNode)
-	for _, c := range r.columns {
-		f, q := free[c], r.request[c]
+	for _, ask := range r.asks {
+		f := free[ask.column]
 		if taken != nil {
-			f -= taken[c]
+			f -= taken[ask.column]
 		}
-		switch { // a division costs more than the rest
+		switch q := ask.quantity; { // a division costs more than all the rest
+		case q <= maxFactor && f >= q*room:
 		case f < q:
 			return 0
 		case f-q < q:
@@ -208,8 +228,8 @@ func (r *rooms) update(n topology.NodeID, taken []int64) {
 	if delta == 0 {
 		return
 	}
-	r.have(int(r.node[n]), -1)
-	r.have(int(x), 1)
+	r.have(r.node[n], -1)
+	r.have(x, 1)
 	r.node[n] = x
 	t := r.u.Tree
 	d := t.Leaf(n)
@@ -227,12 +247,9 @@ func (r *rooms) update(n topology.NodeID, taken []int64) {
 }
 
 // have notes that more nodes have room x.
-func (r *rooms) have(x int, more int32) {
-	for x >= len(r.having) {
-		r.having = append(r.having, 0)
-	}
+func (r *rooms) have(x int32, more int32) {
 	r.having[x] += more
-	for r.most = max(r.most, x); r.most > 0 && r.having[r.most] == 0; {
+	for r.most = max(r.most, int(x)); r.most > 0 && r.having[r.most] == 0; {
 		r.most--
 	}
 }

@@ -112,7 +112,7 @@ func (a *attempt) help(r *Refusal, n nearest, product int) {
 		missing = 1
 	}
 	free := topology.Usage{Tree: a.t, Resources: a.p.u.Resources, Free: a.p.u.Free}
-	bare := rooms{u: &free, product: anyProduct, request: role.Request, columns: role.rooms.columns}
+	bare := rooms{u: &free, product: anyProduct, asks: role.rooms.asks}
 	back := int64(0)
 	for i := a.t.Domains[n.domain].First; i < a.t.Domains[n.domain].End && back < missing; i++ {
 		why := a.why(role, i, product)
