@@ -4,81 +4,63 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
 
 	"github.com/muster-scheduler/muster/pkg/demo"
 )
 
-const demoUsage = `usage: muster-sandbox demo [flags] [-- scheduler flags]
+func init() { verbs = append(verbs, newDemo) }
 
-Replays gangs of the Kalos LLM cluster, squeezed in time, on a control plane of
-its own, and reports how long they waited, how busy the GPUs were and whether
-any gang was started in part. Exit status: 0 well, 1 a promise of Muster was
-broken or the replay could not run, 2 wrong flags.
-
-`
-
-// runDemo is the verb demo. It returns the exit status.
-func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	opts, reportPath, err := demoFlags(args, stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	if err != nil {
-		return 2
-	}
-	opts.Out = stdout
-	report, err := demo.Run(ctx, opts)
-	if err != nil {
-		fmt.Fprintf(stderr, "demo: %v\n", err)
-		return 1
-	}
-	report.WriteText(stdout)
-	if err := writeReport(reportPath, report); err != nil {
-		fmt.Fprintf(stderr, "demo: %v\n", err)
-		return 1
-	}
-	if broken := report.Broken(); len(broken) > 0 && opts.Scheduler == demo.Muster {
-		fmt.Fprintln(stderr, "\nMuster broke its promises:")
-		for _, sentence := range broken {
-			fmt.Fprintln(stderr, "  "+sentence)
-		}
-		return 1
-	}
-	return 0
-}
-
-func demoFlags(args []string, stderr io.Writer) (demo.Options, string, error) {
+func newDemo() *cobra.Command {
 	opts := demo.Defaults()
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(stderr, demoUsage)
-		flags.PrintDefaults()
+	topology := string(opts.Topology)
+	var report string
+	cmd := &cobra.Command{
+		Use:   "demo [flags] [-- flags of the scheduler]",
+		Short: "Replay gangs of a real cluster against a scheduler, and report",
+		Long: `Replay gangs of the Kalos LLM cluster, squeezed in time, on a control plane of
+its own, and report how long they waited, how busy the GPUs were and whether any
+gang was started in part. The exit status is 1 when Muster broke a promise.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Topology, opts.SchedulerArgs, opts.Out = demo.Wish(topology), args, cmd.OutOrStdout()
+			return runDemo(cmd, opts, report)
+		},
 	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
 	flags.StringVar(&opts.Scheduler, "scheduler", opts.Scheduler, "`name` of the scheduler: muster, or default for the stock kube-scheduler")
-	flags.IntVar(&opts.Nodes, "nodes", opts.Nodes, "`number` of nodes, with 8 GPUs each")
-	flags.IntVar(&opts.Gangs, "gangs", opts.Gangs, "`number` of gangs, the first of the trace; 0 for all")
+	flags.IntVar(&opts.Nodes, "nodes", opts.Nodes, "how many nodes, with 8 GPUs each")
+	flags.IntVar(&opts.Gangs, "gangs", opts.Gangs, "how many gangs, the first of the trace; 0: all")
 	flags.Float64Var(&opts.Speed, "speed", opts.Speed, "`factor` by which run times are divided")
 	flags.DurationVar(&opts.MinRun, "min-run", opts.MinRun, "shortest `time` that a gang works, whatever the speed")
-	flags.Float64Var(&opts.Load, "load", opts.Load, "offered load, as a `share` of the fleet; arrivals are squeezed until it comes out")
-	topology := flags.String("topology", string(opts.Topology), "what gangs ask for, `wish`: preferred (one leaf if possible), required (one leaf for those that fit) or none")
+	flags.Float64Var(&opts.Load, "load", opts.Load, "offered load as a `share` of the fleet; arrivals are squeezed until it comes out")
+	flags.StringVar(&topology, "topology", topology, "what gangs ask for: preferred (one leaf if possible), required (one leaf for those that fit one) or none")
 	flags.DurationVar(&opts.Limit, "limit", opts.Limit, "longest `time` of the replay")
 	flags.DurationVar(&opts.CommitWindow, "commit-window", opts.CommitWindow, "`time` from a gang's first to its last bind after which it counts as partly started")
 	flags.StringVar(&opts.SchedulerLog, "scheduler-log", "", "`file` for the scheduler's log")
-	report := flags.String("report", "", "`file` for the report as JSON")
-	if err := flags.Parse(args); err != nil {
-		return opts, "", err
+	flags.StringVar(&report, "report", "", "`file` for the report as JSON")
+	return cmd
+}
+
+func runDemo(cmd *cobra.Command, opts demo.Options, path string) error {
+	report, err := demo.Run(cmd.Context(), opts)
+	if err != nil {
+		return err
 	}
-	opts.Topology = demo.Wish(*topology)
-	opts.SchedulerArgs = flags.Args()
-	return opts, *report, nil
+	report.WriteText(opts.Out)
+	if err := writeReport(path, report); err != nil {
+		return err
+	}
+	if broken := report.Broken(); len(broken) > 0 && opts.Scheduler == demo.Muster {
+		return errors.New("broken promises:\n  " + strings.Join(broken, "\n  "))
+	}
+	return nil
 }
 
 func writeReport(path string, report *demo.Report) error {
