@@ -38,12 +38,15 @@ func (a *attempt) fit(d topology.DomainID) bool {
 	return a.spread(0, extra, func() bool { return a.search(d) })
 }
 
-// fitNarrower places a gang of several roles in the narrowest domain inside d
-// that holds all of it. One role finds that by itself, but two might go to two
-// ends of d.
+// fitNarrower places a gang of several roles in the narrowest box inside d that
+// holds all of it. One role finds that by itself, but two might go to two ends
+// of d.
 func (a *attempt) fitNarrower(d topology.DomainID) bool {
-	if len(a.roles) < 2 || len(a.bound) > 0 || len(a.t.Domains) == 1 {
+	if a.active() < 2 || len(a.bound) > 0 {
 		return false
+	}
+	if a.fitNode(d) {
+		return true
 	}
 	level := topology.Level(len(a.t.Levels) - 1)
 	for ; level > a.t.Domains[d].Level; level-- {
@@ -61,6 +64,64 @@ func (a *attempt) fitNarrower(d topology.DomainID) bool {
 		}
 	}
 	return false
+}
+
+// active is the number of roles that have members to place.
+func (a *attempt) active() int {
+	n := 0
+	for r := range a.roles {
+		if a.roles[r].count > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// fitNode places all the counted members on one node inside d, the one with the
+// least room for the scarcest role.
+func (a *attempt) fitNode(d topology.DomainID) bool {
+	scarce := a.roles[a.order[0]].rooms
+	best := NoNode
+	for n := a.t.Domains[d].First; n < a.t.Domains[d].End; n++ {
+		if (best == NoNode || scarce.node[n] < scarce.node[best]) && a.nodeHoldsAll(n) {
+			best = n
+		}
+	}
+	if best == NoNode {
+		return false
+	}
+	for r := range a.roles {
+		role := &a.roles[r]
+		for m := range role.out {
+			role.out[m] = NoNode
+			if m < role.count {
+				role.out[m] = best
+			}
+		}
+	}
+	return true
+}
+
+// nodeHoldsAll tells whether node n has room for all the counted members.
+func (a *attempt) nodeHoldsAll(n topology.NodeID) bool {
+	leaf := a.t.Leaf(n)
+	for _, r := range a.order {
+		role := &a.roles[r]
+		if role.count > 0 && (int(role.rooms.node[n]) < role.count || int(role.rooms.layer[leaf]) != len(role.rooms.layers)) {
+			return false
+		}
+	}
+	for c, free := range a.p.u.FreeRow(n) {
+		for r := range a.roles {
+			if asked := int64(a.roles[r].count) * a.roles[r].Request[c]; asked > 0 {
+				free -= asked
+				if free < 0 {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
 
 // holdsAll tells whether d has room for each counted role alone.
