@@ -69,6 +69,7 @@ func readCRD(u *unstructured.Unstructured) *object {
 	}
 	seconds, found, bad := number(u, "spec", "scheduleTimeoutSeconds")
 	switch {
+	case o.problem != nil:
 	case bad != "" || found && (seconds < 0 || seconds > maxTimeoutSeconds):
 		o.problem = o.invalid("spec.scheduleTimeoutSeconds: found %s, want a number of seconds from 1 to %d, or none", either(bad, seconds), maxTimeoutSeconds)
 	default:

@@ -267,8 +267,8 @@ func newMember(pod *v1.Pod) *member {
 			m.owner = owner.Name
 		}
 	}
-	// What is wrong with a pod that runs already stands in nobody's way.
-	if !m.bound {
+	// What is changed on a pod that runs already stands in nobody's way.
+	if dialect, _ := kube.SplitGroupName(*pod.Spec.SchedulingGroup.PodGroupName); !m.bound || dialect == kube.DialectConflict {
 		m.problem = problemOf(pod)
 	}
 	return m
