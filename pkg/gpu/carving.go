@@ -5,6 +5,7 @@ package gpu
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -39,12 +40,36 @@ func (c *Carving) Used() Units { return c.used }
 // be one of the profile's, its units free, the profile's largest number not
 // reached, and at most one instance of a device carries the media engines.
 func (c *Carving) Fits(i Instance) error {
-	if !slices.Contains(i.Profile.Starts, i.Start) {
-		return fmt.Errorf("%s cannot start at unit %d of %s; it starts at %v",
-			i.Profile.Name, i.Start, c.Board.Name, i.Profile.Starts)
+	switch c.check(i) {
+	case wrongStart:
+		return fmt.Errorf("%s cannot start at unit %d of %s; it starts at %v", i.Profile.Name, i.Start, c.Board.Name, i.Profile.Starts)
+	case unitsTaken:
+		return fmt.Errorf("%s at unit %d of %s: units %012b are taken", i.Profile.Name, i.Start, c.Board.Name, c.used&i.Units())
+	case mediaTaken:
+		return fmt.Errorf("%s: another instance of the device has the media engines", i.Profile.Name)
+	case tooMany:
+		return fmt.Errorf("%s: a device holds at most %d of them", i.Profile.Name, i.Profile.Max)
+	case fits:
 	}
-	if taken := c.used & i.Units(); taken != 0 {
-		return fmt.Errorf("%s at unit %d of %s: units %012b are taken", i.Profile.Name, i.Start, c.Board.Name, taken)
+	return nil
+}
+
+type obstacle int
+
+const (
+	fits obstacle = iota
+	wrongStart
+	unitsTaken
+	mediaTaken
+	tooMany
+)
+
+func (c *Carving) check(i Instance) obstacle {
+	if !slices.Contains(i.Profile.Starts, i.Start) {
+		return wrongStart
+	}
+	if c.used&i.Units() != 0 {
+		return unitsTaken
 	}
 	same := 0
 	for _, other := range c.Instances {
@@ -52,13 +77,13 @@ func (c *Carving) Fits(i Instance) error {
 			same++
 		}
 		if i.Profile.hasMedia() && other.Profile.hasMedia() {
-			return fmt.Errorf("%s: %s on the same device has the media engines", i.Profile.Name, other.Profile.Name)
+			return mediaTaken
 		}
 	}
 	if same >= i.Profile.Max {
-		return fmt.Errorf("%s: a device holds at most %d of them", i.Profile.Name, i.Profile.Max)
+		return tooMany
 	}
-	return nil
+	return fits
 }
 
 // hasMedia tells whether instances carry the media extensions, of which a
@@ -103,9 +128,11 @@ func (p *Profile) Room(used Units) int {
 type Mix []float64
 
 // Freedom measures what can still be placed on a device: over the profiles,
-// the sum of their share in the mix, times the room for them, times the units
-// of one instance. Losing the last place for a large instance weighs more than
-// losing one of many for a small one.
+// the sum of their share in the mix, times the room for them, times the cube
+// of the units of one instance. A place for a large instance is worth more
+// than the small ones that fit in it, since few devices have one; of the powers
+// from 1 to 6 those near 3 let in the most instances in the MIG replay of
+// package packing.
 func (b *Board) Freedom(used Units, mix Mix) float64 {
 	freedom := 0.0
 	for i := range b.Profiles {
@@ -113,11 +140,27 @@ func (b *Board) Freedom(used Units, mix Mix) float64 {
 		if mix != nil {
 			share = mix[i]
 		}
-		if share > 0 {
-			freedom += share * float64(b.Profiles[i].Room(used)*b.Profiles[i].Size)
-		}
+		p := &b.Profiles[i]
+		freedom += float64(share * float64(p.Room(used)*p.Size*p.Size*p.Size))
 	}
 	return freedom
+}
+
+// Packer chooses places for instances so that the devices of one board keep
+// as much freedom as they can. It is safe for concurrent use.
+type Packer struct {
+	board *Board
+	// freedom is that of a device by the set of its taken units.
+	freedom []float64
+}
+
+// NewPacker prepares a packer for a board and a mix.
+func NewPacker(board *Board, mix Mix) *Packer {
+	k := &Packer{board: board, freedom: make([]float64, 1<<board.Units)}
+	for used := range k.freedom {
+		k.freedom[used] = board.Freedom(Units(used), mix)
+	}
+	return k
 }
 
 // Option is one place for an instance.
@@ -130,32 +173,35 @@ type Option struct {
 	Loss float64
 }
 
-// Options lists every place that the devices have for a profile, the least
-// loss first; equal losses come in the order of the devices, then of the
-// starts. Devices of other boards are passed over.
-func Options(devices []*Carving, board *Board, profile *Profile, mix Mix) []Option {
-	var options []Option
-	for d, c := range devices {
-		if c.Board != board {
-			continue
-		}
-		before := board.Freedom(c.used, mix)
-		for _, start := range profile.Starts {
-			i := Instance{profile, start}
-			if c.Fits(i) == nil {
-				options = append(options, Option{d, start, before - board.Freedom(c.used|i.Units(), mix)})
+// Options runs over every place that the devices have for a profile of the
+// packer's board, in the order of the devices, then of the starts. Devices of
+// other boards are passed over.
+func (k *Packer) Options(devices []*Carving, profile *Profile) iter.Seq[Option] {
+	return func(yield func(Option) bool) {
+		for d, c := range devices {
+			if c.Board != k.board {
+				continue
+			}
+			for _, start := range profile.Starts {
+				i := Instance{profile, start}
+				if c.used&i.Units() != 0 || c.check(i) != fits {
+					continue
+				}
+				if !yield(Option{d, start, k.freedom[c.used] - k.freedom[c.used|i.Units()]}) {
+					return
+				}
 			}
 		}
 	}
-	slices.SortStableFunc(options, func(a, b Option) int {
-		switch {
-		case a.Loss < b.Loss:
-			return -1
-		case a.Loss > b.Loss:
-			return 1
-		default:
-			return 0
+}
+
+// Best is the option with the least loss, of equal ones the first, and tells
+// whether there is any.
+func (k *Packer) Best(devices []*Carving, profile *Profile) (best Option, found bool) {
+	for o := range k.Options(devices, profile) {
+		if !found || o.Loss < best.Loss {
+			best, found = o, true
 		}
-	})
-	return options
+	}
+	return best, found
 }

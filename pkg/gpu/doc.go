@@ -12,7 +12,7 @@
 //
 // The parts are
 //   - ParseProduct, Admits and ParseMemoryFloor: models (models.go, memory.go);
-//   - FindBoard, Board.Profile and Carving: MIG (mig.go, carving.go);
+//   - FindBoard, Board.Profile, Carving and Packer: MIG (mig.go, carving.go);
 //   - Links, ParseLinks and ParseTopo: links inside a node (links.go, topo.go);
 //   - Workload and Scorer: the score of a node for a pod (workload.go,
 //     scorer.go), the same in the scheduler and in the simulator.

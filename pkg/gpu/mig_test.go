@@ -104,7 +104,7 @@ func TestCarving(t *testing.T) {
 		{"seven 1g", "A100-40GB", "1g.5gb@0 1g.5gb@1 1g.5gb@2 1g.5gb@3 1g.5gb@4 1g.5gb@5", "1g.5gb@6", ""},
 		{"no eighth 1g", "A100-40GB", "", "1g.5gb@7", "1g.5gb cannot start at unit 7 of A100-40GB; it starts at [0 1 2 3 4 5 6]"},
 		{"the double-memory slice uses the eighth unit", "A100-40GB", "4g.20gb@0 2g.10gb@4", "1g.10gb@6", ""},
-		{"one instance with media engines", "A30-24GB", "1g.6gb+me@0", "2g.12gb+me@2", "2g.12gb+me: 1g.6gb+me on the same device has the media engines"},
+		{"one instance with media engines", "A30-24GB", "1g.6gb+me@0", "2g.12gb+me@2", "2g.12gb+me: another instance of the device has the media engines"},
 		{"RTX PRO counts in twelfths", "RTX-PRO-6000-96GB", "1g.24gb@3 1g.24gb@6", "2g.48gb@6", "2g.48gb at unit 6 of RTX-PRO-6000-96GB: units 000111000000 are taken"},
 		{"a graphics slice beside a plain one", "RTX-PRO-6000-96GB", "2g.48gb@0", "1g.24gb+gfx@6", ""},
 	} {
@@ -128,7 +128,7 @@ func TestCarving(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
+func TestPacker(t *testing.T) {
 	for _, tc := range []struct {
 		name, profile string
 		devices       []string
@@ -148,24 +148,36 @@ func TestOptions(t *testing.T) {
 			board := devices[0].Board
 			p, err := board.Profile(tc.profile)
 			require.NoError(t, err)
-			options := Options(devices, board, p, nil)
-			require.NotEmpty(t, options)
-			assert.Equal(t, tc.device, options[0].Device)
-			assert.Equal(t, tc.start, options[0].Start)
-			assert.GreaterOrEqual(t, options[0].Loss, float64(p.Size), "at least itself is lost")
+			k := NewPacker(board, nil)
+			best, found := k.Best(devices, p)
+			require.True(t, found)
+			assert.Equal(t, tc.device, best.Device)
+			assert.Equal(t, tc.start, best.Start)
+			for o := range k.Options(devices, p) {
+				assert.GreaterOrEqual(t, o.Loss, best.Loss)
+				assert.NoError(t, devices[o.Device].Fits(Instance{p, o.Start}))
+			}
 		})
 	}
+}
+
+func TestPacker_FindsNothing(t *testing.T) {
 	full := carved(t, "A100-40GB", "7g.40gb@0")
-	assert.Empty(t, Options([]*Carving{full}, full.Board, &full.Board.Profiles[0], nil))
+	_, found := NewPacker(full.Board, nil).Best([]*Carving{full}, &full.Board.Profiles[0])
+	assert.False(t, found, "on a full device")
 	other, _ := FindBoard("A30-24GB")
-	assert.Empty(t, Options([]*Carving{full}, other, &other.Profiles[0], nil), "another board")
+	_, found = NewPacker(other, nil).Best([]*Carving{full}, &other.Profiles[0])
+	assert.False(t, found, "on another board")
+	media := carved(t, "A100-40GB", "1g.5gb+me@0")
+	_, found = NewPacker(media.Board, nil).Best([]*Carving{media}, &media.Board.Profiles[1])
+	assert.False(t, found, "for a second instance with media engines")
 }
 
 func TestFreedom_WeighsByTheMix(t *testing.T) {
 	b, _ := FindBoard("A100-40GB")
 	mix := make(Mix, len(b.Profiles))
 	mix[len(mix)-1] = 1 // whole devices only
-	assert.Equal(t, 8.0, b.Freedom(0, mix))
+	assert.Equal(t, 8.0*8*8, b.Freedom(0, mix))
 	assert.Zero(t, b.Freedom(1, mix))
 }
 

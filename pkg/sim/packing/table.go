@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
+
+	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
 // Options choose what Table runs.
@@ -148,4 +150,55 @@ func publishedMeans(policy string, load int) (map[string]float64, error) {
 		}
 	}
 	return means, nil
+}
+
+// MIGOptions choose what WriteMIGTable runs: every board at every load.
+type MIGOptions struct {
+	Boards            []string
+	Loads             []float64
+	Devices, Arrivals int
+	Seeds             []int64
+}
+
+// WriteMIGTable replays MIG instances, see MIGReplay, and writes one line for
+// each board and load.
+func WriteMIGTable(w io.Writer, o MIGOptions) error {
+	fmt.Fprintf(w, "MIG instances that found a place, in %% (in brackets: of the units asked for); %d arrivals on %d devices, mean of seeds %d\n\n",
+		o.Arrivals, o.Devices, o.Seeds)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "board\tload")
+	for _, p := range MIGPolicies() {
+		fmt.Fprint(t, "\t", p.Name)
+	}
+	fmt.Fprintln(t)
+	for _, name := range o.Boards {
+		board, ok := gpu.FindBoard(name)
+		if !ok {
+			return fmt.Errorf("board %q has no MIG table", name)
+		}
+		for _, load := range o.Loads {
+			fmt.Fprintf(t, "%s\t%.2f", name, load)
+			for _, p := range MIGPolicies() {
+				instances, units, err := migMeans(MIGReplay{Board: board, Devices: o.Devices, Arrivals: o.Arrivals, Load: load}, p, o.Seeds)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(t, "\t%.1f (%.1f)", instances, units)
+			}
+			fmt.Fprintln(t)
+		}
+	}
+	return t.Flush()
+}
+
+func migMeans(r MIGReplay, p MIGPolicy, seeds []int64) (instances, units float64, err error) {
+	for _, r.Seed = range seeds {
+		got, err := r.Run(p)
+		if err != nil {
+			return 0, 0, err
+		}
+		instances += got.Acceptance() / float64(len(seeds))
+		units += got.UnitAcceptance() / float64(len(seeds))
+	}
+	return instances, units, nil
 }

@@ -1,0 +1,80 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package packing
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-scheduler/muster/pkg/gpu"
+)
+
+func TestMIGReplay_MusterLetsInMoreThanFitting(t *testing.T) {
+	for _, name := range []string{"A100-80GB", "H100-94GB"} {
+		board, ok := gpu.FindBoard(name)
+		require.True(t, ok)
+		sum := map[string]float64{}
+		for seed := int64(1); seed <= 4; seed++ {
+			replay := MIGReplay{Board: board, Devices: 64, Arrivals: 3000, Load: 1, Seed: seed}
+			for _, p := range MIGPolicies() {
+				got, err := replay.Run(p)
+				require.NoError(t, err)
+				assert.Equal(t, 2250, got.Offered, "the first quarter is not counted")
+				sum[p.Name] += got.UnitAcceptance() / 4
+			}
+		}
+		assert.Greater(t, sum["muster"], sum["best-fit"]+1, name)
+		assert.Greater(t, sum["best-fit"], sum["first-fit"], name)
+	}
+}
+
+func TestMIGReplay_RefusesNothingWithoutNeed(t *testing.T) {
+	board, _ := gpu.FindBoard("A30-24GB")
+	mix := make(gpu.Mix, len(board.Profiles))
+	mix[0] = 1 // 1g.6gb only: any place is as good as another
+	for _, p := range MIGPolicies() {
+		got, err := MIGReplay{Board: board, Devices: 16, Arrivals: 2000, Load: 0.3, Mix: mix, Seed: 1}.Run(p)
+		require.NoError(t, err)
+		assert.Equal(t, 100.0, got.Acceptance(), p.Name)
+		assert.Equal(t, got.Offered, got.OfferedUnits, "one unit each")
+	}
+}
+
+func TestMIGReplay_GivesTheSameTwice(t *testing.T) {
+	board, _ := gpu.FindBoard("RTX-PRO-6000-96GB")
+	replay := MIGReplay{Board: board, Devices: 8, Arrivals: 500, Load: 1.2, Seed: 3}
+	for _, p := range MIGPolicies() {
+		first, err := replay.Run(p)
+		require.NoError(t, err)
+		again, err := replay.Run(p)
+		require.NoError(t, err)
+		assert.Equal(t, first, again, p.Name)
+	}
+}
+
+func TestMIGReplay_SaysWhatIsWrong(t *testing.T) {
+	board, _ := gpu.FindBoard("A30-24GB")
+	_, err := MIGReplay{Board: board, Arrivals: 1, Load: 1}.Run(MIGPolicies()[0])
+	require.EqualError(t, err, "MIG replay of 1 arrivals on 0 devices at load 1: a board and positive numbers are wanted")
+	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: gpu.Mix{1}}.Run(MIGPolicies()[0])
+	require.EqualError(t, err, "MIG replay: 1 weights for the 5 profiles of A30-24GB")
+	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: make(gpu.Mix, 5)}.Run(MIGPolicies()[0])
+	require.EqualError(t, err, "MIG replay: weights from 0 to 0 for A30-24GB; they must not be negative, nor all 0")
+	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: gpu.Mix{1, 0, -1, 0, 0}}.Run(MIGPolicies()[0])
+	require.ErrorContains(t, err, "weights from -1 to 1")
+}
+
+func TestWriteMIGTable(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, WriteMIGTable(&out, MIGOptions{Boards: []string{"A30-24GB"}, Loads: []float64{0.9}, Devices: 8, Arrivals: 400, Seeds: []int64{1, 2}}))
+	lines := strings.Split(out.String(), "\n")
+	assert.Equal(t, "MIG instances that found a place, in % (in brackets: of the units asked for); 400 arrivals on 8 devices, mean of seeds [1 2]", lines[0])
+	assert.Regexp(t, `^board +load +muster +first-fit +best-fit`, lines[2])
+	assert.Regexp(t, `^A30-24GB +0\.90 +\d+\.\d \(\d+\.\d\)`, lines[3])
+	err := WriteMIGTable(&out, MIGOptions{Boards: []string{"T4"}})
+	require.EqualError(t, err, `board "T4" has no MIG table`)
+}
