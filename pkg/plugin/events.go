@@ -88,12 +88,15 @@ func (pl *Plugin) hintSameGroup(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) 
 	return fwk.Queue, nil
 }
 
+// hintCapacity notes for a parked gang that there may be room. The waker then
+// brings it back, without the queue's backoff of seconds.
 func (pl *Plugin) hintCapacity(pod *v1.Pod, frees func(resource string) bool) fwk.QueueingHint {
 	pg := pl.groupOf(pod)
-	if pg != nil && !pl.gangs.help(pg.UID, frees) {
-		return fwk.QueueSkip
+	if pg == nil {
+		return fwk.Queue
 	}
-	return fwk.Queue
+	pl.gangs.help(pg.UID, frees, pl.now())
+	return fwk.QueueSkip
 }
 
 func (pl *Plugin) unpark(pod *v1.Pod) {
@@ -157,14 +160,16 @@ func (pl *Plugin) clusterMovedSince(t time.Time) bool {
 
 // runWaker activates gangs whose turn came without an event of their own.
 func (pl *Plugin) runWaker(ctx context.Context) {
-	tick := time.NewTicker(settle / 4)
+	tick, slow := time.NewTicker(firstPace), time.NewTicker(time.Second)
 	defer tick.Stop()
+	defer slow.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			pl.gangs.rechecks(pl.now())
+		case <-slow.C:
 			pl.releaseStale(ctx)
 		case <-pl.gangs.wake:
 		}

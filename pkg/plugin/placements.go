@@ -50,11 +50,7 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 func (pl *Plugin) refuse(ctx context.Context, pg *schedulingapi.PodGroup, result *planned, start time.Time) {
 	attempts.WithLabelValues("refused").Inc()
 	klog.FromContext(ctx).V(2).Info("Refused gang", "gang", klog.KObj(pg), "reason", result.refusal.reason, "message", result.refusal.message)
-	var recheck time.Time
-	if pl.clusterMovedSince(start.Add(-settle)) {
-		recheck = start.Add(settle)
-	}
-	pl.gangs.park(pg.UID, result.class, result.refusal, recheck)
+	pl.gangs.park(pg.UID, result.class, result.refusal, start, pl.clusterMovedSince(start.Add(-settle)))
 	pl.reports.refused(pg, result.refusal)
 }
 

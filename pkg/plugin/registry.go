@@ -38,9 +38,13 @@ type gangState struct {
 	// attempted is set by the first plan of a scheduling cycle; further plans
 	// in it are the what-ifs of preemption.
 	attempted bool
-	// recheck is when a parked gang is tried once more, because the cluster
-	// was changing while it was planned; zero for never.
+	// recheck is when a parked gang is tried again, because room was freed or
+	// the cluster was changing while it was planned; zero for never.
 	recheck time.Time
+	// parkedAt is when the gang was last refused, and tries how often that
+	// came about within busy of one another.
+	parkedAt time.Time
+	tries    int
 	// partialSince is when the gang was first seen below its minimum with
 	// members bound; zero when it is not.
 	partialSince time.Time
@@ -92,9 +96,23 @@ func (r *registry) attempt(uid types.UID) bool {
 	return first
 }
 
-// park keeps a refused gang out of the queue. With a recheck time it is tried
-// once more then.
-func (r *registry) park(uid types.UID, class string, refusal *verdict, recheck time.Time) {
+// The pace at which a gang is tried while room is being freed: a gang that ends
+// gives its pods back one by one, and each of them could be the last that
+// another one needs. A refusal doubles the time to the next try, up to most;
+// after busy without one, it starts anew.
+const (
+	firstPace = 25 * time.Millisecond
+	mostPace  = 800 * time.Millisecond
+	busy      = 5 * time.Second
+)
+
+func (g *gangState) pace() time.Duration {
+	return min(firstPace<<min(g.tries, 10), mostPace)
+}
+
+// park keeps a refused gang out of the queue. When the cluster was moving while
+// it was planned, it is tried once more after settle.
+func (r *registry) park(uid types.UID, class string, refusal *verdict, now time.Time, moving bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if class == "" {
@@ -102,7 +120,14 @@ func (r *registry) park(uid types.UID, class string, refusal *verdict, recheck t
 	}
 	g := r.gang(uid)
 	r.unlist(g)
-	g.class, g.refusal, g.recheck = class, refusal, recheck
+	g.tries++
+	if now.Sub(g.parkedAt) > busy {
+		g.tries = 0
+	}
+	g.class, g.refusal, g.parkedAt, g.recheck = class, refusal, now, time.Time{}
+	if moving {
+		g.recheck = now.Add(max(settle, g.pace()))
+	}
 	list := r.parked[class]
 	at, _ := slices.BinarySearchFunc(list, g, func(a, b *gangState) int {
 		if a.turn.before(b.turn) {
@@ -119,7 +144,7 @@ func (r *registry) placed(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g := r.gang(uid)
-	g.partialSince = time.Time{}
+	g.partialSince, g.tries = time.Time{}, 0
 	r.passOn(g)
 }
 
@@ -157,9 +182,10 @@ func (r *registry) unpark(uid types.UID) bool {
 	return true
 }
 
-// help reports whether a gang should be tried after room was freed; resource
-// tells whether a resource became free. Only the first of a class is.
-func (r *registry) help(uid types.UID, frees func(resource string) bool) bool {
+// help notes that room was freed; frees tells whether a resource became free.
+// The first gang of a class is tried for it, at its pace. It reports whether
+// that is this gang.
+func (r *registry) help(uid types.UID, frees func(resource string) bool, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g, ok := r.gangs[uid]
@@ -169,12 +195,13 @@ func (r *registry) help(uid types.UID, frees func(resource string) bool) bool {
 	if r.parked[g.class][0] != g || (g.refusal.short != "" && !frees(g.refusal.short)) {
 		return false
 	}
-	r.unlist(g)
-	g.refusal = nil
+	if at := now.Add(g.pace()); g.recheck.IsZero() || at.Before(g.recheck) {
+		g.recheck = at
+	}
 	return true
 }
 
-// rechecks wakes the first gang of each class whose recheck time has come.
+// rechecks wakes the first gang of each class whose time has come.
 func (r *registry) rechecks(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,6 +211,12 @@ func (r *registry) rechecks(now time.Time) {
 			due = append(due, g)
 		}
 	}
+	slices.SortFunc(due, func(a, b *gangState) int {
+		if a.turn.before(b.turn) {
+			return -1
+		}
+		return 1
+	})
 	for _, g := range due {
 		r.activate(g)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,10 +28,13 @@ func parked(uids ...types.UID) *registry {
 		r.enter(uid, t, member, epoch)
 	}
 	for _, uid := range uids {
-		r.park(uid, "class", &verdict{reason: kube.NoFittingDomain, short: "nvidia.com/gpu"}, time.Time{})
+		r.park(uid, "class", &verdict{reason: kube.NoFittingDomain, short: "nvidia.com/gpu"}, epoch, false)
 	}
 	return r
 }
+
+// soon is after the first pace of a gang that is helped at epoch.
+var soon = epoch.Add(firstPace)
 
 func due(r *registry) []string {
 	var names []string
@@ -44,20 +46,24 @@ func due(r *registry) []string {
 
 func TestRegistry_OnlyTheFirstOfAClassIsWokenByRoom(t *testing.T) {
 	r := parked("old", "young")
-	assert.False(t, r.help("young", anything))
-	assert.True(t, r.help("old", anything))
-	assert.False(t, r.help("old", anything), "woken once, not parked any more")
+	assert.False(t, r.help("young", anything, epoch))
+	assert.True(t, r.help("old", anything, epoch))
+	r.rechecks(epoch)
+	assert.Empty(t, due(r), "not at once: more may be freed")
+	r.rechecks(soon)
+	assert.Equal(t, []string{"old-0"}, due(r))
+	assert.False(t, r.help("old", anything, epoch), "it is not parked any more")
 }
 
 func TestRegistry_RoomOfAnotherKindWakesNobody(t *testing.T) {
 	r := parked("a")
-	assert.False(t, r.help("a", func(resource string) bool { return resource == "cpu" }))
-	assert.True(t, r.help("a", func(resource string) bool { return resource == "nvidia.com/gpu" }))
+	assert.False(t, r.help("a", func(resource string) bool { return resource == "cpu" }, epoch))
+	assert.True(t, r.help("a", func(resource string) bool { return resource == "nvidia.com/gpu" }, epoch))
 }
 
 func TestRegistry_APlacedGangWakesTheNextOfItsClass(t *testing.T) {
 	r := parked("a", "b", "c")
-	require.True(t, r.help("a", anything))
+	r.unpark("a")
 	assert.Empty(t, due(r))
 	r.placed("a")
 	assert.Equal(t, []string{"b-0"}, due(r))
@@ -67,10 +73,25 @@ func TestRegistry_APlacedGangWakesTheNextOfItsClass(t *testing.T) {
 
 func TestRegistry_ARefusedGangWakesNobody(t *testing.T) {
 	r := parked("a", "b")
-	require.True(t, r.help("a", anything))
-	r.park("a", "class", &verdict{}, time.Time{})
+	r.unpark("a")
+	r.park("a", "class", &verdict{}, epoch, false)
 	assert.Empty(t, due(r))
-	assert.False(t, r.help("b", anything), "a stands before b again")
+	assert.False(t, r.help("b", anything, epoch), "a stands before b again")
+}
+
+func TestRegistry_EachRefusalInABusyTimeDoublesThePace(t *testing.T) {
+	r := parked("a")
+	now := epoch
+	var paces []time.Duration
+	for range 7 {
+		paces = append(paces, r.gangs["a"].pace())
+		now = now.Add(time.Second)
+		r.park("a", "class", &verdict{}, now, false)
+	}
+	ms := time.Millisecond
+	assert.Equal(t, []time.Duration{25 * ms, 50 * ms, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 800 * ms}, paces)
+	r.park("a", "class", &verdict{}, now.Add(busy+1), false)
+	assert.Equal(t, 25*ms, r.gangs["a"].pace())
 }
 
 func TestRegistry_AGangThatLeavesOrGoesWakesTheNext(t *testing.T) {
@@ -85,12 +106,12 @@ func TestRegistry_AGangThatLeavesOrGoesWakesTheNext(t *testing.T) {
 
 func TestRegistry_AGangRefusedWhileTheClusterMovedIsTriedOnceMore(t *testing.T) {
 	r := parked("a")
-	r.park("a", "class", &verdict{}, epoch.Add(time.Second))
-	r.rechecks(epoch)
+	r.park("a", "class", &verdict{}, epoch, true)
+	r.rechecks(soon)
 	assert.Empty(t, due(r))
-	r.rechecks(epoch.Add(time.Second))
+	r.rechecks(epoch.Add(settle))
 	assert.Equal(t, []string{"a-0"}, due(r))
-	r.rechecks(epoch.Add(2 * time.Second))
+	r.rechecks(epoch.Add(2 * settle))
 	assert.Empty(t, due(r), "once")
 }
 
@@ -107,7 +128,7 @@ func TestRegistry_ThePartialGangIsStaleAfterItsGracePeriod(t *testing.T) {
 	partial := turn{partial: true, key: "ns/a"}
 	r.enter("a", partial, nil, epoch)
 	assert.Empty(t, r.stale(epoch.Add(time.Hour)), "it has not been refused yet")
-	r.park("a", "", &verdict{}, time.Time{})
+	r.park("a", "", &verdict{}, epoch, false)
 	r.enter("a", partial, nil, epoch.Add(30*time.Second))
 	assert.Empty(t, r.stale(epoch), "the period counts from the first sight")
 	assert.Equal(t, []string{"ns/a"}, r.stale(epoch.Add(time.Second)))

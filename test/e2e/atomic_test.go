@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -48,7 +50,7 @@ func TestAtomic_TwoGangsThatDoNotFitTogether(t *testing.T) {
 		c.awaitBound(fmt.Sprintf("probe%d", round), 1)
 		c.remove(names(gangPods(first, 3, "3"))...)
 		c.awaitBound(second, 3)
-		c.remove(append(names(gangPods(second, 3, "3")), fmt.Sprintf("probe%d-0", round))...)
+		c.removeAll()
 	}
 	c.mustBeClean(book)
 }
@@ -71,25 +73,53 @@ func TestAtomic_KilledSchedulerFinishesItsGangs(t *testing.T) {
 	require.NoError(t, err)
 	c := on(t, box, racks(40, 8)...)
 	book := c.audit()
-	scheduler := startScheduler(t, box)
+	// Slow enough for a kill to hit a gang while it binds.
+	slowly := []string{"--kube-api-qps=50", "--kube-api-burst=10"}
+	scheduler := startScheduler(t, box, slowly...)
 	partial := 0
 	for round := range kills {
 		gang := fmt.Sprintf("storm%d", round)
-		c.create(gangPods(gang, size, fmt.Sprint(size), func(p *v1.Pod) { ask(gpu, 4)(p) })...)
-		waitUntil := random.IntN(size)
-		require.Eventually(t, func() bool { return len(c.bound(gang)) >= waitUntil }, patience, time.Millisecond)
+		reached := c.afterBinds(1 + random.IntN(size-1))
+		c.create(gangPods(gang, size, fmt.Sprint(size), ask(gpu, 4))...)
+		select {
+		case <-reached:
+		case <-time.After(patience):
+			require.Fail(t, "no gang began to bind", "round %d", round)
+		}
 		scheduler.kill()
 		if n := len(c.bound(gang)); n > 0 && n < size {
 			partial++
 		}
-		scheduler = startScheduler(t, box)
+		scheduler = startScheduler(t, box, slowly...)
 		c.awaitBound(gang, size)
-		c.remove(names(gangPods(gang, size, ""))...)
+		c.removeAll()
 		require.Eventually(t, func() bool { return len(c.pods(gang)) == 0 }, patience, poll)
 	}
 	t.Logf("%d of %d kills left a gang partly bound", partial, kills)
 	assert.NotZero(t, partial, "no kill hit a gang while it was binding (seed %d)", seed)
 	c.mustBeClean(book)
+}
+
+// afterBinds closes the returned channel once as many pods were bound.
+func (c *cluster) afterBinds(count int) <-chan struct{} {
+	c.t.Helper()
+	watcher, err := c.client.CoreV1().Pods(c.namespace).Watch(c.t.Context(), metav1.ListOptions{})
+	require.NoError(c.t, err)
+	reached := make(chan struct{})
+	go func() {
+		defer watcher.Stop()
+		bound := map[types.UID]bool{}
+		for event := range watcher.ResultChan() {
+			if p, ok := event.Object.(*v1.Pod); ok && p.Spec.NodeName != "" {
+				bound[p.UID] = true
+			}
+			if len(bound) == count {
+				close(reached)
+				return
+			}
+		}
+	}()
+	return reached
 }
 
 // audit watches the cluster with the independent checker.
@@ -110,7 +140,9 @@ func levelKeys() map[string][]string {
 func (c *cluster) mustBeClean(book *audit.Book) {
 	c.t.Helper()
 	report := book.Report(time.Now())
-	assert.Empty(c.t, report.Violations, "%v", report.First)
+	for rule, count := range report.Violations {
+		assert.Zero(c.t, count, "%s: %v", rule, report.First)
+	}
 	assert.Zero(c.t, report.Rejected, "pods that a kubelet refused")
 	assert.Zero(c.t, report.Unchecked)
 	assert.NotZero(c.t, report.Binds)

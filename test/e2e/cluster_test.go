@@ -72,10 +72,17 @@ func on(t *testing.T, box *sandbox.Sandbox, nodes ...*v1.Node) *cluster {
 
 // clean removes the pods and nodes, so that the next test starts on nothing.
 func (c *cluster) clean() {
-	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
-	assert.NoError(c.t, c.client.CoreV1().Pods(c.namespace).DeleteCollection(background, now, metav1.ListOptions{}))
+	c.removeAll()
 	assert.Eventually(c.t, func() bool { return len(c.pods("")) == 0 }, patience, poll, "pods are left")
-	assert.NoError(c.t, c.client.CoreV1().Nodes().DeleteCollection(background, now, metav1.ListOptions{}))
+	assert.NoError(c.t, c.client.CoreV1().Nodes().DeleteCollection(background, atOnce, metav1.ListOptions{}))
+}
+
+var atOnce = metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
+
+// removeAll deletes every pod of the test.
+func (c *cluster) removeAll() {
+	c.t.Helper()
+	assert.NoError(c.t, c.client.CoreV1().Pods(c.namespace).DeleteCollection(background, atOnce, metav1.ListOptions{}))
 }
 
 // racks builds count nodes of eight GPUs each, size of them to a rack.
@@ -156,7 +163,7 @@ func (c *cluster) create(pods ...*v1.Pod) {
 func (c *cluster) remove(names ...string) {
 	c.t.Helper()
 	for _, name := range names {
-		err := c.client.CoreV1().Pods(c.namespace).Delete(background, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+		err := c.client.CoreV1().Pods(c.namespace).Delete(background, name, atOnce)
 		if !apierrors.IsNotFound(err) {
 			require.NoError(c.t, err)
 		}
