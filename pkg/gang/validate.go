@@ -12,6 +12,9 @@ import (
 // MaxSlices is the number of nested layers of slices that a gang may ask for.
 const MaxSlices = 3
 
+// MaxMembers is the number of members that one role may have, and one slice.
+const MaxMembers = 1 << 20
+
 // Waiting is the number of members that wait for a node.
 func (g *Gang) Waiting() int {
 	n := 0
@@ -73,8 +76,8 @@ func (g *Gang) Validate(levels, resources int) error {
 func (g *Gang) validateRole(r, levels, resources int) error {
 	role := &g.Roles[r]
 	switch {
-	case role.Count < 0:
-		return fmt.Errorf("the count is %d: it must be 0 or more", role.Count)
+	case role.Count < 0 || role.Count > MaxMembers:
+		return fmt.Errorf("the count is %d: it must be from 0 to %d", role.Count, MaxMembers)
 	case role.MinCount < 0:
 		return fmt.Errorf("the minimum count is %d: it must be 0 or more", role.MinCount)
 	case len(role.Request) != resources:
@@ -102,8 +105,8 @@ func validateSlices(slices []Slice, levels int) error {
 		return fmt.Errorf("there are %d layers of slices: at most %d may nest", len(slices), MaxSlices)
 	}
 	for i, s := range slices {
-		if s.Size < 1 || s.Level < 0 || int(s.Level) >= levels {
-			return fmt.Errorf("slice layer %d has size %d and level %d: the size must be 1 or more, the level one of %d", i, s.Size, s.Level, levels)
+		if s.Size < 1 || s.Size > MaxMembers || s.Level < 0 || int(s.Level) >= levels {
+			return fmt.Errorf("slice layer %d has size %d and level %d: the size must be from 1 to %d, the level one of %d", i, s.Size, s.Level, MaxMembers, levels)
 		}
 		if i == 0 {
 			continue

@@ -256,22 +256,19 @@ func (a *attempt) driftedSlice(r int) *Refusal {
 		if layer.Preferred {
 			continue
 		}
-		mates := a.touched[:0]
-		slice := int32(-1)
+		first, slice := NoNode, int32(-1)
 		for _, b := range a.roles[r].bound {
 			if b.node == NoNode {
 				continue
 			}
 			if at := b.rank / int32(layer.Size); at != slice {
-				mates, slice = mates[:0], at
+				first, slice = b.node, at
 			}
-			mates = append(mates, b.node)
-			who := fmt.Sprintf("the running pods of slice %d", slice)
-			if refusal := a.driftedAt(layer.Level, mates, who); refusal != nil {
-				return refusal
+			if d, ok := a.t.DomainAt(first, layer.Level); !ok || !a.t.Holds(d, b.node) {
+				who := fmt.Sprintf("the running pods of slice %d", slice)
+				return a.driftedAt(layer.Level, []topology.NodeID{first, b.node}, who)
 			}
 		}
-		a.touched = mates[:0]
 	}
 	return nil
 }

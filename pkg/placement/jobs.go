@@ -51,6 +51,9 @@ func (a *attempt) listFree(r int, d topology.DomainID, members []int32) {
 	if role.With >= 0 && role.With != r {
 		near = a.firstOf(role.With)
 	}
+	if near == NoNode && len(a.bound) > 0 { // later arrivals join the others
+		near = a.bound[0]
+	}
 	if whole := a.wholeWishes(role, d, len(members)); whole > 0 {
 		a.jobs = append(a.jobs, job{role: r, rooms: role.wished, domain: d, members: members[:whole], near: near})
 		members = members[whole:]
