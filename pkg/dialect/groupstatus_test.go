@@ -1,0 +1,154 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+func podLister(indexer cache.Indexer) corelisters.PodLister { return corelisters.NewPodLister(indexer) }
+
+func native(minCount int32) *schedulingapi.PodGroup {
+	return &schedulingapi.PodGroup{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "train", UID: "u1", Generation: 5},
+		Spec: schedulingapi.PodGroupSpec{SchedulingPolicy: schedulingapi.PodGroupSchedulingPolicy{
+			Gang: &schedulingapi.GangSchedulingPolicy{MinCount: minCount},
+		}},
+	}
+}
+
+// initially is the condition that a native group has, in short.
+func initially(t *testing.T, c *cluster) string {
+	t.Helper()
+	pg, err := c.api.SchedulingV1beta1().PodGroups("ns").Get(t.Context(), "train", metav1.GetOptions{})
+	require.NoError(t, err)
+	condition := apimeta.FindStatusCondition(pg.Status.Conditions, schedulingapi.PodGroupInitiallyScheduled)
+	if condition == nil {
+		return ""
+	}
+	assert.EqualValues(t, 5, condition.ObservedGeneration)
+	assert.False(t, condition.LastTransitionTime.IsZero())
+	return string(condition.Status) + " " + condition.Reason + ": " + condition.Message
+}
+
+func (c *cluster) bind(t *testing.T, name, node string, phase v1.PodPhase) {
+	t.Helper()
+	pod, err := c.api.CoreV1().Pods("ns").Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	pod.Spec.NodeName, pod.Status.Phase = node, phase
+	_, err = c.api.CoreV1().Pods("ns").Update(t.Context(), pod, metav1.UpdateOptions{})
+	require.NoError(t, err)
+}
+
+// patchCondition writes a condition as the scheduler does.
+func patchCondition(t *testing.T, c *cluster, condition metav1.Condition) {
+	t.Helper()
+	pg := c.group(t, "train", reasonIs(""))
+	status := pg.Status.DeepCopy()
+	apimeta.SetStatusCondition(&status.Conditions, condition)
+	require.NoError(t, util.PatchPodGroupStatus(t.Context(), c.Client(), "train", "ns", &pg.Status, status))
+}
+
+func TestGroupWriter_NativeGroupIsScheduledOnceItsPodsAreBound(t *testing.T) {
+	c := newCluster(t, []schema.GroupVersionResource{nativeKind}, native(2), newPod("a", "group=train"), newPod("b", "group=train"))
+	pg := c.group(t, "train", reasonIs(""))
+	is := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return initially(t, c) == want }, eventually, often, want)
+	}
+	patchCondition(t, c, metav1.Condition{Type: schedulingapi.PodGroupInitiallyScheduled, Status: metav1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 placements"})
+	is("False Unschedulable: 0/3 placements")
+	c.Verdict(pg, string(kube.NoFittingDomain), "gang train needs 2 pods")
+	is("False NoFittingDomain: gang train needs 2 pods")
+	// What the scheduler says in general does not cover the plugin's sentence,
+	// and that it starts to bind is not taken for being bound.
+	patchCondition(t, c, metav1.Condition{Type: schedulingapi.PodGroupInitiallyScheduled, Status: metav1.ConditionFalse, Reason: "Unschedulable", Message: "again"})
+	patchCondition(t, c, metav1.Condition{Type: schedulingapi.PodGroupInitiallyScheduled, Status: metav1.ConditionTrue, Reason: "Scheduled"})
+	c.bind(t, "a", "n1", v1.PodPending)
+	c.Verdict(pg, string(kube.GangIncomplete), "one more")
+	is("False GangIncomplete: one more")
+	c.bind(t, "b", "n1", v1.PodPending)
+	is("True Scheduled: 2 pods are bound, of which 2 must start together")
+	c.group(t, "train", func(pg *schedulingapi.PodGroup) bool { return len(pg.Status.Conditions) == 1 })
+	c.Verdict(pg, string(kube.PartialGang), "too late")
+	writes := patches(c.api, "train")
+	require.NoError(t, c.groups.write(t.Context(), key("train")))
+	assert.Equal(t, writes, patches(c.api, "train"), "a group that was scheduled once stays so")
+}
+
+func TestGroupWriter_CRDStatusFollowsThePods(t *testing.T) {
+	c := newCluster(t, []schema.GroupVersionResource{crdKind})
+	_, err := c.crd("ns").Create(t.Context(), podGroup(t, `,"spec":{"minMember":2}`), metav1.CreateOptions{})
+	require.NoError(t, err)
+	is := func(phase string, field string, value int64) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			status := statusOf(t, c)
+			return status["phase"] == phase && status[field] == value
+		}, eventually, often, "%s, %s %d", phase, field, value)
+	}
+	is("Pending", "scheduled", 0)
+	for _, name := range []string{"a", "b"} {
+		_, err := c.api.CoreV1().Pods("ns").Create(t.Context(), newPod(name, kube.LabelPodGroup+"=train", "owner=job"), metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	is("PreScheduling", "scheduled", 0)
+	c.bind(t, "a", "n1", v1.PodPending)
+	is("Scheduling", "scheduled", 1)
+	c.bind(t, "b", "n1", v1.PodPending)
+	is("Scheduled", "scheduled", 2)
+	c.bind(t, "a", "n1", v1.PodRunning)
+	c.bind(t, "b", "n1", v1.PodRunning)
+	is("Running", "running", 2)
+	assert.Equal(t, "ns/job", statusOf(t, c)["occupiedBy"])
+	started, err := time.Parse(time.RFC3339, statusOf(t, c)["scheduleStartTime"].(string))
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now(), started, time.Hour)
+
+	// The scheduler's informer drops pods that have ended, and so does this.
+	c.bind(t, "a", "n1", v1.PodSucceeded)
+	c.bind(t, "b", "n1", v1.PodSucceeded)
+	c.store.deletePod("uid-a")
+	c.store.deletePod("uid-b")
+	is("Finished", "succeeded", 2)
+}
+
+func TestGroupWriter_DoesNotQuarrelOverAStatus(t *testing.T) {
+	c := newCluster(t, []schema.GroupVersionResource{crdKind})
+	_, err := c.crd("ns").Create(t.Context(), podGroup(t, `,"spec":{"minMember":2}`), metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return statusOf(t, c)["phase"] == "Pending" }, eventually, often)
+	_, err = c.crd("ns").Update(t.Context(), podGroup(t, `,"spec":{"minMember":2},"status":{"phase":"Theirs"}`), metav1.UpdateOptions{})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return c.store.view(key("crd~train")).object.status.Phase == "Theirs" }, eventually, often)
+	require.NoError(t, c.groups.write(t.Context(), key("crd~train")))
+	assert.Equal(t, "Theirs", statusOf(t, c)["phase"])
+}
+
+func TestGroupWriter_ForgetsGroupsThatAreGone(t *testing.T) {
+	c := newCluster(t, []schema.GroupVersionResource{nativeKind}, native(2), newPod("a", "group=train"))
+	pg := c.group(t, "train", reasonIs(""))
+	c.Verdict(pg, string(kube.GangIncomplete), "one more")
+	require.NoError(t, c.api.SchedulingV1beta1().PodGroups("ns").Delete(t.Context(), "train", metav1.DeleteOptions{}))
+	c.group(t, "train", reasonIs(kube.GangNotFound))
+	require.Eventually(t, func() bool {
+		c.groups.mu.Lock()
+		defer c.groups.mu.Unlock()
+		return len(c.groups.notes)+len(c.groups.written) == 0
+	}, eventually, often)
+}
