@@ -1,0 +1,257 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package benchmarks
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// policy places a gang on a cluster, or gives nil.
+type policy struct {
+	name  string
+	place func(*placement.Planner, *topology.Usage, *gang.Gang) []topology.NodeID
+}
+
+// policies are Muster and three that choose a node for one pod after the other:
+// the first with room, the one with the least room, the one with the most.
+func policies() []policy {
+	return []policy{
+		{"muster", func(p *placement.Planner, _ *topology.Usage, g *gang.Gang) []topology.NodeID {
+			if plan := p.Solve(g); plan.Refusal == nil {
+				return plan.Nodes[0]
+			}
+			return nil
+		}},
+		{"first-fit", podByPod(func(topology.NodeID, int64) int64 { return 0 })},
+		{"best-fit", podByPod(func(_ topology.NodeID, free int64) int64 { return free })},
+		{"spread", podByPod(func(_ topology.NodeID, free int64) int64 { return -free })},
+	}
+}
+
+// podByPod places each pod on the node of the lowest score, the first of equals.
+func podByPod(score func(topology.NodeID, int64) int64) func(*placement.Planner, *topology.Usage, *gang.Gang) []topology.NodeID {
+	return func(_ *placement.Planner, u *topology.Usage, g *gang.Gang) []topology.NodeID {
+		role := &g.Roles[0]
+		var nodes []topology.NodeID
+		for range role.Count {
+			best := placement.NoNode
+			for i := range u.Tree.Nodes {
+				n := topology.NodeID(i)
+				if free := u.FreeRow(n)[0]; free >= role.Request[0] &&
+					(best == placement.NoNode || score(n, free) < score(best, u.FreeRow(best)[0])) {
+					best = n
+				}
+			}
+			if best == placement.NoNode {
+				break
+			}
+			u.Take(best, role.Request)
+			nodes = append(nodes, best)
+		}
+		for _, n := range nodes {
+			u.Give(n, role.Request)
+		}
+		if len(nodes) < role.Count {
+			return nil
+		}
+		return nodes
+	}
+}
+
+// arrival is a gang and how many arrivals later it ends.
+type arrival struct {
+	gang *gang.Gang
+	ends int
+}
+
+// arrivals draws gangs whose sizes are those of a training cluster, mostly
+// parts of a node and single nodes, with most of the GPUs in few large ones.
+func arrivals(seed uint64, count int) []arrival {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var all []arrival
+	for range count {
+		pods, gpus := 1, int64(1)<<rng.IntN(3)
+		switch x := rng.IntN(100); {
+		case x < 30: // part of a node
+		case x < 60:
+			gpus = 8
+		default:
+			pods, gpus = 2<<min(rng.IntN(6), rng.IntN(6)), 8
+		}
+		g := &gang.Gang{
+			Name: "g", MinCount: pods, Required: topology.NoLevel, Preferred: 1,
+			Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, With: -1}},
+		}
+		all = append(all, arrival{g, 1 + int(rng.ExpFloat64()*120)})
+	}
+	return all
+}
+
+// empty is a cluster of so many idle nodes of 8 GPUs, 16 to the rack, 8 racks
+// to the block.
+func empty(nodeCount int) *topology.Usage {
+	nodes := make([]topology.Node, nodeCount)
+	for i := range nodes {
+		nodes[i] = topology.Node{
+			Name:    fmt.Sprintf("node-%d", i),
+			Domains: []string{fmt.Sprintf("block-%d", i/128), fmt.Sprintf("rack-%d", i/16)},
+		}
+	}
+	tree, err := topology.NewTree([]string{"block", "rack"}, nodes)
+	if err != nil {
+		panic(err)
+	}
+	u := topology.NewUsage(tree, []string{"nvidia.com/gpu"})
+	for i := range u.Free {
+		u.Free[i], u.Capacity[i] = 8, 8
+	}
+	return u
+}
+
+// BenchmarkFutureGangs replays arrivals and departures under each policy and
+// reports, in percent of the moments, how often a later gang of each size would
+// still fit (pods of 8 GPUs: 8 in one rack, 16 in one rack, 64 in one block),
+// how many gangs were placed, and how many of those that fit a rack got one.
+func BenchmarkFutureGangs(b *testing.B) {
+	for _, pol := range policies() {
+		b.Run("policy="+pol.name, func(b *testing.B) {
+			var f figures
+			for b.Loop() {
+				f = figures{}
+				for seed := range uint64(3) {
+					f.replay(pol, empty(512), arrivals(seed, 2000))
+				}
+			}
+			f.report(b)
+		})
+	}
+}
+
+// probes are the later gangs that are asked after.
+var probes = []struct {
+	name  string
+	pods  int
+	level topology.Level
+}{{"8-in-rack", 8, 1}, {"16-in-rack", 16, 1}, {"64-in-block", 64, 0}}
+
+// figures are what a replay counts.
+type figures struct {
+	moments, gangs, placed, small, oneRack int
+	fit                                    [3]int
+	used                                   int64
+}
+
+func (f *figures) replay(pol policy, u *topology.Usage, all []arrival) {
+	p := placement.NewPlanner(u)
+	ending := map[int][]func(){}
+	for now, a := range all {
+		for _, end := range ending[now] {
+			end()
+		}
+		delete(ending, now)
+		f.gangs++
+		request := a.gang.Roles[0].Request
+		nodes := pol.place(p, u, a.gang)
+		for _, n := range nodes {
+			p.Take(n, request)
+		}
+		if nodes != nil {
+			f.placed++
+			f.locality(u.Tree, nodes)
+			ending[now+a.ends] = append(ending[now+a.ends], func() {
+				for _, n := range nodes {
+					p.Give(n, request)
+				}
+			})
+		}
+		if now >= 300 && now%5 == 0 { // once the cluster has filled up
+			f.probe(p, u)
+		}
+	}
+}
+
+func (f *figures) locality(t *topology.Tree, nodes []topology.NodeID) {
+	if len(nodes) < 2 || len(nodes) > 16 {
+		return
+	}
+	f.small++
+	rack := t.Leaf(nodes[0])
+	for _, n := range nodes {
+		if t.Leaf(n) != rack {
+			return
+		}
+	}
+	f.oneRack++
+}
+
+func (f *figures) probe(p *placement.Planner, u *topology.Usage) {
+	f.moments++
+	for i, probe := range probes {
+		g := &gang.Gang{
+			Name: "probe", MinCount: probe.pods, Required: probe.level, Preferred: topology.NoLevel,
+			Roles: []gang.Role{{Count: probe.pods, Request: []int64{8}, Required: topology.NoLevel, With: -1}},
+		}
+		if p.Solve(g).Refusal == nil {
+			f.fit[i]++
+		}
+	}
+	for _, free := range u.Free {
+		f.used += 8 - free
+	}
+}
+
+func (f *figures) report(b *testing.B) {
+	percent := func(n, of int) float64 { return 100 * float64(n) / float64(of) }
+	for i, probe := range probes {
+		b.ReportMetric(percent(f.fit[i], f.moments), probe.name+"%")
+	}
+	b.ReportMetric(percent(f.placed, f.gangs), "placed%")
+	b.ReportMetric(percent(f.oneRack, f.small), "one-rack%")
+	b.ReportMetric(float64(f.used)/float64(f.moments)/(512*8)*100, "used%")
+}
+
+// BenchmarkRankCost reports the sum over rank neighbours of the tree distance
+// for a gang of 256 on a cluster three quarters busy: as planned, with the same
+// nodes given out in the order of their names as text, and at random.
+func BenchmarkRankCost(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	u := empty(1024)
+	for n := range u.Tree.Nodes {
+		if rng.IntN(4) > 0 && n%32 < 24 {
+			u.Take(topology.NodeID(n), []int64{8})
+		}
+	}
+	g := &gang.Gang{
+		Name: "train", MinCount: 256, Required: topology.NoLevel, Preferred: 1,
+		Roles: []gang.Role{{Count: 256, Request: []int64{8}, Required: topology.NoLevel, With: -1}},
+	}
+	var plan placement.Plan
+	for b.Loop() {
+		plan = placement.Solve(u, g)
+	}
+	if plan.Refusal != nil {
+		b.Fatal(plan.Refusal)
+	}
+	nodes := plan.Nodes[0]
+	b.ReportMetric(float64(placement.RankCost(u.Tree, nodes)), "plan")
+	b.ReportMetric(float64(placement.RankCost(u.Tree, byName(u.Tree, nodes))), "name-order")
+	rng.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
+	b.ReportMetric(float64(placement.RankCost(u.Tree, nodes)), "random")
+}
+
+// byName sorts nodes by name as text, as a scheduler does that gives ranks out
+// in the order of kubectl.
+func byName(t *topology.Tree, nodes []topology.NodeID) []topology.NodeID {
+	sorted := slices.Clone(nodes)
+	slices.SortFunc(sorted, func(x, y topology.NodeID) int { return cmp.Compare(t.Nodes[x].Name, t.Nodes[y].Name) })
+	return sorted
+}
