@@ -4,19 +4,12 @@
 package manifests
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -40,17 +33,15 @@ import (
 // more than it takes, so that a busy machine does not fail a test.
 const patience = 3 * time.Minute
 
-// cluster is a sandbox with Muster installed from the manifests and a scheduler
-// at work that is nothing but the service account they create.
+// cluster is a sandbox with Muster installed from the manifests.
 type cluster struct {
 	t       *testing.T
 	box     *sandbox.Sandbox
 	client  kubernetes.Interface
 	dynamic dynamic.Interface
 	objects []runtime.Object
-	ledger  *ledger
-	// port is where the scheduler serves probes and metrics.
-	port int
+	// ledger stands before the API server for all replicas of the scheduler.
+	ledger *ledger
 }
 
 // newCluster starts the control plane and installs the manifests on it.
@@ -59,7 +50,10 @@ func newCluster(t *testing.T) *cluster {
 	box, err := sandbox.Start(context.WithoutCancel(t.Context()), sandbox.Options{GenericWorkload: true, PodGroupCRD: true})
 	require.NoError(t, err)
 	t.Cleanup(box.Stop)
-	c := &cluster{t: t, box: box, client: box.Client(), dynamic: dynamic.NewForConfigOrDie(box.Config()), objects: render(t)}
+	c := &cluster{
+		t: t, box: box, client: box.Client(), dynamic: dynamic.NewForConfigOrDie(box.Config()),
+		objects: render(t), ledger: newLedger(t, box.Config()),
+	}
 	for _, object := range c.objects {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 		require.NoError(t, err)
@@ -125,95 +119,6 @@ func (c *cluster) mayBind(where string) bool {
 	}, metav1.CreateOptions{})
 	require.NoError(c.t, err)
 	return review.Status.Allowed
-}
-
-// startScheduler runs the real command as the manifests' service account, with
-// their configuration. Only what a pod's environment would give is added: where
-// the API server is, and a token. The grace period is shorter, so that the test
-// need not wait a minute.
-func (c *cluster) startScheduler() {
-	c.t.Helper()
-	cfg, err := c.box.ServiceAccountConfig(c.t.Context(), namespace, name)
-	require.NoError(c.t, err)
-	c.ledger = newLedger(c.t, cfg)
-	c.ledger.redirect(cfg)
-	dir := c.t.TempDir()
-	kubeconfig := filepath.Join(dir, "kubeconfig")
-	require.NoError(c.t, c.box.WriteKubeconfig(kubeconfig, cfg))
-
-	text := configuration(c.t, c.objects).Data["config.yaml"]
-	for old, replacement := range map[string]string{
-		"clientConnection:\n":         "clientConnection:\n  kubeconfig: " + kubeconfig + "\n",
-		"partialGangGracePeriod: 60s": "partialGangGracePeriod: 2s",
-	} {
-		require.Equal(c.t, 1, strings.Count(text, old), old)
-		text = strings.Replace(text, old, replacement, 1)
-	}
-	c.port = freePort(c.t)
-	c.run(filepath.Join(dir, "scheduler.log"), buildScheduler(c.t),
-		"--config="+writeConfiguration(c.t, text), "--v=2",
-		"--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
-		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.port))
-}
-
-// run starts a command that ends with the test; its log is shown if the test
-// fails.
-func (c *cluster) run(log, command string, args ...string) {
-	c.t.Helper()
-	output, err := os.Create(log)
-	require.NoError(c.t, err)
-	ctx, stop := context.WithCancel(context.Background())
-	child := exec.CommandContext(ctx, command, args...)
-	child.Stdout, child.Stderr = output, output
-	require.NoError(c.t, child.Start())
-	c.t.Cleanup(func() {
-		stop()
-		assert.Error(c.t, child.Wait(), "the scheduler ended before it was stopped")
-		assert.NoError(c.t, output.Close())
-		if c.t.Failed() {
-			c.t.Logf("the scheduler's last words:\n%s", tail(c.t, log))
-		}
-	})
-}
-
-func tail(t *testing.T, file string) string {
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	lines := strings.Split(string(bytes.TrimSpace(text)), "\n")
-	return strings.Join(lines[max(0, len(lines)-100):], "\n")
-}
-
-func buildScheduler(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), name)
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../cmd/muster-scheduler").CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	return binary
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, listener.Close()) }()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
-// ask calls the scheduler's own port, with a token or without.
-func (c *cluster) ask(path, token string) int {
-	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d%s", c.port, path), nil)
-	require.NoError(c.t, err)
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	client, err := rest.HTTPClientFor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{Insecure: true}})
-	require.NoError(c.t, err)
-	answer, err := client.Do(request)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = answer.Body.Close() }()
-	return answer.StatusCode
 }
 
 // eventually waits until what is asked is so.

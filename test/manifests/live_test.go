@@ -16,10 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/utils/ptr"
 
 	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
@@ -54,9 +56,9 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 	for _, rack := range []string{"a", "b", "c"} {
 		c.addRack(rack)
 	}
-	c.startScheduler()
-	c.eventually(func() bool { return c.ask("/readyz", "") == http.StatusOK }, "the scheduler is ready")
-
+	binary := buildScheduler(t)
+	leader := c.startReplica(binary)
+	c.eventually(func() bool { return c.holder() != "" }, "the replica leads")
 	for _, gang := range gangs {
 		c.gangRuns(gang.file, gang.job)
 	}
@@ -67,7 +69,8 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 	c.volumesAreBound()
 	c.devicesAreAllocated()
 	c.partialGangIsReleased()
-	c.metricsAreForThoseAllowed()
+	c.metricsAreForThoseAllowed(leader)
+	c.anotherReplicaTakesOver(leader, c.startReplica(binary))
 
 	assert.Empty(t, c.refusals())
 	c.everyPermissionIsUsed()
@@ -246,13 +249,35 @@ func (c *cluster) partialGangIsReleased() {
 
 // metricsAreForThoseAllowed reads the metrics, which makes the scheduler ask
 // the API server who is calling and whether they may.
-func (c *cluster) metricsAreForThoseAllowed() {
+func (c *cluster) metricsAreForThoseAllowed(r *replica) {
 	c.t.Helper()
 	c.applyText(c.testdata("metrics"))
 	cfg, err := c.box.ServiceAccountConfig(c.t.Context(), metav1.NamespaceDefault, "monitoring")
 	require.NoError(c.t, err)
-	assert.Equal(c.t, http.StatusForbidden, c.ask("/metrics", ""), "metrics for nobody in particular")
-	c.eventually(func() bool { return c.ask("/metrics", cfg.BearerToken) == http.StatusOK }, "monitoring reads the metrics")
+	assert.Equal(c.t, http.StatusForbidden, r.ask("/metrics", ""), "metrics for nobody in particular")
+	c.eventually(func() bool { return r.ask("/metrics", cfg.BearerToken) == http.StatusOK }, "monitoring reads the metrics")
+}
+
+// anotherReplicaTakesOver ends the leader as a rollout does. The other one was
+// ready all along, and goes on with the work.
+func (c *cluster) anotherReplicaTakesOver(leader, other *replica) {
+	c.t.Helper()
+	before := c.holder()
+	require.NoError(c.t, leader.terminate(), "the leader ends in order")
+	c.eventually(func() bool { return c.holder() != "" && c.holder() != before }, "the other replica leads")
+	assert.Equal(c.t, http.StatusOK, other.ask("/readyz", ""))
+	c.applyText(c.testdata("single"))
+	c.eventually(func() bool { return running(c.pods("app=single")) == 1 }, "the new leader schedules")
+}
+
+// holder is the replica that leads, "" for none.
+func (c *cluster) holder() string {
+	lease, err := c.client.CoordinationV1().Leases(namespace).Get(c.t.Context(), name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return ""
+	}
+	require.NoError(c.t, err)
+	return ptr.Deref(lease.Spec.HolderIdentity, "")
 }
 
 // refusals are the scheduler's requests that were answered 401 or 403, by the
