@@ -37,6 +37,6 @@ func removeOwn(path, host string) {
 		return
 	}
 	if cluster := cfg.Clusters[sandbox.ContextName]; cluster != nil && cluster.Server == host {
-		os.Remove(path)
+		_ = os.Remove(path) // it leads nowhere any more
 	}
 }

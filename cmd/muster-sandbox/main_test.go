@@ -5,7 +5,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net"
 	"os"
@@ -117,7 +116,7 @@ func schedules(t *testing.T, client kubernetes.Interface, scheduler *exec.Cmd) {
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		pod, err := client.CoreV1().Pods("default").Get(context.Background(), "train", metav1.GetOptions{})
+		pod, err := client.CoreV1().Pods("default").Get(t.Context(), "train", metav1.GetOptions{})
 		return err == nil && pod.Status.Phase == v1.PodRunning && pod.Spec.NodeName == "big"
 	}, patience, 50*time.Millisecond)
 	require.NoError(t, scheduler.Process.Signal(syscall.SIGTERM))

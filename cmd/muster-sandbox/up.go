@@ -99,7 +99,7 @@ func (f *upFlags) nodes() ([]*v1.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	return sandbox.ReadInventory(file)
 }
 

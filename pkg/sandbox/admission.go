@@ -66,15 +66,21 @@ func (a *admission) decide(ctx context.Context, pod *v1.Pod) bool {
 		return true
 	}
 	if host.node == nil {
+		host.forget(pod)
 		host.waiting = append(host.waiting, pod)
 		return false
 	}
+	a.judge(ctx, host, pod)
+	return true
+}
+
+// judge admits or rejects pod. The lock is held.
+func (a *admission) judge(ctx context.Context, host *hostedPods, pod *v1.Pod) {
 	if why := host.reject(ctx, pod); why != nil {
 		a.rejected[pod.UID] = why
 	} else {
 		host.admitted[pod.UID] = pod
 	}
-	return true
 }
 
 // release gives back what a pod held, because it ended or is gone.
@@ -84,19 +90,23 @@ func (a *admission) release(pod *v1.Pod) {
 	host := a.host(pod.Spec.NodeName)
 	delete(a.rejected, pod.UID)
 	delete(host.admitted, pod.UID)
-	host.waiting = slices.DeleteFunc(host.waiting, func(p *v1.Pod) bool { return p.UID == pod.UID })
+	host.forget(pod)
 }
 
 // setNode takes note of a node as it is now, and returns the pods that were
-// waiting for it.
-func (a *admission) setNode(node *v1.Node) []*v1.Pod {
+// waiting for it, now decided upon. That happens in one step, so that a pod
+// which is deleted meanwhile is not admitted after its release.
+func (a *admission) setNode(ctx context.Context, node *v1.Node) []*v1.Pod {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	host := a.host(node.Name)
 	host.node = node
-	waiting := host.waiting
+	decided := host.waiting
 	host.waiting = nil
-	return waiting
+	for _, pod := range decided {
+		a.judge(ctx, host, pod)
+	}
+	return decided
 }
 
 // dropNode forgets a node, but not its pods: they hold it if it comes back.
@@ -111,6 +121,11 @@ func (a *admission) verdict(uid string) *rejection {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.rejected[types.UID(uid)]
+}
+
+// forget takes pod off the waiting list.
+func (h *hostedPods) forget(pod *v1.Pod) {
+	h.waiting = slices.DeleteFunc(h.waiting, func(p *v1.Pod) bool { return p.UID == pod.UID })
 }
 
 // reject asks the kubelet's admission code.

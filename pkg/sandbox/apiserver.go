@@ -78,7 +78,7 @@ func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*
 	serve, err := prepareAPIServer(ctx, run, forbidden)
 	if err != nil {
 		cancel()
-		listener.Close()
+		_ = listener.Close() // the server may have closed it
 		return nil, fmt.Errorf("start kube-apiserver: %w", err)
 	}
 	server := &apiServer{address: listener.Addr().String(), cancel: cancel, done: make(chan error, 1)}
@@ -143,7 +143,7 @@ func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbid
 }
 
 // stop ends the server and waits for it.
-func (s *apiServer) stop() error {
+func (s *apiServer) stop() {
 	s.cancel()
-	return <-s.done
+	<-s.done
 }

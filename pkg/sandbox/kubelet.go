@@ -145,8 +145,8 @@ func (k *kubelets) nodeSeen(ctx context.Context, node *v1.Node) {
 		send(ctx, k.nodes, informer.Event[*v1.Node]{Type: informer.Added, Object: node})
 		return // its allocatable is not known yet
 	}
-	for _, pod := range k.admission.setNode(node) {
-		k.podSeen(ctx, nil, pod)
+	for _, pod := range k.admission.setNode(ctx, node) {
+		send(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 // once while goroutines log, so it is set to this sink, and each sandbox
 // changes what lies behind it.
 type logSink struct {
-	mu  sync.Mutex
-	out io.Writer
+	mu      sync.Mutex
+	out     io.Writer
+	changes int
 }
 
 var (
@@ -26,18 +27,30 @@ var (
 	processLogOnce sync.Once
 )
 
-// redirectProcessLog sends everything that is logged through klog to w.
-func redirectProcessLog(w io.Writer) {
+// redirectProcessLog sends everything that is logged through klog to w until
+// release is called, or another sandbox redirects it.
+func redirectProcessLog(w io.Writer) (release func()) {
 	processLogOnce.Do(func() {
 		klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(processLog))))
 	})
-	processLog.set(w)
+	mine := processLog.set(w)
+	return func() { processLog.unset(mine) }
 }
 
-func (s *logSink) set(w io.Writer) {
+func (s *logSink) set(w io.Writer) (change int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out = w
+	s.changes++
+	return s.changes
+}
+
+func (s *logSink) unset(change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changes == change {
+		s.out = io.Discard
+	}
 }
 
 func (s *logSink) Write(p []byte) (int, error) {

@@ -42,8 +42,9 @@ func (s *Sandbox) waitForServiceAccount(ctx context.Context) error {
 	})
 }
 
-// installPodGroupCRD returns when PodGroups of scheduling.x-k8s.io are served.
-func (s *Sandbox) installPodGroupCRD(ctx context.Context) error {
+// InstallPodGroupCRD installs the scheduling.x-k8s.io/v1alpha1 PodGroup CRD and
+// returns when PodGroups of that kind are served.
+func (s *Sandbox) InstallPodGroupCRD(ctx context.Context) error {
 	crd := &apiextensionsv1.CustomResourceDefinition{}
 	if err := yaml.UnmarshalStrict(crds.PodGroup, crd); err != nil {
 		return fmt.Errorf("read the PodGroup CRD: %w", err)

@@ -52,7 +52,8 @@ type Sandbox struct {
 	config *rest.Config
 	client kubernetes.Interface
 
-	logFile *os.File // nil where Options.LogTo was given
+	// closeLog ends the redirection of the process's log.
+	closeLog func()
 	// cancel ends the controllers and kubelets, running counts them.
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -64,7 +65,7 @@ type Sandbox struct {
 // Start runs a control plane and returns when pods can be created. The sandbox
 // lives until Stop, or until ctx is done.
 func Start(ctx context.Context, opts Options) (*Sandbox, error) {
-	s := &Sandbox{cancel: func() {}, detach: func() bool { return true }}
+	s := &Sandbox{cancel: func() {}, closeLog: func() {}, detach: func() bool { return true }}
 	if err := s.start(ctx, opts); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("start a sandbox: %w", err)
@@ -104,7 +105,7 @@ func (s *Sandbox) start(ctx context.Context, opts Options) error {
 		return err
 	}
 	if opts.PodGroupCRD {
-		if err = s.installPodGroupCRD(ctx); err != nil {
+		if err = s.InstallPodGroupCRD(ctx); err != nil {
 			return err
 		}
 	}
@@ -141,14 +142,20 @@ func (s *Sandbox) makeDir(dir string) error {
 
 // openLog directs the process's log to opts.LogTo, which it fills in.
 func (s *Sandbox) openLog(opts *Options) error {
-	if opts.LogTo == nil {
-		file, err := os.OpenFile(s.LogPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-		if err != nil {
-			return err
-		}
-		s.logFile, opts.LogTo = file, file
+	if opts.LogTo != nil {
+		s.closeLog = redirectProcessLog(opts.LogTo)
+		return nil
 	}
-	redirectProcessLog(opts.LogTo)
+	file, err := os.OpenFile(s.LogPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	opts.LogTo = file
+	release := redirectProcessLog(file)
+	s.closeLog = func() {
+		release()
+		_ = file.Close() // it is removed next
+	}
 	return nil
 }
 
@@ -165,12 +172,9 @@ func (s *Sandbox) Stop() {
 		if s.etcd != nil {
 			s.etcd.Close()
 		}
-		redirectProcessLog(io.Discard)
-		if s.logFile != nil {
-			s.logFile.Close()
-		}
+		s.closeLog()
 		if s.dir != "" {
-			os.RemoveAll(s.dir)
+			_ = os.RemoveAll(s.dir) // whoever finds it later may delete it
 		}
 	})
 }
