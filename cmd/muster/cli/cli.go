@@ -1,0 +1,87 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cli is the command muster, one file a verb. It wires flags to
+// packages snapshot, explain and report.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+)
+
+// The exit statuses, the same for every verb.
+const (
+	exitFits    = 0 // all is well: it fits, it runs
+	exitRefused = 1 // it does not fit, or cannot be scheduled as it is declared
+	exitFailed  = 2 // wrong input, or the cluster cannot be read
+)
+
+// errRefused ends a verb that has said why something does not fit.
+var errRefused = errors.New("it does not fit")
+
+// Main runs the command with the arguments of the process and returns its exit
+// status.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	klog.LogToStderr(false) // what client-go logs is not for users
+	klog.SetOutput(io.Discard)
+	return Run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
+}
+
+// Run runs the command: args[0] is the name that it was called by.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot(filepath.Base(args[0]))
+	root.SetArgs(args[1:])
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitFits
+	case errors.Is(err, errRefused):
+		return exitRefused
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil: // Ctrl-C ends --watch
+		return exitFits
+	}
+	fmt.Fprintf(stderr, "muster: %v\n", err)
+	return exitFailed
+}
+
+const about = `Muster places gangs of pods on GPU nodes, all or nothing, as close together as
+the fabric allows. This command says where gangs are, where they would go, and
+what would let the ones in that wait. It changes nothing.
+
+It reads the cluster of your kubeconfig, or with --snapshot a folder that
+"muster snapshot" wrote, or that holds the output of kubectl get -o yaml.
+
+Exit status: 0 it fits or runs; 1 it does not; 2 wrong input, or the cluster
+cannot be read.`
+
+// newRoot builds the command. kubectl calls its plugins kubectl-NAME.
+func newRoot(calledBy string) *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use: "muster", Short: "Say where gangs of pods are, where they would go, and why they wait", Long: about,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	if strings.HasPrefix(calledBy, "kubectl-") {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl muster"}
+	}
+	o.addFlags(root)
+	root.AddCommand(explainVerb(o), statusVerb(o), topologyVerb(o), planVerb(o), snapshotVerb(o))
+	return root
+}

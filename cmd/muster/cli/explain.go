@@ -1,0 +1,121 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/report"
+)
+
+func explainVerb(o *options) *cobra.Command {
+	var w watch
+	cmd := &cobra.Command{
+		Use:   "explain GANG",
+		Short: "Say where a gang is, or why it waits and what would let it in",
+		Long: `Say where a gang is, or why it waits and what would let it in. GANG is the name
+of a gang, or of one of its pods.
+
+Each proposed change was tried: the same engine that the scheduler uses has
+placed the gang on a copy of the cluster with that change made. What else waits
+was not looked at; another gang may take the room first.`,
+		Example: `  muster explain train
+  muster explain -n research train-7
+  muster explain train -o json | jq '.changes[].command'`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: o.completeGang,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			namespace, err := o.namespace()
+			if err != nil {
+				return err
+			}
+			return w.run(cmd, o, func(v *view, out io.Writer, format report.Format) error {
+				g, err := v.find(namespace, args[0])
+				if err != nil {
+					return err
+				}
+				e, err := v.Explain(g, v.now)
+				if err != nil {
+					return fmt.Errorf("gang %s: %w", g.Key(), err)
+				}
+				if err := report.Write(out, format, e, func(out io.Writer) { report.Explanation(out, e) }); err != nil {
+					return err
+				}
+				if e.Phase != explain.Running && e.Reason != explain.FitsNow {
+					return errRefused
+				}
+				return nil
+			})
+		},
+	}
+	w.addFlags(cmd)
+	return cmd
+}
+
+// find is the one gang that a user means.
+func (v *view) find(namespace, name string) (*explain.Gang, error) {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "pod/"), "gang/")
+	found := v.Find(namespace, name)
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		var names []string
+		for _, g := range found {
+			names = append(names, g.Group.Name)
+		}
+		return nil, fmt.Errorf("%d gangs of namespace %s are called %s; say which: %s", len(found), namespace, name, strings.Join(names, ", "))
+	}
+	var here, elsewhere []string
+	for _, g := range v.Gangs {
+		switch {
+		case g.Namespace == namespace:
+			here = append(here, g.Name)
+		case g.Name == name:
+			elsewhere = append(elsewhere, g.Namespace)
+		}
+	}
+	if len(elsewhere) > 0 {
+		return nil, fmt.Errorf("namespace %s has no gang %s, but namespace %s has; name it with -n", namespace, name, strings.Join(slices.Compact(elsewhere), ", "))
+	}
+	return nil, fmt.Errorf("namespace %s has no gang, nor a pod in a gang, called %s; its gangs are: %s. Only pods with schedulerName %s count",
+		namespace, name, orNone(here), strings.Join(v.setup.schedulers, " or "))
+}
+
+// orNone lists some of the names.
+func orNone(names []string) string {
+	const most = 10
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// completeGang offers the gangs of the namespace to the shell.
+func (o *options) completeGang(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	namespace, err := o.namespace()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	v, err := o.look(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, g := range v.Gangs {
+		if g.Namespace == namespace {
+			names = append(names, g.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

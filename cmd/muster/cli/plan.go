@@ -1,0 +1,199 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/manifest"
+	"github.com/muster-scheduler/muster/pkg/report"
+)
+
+func planVerb(o *options) *cobra.Command {
+	var files []string
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE",
+		Short: "Say where the gangs of a manifest would go, without creating anything",
+		Long: `Say where the gangs of a manifest would go if it were applied now, without
+creating anything. Pods, Jobs, StatefulSets and PodGroups are read; the gangs
+are placed one after the other, in the order of the file. What waits in the
+cluster already is not placed first.`,
+		Example: `  muster plan -f job.yaml
+  helm template train ./chart | muster plan -f -`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			format, err := o.format()
+			if err != nil {
+				return err
+			}
+			m, err := o.manifest(files, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			v, err := o.lookWith(cmd.Context(), m)
+			if err != nil {
+				return err
+			}
+			plans, err := v.plan(m)
+			if err != nil {
+				return err
+			}
+			for _, note := range m.Notes {
+				fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
+			}
+			if err := report.Write(cmd.OutOrStdout(), format, plans, func(w io.Writer) { report.Plans(w, plans) }); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(plans, func(p *explain.Outline) bool { return !p.Fits }) {
+				return errRefused
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "the manifest `file`, - for standard input; may be given more than once")
+	_ = cmd.MarkFlagRequired("filename")
+	return cmd
+}
+
+// manifest reads the files as one.
+func (o *options) manifest(files []string, stdin io.Reader) (*manifest.Manifest, error) {
+	namespace, err := o.namespace()
+	if err != nil {
+		return nil, err
+	}
+	var all manifest.Manifest
+	for _, name := range files {
+		text, err := readFile(name, stdin)
+		if err != nil {
+			return nil, err
+		}
+		m, err := manifest.Parse(text, namespace)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all.Pods, all.Notes = append(all.Pods, m.Pods...), append(all.Notes, m.Notes...)
+		all.Skipped = append(all.Skipped, m.Skipped...)
+		all.Native, all.CRD = append(all.Native, m.Native...), append(all.CRD, m.CRD...)
+	}
+	if len(all.Pods) == 0 {
+		found := "nothing"
+		if len(all.Skipped) > 0 {
+			found = strings.Join(all.Skipped, ", ")
+		}
+		return nil, fmt.Errorf("%s: found %s, want Pods, Jobs or StatefulSets; of other workloads, plan the pods that they create", strings.Join(files, ", "), found)
+	}
+	return &all, nil
+}
+
+func readFile(name string, stdin io.Reader) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(name)
+}
+
+// lookWith reads the cluster and adds a manifest to it. Of a gang or pod that
+// is in both, what waits in the cluster makes way.
+func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, error) {
+	s, err := o.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	setup, err := o.setup(s)
+	if err != nil {
+		return nil, err
+	}
+	adopt(m, setup.schedulers)
+	replaced := map[string]bool{}
+	for _, pod := range m.Pods {
+		replaced[pod.Namespace+"/"+kube.GroupOf(pod)] = true
+		replaced[pod.Namespace+"/ "+pod.Name] = true
+	}
+	kept := s.Pods[:0:0]
+	for _, pod := range s.Pods {
+		group := kube.GroupOf(pod)
+		ours := group != "" && replaced[pod.Namespace+"/"+group] || replaced[pod.Namespace+"/ "+pod.Name]
+		switch {
+		case !ours:
+			kept = append(kept, pod)
+		case pod.Spec.NodeName != "": // holds its node, but is no member of the new gang
+			kept = append(kept, loose(pod))
+		}
+	}
+	s.Pods = append(kept, m.Pods...)
+	s.Native, s.CRD = overlay(s.Native, m.Native), overlay(s.CRD, m.CRD)
+	if len(m.Native)+len(m.CRD) > 0 {
+		s.Absent = slices.DeleteFunc(s.Absent, func(kind string) bool {
+			return len(m.Native) > 0 && strings.HasPrefix(kind, "scheduling.k8s.io/") || len(m.CRD) > 0 && strings.HasPrefix(kind, "scheduling.x-k8s.io/")
+		})
+	}
+	return o.view(s)
+}
+
+// adopt plans pods of other schedulers as if they were Muster's, with a note.
+func adopt(m *manifest.Manifest, schedulers []string) {
+	strangers, found := 0, ""
+	for _, pod := range m.Pods {
+		if !slices.Contains(schedulers, pod.Spec.SchedulerName) {
+			strangers, found = strangers+1, pod.Spec.SchedulerName
+			pod.Spec.SchedulerName = schedulers[0]
+		}
+	}
+	if strangers > 0 {
+		m.Notes = append(m.Notes, fmt.Sprintf("schedulerName is %s on %d of %d pods; with that, Muster would not place them: write schedulerName: %s",
+			found, strangers, len(m.Pods), schedulers[0]))
+	}
+}
+
+// loose is a pod without its gang, under a name that no other pod has.
+func loose(pod *v1.Pod) *v1.Pod {
+	out := pod.DeepCopy()
+	out.Name += " (running)"
+	out.Labels, out.Annotations, out.Spec.SchedulingGroup = nil, nil, nil
+	return out
+}
+
+// overlay puts objects in the place of those of the same name.
+func overlay[T interface {
+	GetNamespace() string
+	GetName() string
+}](old, new []T) []T {
+	out := slices.DeleteFunc(slices.Clone(old), func(o T) bool {
+		return slices.ContainsFunc(new, func(n T) bool { return o.GetNamespace() == n.GetNamespace() && o.GetName() == n.GetName() })
+	})
+	return append(out, new...)
+}
+
+// plan places the gangs and loose pods of a manifest one after the other.
+func (v *view) plan(m *manifest.Manifest) ([]*explain.Outline, error) {
+	var plans []*explain.Outline
+	done := map[string]bool{}
+	for _, pod := range m.Pods {
+		group := kube.GroupOf(pod)
+		key := pod.Namespace + "/" + group
+		if group == "" {
+			key = pod.Namespace + "/ " + pod.Name
+		}
+		if done[key] {
+			continue
+		}
+		done[key] = true
+		outline, err := v.Outline(pod)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, outline)
+	}
+	return plans, nil
+}

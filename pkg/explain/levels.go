@@ -1,0 +1,188 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"cmp"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// Level is how near a gang comes to fit in one domain of a level.
+type Level struct {
+	Level string `json:"level"`
+	// Domains is the number of domains of that level.
+	Domains int `json:"domains"`
+	// Best is the path of the domain with the most room, empty if none has
+	// any. Room is the number of members that fit there, of the Want that must.
+	Best string `json:"best,omitempty"`
+	Room int    `json:"room"`
+	Want int    `json:"want"`
+	Fits bool   `json:"fits"`
+	// Asked is "required" or "preferred" for the level that the gang names.
+	Asked string `json:"asked,omitempty"`
+}
+
+// levels asks the engine for the gang in one domain of every level in use, as
+// if that level were required.
+func (x *explainer) levels() ([]Level, error) {
+	tree := x.usage.Tree
+	var all []Level
+	for l := topology.ClusterLevel; int(l) < len(tree.Levels); l++ {
+		if len(tree.DomainsAt(l)) == 0 {
+			continue
+		}
+		spec := *x.g.Spec
+		spec.Required, spec.Preferred = l, topology.NoLevel
+		if l == topology.ClusterLevel {
+			spec.Required = topology.NoLevel
+		}
+		t := x.g.trial()
+		t.spec = &spec
+		_, plan, err := x.p.solve(t)
+		if err != nil {
+			return nil, err
+		}
+		level := Level{Level: tree.LevelName(l), Domains: len(tree.DomainsAt(l)), Want: max(x.g.Spec.MinCount, len(x.g.Bound))}
+		x.fill(&level, plan)
+		switch {
+		case l >= 0 && l == x.g.Spec.Required:
+			level.Asked = "required"
+		case l >= 0 && l == x.g.Spec.Preferred:
+			level.Asked = "preferred"
+		}
+		all = append(all, level)
+	}
+	return all, nil
+}
+
+func (x *explainer) fill(level *Level, plan placement.Plan) {
+	if r := plan.Refusal; r != nil {
+		level.Room = r.Room
+		if d, ok := x.named(r.Best, level.Level); ok {
+			level.Best = x.usage.Tree.Path(d)
+		}
+		level.Want = cmp.Or(r.Want, level.Want)
+		if r.Reason == placement.GangTooLarge { // it speaks of empty domains
+			level.Best, level.Room = x.roomiest(level.Level)
+		}
+		return
+	}
+	level.Fits = true
+	level.Best = x.usage.Tree.Path(plan.Domain)
+	level.Room = len(x.members.Bound)
+	for _, nodes := range plan.Nodes {
+		for _, n := range nodes {
+			if n != placement.NoNode {
+				level.Room++
+			}
+		}
+	}
+}
+
+// named is the domain that a refusal calls by its name, or by its path where
+// several have that name.
+func (x *explainer) named(best, level string) (topology.DomainID, bool) {
+	tree := x.usage.Tree
+	l, ok := tree.Level(level)
+	if !ok {
+		l = topology.ClusterLevel
+	}
+	for _, d := range tree.DomainsAt(l) {
+		if tree.Domains[d].Name == best || tree.Path(d) == best {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+// roomiest is the domain of a level with the most room for the scarce role,
+// and that room.
+func (x *explainer) roomiest(name string) (string, int) {
+	tree := x.usage.Tree
+	level := topology.ClusterLevel
+	if l, ok := tree.Level(name); ok {
+		level = l
+	}
+	best, most := "", int64(0)
+	for _, d := range tree.DomainsAt(level) {
+		room := int64(0)
+		for n := tree.Domains[d].First; n < tree.Domains[d].End; n++ {
+			room += x.room(n)
+		}
+		if room > most {
+			best, most = tree.Path(d), room
+		}
+	}
+	return best, int(most)
+}
+
+// room is the number of members of the scarce role that fit on a node now.
+func (x *explainer) room(n topology.NodeID) int64 {
+	if !x.usable(n) {
+		return 0
+	}
+	return fits(x.usage.FreeRow(n), x.members.Roles[x.scarce].Request)
+}
+
+// fits is how often a request goes into what is there.
+func fits(row, request []int64) int64 {
+	room := int64(-1)
+	for c, q := range request {
+		if q <= 0 {
+			continue
+		}
+		if n := max(0, row[c]) / q; room < 0 || n < room {
+			room = n
+		}
+	}
+	return max(room, 0)
+}
+
+// stands says where pods are, level by level and node by node.
+func (p *Picture) stands(bound []*v1.Pod) ([]Stand, []Host) {
+	if len(bound) == 0 {
+		return nil, nil
+	}
+	tree := p.Usage().Tree
+	on := map[topology.NodeID][]string{}
+	for _, pod := range bound {
+		if n, ok := tree.NodeID(pod.Spec.NodeName); ok {
+			on[n] = append(on[n], pod.Name)
+		}
+	}
+	var nodes []topology.NodeID
+	for n := range on {
+		nodes = append(nodes, n)
+	}
+	slices.Sort(nodes)
+	var stands []Stand
+	for l := range tree.Levels {
+		s := Stand{Level: tree.Levels[l]}
+		last := topology.DomainID(-1)
+		for _, n := range nodes {
+			d, ok := tree.DomainAt(n, topology.Level(l))
+			if !ok {
+				continue
+			}
+			if d != last {
+				s.Domains, s.Pods, last = append(s.Domains, tree.Path(d)), append(s.Pods, 0), d
+			}
+			s.Pods[len(s.Pods)-1] += len(on[n])
+		}
+		if len(s.Domains) > 0 {
+			stands = append(stands, s)
+		}
+	}
+	var hosts []Host
+	for _, n := range nodes {
+		slices.Sort(on[n])
+		hosts = append(hosts, Host{Node: tree.Nodes[n].Name, Pods: on[n]})
+	}
+	return stands, hosts
+}

@@ -1,0 +1,129 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// Outline is where a gang, or a pod outside gangs, would go.
+type Outline struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Gang is false for a pod outside gangs.
+	Gang bool `json:"gang"`
+	Fits bool `json:"fits"`
+	// Reason and Message say why it does not fit.
+	Reason  kube.Reason `json:"reason,omitempty"`
+	Message string      `json:"message,omitempty"`
+	// Domain is the path of the domain that holds it, Hosts the number of
+	// nodes.
+	Domain string `json:"domain,omitempty"`
+	Hosts  int    `json:"hosts,omitempty"`
+	// Model is the GPU product that was chosen, if the gang names any.
+	Model string `json:"model,omitempty"`
+	// Pods are the members in rank order.
+	Pods  []Seat   `json:"pods,omitempty"`
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Seat is the place of one pod.
+type Seat struct {
+	Pod string `json:"pod"`
+	// Node is empty for a member beyond the minimum without room.
+	Node string `json:"node,omitempty"`
+	// Domain is the path of the narrowest domain around the node.
+	Domain string `json:"domain,omitempty"`
+}
+
+// Outline says where the gang of a pod would go, or the pod itself if it is in
+// none, and takes the room in the picture, so that the next one does not get
+// it too.
+func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
+	g := p.gangOfWaiting(pod)
+	o := &Outline{Namespace: pod.Namespace, Name: pod.Name}
+	if g == nil {
+		o.Notes = []string{"it is in no gang: it would start without waiting for any other pod; put the label " + kube.LabelGang + " on pods that need one another"}
+		g = &Gang{Namespace: pod.Namespace, Name: pod.Name, Waiting: []*v1.Pod{pod}, Spec: &kube.Spec{
+			Name: pod.Name, MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel,
+		}}
+	} else {
+		o.Gang, o.Name = true, g.Name
+	}
+	if g.Invalid != nil {
+		o.Reason, o.Message = g.Invalid.Reason, g.Invalid.Message
+		return o, nil
+	}
+	if len(g.Gated) > 0 {
+		o.Notes = append(o.Notes, fmt.Sprintf("%s carry scheduling gates; planned as if they were removed", pods(len(g.Gated))))
+		g.Waiting, g.Gated = append(g.Waiting, g.Gated...), nil
+	}
+	if have := len(g.Waiting); have < g.Spec.MinCount {
+		o.Reason = kube.GangIncomplete
+		o.Message = fmt.Sprintf("gang %s needs %s that start together, but %d are declared here", g.Name, pods(g.Spec.MinCount), have)
+		return o, nil
+	}
+	members, plan, err := p.solve(g.trial())
+	if err != nil {
+		return nil, err
+	}
+	if r := plan.Refusal; r != nil {
+		if !o.Gang {
+			r.Gang = pod.Name
+		}
+		o.Reason, o.Message = kube.Reason(r.Reason), r.Error()
+		return o, nil
+	}
+	if members.Open != "" {
+		o.Notes = append(o.Notes, "its pods use "+members.Open+", which only the scheduler checks; the nodes may differ")
+	}
+	o.seat(p, members, plan)
+	return o, nil
+}
+
+// gangOfWaiting is the gang of a pod that has no node yet, or nil.
+func (p *Picture) gangOfWaiting(pod *v1.Pod) *Gang {
+	group := kube.GroupOf(pod)
+	for _, g := range p.Gangs {
+		if group != "" && g.Namespace == pod.Namespace && g.Group.Name == group {
+			return g
+		}
+	}
+	return nil
+}
+
+// seat writes a plan down and takes its room.
+func (o *Outline) seat(p *Picture, members *kube.Members, plan placement.Plan) {
+	tree := p.cluster.Usage().Tree
+	o.Fits, o.Domain, o.Model = true, tree.Path(plan.Domain), plan.Model
+	hosts := map[topology.NodeID]bool{}
+	for r, pods := range members.Pods {
+		for i, pod := range pods {
+			seat := Seat{Pod: pod.Name}
+			if n := plan.Nodes[r][i]; n != placement.NoNode {
+				hosts[n] = true
+				seat.Node = tree.Nodes[n].Name
+				if box := p.box(n); box != 0 {
+					seat.Domain = tree.Path(box)
+				}
+				placed := *pod
+				placed.Spec.NodeName = seat.Node
+				p.infos[p.index[seat.Node]].(*framework.NodeInfo).AddPod(&placed)
+			}
+			o.Pods = append(o.Pods, seat)
+		}
+	}
+	o.Hosts = len(hosts)
+}
+
+// gangSlice keeps the package's name free for what it is about.
+type gangSlice = gang.Slice

@@ -1,0 +1,202 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// Picture is a cluster at one moment, as the scheduler sees it. It is not safe
+// for concurrent use.
+type Picture struct {
+	// Gangs are in the order of namespace and name.
+	Gangs []*Gang
+
+	ladder  kube.Ladder
+	cluster *kube.Cluster
+	infos   []fwk.NodeInfo
+	index   map[string]int // node name to infos
+	pods    []*v1.Pod      // those on a node
+	gangOf  map[types.UID]*Gang
+}
+
+// Gang is a gang and its members.
+type Gang struct {
+	Namespace, Name string
+	Dialect         kube.Dialect
+	Group           *schedulingapi.PodGroup
+	// Spec is what the gang asks for; Invalid, instead, why that cannot be read.
+	Spec    *kube.Spec
+	Invalid *kube.Invalid
+	// Bound members have a node. Waiting ones have none, and Gated ones may
+	// not be scheduled before someone removes their scheduling gates.
+	Bound, Waiting, Gated []*v1.Pod
+}
+
+// NewPicture builds the picture of a cluster from its nodes, all its pods that
+// have not ended, and its gangs.
+func NewPicture(ladder kube.Ladder, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*Picture, error) {
+	p := &Picture{
+		ladder: ladder, cluster: kube.NewCluster(ladder),
+		index: make(map[string]int, len(nodes)), gangOf: map[types.UID]*Gang{},
+	}
+	for i, node := range nodes {
+		info := framework.NewNodeInfo()
+		info.SetNode(node)
+		p.infos = append(p.infos, info)
+		p.index[node.Name] = i
+	}
+	for _, pod := range pods {
+		if i, ok := p.index[pod.Spec.NodeName]; ok {
+			p.infos[i].(*framework.NodeInfo).AddPod(pod)
+			p.pods = append(p.pods, pod)
+		}
+	}
+	if err := p.cluster.Update(p.infos); err != nil {
+		return nil, fmt.Errorf("reading the nodes: %w", err)
+	}
+	for _, g := range gangs {
+		p.Gangs = append(p.Gangs, p.gang(g))
+	}
+	slices.SortStableFunc(p.Gangs, func(a, b *Gang) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return p, nil
+}
+
+func (p *Picture) gang(d dialect.Gang) *Gang {
+	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group}
+	g.Dialect, g.Name = kube.SplitGroupName(d.Group.Name)
+	g.Spec, g.Invalid = kube.ReadSpec(d.Group, p.ladder)
+	for _, pod := range d.Pods {
+		switch {
+		case pod.Spec.NodeName != "":
+			g.Bound = append(g.Bound, pod)
+			p.gangOf[pod.UID] = g
+		case pod.DeletionTimestamp != nil: // the scheduler passes over it
+		case len(pod.Spec.SchedulingGates) > 0:
+			g.Gated = append(g.Gated, pod)
+		default:
+			g.Waiting = append(g.Waiting, pod)
+		}
+	}
+	return g
+}
+
+// Find returns the gangs that a user may mean by a name in a namespace: those
+// of that name, else the gang of the pod of that name.
+func (p *Picture) Find(namespace, name string) []*Gang {
+	var named, ofPod []*Gang
+	for _, g := range p.Gangs {
+		if g.Namespace != namespace {
+			continue
+		}
+		if g.Name == name && g.Dialect != kube.DialectConflict || g.Group.Name == name {
+			named = append(named, g)
+		}
+		if slices.ContainsFunc(g.Members(), func(pod *v1.Pod) bool { return pod.Name == name }) {
+			ofPod = append(ofPod, g)
+		}
+	}
+	if len(named) > 0 {
+		return named
+	}
+	return ofPod
+}
+
+// Usage is what is free in the cluster. It is valid until the next question.
+func (p *Picture) Usage() *topology.Usage {
+	_ = p.cluster.Update(p.infos) // the same nodes were taken before
+	return p.cluster.Usage()
+}
+
+// Node returns a node of the cluster.
+func (p *Picture) Node(id topology.NodeID) *v1.Node { return p.cluster.Info(id).Node() }
+
+// Members are all members of the gang.
+func (g *Gang) Members() []*v1.Pod { return slices.Concat(g.Bound, g.Waiting, g.Gated) }
+
+// Key names a gang across namespaces.
+func (g *Gang) Key() string { return g.Namespace + "/" + g.Name }
+
+// MinCount is the number of members that start together, 0 when that cannot be
+// read.
+func (g *Gang) MinCount() int {
+	if g.Spec == nil {
+		return 0
+	}
+	return g.Spec.MinCount
+}
+
+// trial is a gang and a cluster that differ from the picture in what is set.
+type trial struct {
+	// nodes and gone replace nodes and take pods away from the cluster.
+	nodes []*v1.Node
+	gone  []*v1.Pod
+	// spec, waiting and bound are what the gang asks for and who it is.
+	spec           *kube.Spec
+	waiting, bound []*v1.Pod
+}
+
+// trial is the gang as it is.
+func (g *Gang) trial() trial { return trial{spec: g.Spec, waiting: g.Waiting, bound: g.Bound} }
+
+// solve asks the engine about a trial. Names of nodes in the plan hold for
+// p.Usage().Tree.
+func (p *Picture) solve(t trial) (*kube.Members, placement.Plan, error) {
+	members, err := p.members(t)
+	if err != nil {
+		return nil, placement.Plan{}, err
+	}
+	return members, placement.Solve(p.cluster.Usage(), &members.Gang), nil
+}
+
+// members brings the cluster to the state of a trial and reads the gang.
+func (p *Picture) members(t trial) (*kube.Members, error) {
+	infos := p.infos
+	if len(t.nodes)+len(t.gone) > 0 {
+		infos = slices.Clone(p.infos)
+	}
+	fresh := map[int]*framework.NodeInfo{}
+	change := func(i int) *framework.NodeInfo {
+		if fresh[i] == nil {
+			fresh[i] = p.infos[i].Snapshot().(*framework.NodeInfo)
+			infos[i] = fresh[i]
+		}
+		return fresh[i]
+	}
+	for _, node := range t.nodes {
+		change(p.index[node.Name]).SetNode(node)
+	}
+	for _, pod := range t.gone {
+		if i, ok := p.index[pod.Spec.NodeName]; ok {
+			if err := change(i).RemovePod(logger, pod); err != nil {
+				return nil, err
+			}
+		}
+	}
+	spec := *t.spec
+	// A gang that has started takes back what there is of it.
+	if len(t.bound) > 0 {
+		spec.MinCount = min(spec.MinCount, len(t.waiting)+len(t.bound))
+	}
+	return p.cluster.Gang(&spec, t.waiting, t.bound, infos)
+}
+
+// logger takes what the scheduler's own types log on the way; nobody reads it.
+var logger = klog.Logger{}

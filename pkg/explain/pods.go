@@ -1,0 +1,120 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// edited is the gang with changed copies of its waiting pods.
+func (x *explainer) edited(edit func(*v1.PodSpec)) trial {
+	t := x.g.trial()
+	t.waiting = make([]*v1.Pod, len(x.g.Waiting))
+	for i, pod := range x.g.Waiting {
+		changed := *pod
+		changed.Spec = *pod.Spec.DeepCopy()
+		edit(&changed.Spec)
+		t.waiting[i] = &changed
+	}
+	return t
+}
+
+// unbound are pods as if they were created again.
+func unbound(bound []*v1.Pod) []*v1.Pod {
+	all := make([]*v1.Pod, len(bound))
+	for i, pod := range bound {
+		again := *pod
+		again.Spec.NodeName = ""
+		all[i] = &again
+	}
+	return all
+}
+
+// tolerations proposes to tolerate a taint, or all of them where no single one
+// is enough.
+func (x *explainer) tolerations() ([]Change, error) {
+	const most = 8
+	var taints []v1.Taint
+	for i := range x.usage.Tree.Nodes {
+		n := topology.NodeID(i)
+		if f := x.members.Roles[x.scarce].Filter; f == nil || f.Why[n] != gang.Tainted {
+			continue
+		}
+		for _, taint := range x.untolerated(n) {
+			taint.TimeAdded = nil
+			if !slices.Contains(taints, taint) && len(taints) < most {
+				taints = append(taints, taint)
+			}
+		}
+	}
+	var all []Change
+	for _, taint := range taints {
+		found, err := x.tolerate(taint)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if len(all) > 0 || len(taints) < 2 {
+		return all, nil
+	}
+	return x.tolerate(taints...)
+}
+
+func (x *explainer) tolerate(taints ...v1.Taint) ([]Change, error) {
+	words := make([]string, len(taints))
+	for i := range taints {
+		words[i] = taints[i].ToString()
+	}
+	t := x.edited(func(spec *v1.PodSpec) {
+		for _, taint := range taints {
+			spec.Tolerations = append(spec.Tolerations, v1.Toleration{Key: taint.Key, Operator: v1.TolerationOpEqual, Value: taint.Value, Effect: taint.Effect})
+		}
+	})
+	noun := "taint "
+	if len(taints) > 1 {
+		noun = "taints "
+	}
+	return x.try(t, Change{Kind: Tolerations, Text: "let its pods tolerate the " + noun + join(words)})
+}
+
+// selectors proposes to drop one entry of the pods' node selector, or their
+// required node affinity, or both altogether.
+func (x *explainer) selectors() ([]Change, error) {
+	role := &x.members.Roles[x.scarce]
+	if role.Filter == nil || !slices.Contains(role.Filter.Why, gang.Unselected) || len(x.members.Pods[x.scarce]) == 0 {
+		return nil, nil
+	}
+	spec := &x.members.Pods[x.scarce][0].Spec
+	var all []Change
+	for _, key := range slices.Sorted(maps.Keys(spec.NodeSelector)) {
+		found, err := x.try(x.edited(func(s *v1.PodSpec) { delete(s.NodeSelector, key) }), Change{
+			Kind: Selector, Text: fmt.Sprintf("drop %s=%s from the pods' node selector", key, spec.NodeSelector[key]),
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if a := spec.Affinity; len(all) == 0 && a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+		return x.try(x.edited(dropAffinity), Change{Kind: Selector, Text: "drop the pods' required node affinity"})
+	}
+	if len(all) == 0 && len(spec.NodeSelector) > 1 {
+		return x.try(x.edited(func(s *v1.PodSpec) { s.NodeSelector = nil }), Change{Kind: Selector, Text: "drop the pods' node selector"})
+	}
+	return all, nil
+}
+
+func dropAffinity(s *v1.PodSpec) {
+	if s.Affinity != nil && s.Affinity.NodeAffinity != nil {
+		s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = nil
+	}
+}

@@ -1,0 +1,240 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// with is the gang with another specification.
+func (x *explainer) with(change func(*kube.Spec)) trial {
+	t := x.g.trial()
+	spec := *t.spec
+	change(&spec)
+	t.spec = &spec
+	return t
+}
+
+// wider proposes the narrowest wider level that holds the gang.
+func (x *explainer) wider() ([]Change, error) {
+	tree := x.usage.Tree
+	for l := x.g.Spec.Required - 1; l >= 0; l-- {
+		if len(tree.DomainsAt(l)) == 0 {
+			continue
+		}
+		t := x.with(func(s *kube.Spec) {
+			s.Required = l
+			s.Slices = slices.DeleteFunc(slices.Clone(s.Slices), func(slice gangSlice) bool { return slice.Level <= l })
+		})
+		found, err := x.try(t, Change{
+			Kind:    Wider,
+			Text:    fmt.Sprintf("ask for one %s instead of one %s", tree.Levels[l], tree.Levels[x.g.Spec.Required]),
+			Setting: kube.AnnotationTopologyRequired + ": " + tree.Levels[l],
+			Command: x.annotate(kube.AnnotationTopologyRequired + "=" + tree.Levels[l]),
+		})
+		if err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
+	return nil, nil
+}
+
+// preferred proposes to prefer the level that is required.
+func (x *explainer) preferred() ([]Change, error) {
+	required := x.g.Spec.Required
+	if required < 0 {
+		return nil, nil
+	}
+	name := x.usage.Tree.Levels[required]
+	t := x.with(func(s *kube.Spec) { s.Required, s.Preferred = topology.NoLevel, required })
+	c := Change{
+		Kind:    Preferred,
+		Text:    fmt.Sprintf("prefer one %s instead of requiring it", name),
+		Setting: kube.AnnotationTopologyPreferred + ": " + name + " in place of " + kube.AnnotationTopologyRequired,
+	}
+	if _, ok := x.g.Group.Annotations[kube.AnnotationTopologyRequired]; ok {
+		c.Command = x.annotate(kube.AnnotationTopologyRequired+"-", kube.AnnotationTopologyPreferred+"="+name)
+	}
+	return x.try(t, c)
+}
+
+// slices proposes to give the sub-blocks up.
+func (x *explainer) slices() ([]Change, error) {
+	if len(x.g.Spec.Slices) == 0 {
+		return nil, nil
+	}
+	s := x.g.Spec.Slices[0]
+	return x.try(x.with(func(s *kube.Spec) { s.Slices = nil }), Change{
+		Kind:    Slices,
+		Text:    fmt.Sprintf("no longer ask for every %d in one %s", s.Size, x.usage.Tree.Levels[s.Level]),
+		Setting: "without " + kube.AnnotationSliceSize + " and " + kube.AnnotationSliceTopology,
+		Command: x.annotate(kube.AnnotationSliceSize+"-", kube.AnnotationSliceTopology+"-"),
+	})
+}
+
+// models proposes each other GPU model that holds the gang.
+func (x *explainer) models() ([]Change, error) {
+	if len(x.g.Spec.Models) == 0 {
+		return nil, nil
+	}
+	var all []Change
+	for _, product := range x.usage.Tree.Products {
+		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return topology.MatchesModel(m, product) }) {
+			continue
+		}
+		longer := append(slices.Clone(x.g.Spec.Models), product)
+		value := strings.Join(longer, ",")
+		found, err := x.try(x.with(func(s *kube.Spec) { s.Models = longer }), Change{
+			Kind:    Models,
+			Text:    "allow " + product + " too",
+			Setting: fmt.Sprintf("%s: %q", kube.AnnotationGPUModels, value),
+			Command: x.annotate(kube.AnnotationGPUModels + "=" + value),
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// fewer proposes the largest number of members that can start together now.
+func (x *explainer) fewer() ([]Change, error) {
+	have := len(x.g.Waiting) + len(x.g.Bound)
+	least, most := len(x.g.Bound)+1, min(x.g.Spec.MinCount, have+1)
+	if least >= most {
+		return nil, nil
+	}
+	var failed error
+	// The engine places any smaller number where it places a larger one.
+	n := least + sort.Search(most-least, func(i int) bool {
+		_, plan, err := x.p.solve(x.with(func(s *kube.Spec) { s.MinCount = least + i }))
+		if err != nil {
+			failed = err
+		}
+		return err != nil || plan.Refusal != nil
+	}) - 1
+	if failed != nil || n < least {
+		return nil, failed
+	}
+	c := Change{Kind: Fewer, Text: fmt.Sprintf("start with %s instead of %d", pods(n), x.g.Spec.MinCount)}
+	switch x.g.Dialect {
+	case kube.DialectNative:
+		c.Setting = fmt.Sprintf("spec.schedulingPolicy.gang.minCount: %d", n)
+	case kube.DialectCRD:
+		c.Setting = fmt.Sprintf("spec.minMember: %d", n)
+		c.Command = fmt.Sprintf(`kubectl -n %s patch podgroups.scheduling.x-k8s.io %s --type merge -p '{"spec":{"minMember":%d}}'`, x.g.Namespace, x.g.Name, n)
+	default:
+		c.Setting = fmt.Sprintf("%s: \"%d\"", kube.AnnotationMinCount, n)
+	}
+	return x.try(x.with(func(s *kube.Spec) { s.MinCount = n }), c)
+}
+
+// restart proposes to start the bound members again with the others.
+func (x *explainer) restart() ([]Change, error) {
+	if len(x.g.Bound) == 0 {
+		return nil, nil
+	}
+	t := x.g.trial()
+	t.gone = x.g.Bound
+	t.waiting, t.bound = slices.Concat(unbound(x.g.Bound), x.g.Waiting), nil
+	names := make([]string, len(x.g.Bound))
+	for i, pod := range x.g.Bound {
+		names[i] = pod.Name
+	}
+	return x.try(t, Change{
+		Kind:    Restart,
+		Text:    fmt.Sprintf("delete the %s that run, if their controller creates them again, so that all start together elsewhere", pods(len(x.g.Bound))),
+		Command: "kubectl -n " + x.g.Namespace + " delete pod " + strings.Join(names, " "),
+	})
+}
+
+// annotate is the command that changes annotations of the object behind the
+// gang, "" when they stand on the pods, which keep theirs for life.
+func (x *explainer) annotate(changes ...string) string {
+	var kind string
+	switch x.g.Dialect {
+	case kube.DialectNative:
+		kind = "podgroups.scheduling.k8s.io"
+	case kube.DialectCRD:
+		kind = "podgroups.scheduling.x-k8s.io"
+	default:
+		return ""
+	}
+	return fmt.Sprintf("kubectl -n %s annotate --overwrite %s %s %s", x.g.Namespace, kind, x.g.Name, strings.Join(changes, " "))
+}
+
+// smaller proposes to ask for less of what is short, unless that is GPUs.
+func (x *explainer) smaller() ([]Change, error) {
+	var all []Change
+	for _, name := range slices.Sorted(maps.Keys(x.shortOf())) {
+		c, _ := x.usage.Resource(name)
+		found, err := x.lessOf(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// shortOf are the resources, GPUs apart, for lack of which nodes that may be
+// used have no room.
+func (x *explainer) shortOf() map[string]bool {
+	found := map[string]bool{}
+	request := x.members.Roles[x.scarce].Request
+	for n := range x.usage.Tree.Nodes {
+		id := topology.NodeID(n)
+		for c, q := range request {
+			if q > 1 && x.usage.FreeRow(id)[c] < q && x.usable(id) && !topology.IsGPU(x.usage.Resources[c]) {
+				found[x.usage.Resources[c]] = true
+			}
+		}
+	}
+	return found
+}
+
+// lessOf finds the largest request for one resource with which the gang fits,
+// in steps of a sixteenth of what is asked.
+func (x *explainer) lessOf(column int) ([]Change, error) {
+	const steps = 16
+	name := x.usage.Resources[column]
+	request := x.members.Roles[x.scarce].Request
+	asked := request[column]
+	for step := steps - 1; step > 0; step-- {
+		amount := rounded(name, asked*int64(step)/steps)
+		if amount <= 0 || amount >= asked {
+			continue
+		}
+		members, err := x.p.members(x.g.trial())
+		if err != nil {
+			return nil, err
+		}
+		for r := range members.Roles {
+			if members.Roles[r].Request[column] > amount {
+				members.Roles[r].Request[column] = amount
+			}
+		}
+		plan := placement.Solve(x.p.cluster.Usage(), &members.Gang)
+		if plan.Refusal != nil {
+			continue
+		}
+		c := Change{
+			Kind:    Smaller,
+			Text:    fmt.Sprintf("ask for %s %s a pod instead of %s", Amount(name, amount), name, Amount(name, asked)),
+			Setting: fmt.Sprintf("resources.requests.%s: %s", name, Amount(name, amount)),
+		}
+		x.conclude(&c, members, plan)
+		return []Change{c}, nil
+	}
+	return nil, nil
+}

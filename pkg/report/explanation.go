@@ -1,0 +1,174 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/muster-scheduler/muster/pkg/explain"
+)
+
+// Explanation writes all there is to say about one gang.
+func Explanation(w io.Writer, e *explain.Explanation) {
+	switch e.Phase {
+	case explain.Running:
+		fmt.Fprintf(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, plural(e.Pods, "pod"), Age(e.WaitSeconds))
+	default:
+		fmt.Fprintf(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, Age(e.AgeSeconds), e.Bound, plural(e.Pods, "pod"))
+	}
+	asks(w, e)
+	if e.Reason != "" {
+		fmt.Fprintf(w, "\n%s\n", why(e.Status))
+	}
+	for _, note := range e.Notes {
+		fmt.Fprintf(w, "note: %s\n", note)
+	}
+	stands(w, e)
+	levels(w, e)
+	blocks(w, e)
+	changes(w, e)
+}
+
+// asks writes what the gang asks for.
+func asks(w io.Writer, e *explain.Explanation) {
+	if len(e.Asks.Roles) == 0 {
+		return
+	}
+	parts := []string{fmt.Sprintf("%d together", e.MinCount)}
+	if e.Asks.Required != "" {
+		parts = append(parts, "in one "+e.Asks.Required)
+	}
+	if e.Asks.Preferred != "" {
+		parts = append(parts, "if possible in one "+e.Asks.Preferred)
+	}
+	for _, s := range e.Asks.Slices {
+		parts = append(parts, fmt.Sprintf("every %d in one %s", s.Size, s.Level))
+	}
+	if len(e.Asks.Models) > 0 {
+		parts = append(parts, "all on "+strings.Join(e.Asks.Models, " or all on "))
+	}
+	fmt.Fprintf(w, "asks: %s\n", strings.Join(parts, ", "))
+	for _, r := range e.Asks.Roles {
+		var amounts []string
+		for _, name := range slices.Sorted(maps.Keys(r.Requests)) {
+			amounts = append(amounts, r.Requests[name]+" "+name)
+		}
+		who := plural(r.Pods, "pod")
+		if r.Name != "" {
+			who += " " + r.Name
+		}
+		fmt.Fprintf(w, "      %s with %s each\n", who, strings.Join(amounts, ", "))
+	}
+}
+
+// stands writes where the bound members are.
+func stands(w io.Writer, e *explain.Explanation) {
+	if len(e.Stands) == 0 {
+		return
+	}
+	const most = 8
+	t := NewTable("LEVEL", "PLACED IN")
+	for _, s := range e.Stands {
+		if len(s.Domains) > most || len(s.Domains) == len(e.On) && len(e.On) > 1 {
+			t.Row(s.Level, fmt.Sprintf("%d domains", len(s.Domains)))
+			continue
+		}
+		parts := make([]string, len(s.Domains))
+		for i, d := range s.Domains {
+			parts[i] = d
+			if len(s.Domains) > 1 {
+				parts[i] += fmt.Sprintf(" (%d)", s.Pods[i])
+			}
+		}
+		t.Row(s.Level, strings.Join(parts, ", "))
+	}
+	fmt.Fprintln(w)
+	t.Write(w, 0)
+	t = NewTable("NODE", ">PODS", "NAMES")
+	for _, h := range e.On {
+		t.Row(h.Node, len(h.Pods), few(h.Pods))
+	}
+	fmt.Fprintln(w)
+	t.Write(w, 0)
+}
+
+// levels writes how near the gang comes at each level.
+func levels(w io.Writer, e *explain.Explanation) {
+	if len(e.Levels) == 0 {
+		return
+	}
+	t := NewTable("LEVEL", ">DOMAINS", "BEST", "ROOM", "")
+	for _, l := range e.Levels {
+		room := fmt.Sprintf("%d of %d", l.Room, l.Want)
+		if l.Fits {
+			room = fmt.Sprintf("fits %d", l.Room)
+		}
+		note := l.Asked
+		if note != "" {
+			note = "<- " + note
+		}
+		t.Row(l.Level, l.Domains, orDash(l.Best), room, note)
+	}
+	fmt.Fprintln(w)
+	t.Write(w, 0)
+}
+
+// blocks writes what stands in the way.
+func blocks(w io.Writer, e *explain.Explanation) {
+	if len(e.Nodes) == 0 {
+		return
+	}
+	t := NewTable("NODES", ">IN "+lastOf(e.Nearest), ">IN ALL", "WHICH")
+	if e.Nearest == "cluster" {
+		t = NewTable("NODES", ">", ">COUNT", "WHICH")
+	}
+	for _, b := range e.Nodes {
+		here, which := fmt.Sprint(b.Nearest), few(b.Names)
+		if e.Nearest == "cluster" {
+			here = ""
+		}
+		if len(b.Taints) > 0 {
+			which += " (" + strings.Join(b.Taints, ", ") + ")"
+		}
+		t.Row(b.Why, here, b.Cluster, which)
+	}
+	fmt.Fprintln(w)
+	t.Write(w, 0)
+}
+
+// changes writes what would let the gang in.
+func changes(w io.Writer, e *explain.Explanation) {
+	if len(e.Changes) == 0 {
+		if e.Phase == explain.Waiting && len(e.Nodes) > 0 {
+			fmt.Fprintln(w, "\nNo single change of those that were tried would let it in.")
+		}
+		return
+	}
+	fmt.Fprintln(w, "\nAny of these would let it in:")
+	for i, c := range e.Changes {
+		fmt.Fprintf(w, "%3d. %s: %s\n", i+1, c.Text, c.Then)
+		switch {
+		case c.Command != "":
+			fmt.Fprintf(w, "       %s\n", c.Command)
+		case c.Setting != "":
+			fmt.Fprintf(w, "       %s\n", c.Setting)
+		}
+	}
+}
+
+// few lists the first of the names.
+func few(names []string) string {
+	const most = 6
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), len(names)-most)
+	}
+	return strings.Join(names, " ")
+}
+
+// lastOf is the name at the end of a path.
+func lastOf(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

@@ -1,0 +1,157 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Format is how to write.
+type Format string
+
+// The formats.
+const (
+	Text Format = "text"
+	JSON Format = "json"
+	YAML Format = "yaml"
+)
+
+// ParseFormat reads the name of a format; "" is Text.
+func ParseFormat(name string) (Format, error) {
+	switch f := Format(name); f {
+	case "":
+		return Text, nil
+	case Text, JSON, YAML:
+		return f, nil
+	}
+	return "", fmt.Errorf("output format %q is not known; want text, json or yaml", name)
+}
+
+// Write writes value in a format, with text for people.
+func Write(w io.Writer, format Format, value any, text func(io.Writer)) error {
+	switch format {
+	case JSON:
+		out, err := json.MarshalIndent(value, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%s\n", out)
+		return err
+	case YAML:
+		out, err := yaml.Marshal(value)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(out)
+		return err
+	case Text:
+	}
+	text(w)
+	return nil
+}
+
+// Table is rows of cells that are written in aligned columns.
+type Table struct {
+	rows [][]string
+	// right marks the columns of numbers.
+	right []bool
+}
+
+// NewTable starts a table. A title that starts with ">" heads a column of
+// numbers, which stand flush right.
+func NewTable(titles ...string) *Table {
+	t := &Table{}
+	row := make([]string, len(titles))
+	for i, title := range titles {
+		number := strings.HasPrefix(title, ">")
+		t.right = append(t.right, number)
+		row[i] = strings.TrimPrefix(title, ">")
+	}
+	t.rows = append(t.rows, row)
+	return t
+}
+
+// Row adds a row; cells are written with fmt.Sprint.
+func (t *Table) Row(cells ...any) {
+	row := make([]string, len(cells))
+	for i, c := range cells {
+		row[i] = fmt.Sprint(c)
+	}
+	t.rows = append(t.rows, row)
+}
+
+// Len is the number of rows under the titles.
+func (t *Table) Len() int { return len(t.rows) - 1 }
+
+// Write writes the table, each line after an indent of so many blanks.
+// Columns without any content are left out.
+func (t *Table) Write(w io.Writer, indent int) {
+	widths := t.widths()
+	for _, row := range t.rows {
+		var line strings.Builder
+		line.WriteString(strings.Repeat(" ", indent))
+		for i, cell := range row {
+			if widths[i] == 0 {
+				continue
+			}
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if t.right[i] {
+				line.WriteString(pad + cell + "  ")
+			} else {
+				line.WriteString(cell + pad + "  ")
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+// widths is the width of each column, 0 for one without content.
+func (t *Table) widths() []int {
+	widths := make([]int, len(t.right))
+	for n, row := range t.rows {
+		for i, cell := range row {
+			if n > 0 && cell != "" || widths[i] > 0 {
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
+		}
+	}
+	for i, title := range t.rows[0] {
+		if widths[i] > 0 {
+			widths[i] = max(widths[i], utf8.RuneCountInString(title))
+		}
+	}
+	return widths
+}
+
+// Age writes a time span with its two largest units, such as "5m12s".
+func Age(seconds int64) string {
+	d := time.Duration(seconds) * time.Second
+	day := 24 * time.Hour
+	switch {
+	case d >= 10*day:
+		return fmt.Sprintf("%dd", d/day)
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}
+
+// plural is a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,39 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/muster-scheduler/muster/pkg/explain"
+)
+
+// Fabric writes the tree of domains with what is free in each.
+func Fabric(w io.Writer, f *explain.Fabric) {
+	t := NewTable("DOMAIN", "LEVEL", ">NODES", ">EMPTY", ">OUT", ">FREE", ">TOTAL", "MODEL", "STATE")
+	for _, d := range f.Domains {
+		name := strings.Repeat("  ", d.Depth) + d.Name
+		if d.Level == explain.NodeLevel {
+			t.Row(name, d.Level, "", "", "", explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), d.Model, d.State)
+			continue
+		}
+		level := d.Level
+		if d.Depth == 0 {
+			level = ""
+		}
+		t.Row(name, level, d.Nodes, d.Empty, zeroless(d.Out), explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), "", "")
+	}
+	fmt.Fprintf(w, "%s; empty: nodes with all of it free; out: cordoned or not ready, not counted as free\n\n", f.Resource)
+	t.Write(w, 0)
+}
+
+// zeroless writes nothing for zero.
+func zeroless(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}

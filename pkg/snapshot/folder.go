@@ -1,0 +1,176 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+)
+
+// Load reads a folder.
+func Load(dir string) (*Snapshot, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the snapshot: %w", err)
+	}
+	s := &Snapshot{}
+	for _, entry := range entries {
+		if entry.IsDir() || !slices.Contains([]string{".json", ".yaml", ".yml"}, filepath.Ext(entry.Name())) {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading the snapshot: %w", err)
+		}
+		if err := Documents(text, s.take); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+	}
+	if len(s.Nodes) == 0 {
+		return nil, fmt.Errorf("the snapshot %s holds no nodes; write one with \"muster snapshot DIR\", or put the output of \"kubectl get nodes,pods -A -o yaml\" into a file there", dir)
+	}
+	s.sort()
+	return s, s.check()
+}
+
+// check refuses two objects of one kind and name.
+func (s *Snapshot) check() error {
+	for i := 1; i < len(s.Nodes); i++ {
+		if s.Nodes[i].Name == s.Nodes[i-1].Name {
+			return fmt.Errorf("the snapshot holds node %s twice", s.Nodes[i].Name)
+		}
+	}
+	for i := 1; i < len(s.Pods); i++ {
+		if a, b := s.Pods[i], s.Pods[i-1]; byName(a, b) == 0 {
+			return fmt.Errorf("the snapshot holds pod %s/%s twice", a.Namespace, a.Name)
+		}
+	}
+	return nil
+}
+
+// Documents calls take with each object of a YAML or JSON text, as JSON. Lists
+// are taken apart.
+func Documents(text []byte, take func(kind metav1.TypeMeta, object []byte) error) error {
+	if first := bytes.TrimSpace(text); len(first) > 0 && first[0] == '{' {
+		return document(first, metav1.TypeMeta{}, take)
+	}
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
+	for {
+		doc, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		object, err := yaml.YAMLToJSONStrict(doc)
+		if err != nil {
+			return err
+		}
+		if string(object) == "null" {
+			continue
+		}
+		if err := document(object, metav1.TypeMeta{}, take); err != nil {
+			return err
+		}
+	}
+}
+
+// document takes one object, or each item of a list. Items of a typed list
+// such as a PodList carry no kind of their own.
+func document(object []byte, kind metav1.TypeMeta, take func(metav1.TypeMeta, []byte) error) error {
+	var own metav1.TypeMeta
+	if err := json.Unmarshal(object, &own); err != nil {
+		return err
+	}
+	if own.Kind == "" {
+		own = kind
+	}
+	if own.Kind == "" {
+		return errors.New("found an object without a kind, want Kubernetes objects")
+	}
+	of, list := strings.CutSuffix(own.Kind, "List")
+	if !list {
+		return take(own, object)
+	}
+	var items struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(object, &items); err != nil {
+		return err
+	}
+	for _, item := range items.Items {
+		if err := document(item, metav1.TypeMeta{APIVersion: own.APIVersion, Kind: of}, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take adds one object of a folder.
+func (s *Snapshot) take(kind metav1.TypeMeta, object []byte) error {
+	switch kind.Kind + "." + kind.APIVersion {
+	case "Node.v1":
+		node := &v1.Node{}
+		if err := json.Unmarshal(object, node); err != nil {
+			return err
+		}
+		s.Nodes = append(s.Nodes, StripNode(node))
+	case "Pod.v1":
+		pod := &v1.Pod{}
+		if err := json.Unmarshal(object, pod); err != nil {
+			return err
+		}
+		s.addPod(pod)
+	case "PodGroup." + schedulingapi.SchemeGroupVersion.String():
+		pg := &schedulingapi.PodGroup{}
+		if err := json.Unmarshal(object, pg); err != nil {
+			return err
+		}
+		s.Native = append(s.Native, StripGroup(pg))
+	case "PodGroup." + crdVersion:
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON(object); err != nil {
+			return err
+		}
+		s.CRD = append(s.CRD, StripCRD(u))
+	case headerKind + "." + headerVersion:
+		return yaml.UnmarshalStrict(object, &s.Header)
+	}
+	return nil
+}
+
+// crdVersion is the API version of the pod groups that come as a CRD.
+const crdVersion = "scheduling.x-k8s.io/v1alpha1"
+
+// addPod adds a pod unless it has ended. A pod written by hand may lack a UID.
+func (s *Snapshot) addPod(pod *v1.Pod) {
+	if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
+		return
+	}
+	pod = Strip(pod)
+	if pod.Namespace == "" {
+		pod.Namespace = metav1.NamespaceDefault
+	}
+	if pod.UID == "" {
+		pod.UID = HandmadeUID(pod.Namespace, pod.Name)
+	}
+	s.Pods = append(s.Pods, pod)
+}

@@ -1,0 +1,148 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/muster-scheduler/muster/pkg/dialect"
+)
+
+// unfinished selects the pods that have not ended.
+const unfinished = "status.phase!=" + string(v1.PodSucceeded) + ",status.phase!=" + string(v1.PodFailed)
+
+// Clients read a live cluster. They need to list nodes, pods and pod groups of
+// all namespaces: whoever holds a node decides what fits on it.
+type Clients struct {
+	Typed   kubernetes.Interface
+	Dynamic dynamic.Interface
+}
+
+// Read takes a picture of a live cluster. The lists are read side by side, so
+// that a change between them can show in one and not in the other.
+func Read(ctx context.Context, c Clients) (*Snapshot, error) {
+	absent, err := c.absent()
+	if err != nil {
+		return nil, err
+	}
+	s := &Snapshot{Header: Header{Taken: metav1.Time{Time: time.Now().Truncate(time.Second)}, Absent: absent}}
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return s.readNodes(ctx, c) })
+	tasks.Go(func() error { return s.readPods(ctx, c) })
+	for _, kind := range dialect.GroupKinds() {
+		if s.serves(kind.GroupVersion()) {
+			tasks.Go(func() error { return s.readGroups(ctx, c, kind) })
+		}
+	}
+	if err := tasks.Wait(); err != nil {
+		return nil, err
+	}
+	s.sort()
+	return s, nil
+}
+
+func (s *Snapshot) serves(kind schema.GroupVersion) bool {
+	for _, text := range s.Absent {
+		if text == kind.String() {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Snapshot) readNodes(ctx context.Context, c Clients) error {
+	nodes, err := c.Typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return unreadable("nodes", err)
+	}
+	for i := range nodes.Items {
+		s.Nodes = append(s.Nodes, StripNode(&nodes.Items[i]))
+	}
+	return nil
+}
+
+func (s *Snapshot) readPods(ctx context.Context, c Clients) error {
+	pods, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: unfinished})
+	if err != nil {
+		return unreadable("pods", err)
+	}
+	for i := range pods.Items {
+		s.Pods = append(s.Pods, Strip(&pods.Items[i]))
+	}
+	return nil
+}
+
+func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupVersionResource) error {
+	if kind.GroupVersion() == schedulingapi.SchemeGroupVersion {
+		groups, err := c.Typed.SchedulingV1beta1().PodGroups(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return unreadable("pod groups of "+kind.Group, err)
+		}
+		for i := range groups.Items {
+			s.Native = append(s.Native, StripGroup(&groups.Items[i]))
+		}
+		return nil
+	}
+	groups, err := c.Dynamic.Resource(kind).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return unreadable("pod groups of "+kind.Group, err)
+	}
+	return groups.EachListItem(func(o runtime.Object) error {
+		s.CRD = append(s.CRD, StripCRD(o.(*unstructured.Unstructured)))
+		return nil
+	})
+}
+
+// absent lists the kinds of pod group that the API server does not serve.
+func (c Clients) absent() ([]string, error) {
+	var absent []string
+	for _, kind := range dialect.GroupKinds() {
+		served, err := serves(c.Typed.Discovery(), kind)
+		if err != nil {
+			return nil, fmt.Errorf("asking the API server which pod groups it serves: %w", err)
+		}
+		if !served {
+			absent = append(absent, kind.GroupVersion().String())
+		}
+	}
+	return absent, nil
+}
+
+func serves(d discovery.ServerResourcesInterface, kind schema.GroupVersionResource) (bool, error) {
+	resources, err := d.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, r := range resources.APIResources {
+		if r.Name == kind.Resource {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// unreadable says what to do about a list that is refused.
+func unreadable(what string, err error) error {
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("listing the %s of all namespaces is not allowed; ask for the ClusterRole in docs/cli.md, or for a snapshot: %w", what, err)
+	}
+	return fmt.Errorf("listing %s: %w", what, err)
+}
