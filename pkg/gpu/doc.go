@@ -11,6 +11,8 @@
 // table names the source it was taken from; nothing is worked out from a name.
 //
 // The parts are
+//   - ReadNode and Node.Choice: what a node's labels and counts mean, and
+//     whether that suits a pod (node.go);
 //   - ParseProduct, Admits and ParseMemoryFloor: models (models.go, memory.go);
 //   - FindBoard, Board.Profile, Carving and Packer: MIG (mig.go, carving.go);
 //   - Links, ParseLinks and ParseTopo: links inside a node (links.go, topo.go);

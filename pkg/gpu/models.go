@@ -78,18 +78,22 @@ func ParseProduct(label string) Product {
 // for that product alone ("NVIDIA-H200" is not an H200 NVL). Without it, it is
 // a family ("H100"), which may be narrowed by form and memory in any order
 // ("H100-NVL", "A100-SXM-80GB"); of a product that is not in the table the
-// entry must be the first words. Case does not matter. Whether the node's GPUs
-// are whole is a separate question, see Product.Whole.
+// entry must be the first words. "-MIG-<profile>" and "-SHARED" behind either
+// ask for just that ("A100-MIG-3g.20gb", or "MIG-1g.10gb" on any device). An
+// entry without them leaves open whether the node's GPUs are whole, see
+// Product.Whole. Case does not matter.
 func Admits(want string, p Product) bool {
-	key, device := productKey(want), productKey(deviceName(p.Label))
+	asked := parseEntry(want)
+	if asked.Profile != "" && asked.Profile != p.Profile || asked.Shared && !p.Shared {
+		return false
+	}
+	base := deviceName(asked.Label)
+	key, device := productKey(base), productKey(deviceName(p.Label))
 	if key == "" {
-		return false
+		return !asked.Whole()
 	}
-	if key == device || key == productKey(p.Label) {
-		return true
-	}
-	if hasMaker(want) {
-		return false
+	if key == device || hasMaker(base) {
+		return key == device
 	}
 	if p.Family == "" {
 		return strings.HasPrefix(device, key+"-")
@@ -104,6 +108,15 @@ func Admits(want string, p Product) bool {
 		}
 	}
 	return true
+}
+
+// parseEntry reads one entry of a list of models; its device may be left out.
+func parseEntry(want string) Product {
+	want = strings.TrimSpace(want)
+	if strings.HasPrefix(strings.ToUpper(want), "MIG-") {
+		want = "-" + want
+	}
+	return ParseProduct(want)
 }
 
 // hasMaker tells whether a name starts as the driver's device names do.

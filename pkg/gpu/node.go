@@ -1,0 +1,222 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gpu
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The labels, annotations and resources of a node that say what its GPUs are.
+// All but the annotation are written by NVIDIA's GPU Feature Discovery and
+// device plugin (README of github.com/NVIDIA/k8s-device-plugin).
+const (
+	ProductLabel    = "nvidia.com/gpu.product"
+	MemoryLabel     = "nvidia.com/gpu.memory"
+	CountLabel      = "nvidia.com/gpu.count"
+	ReplicasLabel   = "nvidia.com/gpu.replicas"
+	LinksAnnotation = "muster.sh/gpu-links"
+	Resource        = "nvidia.com/gpu"
+)
+
+// NodeFacts is what the API server says of a node.
+type NodeFacts struct {
+	Labels, Annotations   map[string]string
+	Allocatable, Capacity map[string]int64
+}
+
+// Node is what the facts of a node mean.
+type Node struct {
+	Product Product
+	// MemoryMiB is the label of that name; 0 if it is missing.
+	MemoryMiB int
+	// GPUs is how many are allocatable as nvidia.com/gpu. Whether they are
+	// devices tells Product.Whole.
+	GPUs int
+	// Slices are the MIG instances that are advertised by profile (strategy
+	// "mixed"), by name.
+	Slices []SliceCount
+	// Links are those of the annotation, or of the product's known shape; nil
+	// if neither is known.
+	Links *Links
+	// Oddities says in sentences what does not fit together.
+	Oddities []string
+}
+
+// SliceCount is a kind of MIG instance on a node.
+type SliceCount struct {
+	Profile string
+	Count   int
+	// Known says that the board of the node offers the profile.
+	Known bool
+}
+
+// ReadNode makes sense of the facts of a node. It takes the node as it is: what
+// contradicts itself is used with care and stands in Oddities.
+func ReadNode(f NodeFacts) Node {
+	n := Node{Product: ParseProduct(f.Labels[ProductLabel]), GPUs: int(f.Allocatable[Resource])}
+	n.MemoryMiB = n.number(f.Labels, MemoryLabel)
+	if n.number(f.Labels, ReplicasLabel) > 1 && n.GPUs > 0 {
+		n.Product.Shared = true // even where the product label does not say so
+	}
+	n.readSlices(f.Allocatable)
+	n.readLinks(f.Annotations[LinksAnnotation], int(f.Capacity[Resource]))
+	n.readCounts(f)
+	return n
+}
+
+func (n *Node) odd(format string, args ...any) {
+	n.Oddities = append(n.Oddities, fmt.Sprintf(format, args...))
+}
+
+// number reads a label; 0 stands for a missing one.
+func (n *Node) number(labels map[string]string, key string) int {
+	text, found := labels[key]
+	if !found {
+		return 0
+	}
+	value, err := strconv.Atoi(text)
+	if err != nil || value < 0 {
+		n.odd("the label %s is %q, which is no number", key, text)
+		return 0
+	}
+	return value
+}
+
+func (n *Node) readSlices(allocatable map[string]int64) {
+	board, _ := FindBoard(n.Product.Board)
+	for _, name := range slices.Sorted(maps.Keys(allocatable)) {
+		if !strings.HasPrefix(name, ResourcePrefix) || allocatable[name] <= 0 {
+			continue
+		}
+		s := SliceCount{Profile: canonicalProfile(strings.TrimSuffix(name, ".shared")), Count: int(allocatable[name])}
+		if _, err := board.Profile(s.Profile); err != nil {
+			n.odd("%v", err)
+		} else {
+			s.Known = true
+		}
+		n.Slices = append(n.Slices, s)
+	}
+}
+
+func (n *Node) readLinks(annotation string, devices int) {
+	if annotation != "" {
+		links, err := ParseLinks(annotation)
+		switch {
+		case err != nil:
+			n.odd("%v", err)
+		case devices > 0 && links.Count() != devices:
+			n.odd("the annotation %s has %d devices, the node %d", LinksAnnotation, links.Count(), devices)
+		default:
+			n.Links = links
+			return
+		}
+	}
+	if n.Product.Whole() {
+		n.Links, _ = KnownLinks(n.Product, devices)
+	}
+}
+
+func (n *Node) readCounts(f NodeFacts) {
+	capacity, labelled := int(f.Capacity[Resource]), n.number(f.Labels, CountLabel)
+	switch {
+	case n.GPUs < capacity:
+		n.odd("%d of %d GPUs are not allocatable", capacity-n.GPUs, capacity)
+	case n.GPUs == 0 && len(n.Slices) == 0 && labelled > 0:
+		n.odd("the label %s is %d, but no GPU is advertised", CountLabel, labelled)
+	}
+	if n.GPUs > 0 && n.Product.Label == "" {
+		n.odd("%d GPUs are advertised, but the label %s is missing", n.GPUs, ProductLabel)
+	}
+}
+
+// Wish is what a pod asks of the GPUs that it requests as nvidia.com/gpu.
+type Wish struct {
+	// Models is the ordered list of models, see Admits; empty: any.
+	Models []string
+	// Memory is the least memory of each GPU.
+	Memory MemoryFloor
+	// AnyShare accepts slices and shared devices in place of whole ones.
+	// Without it a pod gets whole devices, unless the entry of Models that the
+	// node satisfies asks for a slice or for shared devices.
+	AnyShare bool
+}
+
+// Misfit is the stable name of what keeps a pod off a node.
+type Misfit string
+
+// What can keep a pod off a node.
+const (
+	// WrongModel: no entry of the list of models admits the product.
+	WrongModel Misfit = "WrongGPUModel"
+	// NotWhole: the GPUs are slices or shared, and whole ones are wanted.
+	NotWhole Misfit = "GPUsNotWhole"
+	// TooLittleMemory: each GPU has less memory than wanted, or it is not known.
+	TooLittleMemory Misfit = "TooLittleGPUMemory"
+)
+
+// Refusal says why a node does not suit a wish.
+type Refusal struct {
+	Misfit Misfit
+	// Found and Want are both sides of it.
+	Found, Want string
+}
+
+// Error implements error.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("the node has %s; the pod wants %s", r.Found, r.Want)
+}
+
+// Choice returns the index of the first entry of Wish.Models that the node
+// satisfies (0 if the list is empty), or why it does not suit: the reason that
+// came nearest to a fit.
+func (n *Node) Choice(w Wish) (int, *Refusal) {
+	if len(w.Models) == 0 {
+		return 0, n.refuse(w, "")
+	}
+	nearest := &Refusal{WrongModel, n.describe(), strings.Join(w.Models, " or ")}
+	for i, entry := range w.Models {
+		if !Admits(entry, n.Product) {
+			continue
+		}
+		why := n.refuse(w, entry)
+		if why == nil {
+			return i, nil
+		}
+		nearest = why
+	}
+	return 0, nearest
+}
+
+// refuse judges the node under one entry that admits its product.
+func (n *Node) refuse(w Wish, entry string) *Refusal {
+	asked := parseEntry(entry)
+	sliced := n.Product.Profile != "" && asked.Profile == ""
+	shared := n.Product.Shared && !asked.Shared
+	if (sliced || shared) && !w.AnyShare {
+		return &Refusal{NotWhole, n.describe(), "whole GPUs"}
+	}
+	if !w.Memory.Admits(n.Product, n.MemoryMiB) {
+		return &Refusal{TooLittleMemory, n.describe(), "GPUs with " + w.Memory.String()}
+	}
+	return nil
+}
+
+// describe names the node's GPUs.
+func (n *Node) describe() string {
+	name := deviceName(n.Product.Label)
+	if name == "" {
+		name = "GPUs without a product label"
+	}
+	if n.Product.Profile != "" {
+		name = fmt.Sprintf("%s cut into %s", name, n.Product.Profile)
+	}
+	if n.Product.Shared {
+		name += ", each advertised several times"
+	}
+	return name
+}

@@ -1,0 +1,153 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gpu
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// gpuNode is a node with the given product label and number of GPUs.
+func gpuNode(product string, gpus int64) NodeFacts {
+	return NodeFacts{
+		Labels:      map[string]string{ProductLabel: product},
+		Allocatable: map[string]int64{Resource: gpus}, Capacity: map[string]int64{Resource: gpus},
+	}
+}
+
+func (f NodeFacts) label(key, value string) NodeFacts {
+	f.Labels[key] = value
+	return f
+}
+
+func (f NodeFacts) allocatable(resource string, count int64) NodeFacts {
+	f.Allocatable[resource] = count
+	return f
+}
+
+func (f NodeFacts) annotation(value string) NodeFacts {
+	f.Annotations = map[string]string{LinksAnnotation: value}
+	return f
+}
+
+func TestReadNode_Oddities(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		facts NodeFacts
+		want  []string
+	}{
+		{"nothing odd", gpuNode("NVIDIA-H100-80GB-HBM3", 8).label(CountLabel, "8"), nil},
+		{"no GPUs at all", NodeFacts{}, nil},
+		{"unhealthy devices", gpuNode("NVIDIA-H100-80GB-HBM3", 8).allocatable(Resource, 6), []string{"2 of 8 GPUs are not allocatable"}},
+		{"the device plugin restarts", gpuNode("NVIDIA-H100-80GB-HBM3", 8).allocatable(Resource, 0), []string{"8 of 8 GPUs are not allocatable"}},
+		{"the device plugin is gone", NodeFacts{Labels: map[string]string{ProductLabel: "Tesla-T4", CountLabel: "4"}},
+			[]string{"the label nvidia.com/gpu.count is 4, but no GPU is advertised"}},
+		{"no product label", gpuNode("", 4), []string{"4 GPUs are advertised, but the label nvidia.com/gpu.product is missing"}},
+		{"a label that is no number", gpuNode("Tesla-T4", 4).label(MemoryLabel, "16Gi"), []string{`the label nvidia.com/gpu.memory is "16Gi", which is no number`}},
+		{"a slice that the board lacks", gpuNode("NVIDIA-A30", 1).allocatable("nvidia.com/mig-3g.20gb", 2),
+			[]string{`MIG profile "3g.20gb" does not exist on A30-24GB; it offers 1g.6gb, 1g.6gb+me, 2g.12gb, 2g.12gb+me, 4g.24gb`}},
+		{"slices on a device without a table", gpuNode("Tesla-T4", 1).allocatable("nvidia.com/mig-1g.5gb", 2),
+			[]string{`MIG profile "1g.5gb": the board of the node has no MIG table`}},
+		{"a matrix that cannot be read", gpuNode("Tesla-T4", 4).annotation("NV1,"), []string{`GPU links, row 1: found "NV1,", want 1 links`}},
+		{"a matrix of another node", gpuNode("Tesla-T4", 4).annotation("8*NV18"), []string{"the annotation muster.sh/gpu-links has 8 devices, the node 4"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			assert.Equal(t, tc.want, ReadNode(tc.facts).Oddities)
+		})
+	}
+}
+
+func TestReadNode_Slices(t *testing.T) {
+	n := ReadNode(gpuNode("NVIDIA-A100-SXM4-40GB", 4).
+		allocatable("nvidia.com/mig-3g.20gb", 2).allocatable("nvidia.com/mig-1g.5gb.me", 1).
+		allocatable("nvidia.com/mig-2g.10gb.shared", 6).allocatable("nvidia.com/mig-7g.40gb", 0).
+		allocatable("nvidia.com/mig-9g.90gb", 1))
+	assert.Equal(t, []SliceCount{{"1g.5gb+me", 1, true}, {"2g.10gb", 6, true}, {"3g.20gb", 2, true}, {"9g.90gb", 1, false}}, n.Slices)
+	assert.Equal(t, 4, n.GPUs, "whole GPUs beside them")
+	assert.True(t, n.Product.Whole())
+}
+
+func TestReadNode_Links(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		facts NodeFacts
+		want  string
+	}{
+		{"from the annotation", gpuNode("NVIDIA-A100-80GB-PCIe", 4).annotation("NV12;SYS,SYS;SYS,SYS,NV12"), "NV12;SYS,SYS;SYS,SYS,NV12"},
+		{"from the product", gpuNode("NVIDIA-H100-80GB-HBM3", 8), "8*NV18"},
+		{"from the product where the annotation is wrong", gpuNode("NVIDIA-H100-80GB-HBM3", 8).annotation("x"), "8*NV18"},
+		{"as many as the node has, not as are healthy", gpuNode("NVIDIA-H100-80GB-HBM3", 8).allocatable(Resource, 7), "8*NV18"},
+		{"slices have none", gpuNode("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 8), ""},
+		{"not known", gpuNode("NVIDIA-A100-80GB-PCIe", 4), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := ReadNode(tc.facts)
+			if tc.want == "" {
+				assert.Nil(t, n.Links)
+				return
+			}
+			require.NotNil(t, n.Links)
+			assert.Equal(t, tc.want, n.Links.String())
+		})
+	}
+}
+
+func TestChoice(t *testing.T) {
+	h100 := gpuNode("NVIDIA-H100-80GB-HBM3", 8)
+	a100 := gpuNode("NVIDIA-A100-80GB-PCIe", 4)
+	sliced := gpuNode("NVIDIA-A100-SXM4-40GB-MIG-3g.20gb", 16)
+	timed := gpuNode("Tesla-T4-SHARED", 8)
+	quiet := gpuNode("Tesla-T4", 8).label(ReplicasLabel, "4")
+	for _, tc := range []struct {
+		name  string
+		facts NodeFacts
+		wish  Wish
+		want  int
+		why   Misfit
+		text  string
+	}{
+		{"any GPU", h100, Wish{}, 0, "", ""},
+		{"the first choice", h100, Wish{Models: []string{"H100", "A100"}}, 0, "", ""},
+		{"the second choice", a100, Wish{Models: []string{"H100", "A100"}}, 1, "", ""},
+		{"no choice", timed, Wish{Models: []string{"H100", "A100"}}, 0, WrongModel,
+			"the node has Tesla-T4, each advertised several times; the pod wants H100 or A100"},
+		{"a plain GPU is not a slice", sliced, Wish{}, 0, NotWhole,
+			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants whole GPUs"},
+		{"nor by its family", sliced, Wish{Models: []string{"A100"}}, 0, NotWhole,
+			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants whole GPUs"},
+		{"who asks for the slice gets it", sliced, Wish{Models: []string{"A100-MIG-3g.20gb"}}, 0, "", ""},
+		{"who asks for another slice does not", sliced, Wish{Models: []string{"A100-MIG-1g.5gb"}}, 0, WrongModel,
+			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants A100-MIG-1g.5gb"},
+		{"a slice as the second choice", sliced, Wish{Models: []string{"A100", "MIG-3g.20gb"}}, 1, "", ""},
+		{"who accepts any share gets the slice", sliced, Wish{AnyShare: true}, 0, "", ""},
+		{"time-sliced devices are not whole", timed, Wish{}, 0, NotWhole,
+			"the node has Tesla-T4, each advertised several times; the pod wants whole GPUs"},
+		{"even if the product label is silent", quiet, Wish{Models: []string{"T4"}}, 0, NotWhole,
+			"the node has Tesla-T4, each advertised several times; the pod wants whole GPUs"},
+		{"who asks for shared devices gets them", timed, Wish{Models: []string{"T4-SHARED"}}, 0, "", ""},
+		{"enough memory", h100, Wish{Memory: 80}, 0, "", ""},
+		{"too little memory", h100, Wish{Memory: 81}, 0, TooLittleMemory,
+			"the node has NVIDIA-H100-80GB-HBM3; the pod wants GPUs with >=81Gi"},
+		{"too little memory in a slice", sliced, Wish{Models: []string{"MIG-3g.20gb"}, Memory: 40}, 0, TooLittleMemory,
+			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants GPUs with >=40Gi"},
+		{"nothing is known of the node", gpuNode("", 8), Wish{Models: []string{"H100"}}, 0, WrongModel,
+			"the node has GPUs without a product label; the pod wants H100"},
+		{"memory by the label of an unknown product", gpuNode("Foo", 8).label(MemoryLabel, "81559"), Wish{Memory: 80}, 0, "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := ReadNode(tc.facts)
+			got, why := n.Choice(tc.wish)
+			if tc.why == "" {
+				require.Nil(t, why)
+				assert.Equal(t, tc.want, got)
+				return
+			}
+			require.NotNil(t, why)
+			assert.Equal(t, tc.why, why.Misfit)
+			assert.EqualError(t, why, tc.text)
+		})
+	}
+}
