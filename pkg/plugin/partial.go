@@ -72,7 +72,7 @@ func (pl *Plugin) release(ctx context.Context, pg *schedulingapi.PodGroup) error
 		return nil
 	}
 	why.message += "; they are evicted, so that the gang can start as a whole"
-	pl.reports.refused(pg, why)
+	pl.reports.released(ctx, pg, why)
 	for _, pod := range bound {
 		if err := pl.evict(ctx, pod); err != nil {
 			return err

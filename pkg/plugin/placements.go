@@ -109,11 +109,10 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 	if err != nil {
 		return nil, err
 	}
-	scheduled := state.ScheduledPods()
-	waiting := group.GetUnscheduledPods()
-	// A gang that has started takes back what there is of it.
-	spec.MinCount = min(spec.MinCount, max(len(waiting)+len(scheduled), 1))
-	members, err := p.cluster.Gang(spec, waiting, scheduled, nodes)
+	if why := incomplete(spec, state); why != nil {
+		return &planned{refusal: why}, nil // a member went since it was queued
+	}
+	members, err := p.cluster.Gang(spec, group.GetUnscheduledPods(), state.ScheduledPods(), nodes)
 	if err != nil {
 		return nil, err
 	}

@@ -58,12 +58,10 @@ func (pl *Plugin) admit(pg *schedulingapi.PodGroup, state fwk.PodGroupState, pod
 	return pl.gangs.enter(pg.UID, t, pod, pl.now())
 }
 
-// incomplete reports a gang that does not have its members yet. A gang that has
-// started is never incomplete: members that it lost are taken back one by one,
-// also after others of them have finished.
+// incomplete reports a gang that does not have its members, or not any more.
 func incomplete(spec *kube.Spec, state fwk.PodGroupState) *verdict {
 	have := state.AllPodsCount()
-	if have >= spec.MinCount || state.ScheduledPodsCount() > 0 {
+	if have >= spec.MinCount {
 		return nil
 	}
 	return &verdict{

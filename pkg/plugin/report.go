@@ -77,6 +77,12 @@ func (r *reporter) refused(pg *schedulingapi.PodGroup, why *verdict) {
 	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message}, 0)
 }
 
+// released reports a gang whose members are about to be evicted. It is told at
+// once: the verdicts that follow the evictions must not take its place.
+func (r *reporter) released(ctx context.Context, pg *schedulingapi.PodGroup, why *verdict) {
+	r.tell(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message})
+}
+
 // placed reports a gang whose members are about to bind.
 func (r *reporter) placed(pg *schedulingapi.PodGroup, plan *planned, pods int) {
 	hosts := map[string]struct{}{}

@@ -23,15 +23,21 @@ const (
 )
 
 // waitForServer returns when the API server says that it is ready and the
-// namespace "default" is there. It gives up as soon as the server ends.
+// namespace "default" is there. It gives up as soon as the server ends, but not
+// when ctx is done: a server that is stopped before its start hooks are through
+// ends the whole process, and leaves the data folder behind.
 func (s *Sandbox) waitForServer(ctx context.Context) error {
-	return s.until(ctx, "the API server is ready", func(ctx context.Context) error {
+	err := s.until(ctx, "the API server is ready", func(ctx context.Context) error {
 		if _, err := s.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
 			return err
 		}
 		_, err := s.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceDefault, metav1.GetOptions{})
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // waitForServiceAccount returns when pods may be created in "default".
