@@ -42,10 +42,7 @@ func BenchmarkScore(b *testing.B) {
 	pod := &gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.Whole}
 	nodes := make([]gpu.NodeState, scoredNodes)
 	for i := range nodes {
-		nodes[i] = gpu.NodeState{CPUMilli: int64(cores(i)) * 1000, GPUs: gpusPerNode}
-		for d := range gpusPerNode - used(i) {
-			nodes[i].Free[d] = gpu.Whole
-		}
+		nodes[i] = gpu.CountedNode(0, int64(cores(i))*1000, gpusPerNode-used(i), gpusPerNode)
 	}
 	scorer := func() *gpu.Scorer {
 		return gpu.NewScorer(e.Typical(), []int{scoredNodes * gpusPerNode}, gpu.DefaultWeights())
@@ -56,16 +53,14 @@ func BenchmarkScore(b *testing.B) {
 			s.Score(&nodes[i], pod)
 		}
 		b.ReportAllocs()
-		b.ResetTimer()
-		for i := range b.N {
+		for i := 0; b.Loop(); i++ {
 			s.Score(&nodes[i%scoredNodes], pod)
 		}
 	})
 	b.Run("muster/new-shape", func(b *testing.B) {
 		s := scorer()
 		b.ReportAllocs()
-		b.ResetTimer()
-		for i := range b.N {
+		for i := 0; b.Loop(); i++ {
 			n := nodes[i%scoredNodes]
 			n.CPUMilli += int64(i) * 1_000_000 // never seen before
 			s.Score(&n, pod)
@@ -94,8 +89,7 @@ func benchmarkMostAllocated(b *testing.B) {
 	state := framework.NewCycleState()
 	require.True(b, fit.PreScore(b.Context(), state, pod, nodes).IsSuccess())
 	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
+	for i := 0; b.Loop(); i++ {
 		if _, status := fit.Score(b.Context(), state, pod, nodes[i%scoredNodes]); !status.IsSuccess() {
 			b.Fatal(status)
 		}

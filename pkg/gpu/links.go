@@ -55,11 +55,12 @@ func (l Link) String() string {
 		return "PXB"
 	case PIX:
 		return "PIX"
+	default:
+		if l.IsNVLink() {
+			return "NV" + strconv.Itoa(int(l-nvlink0))
+		}
+		return "?"
 	}
-	if l.IsNVLink() {
-		return "NV" + strconv.Itoa(int(l-nvlink0))
-	}
-	return "?"
 }
 
 func parseLink(name string) (Link, bool) {

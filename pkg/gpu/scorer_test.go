@@ -201,26 +201,3 @@ func TestNormalize(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkScore(b *testing.B) {
-	s := NewScorer(mixed(), []int{100, 20}, DefaultWeights())
-	r := rand.New(rand.NewSource(1))
-	nodes := make([]*NodeState, 5000)
-	for i := range nodes {
-		nodes[i], _ = draw(r)
-		nodes[i].GPUs = 8
-	}
-	pod := share(3, 320)
-	b.Run("known shape", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := range b.N {
-			s.Score(nodes[i%len(nodes)], &pod)
-		}
-	})
-	b.Run("new shape", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := range b.N {
-			s.work(nodes[i%len(nodes)], &pod)
-		}
-	})
-}

@@ -75,6 +75,18 @@ type NodeState struct {
 	Free [MaxNodeGPUs]int16
 }
 
+// CountedNode is the state of a node on which total devices are counted, free of
+// them free; only whole devices are used there. Devices beyond MaxNodeGPUs are
+// left out, used ones first.
+func CountedNode(model int, cpuMilli int64, free, total int) NodeState {
+	total = max(0, min(total, MaxNodeGPUs))
+	n := NodeState{Model: model, CPUMilli: cpuMilli, GPUs: total}
+	for i := range min(free, total) {
+		n.Free[i] = Whole
+	}
+	return n
+}
+
 // sound tells whether the fields are within their bounds.
 func (n *NodeState) sound() bool {
 	if n.GPUs < 0 || n.GPUs > MaxNodeGPUs {

@@ -120,6 +120,13 @@ func TestNodeState(t *testing.T) {
 	assert.Equal(t, node(4, 0, 250, 0), n)
 }
 
+func TestCountedNode(t *testing.T) {
+	assert.Equal(t, *node(8, 1000, 1000, 0), CountedNode(0, 8000, 2, 3))
+	assert.Equal(t, *node(8, 1000), CountedNode(0, 8000, 5, 1), "not more free than there are")
+	assert.Equal(t, *node(8), CountedNode(0, 8000, -1, -1))
+	assert.Equal(t, MaxNodeGPUs, CountedNode(0, 8000, 80, 80).GPUs)
+}
+
 func TestDeviceValue(t *testing.T) {
 	for _, tc := range []struct {
 		name string
