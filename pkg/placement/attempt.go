@@ -21,6 +21,7 @@ type attempt struct {
 
 	roles    []role
 	order    []int             // the roles in the order in which they are placed
+	bySize   []int             // another order to try, empty if there is none
 	products []int             // the GPU products to try, in order
 	bound    []topology.NodeID // the nodes of the bound members that are known
 	want     int               // waiting members that must be placed
@@ -345,15 +346,17 @@ func (a *attempt) layersOf(layers []gang.Slice, r int, preferred bool) []gang.Sl
 }
 
 // orderRoles puts the roles with the least to spare first, a role that stands
-// with another after it.
+// with another after it. The second order, for when the first one fails, puts
+// the largest members first.
 func (a *attempt) orderRoles() {
-	a.order = a.order[:0]
+	a.order, a.bySize = a.order[:0], a.bySize[:0]
 	for r := range a.roles {
 		a.order = append(a.order, r)
 	}
 	if len(a.order) < 2 {
 		return
 	}
+	a.bySize = append(a.bySize, a.order...)
 	slices.SortStableFunc(a.order, func(x, y int) int {
 		rx, ry := &a.roles[x], &a.roles[y]
 		if c := cmp.Compare(a.follows(x), a.follows(y)); c != 0 {
@@ -362,6 +365,23 @@ func (a *attempt) orderRoles() {
 		// room per member to place, compared without a division
 		return cmp.Compare(rx.rooms.dom[0]*int64(max(ry.Count, 1)), ry.rooms.dom[0]*int64(max(rx.Count, 1)))
 	})
+	slices.SortStableFunc(a.bySize, func(x, y int) int { return a.compareSize(&a.roles[x], &a.roles[y]) })
+	if slices.Equal(a.order, a.bySize) {
+		a.bySize = a.bySize[:0]
+	}
+}
+
+// compareSize orders roles by falling size of their members: by what both ask
+// for first, GPUs before the rest.
+func (a *attempt) compareSize(x, y *role) int {
+	for _, gpus := range []bool{true, false} {
+		for c, q := range x.Request {
+			if q != y.Request[c] && topology.IsGPU(a.p.u.Resources[c]) == gpus {
+				return cmp.Compare(y.Request[c], q)
+			}
+		}
+	}
+	return 0
 }
 
 // follows is 1 for a role that stands with another.

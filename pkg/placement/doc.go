@@ -46,11 +46,11 @@
 //
 // For a gang of one role the answer is exact: it is refused if and only if no
 // plan keeps every rule, slices and bound members included. Roles of several
-// shapes that share nodes make a packing problem; they are placed by the role
-// with the least to spare, and where that fails by a search that is exact
-// within a fixed number of steps. Beyond that a gang may be refused that a
-// cleverer packing would place. Check is the list of rules and shares no code
-// with Solve.
+// shapes that share nodes make a packing problem: the role with the least to
+// spare goes first; where that fails the role of the largest members does, and
+// where that fails too comes a search that is exact within a fixed number of
+// steps. Beyond that a gang may be refused that a cleverer packing would place.
+// Check is the list of rules and shares no code with Solve.
 //
 // # Repair
 //

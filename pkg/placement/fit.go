@@ -178,22 +178,31 @@ func (a *attempt) grow(d topology.DomainID) bool {
 // try places as many members of each role as its count says inside domain d,
 // role by role. It gives up where a better way may exist; search finds that.
 func (a *attempt) try(d topology.DomainID) bool {
-	ok := a.place(d)
+	if a.tryWishes(d, a.order) {
+		return true
+	}
+	return len(a.bySize) > 0 && a.tryWishes(d, a.bySize)
+}
+
+// tryWishes places the roles in one order: with preferred slices first, and
+// without where whole slices are in the way of the rest.
+func (a *attempt) tryWishes(d topology.DomainID, order []int) bool {
+	ok := a.place(d, order)
 	a.giveBack(d)
-	if !ok && a.soft { // whole slices may be in the way of the rest
+	if !ok && a.soft {
 		a.soft = false
-		ok = a.place(d)
+		ok = a.place(d, order)
 		a.giveBack(d)
 		a.soft = true
 	}
 	return ok
 }
 
-// place runs the jobs of every role. Jobs after the first see what the ones
-// before them have taken.
-func (a *attempt) place(d topology.DomainID) bool {
+// place runs the jobs of every role in order. Jobs after the first see what the
+// ones before them have taken.
+func (a *attempt) place(d topology.DomainID, order []int) bool {
 	a.jobs, a.members = a.jobs[:0], a.members[:0]
-	for i, r := range a.order {
+	for i, r := range order {
 		role := &a.roles[r]
 		for m := range role.out {
 			role.out[m] = NoNode
@@ -209,7 +218,7 @@ func (a *attempt) place(d topology.DomainID) bool {
 				return false
 			}
 			a.assign(job)
-			if j+1 < len(a.jobs) || i+1 < len(a.order) {
+			if j+1 < len(a.jobs) || i+1 < len(order) {
 				a.take(job, d)
 			}
 		}

@@ -188,3 +188,14 @@ func TestSolve_PlacesRoles(t *testing.T) {
 		})
 	}
 }
+
+func TestSolve_SmallMembersLeaveWholeNodesToLargeOnes(t *testing.T) {
+	got := run(t, `
+resources: nvidia.com/gpu cpu
+h1 4/8 cpu=96
+h2 4/8 cpu=96
+w1 8 cpu=96
+w2 8 cpu=96
+w3 8 cpu=96`, roles(part("small", 6, 4, 1, -1), part("large", 1, 8, 1, -1)))
+	assert.Equal(t, "h1 h2 w2 w2 w3 w3 | w1", got)
+}
