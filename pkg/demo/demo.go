@@ -44,7 +44,7 @@ type Options struct {
 	// nothing works and nothing is bound: 15 s.
 	Limit, Stall time.Duration
 	// CommitWindow is how long a gang may take from its first to its last bind
-	// before it counts as partly started: 2 s.
+	// before it counts as partly started: 5 s.
 	CommitWindow time.Duration
 	// Out takes progress, nil for none.
 	Out io.Writer
@@ -66,7 +66,7 @@ func (o *Options) setDefaults() {
 	o.Topology = cmp.Or(o.Topology, Preferred)
 	o.Limit = cmp.Or(o.Limit, 160*time.Second)
 	o.Stall = cmp.Or(o.Stall, 15*time.Second)
-	o.CommitWindow = cmp.Or(o.CommitWindow, 2*time.Second)
+	o.CommitWindow = cmp.Or(o.CommitWindow, 5*time.Second)
 }
 
 // Run starts a control plane and a scheduler, replays the gangs and returns

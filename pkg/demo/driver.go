@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,10 +38,8 @@ func (d *driver) live(ctx context.Context, j *job, pods []*v1.Pod) error {
 		return nil
 	}
 	d.tracker.submit(d.clock(), j)
-	for _, pod := range pods {
-		if err := d.create(ctx, pod); err != nil {
-			return endOf(ctx, fmt.Errorf("creating pod %s: %w", pod.Name, err))
-		}
+	if err := d.each(pods, func(pod *v1.Pod) error { return d.create(ctx, pod) }); err != nil {
+		return endOf(ctx, fmt.Errorf("creating the pods of gang %s: %w", j.Name, err))
 	}
 	select {
 	case <-ctx.Done():
@@ -51,7 +50,7 @@ func (d *driver) live(ctx context.Context, j *job, pods []*v1.Pod) error {
 		return nil
 	}
 	d.tracker.end(d.clock(), j)
-	if err := d.delete(ctx, j.Name); err != nil {
+	if err := d.each(pods, func(pod *v1.Pod) error { return d.delete(ctx, pod) }); err != nil {
 		return endOf(ctx, fmt.Errorf("deleting the pods of gang %s: %w", j.Name, err))
 	}
 	return nil
@@ -76,18 +75,31 @@ func sleep(ctx context.Context, length time.Duration) bool {
 	}
 }
 
+// each sends a request for every pod of a gang, side by side, as the gang's
+// controller would.
+func (d *driver) each(pods []*v1.Pod, request func(*v1.Pod) error) error {
+	var requests errgroup.Group
+	for _, pod := range pods {
+		d.slots <- struct{}{}
+		requests.Go(func() error {
+			defer func() { <-d.slots }()
+			return request(pod)
+		})
+	}
+	return requests.Wait()
+}
+
 func (d *driver) create(ctx context.Context, pod *v1.Pod) error {
-	d.slots <- struct{}{}
-	defer func() { <-d.slots }()
 	_, err := d.client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	return err
 }
 
-func (d *driver) delete(ctx context.Context, gang string) error {
-	d.slots <- struct{}{}
-	defer func() { <-d.slots }()
-	return d.client.CoreV1().Pods(namespace).DeleteCollection(ctx,
-		metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{LabelSelector: gangLabel + "=" + gang})
+func (d *driver) delete(ctx context.Context, pod *v1.Pod) error {
+	err := d.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // follow feeds the tracker from a watch on the pods until the context ends.

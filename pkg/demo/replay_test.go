@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -27,8 +26,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
-// newCluster is a fake API server with what the fake lacks: UIDs and the
-// deletion of collections.
+// newCluster is a fake API server with what the fake lacks: UIDs.
 func newCluster(t *testing.T, hosts []trace.Node) kubernetes.Interface {
 	client := fake.NewClientset()
 	var uids atomic.Int64
@@ -36,19 +34,6 @@ func newCluster(t *testing.T, hosts []trace.Node) kubernetes.Interface {
 		pod := action.(clienttesting.CreateAction).GetObject().(*v1.Pod)
 		pod.UID = types.UID(fmt.Sprint(uids.Add(1)))
 		return false, nil, nil
-	})
-	client.PrependReactor("delete-collection", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		selector := action.(clienttesting.DeleteCollectionAction).GetListRestrictions().Labels
-		pods, err := client.Tracker().List(v1.SchemeGroupVersion.WithResource("pods"), v1.SchemeGroupVersion.WithKind("Pod"), namespace)
-		if err != nil {
-			return true, nil, err
-		}
-		for _, pod := range pods.(*v1.PodList).Items {
-			if selector.Matches(labels.Set(pod.Labels)) {
-				err = cmp.Or(err, client.Tracker().Delete(v1.SchemeGroupVersion.WithResource("pods"), namespace, pod.Name))
-			}
-		}
-		return true, nil, err
 	})
 	for _, n := range fleet(hosts) {
 		_, err := client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{})
