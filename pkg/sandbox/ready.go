@@ -27,7 +27,7 @@ const (
 // when ctx is done: a server that is stopped before its start hooks are through
 // ends the whole process, and leaves the data folder behind.
 func (s *Sandbox) waitForServer(ctx context.Context) error {
-	err := s.until(ctx, "the API server is ready", func(ctx context.Context) error {
+	err := s.until(context.WithoutCancel(ctx), "the API server is ready", func(ctx context.Context) error {
 		if _, err := s.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
 			return err
 		}

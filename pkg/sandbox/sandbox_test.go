@@ -5,9 +5,11 @@ package sandbox_test
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -68,6 +70,33 @@ func TestStart_EndsWithItsContext(t *testing.T) {
 		_, err := os.Stat(dir)
 		return os.IsNotExist(err)
 	}, patience, pause)
+}
+
+// TestStart_Interrupted stops the start at every stage. An API server that is
+// stopped too early would end this process.
+func TestStart_Interrupted(t *testing.T) {
+	for _, stage := range []string{"", "etcd/member/wal", "sandbox.log", "admin.kubeconfig"} {
+		t.Run("at "+stage, func(t *testing.T) {
+			dir := t.TempDir() + "/data"
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				for { // poll: the start itself tells nobody how far it is
+					if _, err := os.Stat(filepath.Join(dir, stage)); err == nil || stage == "" {
+						cancel()
+						return
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}()
+			s, err := sandbox.Start(ctx, sandbox.Options{Dir: dir})
+			if err == nil { // it was through before the cancellation
+				s.Stop()
+			} else {
+				assert.ErrorIs(t, err, context.Canceled)
+			}
+			assert.NoDirExists(t, dir)
+		})
+	}
 }
 
 func TestStart_Refuses(t *testing.T) {
