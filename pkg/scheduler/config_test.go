@@ -1,0 +1,110 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+)
+
+func TestDefaultConfig(t *testing.T) {
+	cfg, err := DefaultConfig(true)
+	require.NoError(t, err)
+	Complete(cfg)
+	require.NoError(t, CheckConfig(cfg))
+	assert.True(t, cfg.LeaderElection.LeaderElect)
+	assert.Equal(t, "muster-system/muster-scheduler", cfg.LeaderElection.ResourceNamespace+"/"+cfg.LeaderElection.ResourceName)
+	assert.EqualValues(t, 300, cfg.ClientConnection.QPS)
+	assert.EqualValues(t, 600, cfg.ClientConnection.Burst)
+	assert.False(t, cfg.EnableProfiling)
+	assert.Equal(t, "muster", cfg.Profiles[0].SchedulerName)
+	outside, err := DefaultConfig(false)
+	require.NoError(t, err)
+	assert.False(t, outside.LeaderElection.LeaderElect)
+}
+
+func TestDefaultConfig_IsTheOneThatIsInstalled(t *testing.T) {
+	data, err := os.ReadFile("../../manifests/config.yaml")
+	require.NoError(t, err)
+	installed, err := decode(data)
+	require.NoError(t, err)
+	own, err := DefaultConfig(true)
+	require.NoError(t, err)
+	// The manifest spells the plugin's arguments out; their defaults are
+	// tested with the plugin.
+	installed.Profiles[0].PluginConfig, own.Profiles[0].PluginConfig = nil, nil
+	assert.Equal(t, own, installed)
+}
+
+func TestComplete(t *testing.T) {
+	cfg, err := decode([]byte(strings.Replace(defaultConfig, "          - name: Muster\n            weight: 20\n",
+		"          - name: GangScheduling\n          - name: PodGroupPodsCount\n          - name: Muster\n", 1)))
+	require.NoError(t, err)
+	Complete(cfg)
+	var enabled []string
+	for _, one := range cfg.Profiles[0].Plugins.MultiPoint.Enabled {
+		enabled = append(enabled, one.Name)
+	}
+	assert.Equal(t, "Muster", enabled[0], "it is asked before those that end a row")
+	assert.NotContains(t, enabled, "PrioritySort")
+	assert.NotContains(t, enabled, "PodGroupPodsCount")
+	assert.Contains(t, enabled, "NodeResourcesFit")
+	assert.Equal(t, 1, strings.Count(strings.Join(enabled, " "), "GangScheduling"), "kube-scheduler asks it by name")
+	assert.Contains(t, cfg.Profiles[0].Plugins.Permit.Disabled, config.Plugin{Name: "GangScheduling"})
+	assert.Contains(t, cfg.Profiles[0].Plugins.PreEnqueue.Disabled, config.Plugin{Name: "GangScheduling"})
+}
+
+func TestCheckConfig(t *testing.T) {
+	tests := []struct {
+		name string
+		// change is applied to the text of the default configuration.
+		change [2]string
+		want   string
+	}{
+		{"the default is fine", [2]string{}, ""},
+		{"the lease of the cluster's own scheduler is refused",
+			[2]string{"  resourceName: muster-scheduler\n  resourceNamespace: muster-system\n", ""},
+			"leaderElection: kube-system/kube-scheduler, the default, is the lease of the cluster's own scheduler; write resourceName: muster-scheduler and resourceNamespace: muster-system"},
+		{"without leader election the lease does not matter",
+			[2]string{"  leaderElect: true\n  resourceName: muster-scheduler\n  resourceNamespace: muster-system\n", "  leaderElect: false\n"}, ""},
+		{"the name of the cluster's own scheduler is refused", [2]string{"schedulerName: muster", "schedulerName: default-scheduler"},
+			"profile default-scheduler: the name is that of the cluster's own scheduler, and two schedulers would place the same pods; write another schedulerName, such as muster"},
+		{"a profile without Muster is refused", [2]string{"name: Muster", "name: NodePorts"},
+			"profile muster: plugin Muster is not enabled; write plugins.multiPoint.enabled: [{name: Muster}]"},
+		{"a plugin that does the same work is refused at an extension point of its own",
+			[2]string{"    plugins:\n", "    plugins:\n      queueSort:\n        enabled:\n          - name: PrioritySort\n"},
+			"profile muster: plugin Muster does the work of plugins that are enabled beside it at single extension points; take them out: {name: PrioritySort}"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			require.Contains(t, defaultConfig, test.change[0])
+			text := defaultConfig
+			if test.change[0] != "" {
+				text = strings.Replace(text, test.change[0], test.change[1], 1)
+			}
+			cfg, err := decode([]byte(text))
+			require.NoError(t, err)
+			Complete(cfg)
+			err = CheckConfig(cfg)
+			if test.want == "" {
+				assert.NoError(t, err)
+				return
+			}
+			assert.ErrorContains(t, err, test.want)
+		})
+	}
+	t.Run("a profile without plugins is refused", func(t *testing.T) {
+		cfg := &config.KubeSchedulerConfiguration{Profiles: []config.KubeSchedulerProfile{{SchedulerName: "x"}}}
+		assert.ErrorContains(t, CheckConfig(cfg), "profile x: plugin Muster is not enabled")
+	})
+	t.Run("what is no configuration is refused", func(t *testing.T) {
+		_, err := decode([]byte("apiVersion: v1\nkind: Pod\n"))
+		assert.Error(t, err)
+	})
+}

@@ -1,0 +1,342 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/utils/ptr"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/pkg/scheduler"
+)
+
+// asScheduler makes this test binary the scheduler: feature gates belong to a
+// process, and those of the scheduler are not to become the API server's.
+const asScheduler = "MUSTER_TEST_AS_SCHEDULER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asScheduler) != "" {
+		if err := scheduler.NewCommand().Execute(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+const patience, pause = 2 * time.Minute, 50 * time.Millisecond
+
+var podGroups = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+
+// cluster is a control plane with the scheduler beside it.
+type cluster struct {
+	*testing.T
+	*sandbox.Sandbox
+	crds dynamic.Interface
+	log  string
+	port int
+}
+
+func start(t *testing.T, opts sandbox.Options) *cluster {
+	t.Helper()
+	s, err := sandbox.Start(t.Context(), opts)
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	var nodes []*v1.Node
+	for i := range 4 {
+		nodes = append(nodes, sandbox.Node(fmt.Sprint("n", i), sandbox.NodeShape{
+			Extended: map[string]int64{"nvidia.com/gpu": 8},
+			Labels:   map[string]string{"topology.kubernetes.io/rack": fmt.Sprint("r", i/2)},
+		}))
+	}
+	require.NoError(t, s.CreateNodes(t.Context(), nodes))
+	crds, err := dynamic.NewForConfig(s.Config())
+	require.NoError(t, err)
+	return &cluster{T: t, Sandbox: s, crds: crds}
+}
+
+// run starts the scheduler and returns when it is ready, with what stops it.
+func (c *cluster) run(flags ...string) *exec.Cmd {
+	c.Helper()
+	c.port = freePort(c.T)
+	c.log = filepath.Join(c.TempDir(), "scheduler.log")
+	log, err := os.Create(c.log)
+	require.NoError(c, err)
+	cmd := exec.Command(os.Args[0], append([]string{
+		"--kubeconfig", c.Kubeconfig(), "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port), "-v=2",
+	}, flags...)...)
+	cmd.Env = append(os.Environ(), asScheduler+"=1")
+	cmd.Stdout, cmd.Stderr = log, log
+	require.NoError(c, cmd.Start())
+	c.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+		if c.Failed() {
+			text, _ := os.ReadFile(c.log)
+			c.Logf("the scheduler's log:\n%s", text)
+		}
+	})
+	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
+	return cmd
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// get asks an endpoint of the scheduler, whose certificate it signed itself.
+func (c *cluster) get(path string) int {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	answer, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d%s", c.port, path))
+	if err != nil {
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+// create makes pods for the scheduler; words are labels and annotations by
+// their key, and group is spec.schedulingGroup.
+func (c *cluster) create(names []string, words ...string) {
+	c.Helper()
+	for _, name := range names {
+		p := &v1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}, Annotations: map[string]string{}},
+			Spec: v1.PodSpec{
+				SchedulerName:                 "muster",
+				TerminationGracePeriodSeconds: ptr.To[int64](0),
+				Containers: []v1.Container{{Name: "c", Image: "image", Resources: v1.ResourceRequirements{
+					Limits: v1.ResourceList{"nvidia.com/gpu": resource.MustParse("4")},
+				}}},
+			},
+		}
+		for _, word := range words {
+			key, value, _ := strings.Cut(word, "=")
+			switch {
+			case key == "group":
+				p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &value}
+			case key == kube.LabelGang || key == kube.LabelPodGroup:
+				p.Labels[key] = value
+			default:
+				p.Annotations[key] = value
+			}
+		}
+		_, err := c.Client().CoreV1().Pods("default").Create(c.Context(), p, metav1.CreateOptions{})
+		require.NoError(c, err)
+	}
+}
+
+// sees waits until each pod is bound, or says why it is not.
+func (c *cluster) sees(names []string, want string) {
+	c.Helper()
+	for _, name := range names {
+		last := ""
+		require.Eventually(c, func() bool {
+			last = c.state(name)
+			return strings.Contains(last, want)
+		}, patience, pause, "pod %s: want %q", name, want)
+	}
+}
+
+func (c *cluster) state(name string) string {
+	pod, err := c.Client().CoreV1().Pods("default").Get(c.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		return err.Error()
+	}
+	if pod.Spec.NodeName != "" {
+		return "bound"
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == v1.PodScheduled {
+			return condition.Reason + ": " + condition.Message
+		}
+	}
+	return "nothing yet"
+}
+
+func (c *cluster) remove(names ...string) {
+	c.Helper()
+	for _, name := range names {
+		require.NoError(c, c.Client().CoreV1().Pods("default").Delete(c.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}))
+	}
+}
+
+func (c *cluster) podGroup(name string, minMember int64) {
+	c.Helper()
+	_, err := c.crds.Resource(podGroups).Namespace("default").Create(c.Context(), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup",
+		"metadata": map[string]any{"name": name},
+		"spec":     map[string]any{"minMember": minMember},
+	}}, metav1.CreateOptions{})
+	require.NoError(c, err)
+}
+
+func (c *cluster) phase(name string) string {
+	u, err := c.crds.Resource(podGroups).Namespace("default").Get(c.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		return err.Error()
+	}
+	phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
+	scheduled, _, _ := unstructured.NestedInt64(u.Object, "status", "scheduled")
+	return fmt.Sprint(phase, " ", scheduled)
+}
+
+func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
+	c := start(t, sandbox.Options{})
+	cmd := c.run()
+	assert.Equal(t, http.StatusOK, c.get("/livez"))
+	assert.Equal(t, http.StatusForbidden, c.get("/metrics"), "metrics are not for everybody")
+
+	label := []string{kube.LabelGang + "=train", kube.AnnotationMinCount + "=3", kube.AnnotationTopologyRequired + "=rack"}
+	c.create([]string{"a", "b"}, label...)
+	c.create([]string{"bad"}, kube.LabelGang+"=bad", kube.AnnotationMinCount+"=08")
+	c.create([]string{"two"}, kube.LabelGang+"=train", kube.LabelPodGroup+"=train", kube.AnnotationMinCount+"=3")
+	c.create([]string{"x", "y"}, kube.LabelPodGroup+"=crd")
+	c.create([]string{"loose"})
+	c.sees([]string{"loose"}, "bound")
+	c.sees([]string{"a", "b"}, "GangIncomplete")
+	c.sees([]string{"bad"}, `InvalidGangSpec: gang bad: annotation muster.sh/min-count: found "08"`)
+	c.sees([]string{"two"}, "GangConfigConflict: pod two declares its gang more than once")
+	c.sees([]string{"x", "y"}, "GangApiUnavailable")
+	c.create([]string{"c"}, label...)
+	c.sees([]string{"a", "b", "c"}, "bound")
+
+	require.NoError(t, c.InstallPodGroupCRD(t.Context()))
+	c.sees([]string{"x", "y"}, "GangNotFound: ")
+	c.podGroup("crd", 2)
+	c.sees([]string{"x", "y"}, "bound")
+	require.Eventually(t, func() bool { return c.phase("crd") == "Running 2" }, patience, pause, "phase %s", c.phase("crd"))
+	assert.Contains(t, c.state("bad"), "InvalidGangSpec", "it never runs on its own")
+	assert.Contains(t, c.state("two"), "GangConfigConflict")
+
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	_, err := cmd.Process.Wait()
+	require.NoError(t, err)
+}
+
+func TestScheduler_NativeGroups(t *testing.T) {
+	c := start(t, sandbox.Options{GenericWorkload: true})
+	c.run()
+	groups := c.Client().SchedulingV1beta1().PodGroups("default")
+	declare := func(name string, minCount int32) {
+		_, err := groups.Create(t.Context(), &schedulingapi.PodGroup{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec:       schedulingapi.PodGroupSpec{SchedulingPolicy: schedulingapi.PodGroupSchedulingPolicy{Gang: &schedulingapi.GangSchedulingPolicy{MinCount: minCount}}},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	condition := func(name string) string {
+		pg, err := groups.Get(context.Background(), name, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if c := apimeta.FindStatusCondition(pg.Status.Conditions, schedulingapi.PodGroupInitiallyScheduled); c != nil {
+			return string(c.Status) + " " + c.Reason
+		}
+		return ""
+	}
+	declare("train", 2)
+	declare("huge", 9)
+	c.create([]string{"a", "b"}, "group=train")
+	c.sees([]string{"a", "b"}, "bound")
+	require.Eventually(t, func() bool { return condition("train") == "True Scheduled" }, patience, pause)
+
+	var huge []string
+	for i := range 9 {
+		huge = append(huge, fmt.Sprint("huge-", i))
+	}
+	c.create(huge, "group=huge")
+	c.sees(huge, "gang huge needs 9 pods")
+	require.Eventually(t, func() bool { return strings.HasPrefix(condition("huge"), "False GangTooLarge") }, patience, pause, condition("huge"))
+
+	// The group goes and comes again under its name, with less to ask for.
+	require.NoError(t, groups.Delete(t.Context(), "huge", metav1.DeleteOptions{}))
+	removeFinalizers(c, "huge")
+	c.sees(huge, "GangNotFound")
+	c.remove(huge[6:]...)
+	declare("huge", 6)
+	c.sees(huge[:6], "bound")
+	require.Eventually(t, func() bool { return condition("huge") == "True Scheduled" }, patience, pause)
+}
+
+// removeFinalizers lets a group go that its pods still protect.
+func removeFinalizers(c *cluster, name string) {
+	c.Helper()
+	groups := c.Client().SchedulingV1beta1().PodGroups("default")
+	pg, err := groups.Get(c.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		return
+	}
+	pg.Finalizers = nil
+	_, err = groups.Update(c.Context(), pg, metav1.UpdateOptions{})
+	require.NoError(c, err)
+}
+
+func TestScheduler_LeaderElectionHandsOver(t *testing.T) {
+	c := start(t, sandbox.Options{})
+	elect := []string{"--leader-elect", "--leader-elect-resource-namespace=default"}
+	first := c.run(elect...)
+	c.create([]string{"a"}, kube.LabelGang+"=one", kube.AnnotationMinCount+"=1")
+	c.sees([]string{"a"}, "bound")
+	c.run(elect...)
+	c.create([]string{"b"}, kube.LabelGang+"=two", kube.AnnotationMinCount+"=2")
+	require.NoError(t, first.Process.Signal(syscall.SIGTERM))
+	c.create([]string{"c"}, kube.LabelGang+"=two", kube.AnnotationMinCount+"=2")
+	c.sees([]string{"b", "c"}, "bound")
+	lease, err := c.Client().CoordinationV1().Leases("default").Get(t.Context(), scheduler.LeaseName, metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.NotEmpty(t, *lease.Spec.HolderIdentity)
+}
+
+func TestScheduler_RefusesWhatCannotWork(t *testing.T) {
+	tests := []struct {
+		name  string
+		flags []string
+		want  string
+	}{
+		{"a gate that it needs is turned off", []string{"--feature-gates=GenericWorkload=false,TopologyAwareWorkloadScheduling=false"}, "feature gate GenericWorkload is off, and gangs cannot be placed without it; leave it out of --feature-gates"},
+		{"a configuration that is not there", []string{"--config=/does/not/exist"}, "no such file"},
+		{"an argument", []string{"please"}, `unknown command "please"`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], test.flags...)
+			cmd.Env = append(os.Environ(), asScheduler+"=1")
+			out, err := cmd.CombinedOutput()
+			require.Error(t, err)
+			assert.Contains(t, string(out), test.want)
+		})
+	}
+}
