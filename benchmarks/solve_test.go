@@ -77,6 +77,39 @@ func BenchmarkSolve(b *testing.B) {
 	}
 }
 
+// BenchmarkSolve_Large plans the largest gangs, from scratch too.
+func BenchmarkSolve_Large(b *testing.B) {
+	for _, nodes := range []int{5000, 20_000, 100_000} {
+		u := fleet(nodes)
+		g := workers(u, 1000)
+		b.Run(fmt.Sprintf("nodes=%d/gang=1000", nodes), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if p := placement.Solve(u, g); p.Refusal != nil {
+					b.Fatal(p.Refusal)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkCheck goes through the rules for a plan, as is done before a commit.
+func BenchmarkCheck(b *testing.B) {
+	u := fleet(5000)
+	for _, count := range []int{8, 1000} {
+		g := workers(u, count)
+		plan := placement.Solve(u, g)
+		b.Run(fmt.Sprintf("gang=%d", count), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := placement.Check(u, g, plan); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkPlanner plans one gang after another, each time with the gang before
 // it gone and the one before that back: the changes are twice the gang.
 func BenchmarkPlanner(b *testing.B) {

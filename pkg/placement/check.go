@@ -106,15 +106,20 @@ func (c *checker) filters() error {
 // capacity: no node gives more than it has free. What is not asked for does
 // not matter, so that a node that owes one resource can still give another.
 func (c *checker) capacity() error {
-	took := map[topology.NodeID][]int64{}
+	width := len(c.u.Resources)
+	first := make(map[topology.NodeID]int, c.g.Waiting()) // where the row of a node starts
+	var took []int64
 	return c.placed(func(r, _ int, n topology.NodeID) error {
-		if took[n] == nil {
-			took[n] = make([]int64, len(c.u.Resources))
+		at, ok := first[n]
+		if !ok {
+			at = len(took)
+			first[n] = at
+			took = append(took, make([]int64, width)...)
 		}
 		for col, q := range c.g.Roles[r].Request {
-			took[n][col] += q
-			if free := c.u.FreeRow(n)[col]; q > 0 && took[n][col] > free {
-				return fmt.Errorf("node %s gives %d of %s, but has %d free", c.t.Nodes[n].Name, took[n][col], c.u.Resources[col], free)
+			took[at+col] += q
+			if free := c.u.FreeRow(n)[col]; q > 0 && took[at+col] > free {
+				return fmt.Errorf("node %s gives %d of %s, but has %d free", c.t.Nodes[n].Name, took[at+col], c.u.Resources[col], free)
 			}
 		}
 		return nil
@@ -251,7 +256,7 @@ func (c *checker) slices() error {
 			if s.Preferred {
 				continue
 			}
-			first := map[int]topology.NodeID{}
+			first := make(map[int]topology.NodeID, len(nodes)/s.Size+1)
 			for i, n := range nodes {
 				slice := ranks[i] / s.Size
 				if _, ok := first[slice]; !ok {
