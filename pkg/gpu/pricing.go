@@ -3,7 +3,10 @@
 
 package gpu
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // deviceValue says, for every free share of a device from 0 to Whole, how much
 // of a device it is worth to the pods that share: the best that the workload
@@ -20,7 +23,7 @@ func deviceValue(w Workload) *[Whole + 1]int64 {
 	prices := cuttingPrices(sizes, demand)
 	best, _ := fill(sizes, prices)
 	var value [Whole + 1]int64
-	full := max(best[Whole], 1)
+	full := max(best[Whole], 1) // rounding may leave it a hair above
 	for r := range Whole {
 		value[r] = int64(best[r]/full*valueUnit + 0.5)
 	}
@@ -31,29 +34,42 @@ func deviceValue(w Workload) *[Whole + 1]int64 {
 // valueUnit is the worth of a whole device.
 const valueUnit = 1_000_000
 
+// pricedSizes is the number of sizes that get a price of their own. The time to
+// find prices grows with the fourth power: 32 take some milliseconds, 256 took
+// seconds. A size without a price is worth what fits in it. No openb list has
+// more than 20 among its typical pods.
+const pricedSizes = 32
+
 // sharedSizes collects the sizes of the pods that share a device, rising, and
-// how often each comes.
+// how often each comes: those that take up the most devices.
 func sharedSizes(w Workload) (sizes []int, demand []float64) {
+	var often [Whole]int64
 	for _, t := range w {
 		if t.shares() && t.GPUMilli > 0 {
-			sizes = append(sizes, t.GPUMilli)
+			often[t.GPUMilli] += t.Share
 		}
 	}
-	slices.Sort(sizes)
-	sizes = slices.Compact(sizes)
-	demand = make([]float64, len(sizes))
-	for _, t := range w {
-		if i, found := slices.BinarySearch(sizes, t.GPUMilli); found && t.shares() {
-			demand[i] += float64(t.Share) / shareUnit
+	for size, share := range often {
+		if share > 0 {
+			sizes = append(sizes, size)
 		}
+	}
+	slices.SortStableFunc(sizes, func(a, b int) int {
+		return cmp.Compare(often[b]*int64(b), often[a]*int64(a))
+	})
+	sizes = sizes[:min(len(sizes), pricedSizes)]
+	slices.Sort(sizes)
+	for _, size := range sizes {
+		demand = append(demand, float64(often[size])/shareUnit)
 	}
 	return sizes, demand
 }
 
 // cuttingPrices solves the fractional cutting-stock problem and returns the
 // price of each size in devices: the dual prices that column generation ends
-// with (Gilmore and Gomory 1961). Rounding is pinned by conversions, so that
-// every machine comes to the same prices.
+// with (Gilmore and Gomory 1961). On the way there prices mean nothing; should
+// the end not be reached, each size costs what it takes up. Rounding is pinned
+// by conversions, so that every machine comes to the same prices.
 func cuttingPrices(sizes []int, demand []float64) []float64 {
 	n := len(sizes)
 	inverse := make([][]float64, n) // of the basis: one pattern for each row
@@ -73,16 +89,22 @@ func cuttingPrices(sizes []int, demand []float64) []float64 {
 			}
 		}
 		best, pattern := fill(sizes, prices)
-		if best[Whole] <= 1+pivotEpsilon || !enter(inverse, amount, pattern) {
+		if best[Whole] <= 1+pivotEpsilon {
+			return prices
+		}
+		if !enter(inverse, amount, pattern) {
 			break
 		}
+	}
+	for i, size := range sizes {
+		prices[i] = float64(size) / Whole
 	}
 	return prices
 }
 
-// maxPivots bounds the search; a workload of 100 sizes takes some hundreds.
 const (
-	maxPivots    = 5000
+	// maxPivots bounds the search; 30 sizes take some dozens.
+	maxPivots    = 2000
 	pivotEpsilon = 1e-9
 )
 

@@ -26,7 +26,7 @@ type Weights struct {
 }
 
 // DefaultWeights were measured on the openb workloads of Alibaba; package
-// packing has the replay, benchmarks/README.md the figures.
+// packing has the replay, benchmarks/packing.md the figures.
 func DefaultWeights() Weights {
 	return Weights{Fragmentation: 100, Packing: 800, Scarcity: 100, Stranding: 40, Quantum: 40}
 }

@@ -58,6 +58,20 @@ func TestTallyWorkload(t *testing.T) {
 	}
 }
 
+func TestTallyWorkload_IsBounded(t *testing.T) {
+	var seen Tally
+	for i := range 1000 {
+		seen.Add(share(1, i%999+1))
+	}
+	w := seen.Workload(1)
+	assert.Len(t, w, maxTypical)
+	sum := int64(0)
+	for _, typical := range w {
+		sum += typical.Share
+	}
+	assert.InDelta(t, shareUnit, sum, maxTypical, "the shares of the rest are spread over those kept")
+}
+
 func TestFragmentation(t *testing.T) {
 	onModelOne := whole(8, 1)
 	onModelOne.Models = 1 << 1
