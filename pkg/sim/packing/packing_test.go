@@ -95,7 +95,7 @@ func TestReplay_AllocationFollowsThePublishedCurve(t *testing.T) {
 	}
 }
 
-// One seed of each: the means of all ten are in benchmarks/README.md. A single
+// One seed of each: the means of all ten are in benchmarks/packing.md. A single
 // published run differs from its mean by up to 0.4.
 func TestReplay_AgainstThePublishedResults(t *testing.T) {
 	published, err := publishedMeans("FGD", 100)
