@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -93,6 +94,9 @@ func planOf(state fwk.CycleState) *planned {
 // plans one gang at a time, so it needs no lock.
 type planner struct {
 	cluster *kube.Cluster
+	// engine remembers what it counted of the cluster; it is told which nodes
+	// changed.
+	engine *placement.Planner
 }
 
 func newPlanner(ladder kube.Ladder) *planner {
@@ -116,11 +120,25 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 	if err != nil {
 		return nil, err
 	}
-	plan := placement.Solve(p.cluster.Usage(), &members.Gang)
+	plan := p.solve(&members.Gang)
+	if err := placement.Check(p.cluster.Usage(), &members.Gang, plan); err != nil {
+		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
+	}
 	if plan.Refusal != nil {
 		return &planned{refusal: verdictOf(plan.Refusal), class: members.Class()}, nil
 	}
 	return p.result(members, plan, nodes), nil
+}
+
+func (p *planner) solve(g *gang.Gang) placement.Plan {
+	touched, rebuilt := p.cluster.Touched()
+	if rebuilt || p.engine == nil {
+		p.engine = placement.NewPlanner(p.cluster.Usage())
+	}
+	for _, node := range touched {
+		p.engine.Changed(node)
+	}
+	return p.engine.Solve(g)
 }
 
 func verdictOf(r *placement.Refusal) *verdict {

@@ -74,9 +74,19 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	if err := pl.watchCluster(); err != nil {
 		return nil, err
 	}
-	go pl.reports.run(ctx)
-	go pl.runWaker(ctx)
+	go pl.work(ctx, groups.Leading())
 	return pl, nil
+}
+
+// work tells verdicts and wakes gangs once this replica is the one that
+// schedules: another one does until then.
+func (pl *Plugin) work(ctx context.Context, leading <-chan struct{}) {
+	select {
+	case <-leading:
+		go pl.reports.run(ctx)
+		pl.runWaker(ctx)
+	case <-ctx.Done():
+	}
 }
 
 // Name returns the plugin's name.

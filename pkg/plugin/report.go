@@ -30,6 +30,8 @@ type Groups interface {
 	// Verdict writes a verdict to the status of the object behind a group, if
 	// it has one. It does not block.
 	Verdict(pg *schedulingapi.PodGroup, reason, message string)
+	// Leading is closed when this replica begins to schedule.
+	Leading() <-chan struct{}
 }
 
 // calm is how long a verdict on a gang that is still being created must stand
