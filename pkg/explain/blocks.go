@@ -11,6 +11,7 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -77,7 +78,7 @@ func (x *explainer) nearest() topology.DomainID {
 	if d, ok := x.pinned(); ok {
 		return d
 	}
-	if d, ok := x.named(x.refusal.Best, tree.LevelName(x.level())); ok {
+	if d, ok := x.named(x.refusal.Best, tree.LevelName(x.level())); ok && x.refusal.Reason == placement.NoFittingDomain {
 		return d
 	}
 	best, most := topology.DomainID(0), int64(-1)
@@ -173,9 +174,19 @@ func (x *explainer) usable(n topology.NodeID) bool {
 	return (f == nil || f.Why[n] == gang.Fits) && !x.wrongModel(n)
 }
 
-// wrongModel tells whether a node has none of the GPU models asked for.
+// wrongModel tells whether a node has none of the GPU models asked for, or
+// another one than the bound members have chosen.
 func (x *explainer) wrongModel(n topology.NodeID) bool {
-	return len(x.g.Spec.Models) > 0 && !slices.ContainsFunc(x.g.Spec.Models, func(model string) bool {
-		return topology.MatchesModel(model, x.usage.Tree.Nodes[n].Model)
+	if len(x.g.Spec.Models) == 0 {
+		return false
+	}
+	tree := x.usage.Tree
+	for _, b := range x.members.Bound {
+		if b.Node >= 0 && tree.Product(b.Node) >= 0 {
+			return tree.Product(b.Node) != tree.Product(n)
+		}
+	}
+	return !slices.ContainsFunc(x.g.Spec.Models, func(model string) bool {
+		return topology.MatchesModel(model, tree.Nodes[n].Model)
 	})
 }

@@ -13,21 +13,17 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// nodes proposes to bring back the fewest nodes: cordoned ones, else ones that
-// are not ready, else both.
+// nodes proposes to bring back the fewest nodes: cordoned ones, ones that are
+// not ready, and where neither is enough, both.
 func (x *explainer) nodes() ([]Change, error) {
-	cordoned, err := x.nodeLevers(gang.Cordoned)
-	if err != nil {
-		return nil, err
-	}
-	broken, err := x.nodeLevers(gang.NotReady)
-	if err != nil {
-		return nil, err
-	}
 	var all []Change
-	for _, levers := range [][]lever{cordoned, broken, append(cordoned, broken...)} {
-		if len(all) > 0 && len(levers) == len(cordoned)+len(broken) && len(cordoned) > 0 {
+	for _, reasons := range [][]gang.Why{{gang.Cordoned}, {gang.NotReady}, {gang.Cordoned, gang.NotReady}} {
+		if len(reasons) > 1 && len(all) > 0 {
 			break
+		}
+		levers, err := x.nodeLevers(reasons...)
+		if err != nil {
+			return nil, err
 		}
 		found, err := x.fewest(levers)
 		if err != nil {
@@ -36,24 +32,26 @@ func (x *explainer) nodes() ([]Change, error) {
 		if found == nil {
 			continue
 		}
-		c := describeNodes(found.levers, cordoned)
+		c := x.describeNodes(names(found.levers))
 		x.conclude(&c, found.members, found.plan)
 		all = append(all, c)
 	}
 	return all, nil
 }
 
-func describeNodes(chosen, cordoned []lever) Change {
-	var lift, mend []string
-	for _, l := range chosen {
-		if slices.ContainsFunc(cordoned, func(c lever) bool { return c.name == l.name }) {
-			lift = append(lift, l.name)
-		} else {
-			mend = append(mend, l.name)
+// describeNodes says what each node lacks.
+func (x *explainer) describeNodes(chosen []string) Change {
+	c := Change{Kind: Nodes, Nodes: chosen}
+	var lift, mend, parts []string
+	for _, name := range chosen {
+		node := x.p.infos[x.p.index[name]].Node()
+		if unready(node) {
+			mend = append(mend, name)
+		}
+		if cordoned(node) {
+			lift = append(lift, name)
 		}
 	}
-	c := Change{Kind: Nodes, Nodes: names(chosen)}
-	var parts []string
 	if len(lift) > 0 {
 		parts = append(parts, "uncordon "+join(lift))
 		c.Command = "kubectl uncordon " + strings.Join(lift, " ")
@@ -68,8 +66,9 @@ func describeNodes(chosen, cordoned []lever) Change {
 	return c
 }
 
-// nodeLevers are the nodes that are left out for one reason and have room.
-func (x *explainer) nodeLevers(why gang.Why) ([]lever, error) {
+// nodeLevers are the nodes that are left out for one of the reasons, have room,
+// and would be of use without these reasons.
+func (x *explainer) nodeLevers(reasons ...gang.Why) ([]lever, error) {
 	role := &x.members.Roles[x.scarce]
 	if role.Filter == nil {
 		return nil, nil
@@ -78,9 +77,9 @@ func (x *explainer) nodeLevers(why gang.Why) ([]lever, error) {
 	t := x.g.trial()
 	var ids []topology.NodeID
 	for i, w := range role.Filter.Why {
-		if w == why {
+		if slices.Contains(reasons, w) {
 			ids = append(ids, topology.NodeID(i))
-			t.nodes = append(t.nodes, restored(x.p.Node(topology.NodeID(i)), why))
+			t.nodes = append(t.nodes, restored(x.p.Node(topology.NodeID(i)), reasons...))
 		}
 	}
 	if len(ids) == 0 {
@@ -107,15 +106,27 @@ func (x *explainer) nodeLevers(why gang.Why) ([]lever, error) {
 	return levers, nil
 }
 
+// taintsOf are the taints with which a reason comes.
+var taintsOf = map[gang.Why][]string{
+	gang.Cordoned: {v1.TaintNodeUnschedulable},
+	gang.NotReady: {v1.TaintNodeNotReady, v1.TaintNodeUnreachable},
+}
+
 // restored is a node without the cordon, or without the taints of a node that
-// is not ready.
-func restored(node *v1.Node, why gang.Why) *v1.Node {
+// is not ready, or both.
+func restored(node *v1.Node, reasons ...gang.Why) *v1.Node {
 	back := node.DeepCopy()
-	drop := []string{v1.TaintNodeNotReady, v1.TaintNodeUnreachable}
-	if why == gang.Cordoned {
-		back.Spec.Unschedulable = false
-		drop = []string{v1.TaintNodeUnschedulable}
+	for _, why := range reasons {
+		back.Spec.Unschedulable = back.Spec.Unschedulable && why != gang.Cordoned
+		back.Spec.Taints = slices.DeleteFunc(back.Spec.Taints, func(t v1.Taint) bool { return slices.Contains(taintsOf[why], t.Key) })
 	}
-	back.Spec.Taints = slices.DeleteFunc(back.Spec.Taints, func(t v1.Taint) bool { return slices.Contains(drop, t.Key) })
 	return back
+}
+
+func unready(node *v1.Node) bool {
+	return len(restored(node, gang.NotReady).Spec.Taints) < len(node.Spec.Taints)
+}
+
+func cordoned(node *v1.Node) bool {
+	return node.Spec.Unschedulable || len(restored(node, gang.Cordoned).Spec.Taints) < len(node.Spec.Taints)
 }

@@ -126,7 +126,9 @@ func (p *Picture) Usage() *topology.Usage {
 }
 
 // Node returns a node of the cluster.
-func (p *Picture) Node(id topology.NodeID) *v1.Node { return p.cluster.Info(id).Node() }
+func (p *Picture) Node(id topology.NodeID) *v1.Node {
+	return p.infos[p.index[p.cluster.Usage().Tree.Nodes[id].Name]].Node()
+}
 
 // Members are all members of the gang.
 func (g *Gang) Members() []*v1.Pod { return slices.Concat(g.Bound, g.Waiting, g.Gated) }

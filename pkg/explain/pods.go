@@ -14,28 +14,28 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// edited is the gang with changed copies of its waiting pods.
+// edited is the gang with changed copies of its pods. The bound ones change
+// with the others, so that they stay of one role.
 func (x *explainer) edited(edit func(*v1.PodSpec)) trial {
 	t := x.g.trial()
-	t.waiting = make([]*v1.Pod, len(x.g.Waiting))
-	for i, pod := range x.g.Waiting {
+	t.waiting, t.bound = copies(x.g.Waiting, edit), copies(x.g.Bound, edit)
+	return t
+}
+
+func copies(pods []*v1.Pod, edit func(*v1.PodSpec)) []*v1.Pod {
+	all := make([]*v1.Pod, len(pods))
+	for i, pod := range pods {
 		changed := *pod
 		changed.Spec = *pod.Spec.DeepCopy()
 		edit(&changed.Spec)
-		t.waiting[i] = &changed
+		all[i] = &changed
 	}
-	return t
+	return all
 }
 
 // unbound are pods as if they were created again.
 func unbound(bound []*v1.Pod) []*v1.Pod {
-	all := make([]*v1.Pod, len(bound))
-	for i, pod := range bound {
-		again := *pod
-		again.Spec.NodeName = ""
-		all[i] = &again
-	}
-	return all
+	return copies(bound, func(s *v1.PodSpec) { s.NodeName = "" })
 }
 
 // tolerations proposes to tolerate a taint, or all of them where no single one

@@ -5,7 +5,6 @@ package explain
 
 import (
 	"fmt"
-	"slices"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -144,12 +143,10 @@ func (d *Domain) add(p *Picture, n topology.NodeID, column int) {
 
 // state is why a node takes no new pods, "" if it does.
 func state(node *v1.Node) string {
-	for _, taint := range node.Spec.Taints {
-		if taint.Key == v1.TaintNodeNotReady || taint.Key == v1.TaintNodeUnreachable {
-			return "not ready"
-		}
-	}
-	if node.Spec.Unschedulable || slices.ContainsFunc(node.Spec.Taints, func(t v1.Taint) bool { return t.Key == v1.TaintNodeUnschedulable }) {
+	switch {
+	case unready(node):
+		return "not ready"
+	case cordoned(node):
 		return "cordoned"
 	}
 	return ""

@@ -187,17 +187,24 @@ func (x *explainer) smaller() ([]Change, error) {
 	return all, nil
 }
 
-// shortOf are the resources, GPUs apart, for lack of which nodes that may be
-// used have no room.
+// shortOf are the resources, GPUs apart, that bound how many members fit on
+// some node that may be used.
 func (x *explainer) shortOf() map[string]bool {
 	found := map[string]bool{}
 	request := x.members.Roles[x.scarce].Request
 	for n := range x.usage.Tree.Nodes {
 		id := topology.NodeID(n)
+		if !x.usable(id) {
+			continue
+		}
+		row, tightest := x.usage.FreeRow(id), -1
 		for c, q := range request {
-			if q > 1 && x.usage.FreeRow(id)[c] < q && x.usable(id) && !topology.IsGPU(x.usage.Resources[c]) {
-				found[x.usage.Resources[c]] = true
+			if q > 0 && (tightest < 0 || max(0, row[c])/q < max(0, row[tightest])/request[tightest]) {
+				tightest = c
 			}
+		}
+		if tightest >= 0 && request[tightest] > 1 && !topology.IsGPU(x.usage.Resources[tightest]) {
+			found[x.usage.Resources[tightest]] = true
 		}
 	}
 	return found
