@@ -39,6 +39,19 @@ type Members struct {
 // from the same cluster. A gang with bound members is a class of its own.
 func (m *Members) Class() string { return m.class }
 
+// Wants lists the resources that any member asks for, in the order of the
+// usage's columns. The pod slot that every pod takes is not among them.
+func (m *Members) Wants(usage *topology.Usage) []string {
+	var wants []string
+	for column, name := range usage.Resources {
+		asked := slices.ContainsFunc(m.Roles, func(r gang.Role) bool { return r.Request[column] > 0 })
+		if asked && name != string(v1.ResourcePods) {
+			wants = append(wants, name)
+		}
+	}
+	return wants
+}
+
 // role gathers the pods of one shape while a gang is read.
 type role struct {
 	exemplar    *v1.Pod

@@ -125,7 +125,8 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
 	}
 	if plan.Refusal != nil {
-		return &planned{refusal: verdictOf(plan.Refusal), class: members.Class()}, nil
+		why := &verdict{reason: kube.Reason(plan.Refusal.Reason), message: plan.Refusal.Error(), wants: members.Wants(p.cluster.Usage())}
+		return &planned{refusal: why, class: members.Class()}, nil
 	}
 	return p.result(members, plan, nodes), nil
 }
@@ -139,10 +140,6 @@ func (p *planner) solve(g *gang.Gang) placement.Plan {
 		p.engine.Changed(node)
 	}
 	return p.engine.Solve(g)
-}
-
-func verdictOf(r *placement.Refusal) *verdict {
-	return &verdict{reason: kube.Reason(r.Reason), message: r.Error(), short: r.Short}
 }
 
 // result turns a plan into the placement that the scheduler evaluates: the

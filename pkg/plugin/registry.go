@@ -192,7 +192,7 @@ func (r *registry) help(uid types.UID, frees func(resource string) bool, now tim
 	if !ok || g.refusal == nil {
 		return false // incomplete or invalid: room does not help
 	}
-	if r.parked[g.class][0] != g || (g.refusal.short != "" && !frees(g.refusal.short)) {
+	if r.parked[g.class][0] != g || (len(g.refusal.wants) > 0 && !slices.ContainsFunc(g.refusal.wants, frees)) {
 		return false
 	}
 	if at := now.Add(g.pace()); g.recheck.IsZero() || at.Before(g.recheck) {

@@ -28,7 +28,7 @@ func parked(uids ...types.UID) *registry {
 		r.enter(uid, t, member, epoch)
 	}
 	for _, uid := range uids {
-		r.park(uid, "class", &verdict{reason: kube.NoFittingDomain, short: "nvidia.com/gpu"}, epoch, false)
+		r.park(uid, "class", &verdict{reason: kube.NoFittingDomain, wants: []string{"nvidia.com/gpu"}}, epoch, false)
 	}
 	return r
 }

@@ -15,8 +15,8 @@ import (
 type verdict struct {
 	reason  kube.Reason
 	message string
-	// short is the resource that ran out, "" when something else is missing.
-	short string
+	// wants are the resources that the gang asks for; empty for any.
+	wants []string
 }
 
 // Error is what stands in the pods' conditions.
