@@ -101,6 +101,25 @@ func TestUp(t *testing.T) {
 	assert.Error(t, err)
 }
 
+func TestUp_InterruptedWhileItStarts(t *testing.T) {
+	dir := t.TempDir()
+	up := command(t, dir, "up", "--nodes", "5000")
+	var stderr strings.Builder
+	up.Stderr = &stderr
+	stdout, err := up.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, up.Start())
+	readUntil(t, stdout, "Starting")
+	require.NoError(t, up.Process.Signal(syscall.SIGTERM))
+	_, err = io.ReadAll(stdout)
+	require.NoError(t, err)
+	require.NoError(t, up.Wait())
+	assert.Empty(t, stderr.String())
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
 // schedules lets a scheduler command place a pod that only the node big can
 // hold, and stops it.
 func schedules(t *testing.T, client kubernetes.Interface, scheduler *exec.Cmd) {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,7 +37,13 @@ func newUp() *cobra.Command {
 this process, on loopback. No scheduler is part of it. Ctrl-C stops everything
 and removes its data and the kubeconfig.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := f.run(cmd.Context(), cmd.OutOrStdout())
+			if errors.Is(err, context.Canceled) {
+				return nil // Ctrl-C before it was ready
+			}
+			return err
+		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
@@ -110,6 +117,7 @@ func (f *upFlags) greet(out io.Writer, s *sandbox.Sandbox, nodes int, took time.
 		return err
 	}
 	self := os.Args[0]
+	folder, _ := filepath.Split(self)
 	_, err = fmt.Fprintf(out, `Ready after %.1f s: Kubernetes %s.%s with %d nodes. In another terminal:
 
   export KUBECONFIG=%s
@@ -123,6 +131,6 @@ Pods stay Pending until a scheduler runs. Muster, or the stock one to compare:
 A pod with the annotation %s: "30" runs for 30 s.
 Log: %s. Ctrl-C stops everything.
 `, took.Seconds(), version.Major, version.Minor, nodes, f.kubeconfig, sandbox.RackLabel,
-		filepath.Join(filepath.Dir(self), "muster-scheduler"), self, sandbox.RunSecondsAnnotation, s.LogPath())
+		folder+"muster-scheduler", self, sandbox.RunSecondsAnnotation, s.LogPath())
 	return err
 }
