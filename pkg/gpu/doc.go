@@ -16,6 +16,6 @@
 //   - ParseProduct, Admits and ParseMemoryFloor: models (models.go, memory.go);
 //   - FindBoard, Board.Profile, Carving and Packer: MIG (mig.go, carving.go);
 //   - Links, ParseLinks and ParseTopo: links inside a node (links.go, topo.go);
-//   - Workload and Scorer: the score of a node for a pod (workload.go,
-//     scorer.go), the same in the scheduler and in the simulator.
+//   - Workload, Scorer and Learner: the score of a node for a pod (workload.go,
+//     scorer.go, learner.go), the same in the scheduler and in the simulator.
 package gpu

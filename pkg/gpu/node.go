@@ -220,3 +220,23 @@ func (n *Node) describe() string {
 	}
 	return name
 }
+
+// SliceScore says how well the node suits a pod that asks for MIG instances by
+// their profile, the higher the better. Free is what is free of each of
+// Node.Slices, freeGPUs what is free of the whole devices beside them. Nodes
+// with whole devices stay whole for those who need one; among the others the
+// pod goes where the least is left to lose, so that devices run empty elsewhere
+// and can be cut anew.
+func (n *Node) SliceScore(free []int, freeGPUs int) int64 {
+	const perDevice = 1 << 20 // more than the units of any node
+	board, _ := FindBoard(n.Product.Board)
+	score := -int64(max(0, freeGPUs)) * perDevice
+	for i, s := range n.Slices[:min(len(free), len(n.Slices))] {
+		size := 1
+		if p, err := board.Profile(s.Profile); err == nil {
+			size = p.Size
+		}
+		score -= int64(max(0, free[i]) * size)
+	}
+	return score
+}

@@ -151,3 +151,26 @@ func TestChoice(t *testing.T) {
 		})
 	}
 }
+
+func TestSliceScore(t *testing.T) {
+	// Slices by name: 1g.5gb, 3g.20gb.
+	n := ReadNode(gpuNode("NVIDIA-A100-SXM4-40GB", 2).
+		allocatable("nvidia.com/mig-3g.20gb", 2).allocatable("nvidia.com/mig-1g.5gb", 7))
+	for _, tc := range []struct {
+		name          string
+		better, worse []int
+		whole, beside int
+	}{
+		{"fewer left", []int{2, 0}, []int{7, 0}, 0, 0},
+		{"units count, not instances", []int{3, 0}, []int{0, 1}, 0, 0},
+		{"cut to the last before whole devices", []int{7, 2}, []int{1, 0}, 0, 1},
+		{"fewer whole devices", []int{1, 0}, []int{1, 0}, 1, 2},
+		{"counts that are missing count as none", nil, []int{1}, 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			assert.Greater(t, n.SliceScore(tc.better, tc.whole), n.SliceScore(tc.worse, tc.beside))
+		})
+	}
+	unknown := ReadNode(gpuNode("Foo", 1).allocatable("nvidia.com/mig-1g.5gb", 7))
+	assert.Equal(t, int64(-7), unknown.SliceScore([]int{7}, -1), "an unknown board counts instances")
+}

@@ -179,6 +179,19 @@ func (t *Tally) Add(pod Request) {
 // Total is the number of pods that were counted.
 func (t *Tally) Total() int { return t.total }
 
+// fade halves all counts; what was seen once is forgotten.
+func (t *Tally) fade() {
+	t.total = 0
+	for r, n := range t.counts {
+		if n /= 2; n > 0 {
+			t.counts[r] = n
+			t.total += n
+		} else {
+			delete(t.counts, r)
+		}
+	}
+}
+
 // maxTypical bounds a workload, and with it the time that a score takes. The
 // most varied of the openb lists has 127 requests.
 const maxTypical = 256

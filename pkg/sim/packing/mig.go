@@ -69,7 +69,7 @@ type migPicker interface {
 func MIGPolicies() []MIGPolicy {
 	return []MIGPolicy{
 		{"muster", func(b *gpu.Board) migPicker {
-			return &migMuster{board: b, packer: gpu.NewPacker(b, nil), seen: make(gpu.Mix, len(b.Profiles)), next: firstLesson}
+			return &migMuster{board: b, packer: gpu.NewPacker(b, nil), seen: make(gpu.Mix, len(b.Profiles)), next: firstMIGLesson}
 		}},
 		{"first-fit", func(*gpu.Board) migPicker { return migFit{} }},
 		{"best-fit", func(*gpu.Board) migPicker { return migFit{best: true} }},
@@ -83,6 +83,10 @@ type migMuster struct {
 	total  int
 	next   int
 }
+
+// firstMIGLesson is the number of instances after which the packer is first made
+// anew for the mix seen.
+const firstMIGLesson = 16
 
 func (m *migMuster) learn(profile int) {
 	m.seen[profile]++

@@ -48,32 +48,19 @@ func newMuster(e *Experiment, _ int64) Chooser {
 	return gpu.NewScorer(e.Typical(), e.capacity, gpu.DefaultWeights())
 }
 
-// learner makes a new scorer each time that the pods seen have grown by half.
-type learner struct {
-	*gpu.Scorer
-	tally    gpu.Tally
-	capacity []int
-	next     int
-}
-
-// firstLesson is the number of pods after which the learner first scores by
-// what it has seen.
-const firstLesson = 16
+type learner struct{ *gpu.Learner }
 
 func newLearner(e *Experiment, _ int64) Chooser {
-	return &learner{Scorer: gpu.NewScorer(nil, e.capacity, gpu.DefaultWeights()), capacity: e.capacity, next: firstLesson}
+	return learner{gpu.NewLearner(e.capacity, gpu.DefaultWeights())}
+}
+
+// Score implements Chooser.
+func (l learner) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	return l.Scorer().Score(node, pod)
 }
 
 // Observe implements Learner.
-func (l *learner) Observe(pod *gpu.Request) bool {
-	l.tally.Add(*pod)
-	if l.tally.Total() < l.next {
-		return false
-	}
-	l.next += l.next / 2
-	l.Scorer = gpu.NewScorer(l.tally.Workload(typicalCover), l.capacity, gpu.DefaultWeights())
-	return true
-}
+func (l learner) Observe(pod *gpu.Request) bool { return l.Learner.Observe(*pod) }
 
 type fgd struct{ typical gpu.Workload }
 
