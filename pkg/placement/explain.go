@@ -276,7 +276,9 @@ func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
 	want := int64(min(role.Count, max(a.want, role.need)))
 	least, short := want, false
 	for c, q := range role.Request {
-		if q > 0 && free[c] < least {
+		// Of equals the last: extended resources stand behind cpu and memory,
+		// and are what the users of a gang look at.
+		if q > 0 && (free[c] < least || free[c] == least && r.Short != "") {
 			r.Short, least = u.Resources[c], free[c]
 		}
 		short = short || q > 0 && free[c]+back[c] < want
