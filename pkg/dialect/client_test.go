@@ -58,6 +58,7 @@ func newCluster(t *testing.T, kinds []schema.GroupVersionResource, objects ...ru
 	})
 	require.NoError(t, err)
 	c := &cluster{translator, api, crds}
+	translator.Lead()
 	c.Gangs() // asks for the informer
 	c.InformerFactory().StartWithContext(t.Context())
 	c.InformerFactory().WaitForCacheSyncWithContext(t.Context())
@@ -126,11 +127,38 @@ func TestTranslator_WaitsForTheAPIServersAnswer(t *testing.T) {
 	informer := translator.InformerFactory().Scheduling().V1beta1().PodGroups().Informer()
 	sources := translator.sources()
 	sources[0].check(t.Context())
-	assert.False(t, sources[0].settled())
+	assert.False(t, sources[0].settled(false))
 	assert.False(t, informer.HasSynced())
 	silent = false
 	sources[0].check(t.Context())
-	assert.True(t, sources[0].settled())
+	assert.True(t, sources[0].settled(false))
+}
+
+func TestTranslator_AKindThatCannotBeReadHoldsOnlyItsOwnGangsBack(t *testing.T) {
+	w := newWorld()
+	w.setKind(kube.DialectCRD, listing)
+	w.pod(train("a"))
+	w.pod(newPod("b", kube.LabelPodGroup+"=train"))
+	assert.Empty(t, w.get("label~train").Annotations[kube.AnnotationInvalidReason])
+	assert.Equal(t, string(kube.GangApiUnavailable), w.get("crd~train").Annotations[kube.AnnotationInvalidReason])
+	s := &source{}
+	for state, settled := range map[int32][2]bool{unknown: {false, false}, int32(listing): {false, true}, int32(absent): {true, true}, int32(served): {true, true}} {
+		s.state.Store(state)
+		assert.Equal(t, settled, [2]bool{s.settled(false), s.settled(true)}, state)
+	}
+}
+
+func TestTranslator_AReplicaThatDoesNotLeadWritesNothing(t *testing.T) {
+	c := newCluster(t, []schema.GroupVersionResource{crdKind})
+	follower, err := New(t.Context(), Options{Client: c.api, StatusClient: c.api, Dynamic: c.crds, PollPeriod: often})
+	require.NoError(t, err)
+	follower.Gangs()
+	follower.InformerFactory().StartWithContext(t.Context())
+	follower.InformerFactory().WaitForCacheSyncWithContext(t.Context())
+	follower.store.setObject(key("crd~train"), crdGroup("train", "u1", 1))
+	assert.Zero(t, follower.groups.queue.Len())
+	assert.False(t, follower.leads())
+	assert.Equal(t, []groupKey{key("crd~train")}, follower.store.declared(), "what it will write when it leads")
 }
 
 func TestClient_WritesThatAMemberWaitsInTheBackground(t *testing.T) {

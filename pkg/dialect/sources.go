@@ -90,10 +90,10 @@ func readNative(pg *schedulingapi.PodGroup) *object {
 }
 
 // settled tells whether all objects of the kind are known, or that there is no
-// such kind.
-func (s *source) settled() bool {
+// such kind. When it is late it is enough that the kind is known.
+func (s *source) settled(late bool) bool {
 	state := s.state.Load()
-	return state == int32(absent) || state == int32(served)
+	return state == int32(absent) || state == int32(served) || late && state != unknown
 }
 
 // run asks the API server for the kind again and again, since it may be

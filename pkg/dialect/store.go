@@ -323,6 +323,20 @@ func (g *gangState) first() *member {
 	})
 }
 
+// declared lists the gangs that have an object, in order.
+func (s *store) declared() []groupKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []groupKey
+	for key, g := range s.gangs {
+		if g.object != nil {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, groupKey.compare)
+	return keys
+}
+
 // view is a copy of what is known of a gang with an object, or nil. Its members
 // and objects are not to be changed.
 func (s *store) view(key groupKey) *gangState {

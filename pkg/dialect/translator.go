@@ -44,7 +44,8 @@ type Options struct {
 
 // Translator stands between the API server and a scheduler. Hand the
 // scheduler its Client, its InformerFactory and recorders that went through
-// Recorders; it starts to work when the factory is started.
+// Recorders; it starts to work when the factory is started, and to write when
+// it is told to Lead.
 type Translator struct {
 	options  Options
 	assigner *assigner
@@ -53,6 +54,8 @@ type Translator struct {
 	podsRead cache.ResourceEventHandlerRegistration
 	groups   *groupWriter
 	pods     *podWriter
+	leading  chan struct{}
+	lead     sync.Once
 }
 
 // New returns a Translator whose background work ends with ctx.
@@ -64,12 +67,17 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 		options:  options,
 		assigner: newAssigner(options.SchedulerNames),
 		store:    newStore(newFeed()),
+		leading:  make(chan struct{}),
 	}
 	if err := t.buildFactory(ctx); err != nil {
 		return nil, err
 	}
 	t.groups = newGroupWriter(t.store, options.StatusClient, options.Dynamic)
-	t.store.changed = t.groups.enqueue
+	t.store.changed = func(key groupKey) {
+		if t.leads() {
+			t.groups.enqueue(key)
+		}
+	}
 	t.pods = newPodWriter(options.StatusClient, t.factory.Core().V1().Pods().Lister())
 	return t, nil
 }
@@ -135,16 +143,16 @@ func (t *Translator) setPod(pod *v1.Pod) {
 // run opens the store once all that is there at the start is known: the pods,
 // and the group objects of the kinds that the API server serves.
 func (t *Translator) run(ctx context.Context) {
-	logger := klog.FromContext(ctx)
-	go t.groups.run(ctx)
-	go t.pods.run(ctx)
+	go t.write(ctx)
 	sources := t.sources()
 	for _, s := range sources {
 		go s.run(ctx, t.options.PollPeriod)
 	}
+	deadline := time.Now().Add(patience)
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(context.Context) (bool, error) {
+		late := time.Now().After(deadline)
 		for _, s := range sources {
-			if !s.settled() {
+			if !s.settled(late) {
 				return false, nil
 			}
 		}
@@ -153,8 +161,49 @@ func (t *Translator) run(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	logger := klog.FromContext(ctx)
+	for _, s := range sources {
+		if !s.settled(false) {
+			logger.Error(nil, "Pod groups are served but cannot be read; their gangs stay pending until they can. May the scheduler list and watch them?", "kind", s.kind)
+		}
+	}
 	t.store.open()
 	logger.V(2).Info("Gangs are known")
+}
+
+// patience is how long a start waits for group objects that the API server
+// serves and does not hand out, as when a permission is missing. Their gangs
+// are held back then; all others need not be.
+const patience = 30 * time.Second
+
+// write does the background writes once this replica leads.
+func (t *Translator) write(ctx context.Context) {
+	select {
+	case <-t.leading:
+	case <-ctx.Done():
+		return
+	}
+	for _, key := range t.store.declared() {
+		t.groups.enqueue(key)
+	}
+	go t.pods.run(ctx)
+	t.groups.run(ctx)
+}
+
+// Lead says that this replica begins to schedule. Nothing is written before:
+// another replica writes.
+func (t *Translator) Lead() { t.lead.Do(func() { close(t.leading) }) }
+
+// Leading is closed when this replica begins to schedule.
+func (t *Translator) Leading() <-chan struct{} { return t.leading }
+
+func (t *Translator) leads() bool {
+	select {
+	case <-t.leading:
+		return true
+	default:
+		return false
+	}
 }
 
 // Client is the client for the scheduler.

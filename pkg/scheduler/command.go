@@ -105,5 +105,9 @@ func run(cmd *cobra.Command, opts *options.Options, more []app.Option) error {
 		mutable.AddMetrics()
 	}
 	opts.ComponentGlobalsRegistry.AddMetrics()
-	return app.Run(ctx, cc, sched)
+	err = app.Run(ctx, cc, sched)
+	if ctx.Err() != nil {
+		return nil // asked to stop
+	}
+	return err
 }

@@ -242,8 +242,7 @@ func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	assert.Contains(t, c.state("two"), "GangConfigConflict")
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	_, err := cmd.Process.Wait()
-	require.NoError(t, err)
+	assert.NoError(t, cmd.Wait(), "it was asked to stop")
 }
 
 func TestScheduler_NativeGroups(t *testing.T) {
@@ -311,6 +310,8 @@ func TestScheduler_LeaderElectionHandsOver(t *testing.T) {
 	c.create([]string{"a"}, kube.LabelGang+"=one", kube.AnnotationMinCount+"=1")
 	c.sees([]string{"a"}, "bound")
 	c.run(elect...)
+	c.create([]string{"bad"}, kube.LabelGang+"=bad", kube.AnnotationMinCount+"=0")
+	c.tellsOnce("bad")
 	c.create([]string{"b"}, kube.LabelGang+"=two", kube.AnnotationMinCount+"=2")
 	require.NoError(t, first.Process.Signal(syscall.SIGTERM))
 	c.create([]string{"c"}, kube.LabelGang+"=two", kube.AnnotationMinCount+"=2")
@@ -318,6 +319,27 @@ func TestScheduler_LeaderElectionHandsOver(t *testing.T) {
 	lease, err := c.Client().CoordinationV1().Leases("default").Get(t.Context(), scheduler.LeaseName, metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.NotEmpty(t, *lease.Spec.HolderIdentity)
+}
+
+// tellsOnce checks that one replica tells a verdict, and not each of them.
+func (c *cluster) tellsOnce(gang string) {
+	c.Helper()
+	told := func(gang string) int {
+		events, err := c.Client().EventsV1().Events("default").List(c.Context(), metav1.ListOptions{FieldSelector: "reason=InvalidGangSpec"})
+		require.NoError(c, err)
+		n := 0
+		for i := range events.Items {
+			if strings.HasPrefix(events.Items[i].Note, "gang "+gang+":") {
+				n++
+			}
+		}
+		return n
+	}
+	require.Eventually(c, func() bool { return told(gang) > 0 }, patience, pause)
+	// By the time of the next verdict every replica would have told this one.
+	c.create([]string{gang + "-next"}, kube.LabelGang+"="+gang+"-next", kube.AnnotationMinCount+"=0")
+	require.Eventually(c, func() bool { return told(gang+"-next") > 0 }, patience, pause)
+	assert.Equal(c, 1, told(gang))
 }
 
 func TestScheduler_RefusesWhatCannotWork(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	upstream "k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
@@ -133,6 +134,12 @@ func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *diale
 	)
 	if err != nil {
 		return nil, err
+	}
+	// The first pod is asked for once leader election is won.
+	next := sched.NextEntity
+	sched.NextEntity = func(logger klog.Logger) (framework.QueuedEntityInfo, error) {
+		translator.Lead()
+		return next(logger)
 	}
 	return sched, options.LogOrWriteConfig(klog.FromContext(ctx), writeConfigTo, cfg, profiles)
 }
