@@ -96,13 +96,18 @@ func arrivals(seed uint64, count int) []arrival {
 	return all
 }
 
+// numbered names nodes along the fabric; hashed names them as clouds do, by an
+// address or an instance that says nothing of the place.
+func numbered(i int) string { return fmt.Sprintf("node-%d", i) }
+func hashed(i int) string   { return fmt.Sprintf("node-%08x", uint32(i+1)*2654435761) }
+
 // empty is a cluster of so many idle nodes of 8 GPUs, 16 to the rack, 8 racks
 // to the block.
-func empty(nodeCount int) *topology.Usage {
+func empty(nodeCount int, name func(int) string) *topology.Usage {
 	nodes := make([]topology.Node, nodeCount)
 	for i := range nodes {
 		nodes[i] = topology.Node{
-			Name:    fmt.Sprintf("node-%d", i),
+			Name:    name(i),
 			Domains: []string{fmt.Sprintf("block-%d", i/128), fmt.Sprintf("rack-%d", i/16)},
 		}
 	}
@@ -128,7 +133,7 @@ func BenchmarkFutureGangs(b *testing.B) {
 			for b.Loop() {
 				f = figures{}
 				for seed := range uint64(3) {
-					f.replay(pol, empty(512), arrivals(seed, 2000))
+					f.replay(pol, empty(512, numbered), arrivals(seed, 2000))
 				}
 			}
 			f.report(b)
@@ -224,7 +229,7 @@ func (f *figures) report(b *testing.B) {
 // nodes given out in the order of their names as text, and at random.
 func BenchmarkRankCost(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	u := empty(1024)
+	u := empty(1024, hashed)
 	for n := range u.Tree.Nodes {
 		if rng.IntN(4) > 0 && n%32 < 24 {
 			u.Take(topology.NodeID(n), []int64{8})

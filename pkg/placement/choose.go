@@ -57,6 +57,9 @@ func (a *attempt) chooseAt(level topology.Level) (topology.DomainID, bool) {
 	}
 	slices.SortFunc(a.candidates, a.compare)
 	for _, c := range a.candidates[1:] {
+		if a.effort < 0 {
+			break
+		}
 		if a.fit(c.domain) {
 			return c.domain, true
 		}

@@ -13,6 +13,11 @@ import (
 // roles in one domain before the domain is given up.
 const maxSpreads = 16
 
+// maxEffort bounds the members that one Solve places, over all its tries, before
+// it looks at no more domains: some ten milliseconds. A gang of one role needs
+// one try.
+const maxEffort = 1 << 18
+
 // maxNarrower bounds the domains of one level that fitNarrower tries.
 const maxNarrower = 4
 
@@ -147,7 +152,7 @@ func (a *attempt) spread(r, extra int, attempt func() bool) bool {
 		rest += a.roles[i].limit - a.roles[i].need
 	}
 	role := &a.roles[r]
-	for x := min(extra, role.limit-role.need); x >= max(0, extra-rest) && a.ways > 0; x-- {
+	for x := min(extra, role.limit-role.need); x >= max(0, extra-rest) && a.ways > 0 && a.effort >= 0; x-- {
 		role.count = role.need + x
 		if a.spread(r+1, extra-x, attempt) {
 			return true
@@ -173,6 +178,15 @@ func (a *attempt) grow(d topology.DomainID) bool {
 		role.count = fits
 	}
 	return a.try(d)
+}
+
+// counted is the number of members to place.
+func (a *attempt) counted() int {
+	n := 0
+	for r := range a.roles {
+		n += a.roles[r].count
+	}
+	return n
 }
 
 // try places as many members of each role as its count says inside domain d,
@@ -202,6 +216,7 @@ func (a *attempt) tryWishes(d topology.DomainID, order []int) bool {
 // ones before them have taken.
 func (a *attempt) place(d topology.DomainID, order []int) bool {
 	a.jobs, a.members = a.jobs[:0], a.members[:0]
+	a.effort -= 1 + a.counted()
 	for i, r := range order {
 		role := &a.roles[r]
 		for m := range role.out {
