@@ -30,7 +30,7 @@ type Explanation struct {
 	Changes []Change `json:"changes,omitempty"`
 	// Stands is where the bound members are, by level, and On their nodes.
 	Stands []Stand `json:"stands,omitempty"`
-	On     []Host  `json:"on,omitempty"`
+	On     []Host  `json:"hosts,omitempty"`
 	// Notes are what else one should know.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -59,11 +59,14 @@ type Role struct {
 
 // Stand is where a gang stands at one level.
 type Stand struct {
-	Level string `json:"level"`
-	// Domains are the paths of the domains of that level that hold members,
-	// and Pods how many each of them holds.
-	Domains []string `json:"domains"`
-	Pods    []int    `json:"pods"`
+	Level   string  `json:"level"`
+	Domains []Share `json:"domains"`
+}
+
+// Share is a domain and the number of members that it holds.
+type Share struct {
+	Path string `json:"path"`
+	Pods int    `json:"pods"`
 }
 
 // Host is a node and the members on it.

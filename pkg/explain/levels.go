@@ -171,9 +171,9 @@ func (p *Picture) stands(bound []*v1.Pod) ([]Stand, []Host) {
 				continue
 			}
 			if d != last {
-				s.Domains, s.Pods, last = append(s.Domains, tree.Path(d)), append(s.Pods, 0), d
+				s.Domains, last = append(s.Domains, Share{Path: tree.Path(d)}), d
 			}
-			s.Pods[len(s.Pods)-1] += len(on[n])
+			s.Domains[len(s.Domains)-1].Pods += len(on[n])
 		}
 		if len(s.Domains) > 0 {
 			stands = append(stands, s)

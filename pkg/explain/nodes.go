@@ -123,10 +123,11 @@ func restored(node *v1.Node, reasons ...gang.Why) *v1.Node {
 	return back
 }
 
-func unready(node *v1.Node) bool {
-	return len(restored(node, gang.NotReady).Spec.Taints) < len(node.Spec.Taints)
-}
+func unready(node *v1.Node) bool { return tainted(node, gang.NotReady) }
 
-func cordoned(node *v1.Node) bool {
-	return node.Spec.Unschedulable || len(restored(node, gang.Cordoned).Spec.Taints) < len(node.Spec.Taints)
+func cordoned(node *v1.Node) bool { return node.Spec.Unschedulable || tainted(node, gang.Cordoned) }
+
+// tainted tells whether a node has a taint with which a reason comes.
+func tainted(node *v1.Node, why gang.Why) bool {
+	return slices.ContainsFunc(node.Spec.Taints, func(t v1.Taint) bool { return slices.Contains(taintsOf[why], t.Key) })
 }

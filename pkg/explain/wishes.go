@@ -141,8 +141,8 @@ func (x *explainer) fewer() ([]Change, error) {
 
 // restart proposes to start the bound members again with the others.
 func (x *explainer) restart() ([]Change, error) {
-	if len(x.g.Bound) == 0 {
-		return nil, nil
+	if len(x.g.Bound) == 0 || len(x.g.Bound) >= x.g.Spec.MinCount {
+		return nil, nil // what runs as a gang is not to be stopped
 	}
 	t := x.g.trial()
 	t.gone = x.g.Bound
@@ -153,7 +153,7 @@ func (x *explainer) restart() ([]Change, error) {
 	}
 	return x.try(t, Change{
 		Kind:    Restart,
-		Text:    fmt.Sprintf("delete the %s that run, if their controller creates them again, so that all start together elsewhere", pods(len(x.g.Bound))),
+		Text:    fmt.Sprintf("start again elsewhere: delete the %s with a node, if a controller creates them again", pods(len(x.g.Bound))),
 		Command: "kubectl -n " + x.g.Namespace + " delete pod " + strings.Join(names, " "),
 	})
 }

@@ -80,9 +80,9 @@ func stands(w io.Writer, e *explain.Explanation) {
 		}
 		parts := make([]string, len(s.Domains))
 		for i, d := range s.Domains {
-			parts[i] = d
+			parts[i] = d.Path
 			if len(s.Domains) > 1 {
-				parts[i] += fmt.Sprintf(" (%d)", s.Pods[i])
+				parts[i] += fmt.Sprintf(" (%d)", d.Pods)
 			}
 		}
 		t.Row(s.Level, strings.Join(parts, ", "))
@@ -149,7 +149,11 @@ func changes(w io.Writer, e *explain.Explanation) {
 		}
 		return
 	}
-	fmt.Fprintln(w, "\nAny of these would let it in:")
+	who := "it"
+	if e.Phase == explain.Running {
+		who = "the others"
+	}
+	fmt.Fprintf(w, "\nAny of these would let %s in:\n", who)
 	for i, c := range e.Changes {
 		fmt.Fprintf(w, "%3d. %s: %s\n", i+1, c.Text, c.Then)
 		switch {
