@@ -15,7 +15,8 @@ type Gang struct {
 	Name string
 	// MinCount is the number of members, bound ones included, that must have a
 	// node for any of them to start. Members beyond it are placed as room
-	// allows, in the same domain.
+	// allows, in the same domain and in rank order: those left out are the last
+	// of their role. A gang that has its minimum still needs room for one more.
 	MinCount int
 	// Required is the level at which one domain must hold every member, or
 	// topology.NoLevel.

@@ -4,6 +4,7 @@
 package placement
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
@@ -70,7 +71,7 @@ func (c *checker) counts() error {
 		return fmt.Errorf("%d members have a node, the minimum is %d", total, c.g.MinCount)
 	}
 	if c.g.Waiting() > 0 && total == len(c.g.Bound) {
-		return fmt.Errorf("no member is placed and none refused")
+		return errors.New("no member is placed and none refused")
 	}
 	return nil
 }
@@ -234,18 +235,18 @@ func (c *checker) models() error {
 // modelled tells whether the choice of a model binds role r: it asks for GPUs,
 // or no role of the gang does.
 func (c *checker) modelled(r int) bool {
-	any := false
+	others := false
 	for i := range c.g.Roles {
 		for col, q := range c.g.Roles[i].Request {
 			if q > 0 && topology.IsGPU(c.u.Resources[col]) {
 				if i == r {
 					return true
 				}
-				any = true
+				others = true
 			}
 		}
 	}
-	return !any
+	return !others
 }
 
 // slices: the members of each required slice share a domain of its level.

@@ -69,13 +69,8 @@ func (a *attempt) chooseAt(level topology.Level) (topology.DomainID, bool) {
 
 // pinned is the domain of a level in which all bound members stand.
 func (a *attempt) pinned(level topology.Level) (topology.DomainID, bool) {
-	return a.shared(level, a.bound)
-}
-
-// shared is the domain of a level that holds all the nodes.
-func (a *attempt) shared(level topology.Level, nodes []topology.NodeID) (topology.DomainID, bool) {
-	d, ok := a.t.DomainAt(nodes[0], level)
-	for _, n := range nodes[1:] {
+	d, ok := a.t.DomainAt(a.bound[0], level)
+	for _, n := range a.bound[1:] {
 		ok = ok && a.t.Holds(d, n)
 	}
 	return d, ok

@@ -148,7 +148,7 @@ func TestSolve_NestsSlices(t *testing.T) {
 	}
 }
 
-// cpuNodes has two GPU racks and a rack of plain machines.
+// mixed has two racks of GPUs, one of them with a plain machine.
 const mixed = `
 resources: nvidia.com/gpu cpu
 block-a

@@ -38,7 +38,7 @@ const (
 	none  = topology.NoLevel
 )
 
-// job is a gang of one role whose members ask for some GPUs each.
+// pods is a gang of one role whose members ask for some GPUs each.
 func pods(count int, gpus int64, change ...func(*gang.Gang)) *gang.Gang {
 	g := &gang.Gang{
 		Name: "train", MinCount: count, Required: none, Preferred: none,

@@ -5,6 +5,7 @@ package topology
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -48,7 +49,7 @@ func formatNode(u *Usage, n NodeID) string {
 		if free == 0 && capacity == 0 {
 			continue
 		}
-		field := fmt.Sprint(capacity)
+		field := strconv.FormatInt(capacity, 10)
 		if free != capacity {
 			field = fmt.Sprintf("%d/%d", free, capacity)
 		}
