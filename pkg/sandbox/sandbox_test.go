@@ -80,7 +80,7 @@ func TestStart_Interrupted(t *testing.T) {
 			dir := t.TempDir() + "/data"
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
-				for { // poll: the start itself tells nobody how far it is
+				for ctx.Err() == nil { // poll: the start itself tells nobody how far it is
 					if _, err := os.Stat(filepath.Join(dir, stage)); err == nil || stage == "" {
 						cancel()
 						return
@@ -89,6 +89,7 @@ func TestStart_Interrupted(t *testing.T) {
 				}
 			}()
 			s, err := sandbox.Start(ctx, sandbox.Options{Dir: dir})
+			cancel()
 			if err == nil { // it was through before the cancellation
 				s.Stop()
 			} else {
