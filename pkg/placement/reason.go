@@ -70,7 +70,11 @@ func (r *Refusal) best() string {
 	case r.Best == clusterName:
 		return "the cluster " + room
 	case r.Pinned:
-		return fmt.Sprintf("%s, where %d of them run, %s", r.Best, r.BoundThere, room)
+		runs := "run"
+		if r.BoundThere == 1 {
+			runs = "runs"
+		}
+		return fmt.Sprintf("%s, where %d of them %s, %s", r.Best, r.BoundThere, runs, room)
 	}
 	return fmt.Sprintf("the best, %s, %s", r.Best, room)
 }

@@ -72,7 +72,7 @@ func TestSolve_Repairs(t *testing.T) {
 		{
 			"what would help is named",
 			pods(2, 1, required(rack), minCount(3), bind("0:n2"), left(u, gang.NotReady, "n1", "n3", "n4")),
-			"gang train needs 3 pods in one rack; rack-1, where 1 of them run, has room for 2 (3 nodes not ready); it would fit if it could use n1 (not ready)",
+			"gang train needs 3 pods in one rack; rack-1, where 1 of them runs, has room for 2 (3 nodes not ready); it would fit if it could use n1 (not ready)",
 		},
 		{"a preferred rack draws the rest of the gang to it", pods(1, 1, preferred(rack), minCount(4), bind("0:n6 1:n7 2:n8")), "n10"},
 		{"a full preferred rack gives way", pods(2, 1, preferred(rack), minCount(5), bind("0:n6 1:n7 2:n8")), "n1 n3"},
@@ -83,7 +83,7 @@ func TestSolve_Repairs(t *testing.T) {
 		{
 			"a slice that has no room says where",
 			pods(2, 1, sliced(slice(3, rack)), minCount(6), bind("0:n2 1:n1 2:n3 3:n8")),
-			"gang train needs 6 pods, every 3 in one rack; rack-2, where 1 of them run, has room for 2 (1 node cordoned; short of nvidia.com/gpu); 1 more nvidia.com/gpu must be free there",
+			"gang train needs 6 pods, every 3 in one rack; rack-2, where 1 of them runs, has room for 2 (1 node cordoned; short of nvidia.com/gpu); 1 more nvidia.com/gpu must be free there",
 		},
 		{"a whole new slice goes where it fits", pods(3, 1, sliced(slice(2, rack)), minCount(4), bind("1:n9")), "n10 n1 n3"},
 		{
