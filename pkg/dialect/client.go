@@ -50,6 +50,8 @@ type podClient struct {
 
 // Patch leaves a patch that only says that a member of a gang is not scheduled
 // to the background, and makes all others.
+//
+//nolint:revive // the signature is client-go's
 func (c podClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*v1.Pod, error) {
 	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType && saysUnscheduled(data) {
 		pod, err := c.t.pods.lister.Pods(c.namespace).Get(name)
@@ -113,6 +115,8 @@ func (c groupClient) Get(_ context.Context, name string, _ metav1.GetOptions) (*
 }
 
 // Patch takes note of the conditions in a patch of the status.
+//
+//nolint:revive // the signature is client-go's
 func (c groupClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*schedulingapi.PodGroup, error) {
 	if len(subresources) != 1 || subresources[0] != "status" {
 		return c.PodGroupInterface.Patch(ctx, name, kind, data, options, subresources...)

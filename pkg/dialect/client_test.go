@@ -93,8 +93,8 @@ func reasonIs(reason kube.Reason) func(*schedulingapi.PodGroup) bool {
 	}
 }
 
-func (c *cluster) crd(namespace string) dynamic.ResourceInterface {
-	return c.crds.Resource(crdKind).Namespace(namespace)
+func (c *cluster) crd() dynamic.ResourceInterface {
+	return c.crds.Resource(crdKind).Namespace("ns")
 }
 
 func TestTranslator_CRDAppearsAndDisappears(t *testing.T) {
@@ -102,13 +102,13 @@ func TestTranslator_CRDAppearsAndDisappears(t *testing.T) {
 	c.group(t, "crd~train", reasonIs(kube.GangApiUnavailable))
 	serve(c.api, crdKind)
 	c.group(t, "crd~train", reasonIs(kube.GangNotFound))
-	_, err := c.crd("ns").Create(t.Context(), podGroup(t, `,"spec":{"minMember":1}`), metav1.CreateOptions{})
+	_, err := c.crd().Create(t.Context(), podGroup(t, `,"spec":{"minMember":1}`), metav1.CreateOptions{})
 	require.NoError(t, err)
 	pg := c.group(t, "crd~train", reasonIs(""))
 	assert.Equal(t, types.UID("u1"), pg.UID)
 	assert.Equal(t, &v1.ObjectReference{APIVersion: "scheduling.x-k8s.io/v1alpha1", Kind: "PodGroup", Namespace: "ns", Name: "train", UID: "u1"}, c.Source(pg))
 
-	require.NoError(t, c.crd("ns").Delete(t.Context(), "train", metav1.DeleteOptions{}))
+	require.NoError(t, c.crd().Delete(t.Context(), "train", metav1.DeleteOptions{}))
 	gone := c.group(t, "crd~train", reasonIs(kube.GangNotFound))
 	assert.Nil(t, c.Source(gone))
 	serve(c.api)
@@ -257,7 +257,7 @@ func TestRecorders(t *testing.T) {
 
 func statusOf(t *testing.T, c *cluster) map[string]any {
 	t.Helper()
-	u, err := c.crd("ns").Get(context.Background(), "train", metav1.GetOptions{})
+	u, err := c.crd().Get(context.Background(), "train", metav1.GetOptions{})
 	require.NoError(t, err)
 	status, _, _ := unstructured.NestedMap(u.Object, "status")
 	return status

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,7 +76,7 @@ func readCRD(u *unstructured.Unstructured) *object {
 	default:
 		o.timeoutSeconds = seconds
 	}
-	if text, ok := o.annotations[kube.AnnotationMinCount]; ok && text != fmt.Sprint(o.minCount) && o.problem == nil {
+	if text, ok := o.annotations[kube.AnnotationMinCount]; ok && text != strconv.Itoa(o.minCount) && o.problem == nil {
 		o.problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
 			"gang %s: PodGroup %s has spec.minMember %d and annotation %s %s; remove the annotation",
 			o.name, o.name, o.minCount, kube.AnnotationMinCount, kube.Quote(text))}
@@ -114,7 +115,7 @@ func either(bad string, n int64) string {
 	if bad != "" {
 		return bad
 	}
-	return fmt.Sprint(n)
+	return strconv.FormatInt(n, 10)
 }
 
 // readStatus reads what can be read; what cannot is written anew.

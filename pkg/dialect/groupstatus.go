@@ -96,7 +96,7 @@ func (w *groupWriter) conditions(pg *schedulingapi.PodGroup, conditions []metav1
 		n = note{pg.UID, map[string]metav1.Condition{}}
 	}
 	for _, c := range conditions {
-		if c.Type == schedulingapi.PodGroupInitiallyScheduled && (c.Status == metav1.ConditionTrue || !w.better(pg, n, &c)) {
+		if c.Type == schedulingapi.PodGroupInitiallyScheduled && (c.Status == metav1.ConditionTrue || !better(n, c)) {
 			continue
 		}
 		n.conditions[c.Type] = c
@@ -105,21 +105,9 @@ func (w *groupWriter) conditions(pg *schedulingapi.PodGroup, conditions []metav1
 	w.enqueue(key)
 }
 
-// better completes a condition of which only the difference came, and tells
-// whether it says more than the one that is noted: the plugin's own reasons
-// say more than Unschedulable.
-func (w *groupWriter) better(pg *schedulingapi.PodGroup, n note, c *metav1.Condition) bool {
-	if old := apimeta.FindStatusCondition(pg.Status.Conditions, c.Type); old != nil {
-		if c.Status == "" {
-			c.Status = old.Status
-		}
-		if c.Reason == "" {
-			c.Reason = old.Reason
-		}
-		if c.Message == "" {
-			c.Message = old.Message
-		}
-	}
+// better tells whether a condition says more than the one that is noted: the
+// plugin's own reasons say more than Unschedulable.
+func better(n note, c metav1.Condition) bool {
 	before, ok := n.conditions[c.Type]
 	general := func(reason string) bool { return reason == schedulingapi.PodGroupReasonUnschedulable }
 	return !ok || !general(c.Reason) || general(before.Reason)

@@ -46,11 +46,11 @@ func initially(t *testing.T, c *cluster) string {
 	return string(condition.Status) + " " + condition.Reason + ": " + condition.Message
 }
 
-func (c *cluster) bind(t *testing.T, name, node string, phase v1.PodPhase) {
+func (c *cluster) bind(t *testing.T, name string, phase v1.PodPhase) {
 	t.Helper()
 	pod, err := c.api.CoreV1().Pods("ns").Get(t.Context(), name, metav1.GetOptions{})
 	require.NoError(t, err)
-	pod.Spec.NodeName, pod.Status.Phase = node, phase
+	pod.Spec.NodeName, pod.Status.Phase = "n1", phase
 	_, err = c.api.CoreV1().Pods("ns").Update(t.Context(), pod, metav1.UpdateOptions{})
 	require.NoError(t, err)
 }
@@ -79,12 +79,15 @@ func TestGroupWriter_NativeGroupIsScheduledOnceItsPodsAreBound(t *testing.T) {
 	// and that it starts to bind is not taken for being bound.
 	patchCondition(t, c, metav1.Condition{Type: schedulingapi.PodGroupInitiallyScheduled, Status: metav1.ConditionFalse, Reason: "Unschedulable", Message: "again"})
 	patchCondition(t, c, metav1.Condition{Type: schedulingapi.PodGroupInitiallyScheduled, Status: metav1.ConditionTrue, Reason: "Scheduled"})
-	c.bind(t, "a", "n1", v1.PodPending)
+	c.bind(t, "a", v1.PodPending)
 	c.Verdict(pg, string(kube.GangIncomplete), "one more")
 	is("False GangIncomplete: one more")
-	c.bind(t, "b", "n1", v1.PodPending)
+	c.bind(t, "b", v1.PodPending)
 	is("True Scheduled: 2 pods are bound, of which 2 must start together")
-	c.group(t, "train", func(pg *schedulingapi.PodGroup) bool { return len(pg.Status.Conditions) == 1 })
+	require.Eventually(t, func() bool { // until the informer has it too
+		return apimeta.IsStatusConditionTrue(c.store.view(key("train")).object.native.Status.Conditions, schedulingapi.PodGroupInitiallyScheduled)
+	}, eventually, often)
+	assert.Equal(t, pg.ResourceVersion, c.group(t, "train", reasonIs("")).ResourceVersion, "the scheduler is not woken by its own words")
 	c.Verdict(pg, string(kube.PartialGang), "too late")
 	writes := patches(c.api, "train")
 	require.NoError(t, c.groups.write(t.Context(), key("train")))
@@ -93,7 +96,7 @@ func TestGroupWriter_NativeGroupIsScheduledOnceItsPodsAreBound(t *testing.T) {
 
 func TestGroupWriter_CRDStatusFollowsThePods(t *testing.T) {
 	c := newCluster(t, []schema.GroupVersionResource{crdKind})
-	_, err := c.crd("ns").Create(t.Context(), podGroup(t, `,"spec":{"minMember":2}`), metav1.CreateOptions{})
+	_, err := c.crd().Create(t.Context(), podGroup(t, `,"spec":{"minMember":2}`), metav1.CreateOptions{})
 	require.NoError(t, err)
 	is := func(phase string, field string, value int64) {
 		t.Helper()
@@ -108,12 +111,12 @@ func TestGroupWriter_CRDStatusFollowsThePods(t *testing.T) {
 		require.NoError(t, err)
 	}
 	is("PreScheduling", "scheduled", 0)
-	c.bind(t, "a", "n1", v1.PodPending)
+	c.bind(t, "a", v1.PodPending)
 	is("Scheduling", "scheduled", 1)
-	c.bind(t, "b", "n1", v1.PodPending)
+	c.bind(t, "b", v1.PodPending)
 	is("Scheduled", "scheduled", 2)
-	c.bind(t, "a", "n1", v1.PodRunning)
-	c.bind(t, "b", "n1", v1.PodRunning)
+	c.bind(t, "a", v1.PodRunning)
+	c.bind(t, "b", v1.PodRunning)
 	is("Running", "running", 2)
 	assert.Equal(t, "ns/job", statusOf(t, c)["occupiedBy"])
 	started, err := time.Parse(time.RFC3339, statusOf(t, c)["scheduleStartTime"].(string))
@@ -121,8 +124,8 @@ func TestGroupWriter_CRDStatusFollowsThePods(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), started, time.Hour)
 
 	// The scheduler's informer drops pods that have ended, and so does this.
-	c.bind(t, "a", "n1", v1.PodSucceeded)
-	c.bind(t, "b", "n1", v1.PodSucceeded)
+	c.bind(t, "a", v1.PodSucceeded)
+	c.bind(t, "b", v1.PodSucceeded)
 	c.store.deletePod("uid-a")
 	c.store.deletePod("uid-b")
 	is("Finished", "succeeded", 2)
@@ -130,10 +133,10 @@ func TestGroupWriter_CRDStatusFollowsThePods(t *testing.T) {
 
 func TestGroupWriter_DoesNotQuarrelOverAStatus(t *testing.T) {
 	c := newCluster(t, []schema.GroupVersionResource{crdKind})
-	_, err := c.crd("ns").Create(t.Context(), podGroup(t, `,"spec":{"minMember":2}`), metav1.CreateOptions{})
+	_, err := c.crd().Create(t.Context(), podGroup(t, `,"spec":{"minMember":2}`), metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return statusOf(t, c)["phase"] == "Pending" }, eventually, often)
-	_, err = c.crd("ns").Update(t.Context(), podGroup(t, `,"spec":{"minMember":2},"status":{"phase":"Theirs"}`), metav1.UpdateOptions{})
+	_, err = c.crd().Update(t.Context(), podGroup(t, `,"spec":{"minMember":2},"status":{"phase":"Theirs"}`), metav1.UpdateOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return c.store.view(key("crd~train")).object.status.Phase == "Theirs" }, eventually, often)
 	require.NoError(t, c.groups.write(t.Context(), key("crd~train")))

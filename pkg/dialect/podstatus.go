@@ -109,10 +109,15 @@ func (w *podWriter) again(uid types.UID, patch podPatch) {
 	w.queue.AddRateLimited(uid)
 }
 
-func (w *podWriter) write(ctx context.Context, uid types.UID, patch podPatch) error {
+// waits tells whether a pod is still there and has no node yet.
+func (w *podWriter) waits(uid types.UID, patch podPatch) bool {
 	pod, err := w.lister.Pods(patch.namespace).Get(patch.name)
-	if err != nil || pod.UID != uid || pod.Spec.NodeName != "" {
-		return nil // bound, ended or gone
+	return err == nil && pod.UID == uid && pod.Spec.NodeName == ""
+}
+
+func (w *podWriter) write(ctx context.Context, uid types.UID, patch podPatch) error {
+	if !w.waits(uid, patch) {
+		return nil
 	}
 	data, err := forUID(patch.data, uid)
 	if err != nil {

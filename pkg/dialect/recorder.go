@@ -26,6 +26,8 @@ type recorder struct {
 
 // Eventf records an event, unless it is about a member of a gang that was not
 // scheduled.
+//
+//nolint:revive // the signature is client-go's
 func (r recorder) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
 	if pod, ok := regarding.(*v1.Pod); ok && reason == "FailedScheduling" && pod.Spec.SchedulingGroup != nil {
 		return

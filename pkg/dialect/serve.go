@@ -132,6 +132,9 @@ func (g *gangState) skeleton() *schedulingapi.PodGroup {
 	case g.object.native != nil:
 		pg = g.object.native.DeepCopy()
 		pg.ManagedFields, pg.Labels, pg.OwnerReferences = nil, nil, nil
+		// What was written about the gang says nothing new of it: a verdict
+		// that came back as a change would wake the gang.
+		pg.Status.Conditions = nil
 	default:
 		pg.UID, pg.CreationTimestamp, pg.Generation = g.object.uid, g.object.created, g.object.generation
 	}

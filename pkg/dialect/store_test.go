@@ -15,7 +15,6 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
@@ -49,9 +48,9 @@ func newPod(name string, words ...string) *v1.Pod {
 		case "scheduler":
 			p.Spec.SchedulerName = value
 		case "preemption":
-			p.Spec.PreemptionPolicy = ptr.To(v1.PreemptionPolicy(value))
+			p.Spec.PreemptionPolicy = new(v1.PreemptionPolicy(value))
 		case "owner":
-			p.OwnerReferences = []metav1.OwnerReference{{Name: value, Controller: ptr.To(true)}}
+			p.OwnerReferences = []metav1.OwnerReference{{Name: value, Controller: new(true)}}
 		case "after":
 			d, _ := time.ParseDuration(value)
 			p.CreationTimestamp = metav1.NewTime(epoch.Add(d))

@@ -144,10 +144,10 @@ func (c *cluster) create(names []string, words ...string) {
 		}
 		for _, word := range words {
 			key, value, _ := strings.Cut(word, "=")
-			switch {
-			case key == "group":
+			switch key {
+			case "group":
 				p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &value}
-			case key == kube.LabelGang || key == kube.LabelPodGroup:
+			case kube.LabelGang, kube.LabelPodGroup:
 				p.Labels[key] = value
 			default:
 				p.Annotations[key] = value
