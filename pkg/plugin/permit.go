@@ -92,11 +92,16 @@ func (c *commit) arrive(pod *v1.Pod) (*fwk.Status, time.Duration) {
 }
 
 // fall is called when a member loses its reservation. Before the barrier is
-// open that releases every sibling; after it, they are binding already.
+// open that releases every sibling; after it they are binding already, and the
+// gang pauses before the member is tried again.
 func (c *commit) fall(pod *v1.Pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open || c.failed != "" {
+	switch {
+	case c.failed != "":
+		return
+	case c.open:
+		c.pl.bindFailed(c.group, pod)
 		return
 	}
 	c.release(fmt.Sprintf("member %s could not be reserved, so the whole gang is released", pod.Name))
@@ -111,6 +116,16 @@ func (c *commit) release(why string) {
 			go waiting.Reject(Name, why)
 		}
 	}
+}
+
+func (pl *Plugin) bindFailed(group *schedulingapi.PodGroup, pod *v1.Pod) {
+	refusal := func(pause time.Duration) *verdict {
+		return &verdict{reason: kube.BindDenied, message: fmt.Sprintf(
+			"gang %s had its nodes, but pod %s could not be bound; the pod's PodScheduled condition has the answer of the API server; trying again in %s",
+			kube.GangName(group), pod.Name, pause)}
+	}
+	pause := pl.gangs.pause(group.UID, refusal, pl.now())
+	pl.reports.refused(group, refusal(pause))
 }
 
 // nodesGone checks the plan against the newest nodes just before it is

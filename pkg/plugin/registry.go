@@ -10,6 +10,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // registry remembers, for each gang by the UID of its group, what the queue
@@ -45,6 +47,8 @@ type gangState struct {
 	// came about within busy of one another.
 	parkedAt time.Time
 	tries    int
+	// bindFailures is how often in a row a member could not be bound.
+	bindFailures int
 	// partialSince is when the gang was first seen below its minimum with
 	// members bound; zero when it is not.
 	partialSince time.Time
@@ -138,6 +142,36 @@ func (r *registry) park(uid types.UID, class string, refusal *verdict, now time.
 	r.parked[class] = slices.Insert(list, at, g)
 }
 
+// The pause after a member could not be bound: the API server, or a policy in
+// it, refuses what the scheduler decided, and asking again at once would only
+// take turns and room from others.
+const (
+	firstPause = time.Second
+	mostPause  = 5 * time.Minute
+)
+
+// pause keeps a gang out of the queue for a time that doubles with each failure
+// to bind, and returns that time. Further failures of the same attempt do not
+// count.
+func (r *registry) pause(uid types.UID, refusal func(time.Duration) *verdict, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.gang(uid)
+	length := min(firstPause<<min(g.bindFailures, 20), mostPause)
+	if g.refusal != nil && g.refusal.reason == kube.BindDenied {
+		return length
+	}
+	if now.Sub(g.parkedAt) > 2*mostPause {
+		g.bindFailures = 0
+	}
+	g.bindFailures++
+	r.unlist(g)
+	g.class = "paused " + string(uid)
+	g.refusal, g.parkedAt, g.recheck = refusal(length), now, now.Add(length)
+	r.parked[g.class] = []*gangState{g}
+	return length
+}
+
 // placed forgets the refusal of a gang that got its nodes and lets the next of
 // its class try.
 func (r *registry) placed(uid types.UID) {
@@ -189,8 +223,8 @@ func (r *registry) help(uid types.UID, frees func(resource string) bool, now tim
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g, ok := r.gangs[uid]
-	if !ok || g.refusal == nil {
-		return false // incomplete or invalid: room does not help
+	if !ok || g.refusal == nil || !g.refusal.needsCapacity() {
+		return false // incomplete, invalid or paused: room does not help
 	}
 	if r.parked[g.class][0] != g || (len(g.refusal.wants) > 0 && !slices.ContainsFunc(g.refusal.wants, frees)) {
 		return false

@@ -74,7 +74,7 @@ func TestRegistry_APlacedGangWakesTheNextOfItsClass(t *testing.T) {
 func TestRegistry_ARefusedGangWakesNobody(t *testing.T) {
 	r := parked("a", "b")
 	r.unpark("a")
-	r.park("a", "class", &verdict{}, epoch, false)
+	r.park("a", "class", &verdict{reason: kube.NoFittingDomain}, epoch, false)
 	assert.Empty(t, due(r))
 	assert.False(t, r.help("b", anything, epoch), "a stands before b again")
 }
@@ -113,6 +113,27 @@ func TestRegistry_AGangRefusedWhileTheClusterMovedIsTriedOnceMore(t *testing.T) 
 	assert.Equal(t, []string{"a-0"}, due(r))
 	r.rechecks(epoch.Add(2 * settle))
 	assert.Empty(t, due(r), "once")
+}
+
+func TestRegistry_AGangThatCannotBePausesLongerEachTime(t *testing.T) {
+	r := parked("a")
+	denied := func(time.Duration) *verdict { return &verdict{reason: kube.BindDenied} }
+	now := epoch
+	for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		assert.Equal(t, want, r.pause("a", denied, now))
+		r.pause("a", denied, now) // the other members of the same attempt
+		assert.False(t, r.help("a", anything, now), "room does not help")
+		r.rechecks(now.Add(want - 1))
+		assert.Empty(t, due(r))
+		r.rechecks(now.Add(want))
+		assert.Equal(t, []string{"a-0"}, due(r))
+		now = now.Add(want)
+	}
+	for range 30 {
+		r.pause("a", denied, now)
+		r.unpark("a")
+	}
+	assert.Equal(t, mostPause, r.pause("a", denied, now))
 }
 
 func TestRegistry_FurtherPlansOfACycleAreWhatIfs(t *testing.T) {

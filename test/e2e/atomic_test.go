@@ -6,11 +6,13 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -146,4 +148,47 @@ func (c *cluster) mustBeClean(book *audit.Book) {
 	assert.Zero(c.t, report.Rejected, "pods that a kubelet refused")
 	assert.Zero(c.t, report.Unchecked)
 	assert.NotZero(c.t, report.Binds)
+}
+
+// TestAtomic_AGangThatMayNotBeBoundHoldsNothing lets an admission policy deny
+// the binds of one gang: another one runs in its place, and the denied gang
+// tries again after pauses only.
+func TestAtomic_AGangThatMayNotBeBoundHoldsNothing(t *testing.T) {
+	c := newCluster(t, racks(2, 2)...)
+	policies := c.client.AdmissionregistrationV1()
+	policy := &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "deny-binds"},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+				Operations: []admissionv1.OperationType{admissionv1.Create},
+				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods/binding"}},
+			}}}},
+			Validations: []admissionv1.Validation{{Expression: "!object.metadata.name.startsWith('denied-')", Message: "not today"}},
+		},
+	}
+	_, err := policies.ValidatingAdmissionPolicies().Create(background, policy, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = policies.ValidatingAdmissionPolicyBindings().Create(background, &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "deny-binds"},
+		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "deny-binds", ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		assert.NoError(t, policies.ValidatingAdmissionPolicyBindings().Delete(background, "deny-binds", metav1.DeleteOptions{}))
+		assert.NoError(t, policies.ValidatingAdmissionPolicies().Delete(background, "deny-binds", metav1.DeleteOptions{}))
+	})
+	// The API server takes a moment to follow its policies.
+	require.Eventually(t, func() bool {
+		err := c.client.CoreV1().Pods(c.namespace).Bind(background, &v1.Binding{
+			ObjectMeta: metav1.ObjectMeta{Name: "denied-probe"}, Target: v1.ObjectReference{Kind: "Node", Name: "n0"},
+		}, metav1.CreateOptions{})
+		return err != nil && strings.Contains(err.Error(), "not today")
+	}, patience, poll)
+
+	c.create(gangPods("denied", 2, "2")...)
+	require.Eventually(t, func() bool { return len(c.events(string(kube.BindDenied))) > 0 }, patience, poll)
+	c.create(gangPods("good", 2, "2")...)
+	c.awaitBound("good", 2)
+	assert.Empty(t, c.bound("denied"))
+	assert.LessOrEqual(t, len(c.events(string(kube.BindDenied))), 10, "it does not try without a pause")
 }
