@@ -28,7 +28,11 @@ import (
 	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
 
-const patience = time.Minute
+// patience is far above what anything here takes; a loaded machine is slow.
+const (
+	patience  = time.Minute
+	pollPause = 50 * time.Millisecond
+)
 
 // live is a real API server with nodes and pods, and nothing that schedules.
 type live struct {
@@ -178,7 +182,7 @@ func TestLive_WatchShowsChanges(t *testing.T) {
 	}()
 	shows := func(text string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return strings.Contains(out.String(), text) }, patience, 50*time.Millisecond, "never showed %q", text)
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), text) }, patience, pollPause, "never showed %q", text)
 	}
 	shows("there are no gangs in namespace default")
 	l.group(t, "train", 1, nil)
