@@ -145,8 +145,9 @@ func TestTracker(t *testing.T) {
 	assert.Zero(t, s.held)
 	assert.InDelta(t, 16*3, s.workTime, 1e-9, "work ends when the gang does")
 	assert.Equal(t, map[string]int{"l1": 1, "l2": 1}, g.leaves)
-	assert.Equal(t, []time.Duration{1 * time.Second, 4 * time.Second, 5 * time.Second, 8 * time.Second},
-		[]time.Duration{g.submitted, g.placed, g.started, g.ended})
+	assert.Equal(t, []time.Duration{1 * time.Second, 4 * time.Second, 4 * time.Second, 5 * time.Second, 8 * time.Second, 9 * time.Second},
+		[]time.Duration{g.submitted, g.created, g.placed, g.started, g.ended, g.gone})
+	assert.Equal(t, Lag{P50: 3, P95: 3}, lagOf(tr.jobs, func(j *job) (time.Duration, time.Duration) { return j.submitted, j.created }))
 }
 
 func TestTracker_IgnoresStrangers(t *testing.T) {

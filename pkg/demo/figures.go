@@ -3,7 +3,31 @@
 
 package demo
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/muster-scheduler/muster/pkg/sim"
+)
+
+// Lag is how long the control plane, and not the scheduler, took over something
+// for whole gangs, in seconds.
+type Lag struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+}
+
+// lagOf measures the time between two moments of the gangs that had both.
+func lagOf(jobs []*job, moments func(*job) (from, to time.Duration)) Lag {
+	var lags []float64
+	for _, j := range jobs {
+		if from, to := moments(j); from >= 0 && to >= 0 {
+			lags = append(lags, (to - from).Seconds())
+		}
+	}
+	slices.Sort(lags)
+	return Lag{P50: sim.Percentile(lags, 50), P95: sim.Percentile(lags, 95)}
+}
 
 // utilisation is the share of the fleet's GPU time, between two moments, that
 // gangs had a node for and that they worked.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
 	"github.com/muster-scheduler/muster/pkg/sim"
@@ -55,6 +56,12 @@ type Report struct {
 	BindRateMean float64 `json:"bindsPerSecondMean"`
 	CommitP50    float64 `json:"commitP50"`
 	CommitP95    float64 `json:"commitP95"`
+	// Creating, Starting and Removing are what the API server and the kubelets
+	// took: from a gang's first pod created to the last, from its last bind to
+	// its last pod running, from its end to its last pod gone.
+	Creating Lag `json:"creating"`
+	Starting Lag `json:"starting"`
+	Removing Lag `json:"removing"`
 	// SchedulerCPU is the processor time of the scheduler's process.
 	SchedulerCPU float64 `json:"schedulerCPU"`
 }
@@ -112,6 +119,9 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 	near := sim.LocalityOf(stays, largestLeaf(p.hosts))
 	r.FitLeaf, r.InOneLeaf, r.LeafSpread = near.Fitting, near.InOne, near.Spread
 	r.BindRatePeak, r.BindRateMean = busiest(t.bindsBySecond)
+	r.Creating = lagOf(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.submitted, j.created })
+	r.Starting = lagOf(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.placed, j.started })
+	r.Removing = lagOf(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.ended, j.gone })
 	commits := make([]float64, len(out.audit.Windows))
 	for i, w := range out.audit.Windows {
 		commits[i] = w.Seconds()

@@ -95,6 +95,7 @@ func (r *Report) writePlaces(w io.Writer) {
 	}
 	row(w, "binding", "%s pods; %.0f/s while busy, %d/s at best; a gang's first to last bind p50 %.2f s, p95 %.2f s",
 		thousands(r.Binds), r.BindRateMean, r.BindRatePeak, r.CommitP50, r.CommitP95)
+	row(w, "control plane", "p95 of a gang: %.1f s to create it, %.1f s from bound to running, %.1f s to remove it", r.Creating.P95, r.Starting.P95, r.Removing.P95)
 	if r.SchedulerCPU > 0 {
 		row(w, "scheduler", "%.1f s of processor time", r.SchedulerCPU)
 	}

@@ -18,10 +18,10 @@ import (
 type job struct {
 	trace.Gang
 
-	submitted, placed, started, ended time.Duration
+	submitted, created, placed, started, ended, gone time.Duration
 
-	bound, running int
-	leaves         map[string]int // bound pods by leaf
+	seen, bound, running int            // pods
+	leaves               map[string]int // bound pods by leaf
 
 	whole chan struct{} // closed when every pod runs
 }
@@ -59,7 +59,7 @@ func newTracker(gangs []trace.Gang, hosts []trace.Node) *tracker {
 		t.leafOf[host.Name] = host.Leaf
 	}
 	for _, g := range gangs {
-		j := &job{Gang: g, submitted: -1, placed: -1, started: -1, ended: -1, leaves: map[string]int{}, whole: make(chan struct{})}
+		j := &job{Gang: g, submitted: -1, created: -1, placed: -1, started: -1, ended: -1, gone: -1, leaves: map[string]int{}, whole: make(chan struct{})}
 		t.jobs = append(t.jobs, j)
 		t.byName[g.Name] = j
 	}
@@ -93,7 +93,13 @@ func (t *tracker) set(now time.Duration, p *v1.Pod) {
 		return
 	}
 	t.advance(now)
-	before := t.pods[p.UID]
+	before, seen := t.pods[p.UID]
+	if !seen {
+		j.seen++
+	}
+	if j.seen == j.Pods && j.created < 0 {
+		j.created = now
+	}
 	after := podState{
 		bound:   p.Spec.NodeName != "" && p.Status.Phase != v1.PodFailed && p.Status.Phase != v1.PodSucceeded,
 		running: p.Status.Phase == v1.PodRunning,
@@ -126,6 +132,10 @@ func (t *tracker) remove(now time.Duration, p *v1.Pod) {
 	}
 	t.advance(now)
 	delete(t.pods, p.UID)
+	j.seen--
+	if j.seen == 0 && j.ended >= 0 {
+		j.gone = now
+	}
 	if state.bound {
 		t.countBound(j, false, t.leafOf[p.Spec.NodeName])
 	}
