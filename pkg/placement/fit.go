@@ -14,9 +14,9 @@ import (
 const maxSpreads = 16
 
 // maxEffort bounds the members that one Solve places, over all its tries, before
-// it looks at no more domains: some ten milliseconds. A gang of one role needs
+// it looks at no more domains: some milliseconds. A gang of one role needs
 // one try.
-const maxEffort = 1 << 18
+const maxEffort = 1 << 16
 
 // maxNarrower bounds the domains of one level that fitNarrower tries.
 const maxNarrower = 4

@@ -10,11 +10,11 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// searchBudget is the number of members that one Solve may put on a node while
-// it searches, over all domains: a fraction of a millisecond. Within it the
-// answer is exact; members of several shapes on shared nodes are bin packing,
-// for which no fast exact way is known.
-const searchBudget = 20_000
+// searchBudget is the number of times that one Solve may look at a node while
+// it searches, over all domains: a few milliseconds. Within it the answer is
+// exact; members of several shapes on shared nodes are bin packing, for which no
+// fast exact way is known.
+const searchBudget = 100_000
 
 // search places the counted members inside domain d by trying every way, until
 // one is found or the budget of the gang is spent.
@@ -47,10 +47,10 @@ func (a *attempt) searchFrom(d topology.DomainID, i, m int) bool {
 		first = role.out[m-1]
 	}
 	for n := first; n < a.t.Domains[d].End && a.budget > 0; n++ {
+		a.budget--
 		if !a.may(a.order[i], m, n) || a.alike(a.order[i], n, first) {
 			continue
 		}
-		a.budget--
 		a.searchTake(role, n, 1)
 		role.out[m] = n
 		done := a.searchFrom(d, i, m+1)
