@@ -22,6 +22,6 @@
 //     PodGroup into writes to where the gang came from (groupstatus.go), and
 //     keeps the scheduling loop from waiting for status writes (podstatus.go).
 //
-// A pod keeps for life the gang that it had when it was first seen. A gang
-// never crosses a namespace.
+// A pod keeps for life the gang that it had when it was first seen without
+// scheduling gates. A gang never crosses a namespace.
 package dialect

@@ -77,7 +77,10 @@ type gangState struct {
 	// ended are counted yet. succeeded and failed are those that were.
 	gone              bool
 	succeeded, failed int
-	served            *schedulingapi.PodGroup
+	// served is what the scheduler sees. stale is set when it may have to see
+	// something else: most events of a gang's pods do not change that.
+	served *schedulingapi.PodGroup
+	stale  bool
 }
 
 // member is one live pod of a gang.
@@ -116,11 +119,11 @@ func (s *store) open() {
 // setPod takes in a pod that was added or has changed, as the transform left
 // it.
 func (s *store) setPod(pod *v1.Pod) {
-	group := pod.Spec.SchedulingGroup
-	if group == nil || group.PodGroupName == nil {
+	group := groupName(pod)
+	if group == "" {
 		return
 	}
-	key := groupKey{pod.Namespace, *group.PodGroupName}
+	key := groupKey{pod.Namespace, group}
 	m := newMember(pod)
 	s.update(key, func(g *gangState) {
 		g.remove(pod.UID)
@@ -152,7 +155,7 @@ func (s *store) setObject(key groupKey, o *object) {
 		if g.object != nil && g.object.uid != o.uid {
 			g.gone, g.succeeded, g.failed = false, 0, 0
 		}
-		g.object = o
+		g.object, g.stale = o, true
 	})
 }
 
@@ -162,6 +165,7 @@ func (s *store) deleteObject(key groupKey, uid types.UID) {
 	s.update(key, func(g *gangState) {
 		if g.object != nil && g.object.uid == uid {
 			g.object, g.gone, g.succeeded, g.failed = nil, false, 0, 0
+			g.stale = true
 		}
 	})
 }
@@ -183,6 +187,7 @@ func (s *store) setKind(dialect kube.Dialect, a availability) {
 		if a == absent {
 			g.object = nil
 		}
+		g.stale = true
 		s.settle(g)
 	}
 }
@@ -224,15 +229,23 @@ func (s *store) settle(g *gangState) {
 
 // refresh publishes a gang if what the scheduler would see of it has changed.
 func (s *store) refresh(g *gangState) {
-	if !s.live {
+	if !s.live || g.current() {
 		return
 	}
 	next := g.serve(s.kinds[g.dialect])
+	g.stale = false
 	if next == nil && g.served == nil || same(g.served, next) {
 		return
 	}
 	g.served = next
 	s.feed.publish(g.key, next)
+}
+
+// current tells that the scheduler need not see anything else than it does. A
+// gang with a problem names pods in it, and those come and go.
+func (g *gangState) current() bool {
+	return g.served != nil && !g.stale && g.problems == 0 && len(g.byTerms) <= 1 &&
+		g.served.Annotations[kube.AnnotationInvalidReason] == ""
 }
 
 // same tells whether two PodGroups differ in nothing but the feed's version.
@@ -268,14 +281,14 @@ func newMember(pod *v1.Pod) *member {
 		}
 	}
 	// What is changed on a pod that runs already stands in nobody's way.
-	if dialect, _ := kube.SplitGroupName(*pod.Spec.SchedulingGroup.PodGroupName); !m.bound || dialect == kube.DialectConflict {
+	if dialect, _ := kube.SplitGroupName(groupName(pod)); !m.bound || dialect == kube.DialectConflict {
 		m.problem = problemOf(pod)
 	}
 	return m
 }
 
 func problemOf(pod *v1.Pod) *kube.Invalid {
-	group := *pod.Spec.SchedulingGroup.PodGroupName
+	group := groupName(pod)
 	marker, _ := kube.MarkerOf(pod)
 	if marker.Problem == nil && marker.Group != group {
 		return kube.Moved(pod, group)
@@ -287,6 +300,7 @@ func (g *gangState) add(m *member) {
 	g.members[m.uid] = m
 	if g.byTerms[m.terms] == nil {
 		g.byTerms[m.terms] = map[types.UID]*member{}
+		g.stale = true
 	}
 	g.byTerms[m.terms][m.uid] = m
 	g.bound += count(m.bound)
@@ -303,6 +317,7 @@ func (g *gangState) remove(uid types.UID) {
 	delete(g.byTerms[m.terms], uid)
 	if len(g.byTerms[m.terms]) == 0 {
 		delete(g.byTerms, m.terms)
+		g.stale = true
 	}
 	g.bound -= count(m.bound)
 	g.running -= count(m.running)

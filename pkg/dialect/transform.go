@@ -18,9 +18,9 @@ type assigner struct {
 	ours func(schedulerName string) bool
 
 	mu sync.Mutex
-	// groups is what each pod of ours was given when it was first seen, "" for
-	// none. The scheduler cannot follow a pod from one group to another, nor
-	// in or out of one.
+	// groups is what each pod of ours was given when it was first seen without
+	// scheduling gates, "" for none. From then on the scheduler may have plans
+	// for it, and cannot follow it from one group to another.
 	groups map[types.UID]string
 }
 
@@ -61,6 +61,8 @@ func (a *assigner) groupOf(pod *v1.Pod) string {
 	group, seen := a.groups[pod.UID]
 	if !seen {
 		group = kube.GroupOf(pod)
+	}
+	if len(pod.Spec.SchedulingGates) == 0 {
 		a.groups[pod.UID] = group
 	}
 	return group

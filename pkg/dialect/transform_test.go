@@ -81,9 +81,24 @@ func TestTransform_DropsWhatNobodyReads(t *testing.T) {
 	assert.Empty(t, p.Spec.EphemeralContainers[0].Env)
 }
 
-func TestSplitUIDs(t *testing.T) {
+func TestTransform_AGatedPodMayStillGetItsGang(t *testing.T) {
+	a := newAssigner([]string{"muster"})
+	give := func(p *v1.Pod, gates ...v1.PodSchedulingGate) string {
+		p.Spec.SchedulingGates = gates
+		_, err := a.transform(p)
+		require.NoError(t, err)
+		return groupName(p)
+	}
+	gate := v1.PodSchedulingGate{Name: "queue"}
+	assert.Empty(t, give(newPod("a"), gate))
+	assert.Equal(t, "crd~train", give(newPod("a", kube.LabelPodGroup+"=train"), gate))
+	assert.Equal(t, "label~train", give(train("a")))
+	assert.Equal(t, "label~train", give(newPod("a")))
+}
+
+func TestSplitter(t *testing.T) {
 	var seen []string
-	handler := splitUIDs{cache.ResourceEventHandlerDetailedFuncs{
+	handler := splitter{cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc:    func(obj any, _ bool) { seen = append(seen, "add "+string(obj.(*v1.Pod).UID)) },
 		UpdateFunc: func(_, obj any) { seen = append(seen, "update "+string(obj.(*v1.Pod).UID)) },
 		DeleteFunc: func(obj any) {
@@ -95,5 +110,10 @@ func TestSplitUIDs(t *testing.T) {
 	again.UID = "uid-a2"
 	handler.OnUpdate(old, old)
 	handler.OnUpdate(old, again)
-	assert.Equal(t, []string{"update uid-a", "delete ns/a uid-a", "add uid-a2"}, seen)
+	handler.OnUpdate(again, func() *v1.Pod {
+		p := newPod("a", "group=label~train")
+		p.UID = "uid-a2"
+		return p
+	}())
+	assert.Equal(t, []string{"update uid-a", "delete ns/a uid-a", "add uid-a2", "delete ns/a uid-a2", "add uid-a2"}, seen)
 }
