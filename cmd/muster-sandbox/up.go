@@ -93,8 +93,8 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 	case <-ctx.Done():
 		fmt.Fprintln(out, "\nStopping ...")
 		return nil
-	case err := <-s.Done():
-		return fmt.Errorf("kube-apiserver ended: %w; its log was %s", err, s.LogPath())
+	case <-s.Done():
+		return fmt.Errorf("kube-apiserver ended by itself: %v", s.Err())
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -22,8 +23,13 @@ import (
 type apiServer struct {
 	address string
 	cancel  context.CancelFunc
-	done    chan error // receives one value: how the server ended
+	ended   chan struct{} // closed when the server has ended
+	err     error         // how it ended; to be read after that
 }
+
+// drainLimit is how long a stopping server waits for open requests. Watches
+// never end by themselves, and upstream's limit is a minute.
+const drainLimit = time.Second
 
 // apiServerFlags are the flags of the API server, as a user would type them.
 // Feature gates keep their defaults except for what opts asks.
@@ -81,8 +87,11 @@ func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*
 		_ = listener.Close() // the server may have closed it
 		return nil, fmt.Errorf("start kube-apiserver: %w", err)
 	}
-	server := &apiServer{address: listener.Addr().String(), cancel: cancel, done: make(chan error, 1)}
-	go func() { server.done <- serve(ctx) }()
+	server := &apiServer{address: listener.Addr().String(), cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(server.ended)
+		server.err = serve(ctx)
+	}()
 	return server, nil
 }
 
@@ -135,6 +144,7 @@ func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbid
 	if err != nil {
 		return nil, err
 	}
+	chain.GenericAPIServer.ShutdownTimeout = drainLimit
 	prepared, err := chain.PrepareRun()
 	if err != nil {
 		return nil, err
@@ -145,5 +155,5 @@ func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbid
 // stop ends the server and waits for it.
 func (s *apiServer) stop() {
 	s.cancel()
-	<-s.done
+	<-s.ended
 }

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -74,9 +75,8 @@ func (s *Sandbox) until(ctx context.Context, what string, check func(context.Con
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, readyPoll, readyLimit, true, func(ctx context.Context) (bool, error) {
 		select {
-		case err := <-s.server.done:
-			s.server.done <- err // stop waits for it, too
-			return false, fmt.Errorf("%w: %w", errServerEnded, err)
+		case <-s.server.ended:
+			return false, errors.Join(errServerEnded, s.server.err)
 		default:
 		}
 		last = check(ctx)

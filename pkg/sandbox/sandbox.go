@@ -179,9 +179,19 @@ func (s *Sandbox) Stop() {
 	})
 }
 
-// Done yields how the API server ended if it ends before Stop; it is for a
-// process that has nothing else to wait for.
-func (s *Sandbox) Done() <-chan error { return s.server.done }
+// Done is closed when the API server has ended, be it by itself or by Stop.
+func (s *Sandbox) Done() <-chan struct{} { return s.server.ended }
+
+// Err is how the API server ended. It is nil until Done is closed, and where
+// Stop ended it in good order.
+func (s *Sandbox) Err() error {
+	select {
+	case <-s.server.ended:
+		return s.server.err
+	default:
+		return nil
+	}
+}
 
 // Dir is the folder that holds data, certificates and logs.
 func (s *Sandbox) Dir() string { return s.dir }

@@ -58,6 +58,23 @@ func TestStop_LeavesNothingBehind(t *testing.T) {
 		"a stopped sandbox leaves goroutines; a running one has some 3,500")
 }
 
+// TestStop_CutsOpenWatches has a client that never hangs up, as a scheduler
+// that outlives the sandbox.
+func TestStop_CutsOpenWatches(t *testing.T) {
+	s := start(t, sandbox.Options{DisableKubelets: true, DisableControllers: true})
+	open, err := s.Client().CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	begin := time.Now()
+	s.Stop()
+	assert.Less(t, time.Since(begin), 30*time.Second, "kube-apiserver by itself waits a minute")
+	assert.Eventually(t, func() bool {
+		_, more := <-open.ResultChan()
+		return !more
+	}, patience, pause)
+	<-s.Done()
+	assert.NoError(t, s.Err())
+}
+
 func TestStart_EndsWithItsContext(t *testing.T) {
 	var dir string
 	t.Run("running", func(t *testing.T) { // its context ends with it
