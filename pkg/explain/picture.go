@@ -33,6 +33,7 @@ type Picture struct {
 	index   map[string]int // node name to infos
 	pods    []*v1.Pod      // those on a node
 	gangOf  map[types.UID]*Gang
+	planner *placement.Planner
 }
 
 // Gang is a gang and its members.
@@ -70,6 +71,7 @@ func NewPicture(ladder kube.Ladder, nodes []*v1.Node, pods []*v1.Pod, gangs []di
 	if err := p.cluster.Update(p.infos); err != nil {
 		return nil, fmt.Errorf("reading the nodes: %w", err)
 	}
+	p.keepUp()
 	for _, g := range gangs {
 		p.Gangs = append(p.Gangs, p.gang(g))
 	}
@@ -122,6 +124,7 @@ func (p *Picture) Find(namespace, name string) []*Gang {
 // Usage is what is free in the cluster. It is valid until the next question.
 func (p *Picture) Usage() *topology.Usage {
 	_ = p.cluster.Update(p.infos) // the same nodes were taken before
+	p.keepUp()
 	return p.cluster.Usage()
 }
 
@@ -165,7 +168,20 @@ func (p *Picture) solve(t trial) (*kube.Members, placement.Plan, error) {
 	if err != nil {
 		return nil, placement.Plan{}, err
 	}
-	return members, placement.Solve(p.cluster.Usage(), &members.Gang), nil
+	return members, p.planner.Solve(&members.Gang), nil
+}
+
+// keepUp tells the planner what the last update of the cluster changed, so that
+// the next answer costs no more than that.
+func (p *Picture) keepUp() {
+	touched, rebuilt := p.cluster.Touched()
+	if p.planner == nil || rebuilt {
+		p.planner = placement.NewPlanner(p.cluster.Usage())
+		return
+	}
+	for _, n := range touched {
+		p.planner.Changed(n)
+	}
 }
 
 // members brings the cluster to the state of a trial and reads the gang.
@@ -197,7 +213,11 @@ func (p *Picture) members(t trial) (*kube.Members, error) {
 	if len(t.bound) > 0 {
 		spec.MinCount = min(spec.MinCount, len(t.waiting)+len(t.bound))
 	}
-	return p.cluster.Gang(&spec, t.waiting, t.bound, infos)
+	members, err := p.cluster.Gang(&spec, t.waiting, t.bound, infos)
+	if err == nil {
+		p.keepUp()
+	}
+	return members, err
 }
 
 // logger takes what the scheduler's own types log on the way; nobody reads it.
