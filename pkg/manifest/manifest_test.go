@@ -1,0 +1,100 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/manifest"
+)
+
+func TestParse_MakesThePodsOfTheExamples(t *testing.T) {
+	for _, file := range []string{"gang-job.yaml", "podgroup-job.yaml", "native-job.yaml"} {
+		t.Run(file, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("../../manifests/examples", file))
+			require.NoError(t, err)
+			m, err := manifest.Parse(text, "research")
+			require.NoError(t, err)
+			require.Len(t, m.Pods, 8)
+			assert.Empty(t, m.Notes)
+			for _, pod := range m.Pods {
+				gpus := pod.Spec.Containers[0].Resources.Requests["nvidia.com/gpu"]
+				assert.EqualValues(t, 8, gpus.Value(), "requests follow limits")
+				assert.Equal(t, "research", pod.Namespace)
+				assert.Equal(t, "muster", pod.Spec.SchedulerName)
+				assert.Equal(t, "Job", pod.OwnerReferences[0].Kind)
+			}
+			assert.Equal(t, m.Pods[0].Name, m.Pods[0].OwnerReferences[0].Name+"-0")
+		})
+	}
+}
+
+func TestParse_CountsPodsAsTheirControllersDo(t *testing.T) {
+	const job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {"
+	const set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: s}\nspec: {"
+	for _, test := range []struct {
+		name, text string
+		want       int
+	}{
+		{"a job without numbers has one pod", job + "template: {}}", 1},
+		{"as many as run side by side", job + "parallelism: 3, completions: 9, template: {}}", 3},
+		{"no more than are to complete", job + "parallelism: 9, completions: 3, template: {}}", 3},
+		{"none", job + "parallelism: 0, template: {}}", 0},
+		{"a suspended job, as if it were resumed", job + "parallelism: 2, suspend: true, template: {}}", 2},
+		{"a set without a number has one pod", set + "template: {}}", 1},
+		{"replicas", set + "replicas: 4, template: {}}", 4},
+		{"a list", "apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}, {metadata: {name: b}}]", 2},
+		{"nothing", "# a comment\n---\n---\n", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m, err := manifest.Parse([]byte(test.text), v1.NamespaceDefault)
+			require.NoError(t, err)
+			assert.Len(t, m.Pods, test.want)
+		})
+	}
+}
+
+func TestParse_Refuses(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"what is no YAML", "a: b: c", "mapping values are not allowed"},
+		{"what is no object", "hello", "cannot unmarshal"},
+		{"an object without a kind", "metadata: {name: x}", "found an object without a kind, want Kubernetes objects"},
+		{"one key twice", "apiVersion: v1\nkind: Pod\nkind: Pod", `key "kind" already set`},
+		{"a field in the wrong place", "apiVersion: v1\nkind: Pod\nspec: {schedulername: muster}", `object 1, Pod: unknown field "spec.schedulername"`},
+		{"a number of the wrong type", "apiVersion: batch/v1\nkind: Job\nspec: {parallelism: two}", "object 1, Job: "},
+		{"fewer than no pods", "apiVersion: batch/v1\nkind: Job\nspec: {parallelism: -1}", "object 1, Job: spec.parallelism: found -1, want 0 or more"},
+		{"more pods than anyone means", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {parallelism: 2000000000, template: {}}", "object 1, Job: more than 100000 pods"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := manifest.Parse([]byte(test.text), v1.NamespaceDefault)
+			assert.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
+// FuzzParse: no text makes it panic, and every pod can be told apart.
+func FuzzParse(f *testing.F) {
+	for _, file := range []string{"gang-job.yaml", "podgroup-job.yaml", "native-job.yaml"} {
+		text, err := os.ReadFile(filepath.Join("../../manifests/examples", file))
+		require.NoError(f, err)
+		f.Add(text)
+	}
+	f.Add([]byte(`{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1"},null,[]]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := manifest.Parse(text, v1.NamespaceDefault)
+		if err != nil {
+			return
+		}
+		for _, pod := range m.Pods {
+			assert.NotEmpty(t, pod.Namespace)
+			assert.NotEmpty(t, pod.UID)
+		}
+	})
+}
