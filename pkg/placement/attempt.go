@@ -27,7 +27,6 @@ type attempt struct {
 	want     int               // waiting members that must be placed
 	soft     bool              // preferred slices are given up where they do not fit
 	touched  []topology.NodeID // nodes on which something is taken, maybe twice
-	taking   bool              // several runs share nodes: what is taken counts
 	shares   []share           // the stack of assign
 	budget   int               // steps left to search
 	effort   int               // members that may still be placed in vain
@@ -206,23 +205,19 @@ func (a *attempt) readProducts() *Refusal {
 // drifted refuses a gang whose bound members no longer share the domains that
 // they must share.
 func (a *attempt) drifted() *Refusal {
-	if a.g.Required >= 0 && len(a.g.Bound) > 0 {
-		if r := a.driftedAt(a.g.Required, a.bound, "its running pods"); r != nil {
-			return r
+	if len(a.g.Bound) == 0 {
+		return nil
+	}
+	if a.g.Required >= 0 {
+		if refusal := a.driftedAt(a.g.Required, a.bound, "its running pods"); refusal != nil {
+			return refusal
 		}
 	}
 	for r := range a.roles {
 		role := &a.roles[r]
 		if role.Required >= 0 && a.g.BoundTo(r) > 0 {
-			a.touched = a.touched[:0]
-			for _, b := range a.g.Bound {
-				if b.Role == r && b.Node >= 0 && int(b.Node) < len(a.t.Nodes) {
-					a.touched = append(a.touched, b.Node)
-				}
-			}
-			nodes := a.touched
-			a.touched = a.touched[:0]
-			if refusal := a.driftedAt(role.Required, nodes, "the running pods of role "+role.Name); refusal != nil {
+			refusal := a.driftedAt(role.Required, a.boundOf(r), "the running pods of role "+role.Name)
+			if refusal != nil {
 				return refusal
 			}
 		}
@@ -231,6 +226,17 @@ func (a *attempt) drifted() *Refusal {
 		}
 	}
 	return nil
+}
+
+// boundOf lists the known nodes of the bound members of role r.
+func (a *attempt) boundOf(r int) []topology.NodeID {
+	var nodes []topology.NodeID
+	for _, b := range a.g.Bound {
+		if b.Role == r && b.Node >= 0 && int(b.Node) < len(a.t.Nodes) {
+			nodes = append(nodes, b.Node)
+		}
+	}
+	return nodes
 }
 
 // driftedAt refuses nodes that do not share one domain of a level.

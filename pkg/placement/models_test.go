@@ -54,7 +54,7 @@ func TestSolve_ChoosesOneModel(t *testing.T) {
 			g.Models = []string{"H100"}
 			return g
 		}(), "c1 | h1 h2"},
-		{"parts of GPUs are a resource like any other", mig(3), "m1 m1 m1"},
+		{"parts of GPUs are a resource like any other", mig(3), "3*m1"},
 		{"parts of GPUs that are short", mig(8), "gang train needs 8 pods; the cluster would hold 7 if it were empty"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

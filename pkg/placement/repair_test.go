@@ -22,7 +22,7 @@ func bind(text string) func(*gang.Gang) {
 		if err != nil {
 			panic(err)
 		}
-		for _, f := range strings.Fields(text) {
+		for f := range strings.FieldsSeq(text) {
 			rank, node, _ := strings.Cut(f, ":")
 			b := gang.Bound{Rank: -1, Node: NoNode}
 			if rank != "?" {
@@ -74,8 +74,8 @@ func TestSolve_Repairs(t *testing.T) {
 			pods(2, 1, required(rack), minCount(3), bind("0:n2"), left(u, gang.NotReady, "n1", "n3", "n4")),
 			"gang train needs 3 pods in one rack; rack-1, where 1 of them runs, has room for 2 (3 nodes not ready); it would fit if it could use n1 (not ready)",
 		},
-		{"a preferred rack draws the rest of the gang to it", pods(1, 1, preferred(rack), minCount(4), bind("0:n6 1:n7 2:n8")), "n10"},
-		{"a full preferred rack gives way", pods(2, 1, preferred(rack), minCount(5), bind("0:n6 1:n7 2:n8")), "n1 n3"},
+		{"a preferred rack draws the rest of the gang to it", pods(1, 1, prefersRack, minCount(4), bind("0:n6 1:n7 2:n8")), "n10"},
+		{"a full preferred rack gives way", pods(2, 1, prefersRack, minCount(5), bind("0:n6 1:n7 2:n8")), "n1 n3"},
 		{"a lost rank returns to its place in the order", pods(1, 1, minCount(3), bind("0:n2 2:n5")), "n3"},
 		{"the first rank comes before the second", pods(1, 1, minCount(2), bind("1:n2")), "n1"},
 		{"later arrivals stand beside the last one", pods(2, 1, required(block), minCount(2), bind("0:n8 1:n2")), "n1 n3"},

@@ -48,7 +48,7 @@ func (a *attempt) searchFrom(d topology.DomainID, i, m int) bool {
 	}
 	for n := first; n < a.t.Domains[d].End && a.budget > 0; n++ {
 		a.budget--
-		if !a.may(a.order[i], m, n) || a.alike(a.order[i], n, first) {
+		if !a.may(a.order[i], m, n) || a.alike(n, first) {
 			continue
 		}
 		a.searchTake(role, n, 1)
@@ -114,7 +114,7 @@ func (a *attempt) sliceMate(r, m int, layer gang.Slice) topology.NodeID {
 
 // alike tells whether node n is as good as the one before it, which has been
 // tried: both empty of this plan, in one domain, and equal to every role.
-func (a *attempt) alike(r int, n, first topology.NodeID) bool {
+func (a *attempt) alike(n, first topology.NodeID) bool {
 	if n == first || a.t.Leaf(n) != a.t.Leaf(n-1) {
 		return false
 	}

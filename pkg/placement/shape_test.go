@@ -197,5 +197,5 @@ h2 4/8 cpu=96
 w1 8 cpu=96
 w2 8 cpu=96
 w3 8 cpu=96`, roles(part("small", 6, 4, 1, -1), part("large", 1, 8, 1, -1)))
-	assert.Equal(t, "h1 h2 w2 w2 w3 w3 | w1", got)
+	assert.Equal(t, "h1 h2 2*w2 2*w3 | w1", got)
 }

@@ -4,6 +4,7 @@
 package placement
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,10 +51,10 @@ func pods(count int, gpus int64, change ...func(*gang.Gang)) *gang.Gang {
 	return g
 }
 
-func required(l topology.Level) func(*gang.Gang)  { return func(g *gang.Gang) { g.Required = l } }
-func preferred(l topology.Level) func(*gang.Gang) { return func(g *gang.Gang) { g.Preferred = l } }
-func minCount(n int) func(*gang.Gang)             { return func(g *gang.Gang) { g.MinCount = n } }
-func models(m ...string) func(*gang.Gang)         { return func(g *gang.Gang) { g.Models = m } }
+func required(l topology.Level) func(*gang.Gang) { return func(g *gang.Gang) { g.Required = l } }
+func prefersRack(g *gang.Gang)                   { g.Preferred = rack }
+func minCount(n int) func(*gang.Gang)            { return func(g *gang.Gang) { g.MinCount = n } }
+func models(m ...string) func(*gang.Gang)        { return func(g *gang.Gang) { g.Models = m } }
 
 // left leaves nodes out for one reason.
 func left(u *topology.Usage, why gang.Why, nodes ...string) func(*gang.Gang) {
@@ -70,7 +71,8 @@ func left(u *topology.Usage, why gang.Why, nodes ...string) func(*gang.Gang) {
 	}
 }
 
-// names spells a plan, roles apart by a bar: "n1 n2 | n3".
+// names spells a plan, roles apart by a bar and members on one node counted:
+// "2*n1 n2 | n3".
 func names(u *topology.Usage, p Plan) string {
 	if p.Refusal != nil {
 		return p.Refusal.Error()
@@ -78,10 +80,17 @@ func names(u *topology.Usage, p Plan) string {
 	roles := make([]string, len(p.Nodes))
 	for r, nodes := range p.Nodes {
 		var words []string
-		for _, n := range nodes {
+		for i := 0; i < len(nodes); {
+			n, count := nodes[i], 0
+			for ; i < len(nodes) && nodes[i] == n; i++ {
+				count++
+			}
 			word := "-"
 			if n != NoNode {
 				word = u.Tree.Nodes[n].Name
+			}
+			if count > 1 {
+				word = fmt.Sprintf("%d*%s", count, word)
 			}
 			words = append(words, word)
 		}
@@ -105,12 +114,12 @@ func TestSolve(t *testing.T) {
 		want string
 	}{
 		{"a pod goes where it fits most tightly", pods(1, 2), "n10"},
-		{"small pods share a node", pods(4, 1), "n6 n6 n6 n6"},
+		{"small pods share a node", pods(4, 1), "4*n6"},
 		{"the tightest rack wins", pods(2, 8, required(rack)), "n8 n9"},
-		{"a whole node stays whole where a broken one will do", pods(2, 2, required(rack)), "n6 n6"},
-		{"the preferred rack is met where it can", pods(3, 8, preferred(rack)), "n1 n2 n3"},
-		{"the preferred rack gives way to the block", pods(5, 8, preferred(rack)), "n1 n2 n3 n4 n5"},
-		{"the preferred rack gives way to the cluster", pods(7, 8, preferred(rack)), "n1 n2 n3 n4 n5 n8 n9"},
+		{"a whole node stays whole where a broken one will do", pods(2, 2, required(rack)), "2*n6"},
+		{"the preferred rack is met where it can", pods(3, 8, prefersRack), "n1 n2 n3"},
+		{"the preferred rack gives way to the block", pods(5, 8, prefersRack), "n1 n2 n3 n4 n5"},
+		{"the preferred rack gives way to the cluster", pods(7, 8, prefersRack), "n1 n2 n3 n4 n5 n8 n9"},
 		{"no level asked is still close together", pods(4, 8), "n1 n2 n3 n4"},
 		{"extras come along as room allows", pods(5, 8, required(rack), minCount(3)), "n1 n2 n3 n4 -"},
 		{"no rack holds five", pods(5, 8, required(rack)), "gang train needs 5 pods in one rack; the largest, rack-1, would hold 4 if it were empty"},

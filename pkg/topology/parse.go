@@ -61,14 +61,21 @@ func Parse(text string) (*Tree, *Usage, error) {
 type drawing struct {
 	levels    []string
 	resources []string
-	lines     []drawn
+	lines     []line
 }
 
-// drawn is one line: a domain or a node, known once the next line is seen.
-type drawn struct {
+// line is a domain or a node; which one is known once the next line is seen.
+type line struct {
 	indent int
 	name   string
 	fields []string
+}
+
+// drawnNode is a node and what its line says besides.
+type drawnNode struct {
+	Node
+	has      []amount
+	cordoned bool
 }
 
 // amount is one resource of one node.
@@ -77,9 +84,9 @@ type amount struct {
 	free, capacity int64
 }
 
-func (d *drawing) read(line string) error {
-	fields := strings.Fields(line)
-	indent := len(line) - len(strings.TrimLeft(line, " \t"))
+func (d *drawing) read(text string) error {
+	fields := strings.Fields(text)
+	indent := len(text) - len(strings.TrimLeft(text, " \t"))
 	switch {
 	case fields[0] == levelsWord && len(d.lines) == 0:
 		d.levels = fields[1:]
@@ -91,7 +98,7 @@ func (d *drawing) read(line string) error {
 			}
 		}
 	default:
-		d.lines = append(d.lines, drawn{indent: indent, name: fields[0], fields: fields[1:]})
+		d.lines = append(d.lines, line{indent: indent, name: fields[0], fields: fields[1:]})
 	}
 	return nil
 }
@@ -103,9 +110,8 @@ func (d *drawing) build() (*Tree, *Usage, error) {
 	}
 	given := len(d.levels)
 	var nodes []Node
-	var amounts [][]amount
-	var cordoned []string
-	var open []drawn // the domains around the line at hand
+	var drawn []drawnNode
+	var open []line // the domains around the line at hand
 	for i, line := range d.lines {
 		for len(open) > 0 && open[len(open)-1].indent >= line.indent {
 			open = open[:len(open)-1]
@@ -117,14 +123,12 @@ func (d *drawing) build() (*Tree, *Usage, error) {
 			open = append(open, line)
 			continue
 		}
-		n, has, out, err := d.node(line, open)
+		n, err := d.node(line, open)
 		if err != nil {
 			return nil, nil, fmt.Errorf("node %s: %w", line.name, err)
 		}
-		if out {
-			cordoned = append(cordoned, n.Name)
-		}
-		nodes, amounts = append(nodes, n), append(amounts, has)
+		drawn = append(drawn, n)
+		nodes = append(nodes, n.Node)
 	}
 	for i := range nodes {
 		for len(nodes[i].Domains) < len(d.levels) {
@@ -135,22 +139,22 @@ func (d *drawing) build() (*Tree, *Usage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, d.usage(t, nodes, amounts, cordoned), nil
+	return t, d.usage(t, drawn), nil
 }
 
 // enter checks a domain and, where the levels are not given, calls a new depth
 // after its first domain.
-func (d *drawing) enter(line drawn, depth, given int) error {
-	if len(line.fields) > 0 {
-		return fmt.Errorf("domain %s has an amount: amounts belong to nodes", line.name)
+func (d *drawing) enter(l line, depth, given int) error {
+	if len(l.fields) > 0 {
+		return fmt.Errorf("domain %s has an amount: amounts belong to nodes", l.name)
 	}
 	if given > 0 && depth >= given {
-		return fmt.Errorf("domain %s is at depth %d, but there are %d levels", line.name, depth+1, given)
+		return fmt.Errorf("domain %s is at depth %d, but there are %d levels", l.name, depth+1, given)
 	}
 	if depth < len(d.levels) {
 		return nil
 	}
-	name := line.name
+	name := l.name
 	if i := strings.LastIndexByte(name, '-'); i > 0 {
 		name = name[:i]
 	}
@@ -162,10 +166,10 @@ func (d *drawing) enter(line drawn, depth, given int) error {
 }
 
 // node reads a node's line. Its Domains are as long as the depth of the line.
-func (d *drawing) node(line drawn, open []drawn) (n Node, has []amount, cordoned bool, err error) {
-	n = Node{Name: line.name}
+func (d *drawing) node(l line, open []line) (drawnNode, error) {
+	n := drawnNode{Node: Node{Name: l.name}}
 	if n.Name == noName {
-		return n, nil, false, errors.New("a node needs a name")
+		return n, errors.New("a node needs a name")
 	}
 	for _, o := range open {
 		name := o.name
@@ -174,22 +178,22 @@ func (d *drawing) node(line drawn, open []drawn) (n Node, has []amount, cordoned
 		}
 		n.Domains = append(n.Domains, name)
 	}
-	for _, f := range line.fields {
+	for _, f := range l.fields {
 		model, isModel := strings.CutPrefix(f, modelWord)
 		switch {
 		case isModel:
 			n.Model = model
 		case f == cordonedWord:
-			cordoned = true
+			n.cordoned = true
 		default:
 			a, err := d.amount(f)
 			if err != nil {
-				return n, nil, false, err
+				return n, err
 			}
-			has = append(has, a)
+			n.has = append(n.has, a)
 		}
 	}
-	return n, has, cordoned, nil
+	return n, nil
 }
 
 // amount reads "8", "4/8", "cpu=96" or "cpu=12/96" and adds the resource to
@@ -219,20 +223,21 @@ func (d *drawing) amount(field string) (amount, error) {
 	return a, nil
 }
 
-func (d *drawing) usage(t *Tree, nodes []Node, amounts [][]amount, cordoned []string) *Usage {
+// usage fills the rows of the nodes.
+func (d *drawing) usage(t *Tree, nodes []drawnNode) *Usage {
 	u := NewUsage(t, d.resources)
-	for i, has := range amounts {
-		n, _ := t.NodeID(nodes[i].Name)
-		for _, a := range has {
+	for _, drawn := range nodes {
+		n, _ := t.NodeID(drawn.Name)
+		for _, a := range drawn.has {
 			c, _ := u.Resource(a.resource)
 			u.FreeRow(n)[c], u.CapacityRow(n)[c] = a.free, a.capacity
 		}
-	}
-	for _, name := range cordoned {
+		if !drawn.cordoned {
+			continue
+		}
 		if u.Cordoned == nil {
 			u.Cordoned = make([]bool, len(t.Nodes))
 		}
-		n, _ := t.NodeID(name)
 		u.Cordoned[n] = true
 	}
 	return u
