@@ -22,7 +22,7 @@ const module = "github.com/muster-scheduler/muster"
 
 // pure are the packages that decide: they run the same in the scheduler, the
 // command line and the simulator because they depend on nothing else.
-var pure = []string{"pkg/topology", "pkg/gang", "pkg/placement"}
+var pure = []string{"pkg/topology", "pkg/gang", "pkg/placement", "pkg/gpu"}
 
 func TestCoreImportsOnlyTheStandardLibrary(t *testing.T) {
 	for _, dir := range pure {
@@ -43,7 +43,7 @@ func TestCoreReadsNothing(t *testing.T) {
 	for _, dir := range pure {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, module+"/"+dir).Output()
 		require.NoError(t, err, dir)
-		for _, imported := range strings.Fields(string(out)) {
+		for imported := range strings.FieldsSeq(string(out)) {
 			for _, banned := range []string{"os", "time", "net", "math/rand", "context", "log"} {
 				assert.False(t, imported == banned || strings.HasPrefix(imported, banned+"/"), "%s imports %s", dir, imported)
 			}
