@@ -92,6 +92,7 @@ func TestParse_SurvivesBrokenText(t *testing.T) {
 		seeds = append(seeds, text)
 	}
 	seeds = append(seeds, []byte(`{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"}},null,[]]}`))
+	const slips = "0-:{}[]\"\n \x00~9"
 	r := rand.New(rand.NewPCG(1, 2))
 	parsed := 0
 	for range 5000 {
@@ -105,7 +106,7 @@ func TestParse_SurvivesBrokenText(t *testing.T) {
 			case 1:
 				text = slices.Insert(text, from, text[from:to]...)
 			default:
-				text[from] = "0-:{}[]\"\n \x00~9"[r.IntN(15)]
+				text[from] = slips[r.IntN(len(slips))]
 			}
 		}
 		m, err := manifest.Parse(text, v1.NamespaceDefault)
