@@ -246,3 +246,24 @@ func TestPlanner_AgreesWithSolve(t *testing.T) {
 		}
 	}
 }
+
+// The same on small clusters, where gangs of every kind meet: repairs, roles,
+// refusals after many tries.
+func TestPlanner_AgreesWithSolveOnSmallClusters(t *testing.T) {
+	for seed := range uint64(400) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		u := smallUsage(rng)
+		p := NewPlanner(u)
+		for step := range 30 {
+			g := smallGang(rng, u)
+			plan := p.Solve(g)
+			require.Equal(t, Solve(u, g), plan, "seed %d step %d", seed, step)
+			require.NoError(t, Check(u, g, plan), "seed %d step %d", seed, step)
+			for range rng.IntN(3) {
+				n := topology.NodeID(rng.IntN(len(u.Tree.Nodes)))
+				u.FreeRow(n)[rng.IntN(len(u.Resources))] = int64(rng.IntN(6) - 1)
+				p.Changed(n)
+			}
+		}
+	}
+}
