@@ -6,6 +6,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apiserver/pkg/server"
@@ -17,7 +18,6 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/component-base/term"
-	"k8s.io/component-base/version/verflag"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 )
@@ -29,6 +29,7 @@ const Name = "muster-scheduler"
 // Plugins of others can be registered beside Muster's own.
 func NewCommand(more ...app.Option) *cobra.Command {
 	opts := options.NewOptions()
+	showVersion := false
 	cmd := &cobra.Command{
 		Use: Name,
 		Long: `muster-scheduler places gangs of pods on GPU nodes: all of a gang or none of it,
@@ -43,10 +44,16 @@ scheduler and takes the pods whose schedulerName is that of one of its profiles,
 			}
 			return opts.ComponentGlobalsRegistry.Set()
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, opts, more) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
+				return err
+			}
+			return run(cmd, opts, more)
+		},
 	}
 	flags := opts.Flags
-	verflag.AddFlags(flags.FlagSet("global"))
+	flags.FlagSet("global").BoolVar(&showVersion, "version", false, "Print the version and exit.")
 	globalflag.AddGlobalFlags(flags.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
 	describe(flags)
 	for _, set := range flags.FlagSets {
@@ -76,8 +83,21 @@ func describe(flags *cliflag.NamedFlagSets) {
 	}
 }
 
+// version is what this binary was built from.
+func version() string {
+	own, kubernetes := "unknown", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		own = info.Main.Version
+		for _, dep := range info.Deps {
+			if dep.Path == "k8s.io/kubernetes" {
+				kubernetes = dep.Version
+			}
+		}
+	}
+	return fmt.Sprintf("%s %s, on kube-scheduler %s", Name, own, kubernetes)
+}
+
 func run(cmd *cobra.Command, opts *options.Options, more []app.Option) error {
-	verflag.PrintAndExitIfRequested()
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
 		return err

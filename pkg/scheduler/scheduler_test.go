@@ -342,6 +342,14 @@ func (c *cluster) tellsOnce(gang string) {
 	assert.Equal(c, 1, told(gang))
 }
 
+func TestScheduler_TellsItsVersion(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "--version")
+	cmd.Env = append(os.Environ(), asScheduler+"=1")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	assert.Regexp(t, `^muster-scheduler .+, on kube-scheduler .+\n$`, string(out))
+}
+
 func TestScheduler_RefusesWhatCannotWork(t *testing.T) {
 	tests := []struct {
 		name  string
