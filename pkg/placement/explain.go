@@ -51,6 +51,9 @@ func (a *attempt) explain() *Refusal {
 		}
 	}
 	r.name(a, best)
+	if best.room == 0 {
+		best.domain = 0 // no domain stands out, so all nodes are counted
+	}
 	a.countLeft(r, best.domain, product)
 	if r.Pinned {
 		r.BoundThere = a.boundIn(best.domain)

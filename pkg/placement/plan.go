@@ -77,7 +77,8 @@ type Refusal struct {
 	// ones included.
 	Best string
 	Room int
-	// Left counts the nodes of Best that are left out, by reason.
+	// Left counts the nodes of Best that are left out, by reason; those of the
+	// whole cluster if Best is empty.
 	Left [gang.NumWhy]int
 	// Short names the resource that runs out first on the usable nodes of
 	// Best, such as "nvidia.com/gpu"; empty when nodes are just left out.

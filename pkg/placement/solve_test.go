@@ -127,6 +127,14 @@ func TestSolve(t *testing.T) {
 		{"the cluster is too full", pods(8, 8), "gang train needs 8 pods; the cluster has room for 7 (short of nvidia.com/gpu)"},
 		{"the cluster is too small", pods(11, 8), "gang train needs 11 pods; the cluster would hold 10 if it were empty"},
 		{
+			"no rack has any room", pods(2, 8, required(rack), left(u, gang.NotReady, "n1", "n2", "n3", "n4", "n5", "n8"), left(u, gang.Cordoned, "n9")),
+			"gang train needs 2 pods in one rack; no rack has room for any (1 node cordoned, 6 not ready)",
+		},
+		{
+			"no node is selected", pods(2, 8, required(rack), left(u, gang.Unselected, "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10")),
+			"gang train needs 2 pods in one rack; no node that it may use is in a rack",
+		},
+		{
 			"a cordon is named", pods(3, 8, required(rack), left(u, gang.Cordoned, "n1", "n2")),
 			"gang train needs 3 pods in one rack; the best, rack-1, has room for 2 (2 nodes cordoned)",
 		},
