@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -40,9 +41,13 @@ type live struct {
 	groups dynamic.ResourceInterface
 }
 
-func startLive(t testing.TB) *live {
+func startLive(t testing.TB, options ...func(*sandbox.Options)) *live {
 	t.Helper()
-	s, err := sandbox.Start(t.Context(), sandbox.Options{PodGroupCRD: true, DisableKubelets: true, DisableControllers: true})
+	o := sandbox.Options{PodGroupCRD: true, DisableKubelets: true, DisableControllers: true}
+	for _, change := range options {
+		change(&o)
+	}
+	s, err := sandbox.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
 	client, err := dynamic.NewForConfig(s.Config())
@@ -167,6 +172,55 @@ func TestLive_SnapshotReplays(t *testing.T) {
 		assert.Equal(t, ageless(fromCluster), ageless(fromFolder))
 	}
 	assertNoSecret(t, dir)
+}
+
+// TestLive_NativeGroups reads Kubernetes' own PodGroups, from the API server,
+// from a watch, and from a folder.
+func TestLive_NativeGroups(t *testing.T) {
+	l := startLive(t, func(o *sandbox.Options) { o.GenericWorkload, o.PodGroupCRD = true, false })
+	l.rack(t, "r1", "n1", "n2")
+	pg := &schedulingapi.PodGroup{
+		ObjectMeta: metav1.ObjectMeta{Name: "train", Annotations: map[string]string{kube.AnnotationTopologyRequired: "rack"}},
+		Spec:       schedulingapi.PodGroupSpec{SchedulingPolicy: schedulingapi.PodGroupSchedulingPolicy{Gang: &schedulingapi.GangSchedulingPolicy{MinCount: 3}}},
+	}
+	_, err := l.Client().SchedulingV1beta1().PodGroups("default").Create(t.Context(), pg, metav1.CreateOptions{})
+	require.NoError(t, err)
+	for i := range 3 {
+		pod := &v1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("train-%d", i)},
+			Spec: v1.PodSpec{SchedulerName: "muster", SchedulingGroup: &v1.PodSchedulingGroup{PodGroupName: new("train")}, Containers: []v1.Container{{
+				Name: "worker", Image: "pause", Resources: v1.ResourceRequirements{Limits: v1.ResourceList{"nvidia.com/gpu": *quantity(8)}},
+			}}},
+		}
+		_, err := l.Client().CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	status, e := l.explain(t, "train")
+	assert.Equal(t, 1, status)
+	assert.Equal(t, kube.DialectNative, e.Dialect)
+	assert.Equal(t, 3, e.MinCount)
+	assert.Equal(t, kube.GangTooLarge, e.Reason)
+	require.NotEmpty(t, e.Changes)
+	assert.Equal(t, "spec.schedulingPolicy.gang.minCount: 2", e.Changes[0].Setting)
+
+	dir := t.TempDir() + "/report"
+	status, _, errs := l.muster(t, "snapshot", dir)
+	require.Equal(t, 0, status, errs)
+	_, out, _ := l.muster(t, "status", "--snapshot", dir)
+	assert.Contains(t, out, "native   waiting      0    3     3")
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var page buffer
+	ended := make(chan int)
+	go func() {
+		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.Kubeconfig(), "explain", "train", "-w"}, strings.NewReader(""), &page, &page)
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(page.String(), "GangTooLarge") }, patience, pollPause)
+	l.rack(t, "r1", "n3")
+	require.Eventually(t, func() bool { return strings.Contains(page.String(), "FitsNow") }, patience, pollPause)
+	stop()
+	assert.Equal(t, 0, <-ended)
 }
 
 // TestLive_WatchShowsChanges follows a gang from its first pod to its start.

@@ -82,6 +82,6 @@ func newRoot(calledBy string) *cobra.Command {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl muster"}
 	}
 	o.addFlags(root)
-	root.AddCommand(explainVerb(o), statusVerb(o), topologyVerb(o), planVerb(o), snapshotVerb(o))
+	root.AddCommand(explainVerb(o), statusVerb(o), topologyVerb(o), planVerb(o), snapshotVerb(o), simulateVerb(o))
 	return root
 }
