@@ -177,7 +177,8 @@ func (x *explainer) usable(n topology.NodeID) bool {
 // wrongModel tells whether a node has none of the GPU models asked for, or
 // another one than the bound members have chosen.
 func (x *explainer) wrongModel(n topology.NodeID) bool {
-	if len(x.g.Spec.Models) == 0 {
+	models := x.members.Models
+	if len(models) == 0 {
 		return false
 	}
 	tree := x.usage.Tree
@@ -186,7 +187,7 @@ func (x *explainer) wrongModel(n topology.NodeID) bool {
 			return tree.Product(b.Node) != tree.Product(n)
 		}
 	}
-	return !slices.ContainsFunc(x.g.Spec.Models, func(model string) bool {
+	return !slices.ContainsFunc(models, func(model string) bool {
 		return topology.MatchesModel(model, tree.Nodes[n].Model)
 	})
 }
