@@ -40,7 +40,7 @@ type Tree struct {
 // levels share a name.
 func NewTree(levels []string, nodes []Node) (*Tree, error) {
 	t := &Tree{
-		Levels: slices.Clone(levels),
+		Levels: append([]string(nil), levels...),
 		Nodes:  slices.Clone(nodes),
 		byName: make(map[string]NodeID, len(nodes)),
 	}
