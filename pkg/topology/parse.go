@@ -87,10 +87,12 @@ type amount struct {
 func (d *drawing) read(text string) error {
 	fields := strings.Fields(text)
 	indent := len(text) - len(strings.TrimLeft(text, " \t"))
-	switch {
-	case fields[0] == levelsWord && len(d.lines) == 0:
+	switch first := fields[0]; {
+	case (first == levelsWord || first == resourcesWord) && len(d.lines) > 0:
+		return fmt.Errorf("%q stands below a node or a domain: it must come before them", first)
+	case first == levelsWord:
 		d.levels = fields[1:]
-	case fields[0] == resourcesWord && len(d.lines) == 0:
+	case first == resourcesWord:
 		d.resources = fields[1:]
 		for i, r := range d.resources {
 			if slices.Contains(d.resources[:i], r) {
@@ -98,7 +100,7 @@ func (d *drawing) read(text string) error {
 			}
 		}
 	default:
-		d.lines = append(d.lines, line{indent: indent, name: fields[0], fields: fields[1:]})
+		d.lines = append(d.lines, line{indent: indent, name: first, fields: fields[1:]})
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func TestParse_Refuses(t *testing.T) {
 		{"two nodes of one name", "rack-1\n  n1 8\nrack-2\n  n1 8", `two nodes are called "n1": nodes need distinct names`},
 		{"a tree deeper than its levels", "levels: rack\nblock-a\n  rack-1\n    n1 8", "domain rack-1 is at depth 2, but there are 1 levels"},
 		{"a resource named twice", "resources: cpu gpu cpu\nn1 8", "resource cpu is named twice"},
+		{"levels below a node", "n1 8\nlevels: rack", `line 2: "levels:" stands below a node or a domain: it must come before them`},
 		{"a level named twice", "levels: rack room rack\nn1 8", `level 2 is called "rack": levels need distinct names`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
