@@ -81,15 +81,23 @@ func start(t *testing.T, opts sandbox.Options) *cluster {
 	return &cluster{T: t, Sandbox: s, crds: crds}
 }
 
-// run starts the scheduler and returns when it is ready, with what stops it.
+// run starts the scheduler and returns when it is ready.
 func (c *cluster) run(flags ...string) *exec.Cmd {
+	c.Helper()
+	cmd := c.launch(append([]string{"--kubeconfig", c.Kubeconfig()}, flags...)...)
+	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
+	return cmd
+}
+
+// launch starts the scheduler.
+func (c *cluster) launch(flags ...string) *exec.Cmd {
 	c.Helper()
 	c.port = freePort(c.T)
 	c.log = filepath.Join(c.TempDir(), "scheduler.log")
 	log, err := os.Create(c.log)
 	require.NoError(c, err)
 	cmd := exec.Command(os.Args[0], append([]string{
-		"--kubeconfig", c.Kubeconfig(), "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port), "-v=2",
+		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port), "-v=2",
 	}, flags...)...)
 	cmd.Env = append(os.Environ(), asScheduler+"=1")
 	cmd.Stdout, cmd.Stderr = log, log
@@ -103,7 +111,6 @@ func (c *cluster) run(flags ...string) *exec.Cmd {
 			c.Logf("the scheduler's log:\n%s", text)
 		}
 	})
-	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
 	return cmd
 }
 
