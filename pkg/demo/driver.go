@@ -19,16 +19,20 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// requestsInFlight bounds the driver's own requests, so that the control plane
-// has room for the scheduler's.
+// requestsInFlight bounds the driver's requests that create, and those that
+// delete, so that the control plane has room for the scheduler's.
 const requestsInFlight = 8
+
+type slots chan struct{}
 
 // driver plays the users: it brings each gang, lets it work and takes it away.
 type driver struct {
 	client  kubernetes.Interface
 	tracker *tracker
 	clock   func() time.Duration
-	slots   chan struct{}
+	// creating and deleting are apart: gangs that end do not wait for those
+	// that come.
+	creating, deleting slots
 }
 
 // live takes one gang through its life. It returns early, without an error,
@@ -38,7 +42,7 @@ func (d *driver) live(ctx context.Context, j *job, pods []*v1.Pod) error {
 		return nil
 	}
 	d.tracker.submit(d.clock(), j)
-	if err := d.each(pods, func(pod *v1.Pod) error { return d.create(ctx, pod) }); err != nil {
+	if err := d.creating.each(pods, func(pod *v1.Pod) error { return d.create(ctx, pod) }); err != nil {
 		return endOf(ctx, fmt.Errorf("creating the pods of gang %s: %w", j.Name, err))
 	}
 	select {
@@ -50,7 +54,7 @@ func (d *driver) live(ctx context.Context, j *job, pods []*v1.Pod) error {
 		return nil
 	}
 	d.tracker.end(d.clock(), j)
-	if err := d.each(pods, func(pod *v1.Pod) error { return d.delete(ctx, pod) }); err != nil {
+	if err := d.deleting.each(pods, func(pod *v1.Pod) error { return d.delete(ctx, pod) }); err != nil {
 		return endOf(ctx, fmt.Errorf("deleting the pods of gang %s: %w", j.Name, err))
 	}
 	return nil
@@ -77,12 +81,12 @@ func sleep(ctx context.Context, length time.Duration) bool {
 
 // each sends a request for every pod of a gang, side by side, as the gang's
 // controller would.
-func (d *driver) each(pods []*v1.Pod, request func(*v1.Pod) error) error {
+func (s slots) each(pods []*v1.Pod, request func(*v1.Pod) error) error {
 	var requests errgroup.Group
 	for _, pod := range pods {
-		d.slots <- struct{}{}
+		s <- struct{}{}
 		requests.Go(func() error {
-			defer func() { <-d.slots }()
+			defer func() { <-s }()
 			return request(pod)
 		})
 	}

@@ -67,7 +67,8 @@ func (p *plan) replay(ctx context.Context, client kubernetes.Interface, show fun
 	}
 	start := time.Now()
 	d := &driver{
-		client: client, tracker: newTracker(p.gangs, p.hosts), slots: make(chan struct{}, requestsInFlight),
+		client: client, tracker: newTracker(p.gangs, p.hosts),
+		creating: make(slots, requestsInFlight), deleting: make(slots, requestsInFlight),
 		clock: func() time.Duration { return time.Since(start) },
 	}
 	if err := d.follow(ctx); err != nil {

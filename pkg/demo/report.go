@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
@@ -23,7 +24,8 @@ type Report struct {
 	Load    Load    `json:"load"`
 
 	// Placed gangs had all their pods bound at some time; Worked ones did all
-	// their work. Stuck gangs had some of their pods bound at the end, and not all.
+	// their work. Stuck gangs were partly bound at the end, for longer than the
+	// commit window.
 	Placed int      `json:"placed"`
 	Worked int      `json:"worked"`
 	Stuck  []string `json:"stuck,omitempty"`
@@ -112,9 +114,10 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 			r.Placed++
 		case j.placed >= 0:
 			r.Placed++
-		case j.bound > 0:
-			r.Stuck = append(r.Stuck, j.Name)
 		}
+	}
+	for _, name := range out.audit.Open {
+		r.Stuck = append(r.Stuck, strings.TrimPrefix(name, namespace+"/"))
 	}
 	near := sim.LocalityOf(stays, largestLeaf(p.hosts))
 	r.FitLeaf, r.InOneLeaf, r.LeafSpread = near.Fitting, near.InOne, near.Spread

@@ -15,13 +15,20 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/audit"
 	"github.com/muster-scheduler/muster/pkg/demo"
+	"github.com/muster-scheduler/muster/pkg/scheduler"
 )
 
 // TestMain lets the test binary play the scheduler binaries.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "kube-scheduler" {
-		os.Args = os.Args[1:]
-		os.Exit(cli.Run(kubescheduler.NewSchedulerCommand()))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "kube-scheduler":
+			os.Args = os.Args[1:]
+			os.Exit(cli.Run(kubescheduler.NewSchedulerCommand()))
+		case scheduler.Name:
+			os.Args = os.Args[1:]
+			os.Exit(cli.Run(scheduler.NewCommand()))
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -32,6 +39,22 @@ func small() demo.Options {
 		Nodes: 32, Gangs: 20, Speed: 200_000, MinRun: 300 * time.Millisecond, Load: 1,
 		Limit: 2 * time.Minute, Stall: 5 * time.Second, CommitWindow: 30 * time.Second,
 	}
+}
+
+func TestRun_Muster(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	opts := small()
+	opts.Program = []string{self, scheduler.Name}
+	opts.Stall = time.Minute // longer than the queue's backoff of a gang of 32
+	report, err := demo.Run(t.Context(), opts)
+	require.NoError(t, err)
+	assert.Equal(t, demo.Done, report.End)
+	assert.Equal(t, 20, report.Worked)
+	assert.Equal(t, report.Load.Pods, report.Binds)
+	assert.Equal(t, report.Load.Pods, report.Audit.Binds)
+	assert.Empty(t, report.Broken())
+	assert.Empty(t, report.Stuck)
 }
 
 func TestRun_StockScheduler(t *testing.T) {
