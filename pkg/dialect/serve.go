@@ -22,7 +22,7 @@ import (
 // wants to be the same for all members. They are comparable.
 type terms struct {
 	// annotations are aligned with gangAnnotations.
-	annotations   [6]text
+	annotations   [7]text
 	priority      int32
 	preemption    v1.PreemptionPolicy
 	schedulerName string
@@ -34,7 +34,7 @@ type text struct {
 	set   bool
 }
 
-var gangAnnotations = [6]string(kube.GangAnnotations())
+var gangAnnotations = [7]string(kube.GangAnnotations())
 
 func termsOf(pod *v1.Pod) terms {
 	t := terms{

@@ -5,6 +5,7 @@ package kube
 
 import (
 	"encoding/json"
+	"fmt"
 
 	v1 "k8s.io/api/core/v1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
@@ -58,10 +59,13 @@ func (c constraints) key() string {
 	return string(text)
 }
 
-// Filter returns which nodes the pod may use by its tolerations, selector and
-// node affinity, or nil when it may use all of them.
-func (c *Cluster) Filter(pod *v1.Pod) *gang.Filter {
+// Filter returns which nodes the pod may use by its tolerations, selector, node
+// affinity and the GPUs that it wishes for, or nil when it may use all of them.
+func (c *Cluster) Filter(pod *v1.Pod, wish GPUWish) *gang.Filter {
 	key := constraintsOf(pod).key()
+	if !wish.Any() {
+		key += fmt.Sprintf("%+v", wish)
+	}
 	cached, ok := c.filters.byKey[key]
 	if !ok {
 		c.filters.evict()
@@ -71,7 +75,7 @@ func (c *Cluster) Filter(pod *v1.Pod) *gang.Filter {
 	c.filters.clock++
 	cached.used = c.filters.clock
 	if cached.epoch != c.epoch {
-		c.refresh(cached, pod)
+		c.refresh(cached, pod, &wish)
 	}
 	if cached.excluded == 0 {
 		return nil
@@ -93,7 +97,7 @@ func (f *filterCache) evict() {
 	delete(f.byKey, oldest)
 }
 
-func (c *Cluster) refresh(cached *cachedFilter, pod *v1.Pod) {
+func (c *Cluster) refresh(cached *cachedFilter, pod *v1.Pod, wish *GPUWish) {
 	affinity := nodeaffinity.GetRequiredNodeAffinity(pod)
 	for id := range c.nodes {
 		if c.nodes[id].changed <= cached.epoch {
@@ -101,6 +105,9 @@ func (c *Cluster) refresh(cached *cachedFilter, pod *v1.Pod) {
 		}
 		was := cached.filter.Why[id]
 		now := whyNot(pod, affinity, c.nodes[id].node)
+		if now == gang.Fits {
+			now = wish.why(c.nodes[id].node)
+		}
 		cached.filter.Why[id] = now
 		if was == gang.Fits && now != gang.Fits {
 			cached.excluded++

@@ -31,6 +31,8 @@ type Members struct {
 	// "volumes", ...), for a gang that must not be pinned node by node; ""
 	// when the plan is complete.
 	Open string
+	// Invalid is why the pods cannot be scheduled as they are written, or nil.
+	Invalid *Invalid
 	// class tells gangs apart that ask for different things.
 	class string
 }
@@ -80,9 +82,9 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 		return nil, err
 	}
 	var class strings.Builder
-	fmt.Fprintf(&class, "%d %d %d %v %v", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Slices)
+	fmt.Fprintf(&class, "%d %d %d %v %v %v", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices)
 	m := &Members{Gang: gang.Gang{
-		Name: spec.Name, MinCount: spec.MinCount, Models: spec.Models,
+		Name: spec.Name, MinCount: spec.MinCount, Models: plannedModels(spec.Models, c.usage.Tree),
 		Required: spec.Required, Preferred: spec.Preferred, Slices: spec.Slices,
 	}}
 	for i, r := range roles {
@@ -90,10 +92,11 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			Name:     roleName(roles, i),
 			Count:    len(r.waiting),
 			Request:  c.vector(r.requests),
-			Filter:   c.Filter(r.exemplar),
+			Filter:   c.Filter(r.exemplar, GPUWishOf(r.exemplar, spec.Models, spec.Memory)),
 			Required: topology.NoLevel,
 			With:     -1,
 		})
+		m.Invalid = cmp.Or(m.Invalid, CheckProfiles(r.exemplar, nodes))
 		pods := make([]*v1.Pod, len(r.waiting))
 		for j, w := range r.waiting {
 			pods[j] = w.pod

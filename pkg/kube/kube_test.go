@@ -17,10 +17,11 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-const gpu v1.ResourceName = "nvidia.com/gpu"
+const devices v1.ResourceName = "nvidia.com/gpu"
 
 func node(name, rack string, gpus int64) *v1.Node {
 	return &v1.Node{
@@ -29,7 +30,7 @@ func node(name, rack string, gpus int64) *v1.Node {
 		}},
 		Status: v1.NodeStatus{Allocatable: v1.ResourceList{
 			v1.ResourceCPU: resource.MustParse("64"), v1.ResourceMemory: resource.MustParse("512Gi"),
-			v1.ResourcePods: resource.MustParse("110"), gpu: *resource.NewQuantity(gpus, resource.DecimalSI),
+			v1.ResourcePods: resource.MustParse("110"), devices: *resource.NewQuantity(gpus, resource.DecimalSI),
 		}},
 	}
 }
@@ -38,7 +39,7 @@ func pod(name string, gpus int64) *v1.Pod {
 	return &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", UID: types.UID(name)},
 		Spec: v1.PodSpec{Containers: []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{
-			v1.ResourceCPU: resource.MustParse("500m"), gpu: *resource.NewQuantity(gpus, resource.DecimalSI),
+			v1.ResourceCPU: resource.MustParse("500m"), devices: *resource.NewQuantity(gpus, resource.DecimalSI),
 		}}}}},
 	}
 }
@@ -83,7 +84,7 @@ func TestCluster_ReadsOnlyNodesThatChanged(t *testing.T) {
 	assert.False(t, rebuilt)
 	require.Len(t, touched, 1)
 	assert.Equal(t, "n2", tree.Nodes[touched[0]].Name)
-	assert.EqualValues(t, 5, free(t, c, "n2", gpu))
+	assert.EqualValues(t, 5, free(t, c, "n2", devices))
 	assert.EqualValues(t, 63_500, free(t, c, "n2", v1.ResourceCPU))
 	assert.EqualValues(t, 109, free(t, c, "n2", v1.ResourcePods))
 	assert.Same(t, tree, c.Usage().Tree)
@@ -134,7 +135,7 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	require.NoError(t, c.Update(infos(cordoned, tainted, down, arm, good)))
 	why := func(p *v1.Pod) map[string]gang.Why {
 		out := map[string]gang.Why{}
-		filter := c.Filter(p)
+		filter := c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}})
 		for id, n := range c.Usage().Tree.Nodes {
 			if filter != nil && filter.Why[id] != gang.Fits {
 				out[n.Name] = filter.Why[id]
@@ -149,24 +150,24 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	p.Spec.Tolerations = []v1.Toleration{{Operator: v1.TolerationOpExists}}
 	assert.Equal(t, map[string]gang.Why{"arm": gang.Unselected}, why(p))
 	p.Spec.NodeSelector = nil
-	assert.Nil(t, c.Filter(p), "no node is out")
+	assert.Nil(t, c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}}), "no node is out")
 }
 
 func TestFilter_FollowsTheNodes(t *testing.T) {
 	c := NewCluster(DefaultLadder())
 	nodes := infos(node("n1", "r", 8), node("n2", "r", 8))
 	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1)))
+	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
 
 	cordoned := node("n1", "r", 8)
 	cordoned.Spec.Unschedulable = true
 	nodes[0].SetNode(cordoned)
 	require.NoError(t, c.Update(nodes))
-	require.NotNil(t, c.Filter(pod("p", 1)))
+	require.NotNil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
 
 	nodes[0].SetNode(node("n1", "r", 8))
 	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1)))
+	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
 }
 
 func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {

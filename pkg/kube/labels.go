@@ -22,6 +22,8 @@ const (
 	// AnnotationGPUModels is the ordered choice of GPU models, such as
 	// "H100,A100". The whole gang gets one of them.
 	AnnotationGPUModels = "muster.sh/gpu-models"
+	// AnnotationGPUMemory is the least memory of each GPU, such as ">=80Gi".
+	AnnotationGPUMemory = "muster.sh/gpu-memory"
 
 	// LabelPodGroup names the scheduling.x-k8s.io PodGroup of a pod, as the
 	// coscheduling plugin of kubernetes-sigs/scheduler-plugins reads it.
@@ -73,7 +75,7 @@ func GangAnnotations() []string {
 		AnnotationMinCount,
 		AnnotationTopologyRequired, AnnotationTopologyPreferred,
 		AnnotationSliceSize, AnnotationSliceTopology,
-		AnnotationGPUModels,
+		AnnotationGPUModels, AnnotationGPUMemory,
 	}
 }
 
@@ -86,6 +88,8 @@ const (
 	InvalidGangSpec Reason = "InvalidGangSpec"
 	// GangConfigConflict: the members, or the markers of one pod, disagree.
 	GangConfigConflict Reason = "GangConfigConflict"
+	// InvalidMIGProfile: no GPU can be cut into the MIG profile asked for.
+	InvalidMIGProfile Reason = "InvalidMIGProfile"
 	// GangIncomplete: members are still to be created.
 	GangIncomplete Reason = "GangIncomplete"
 	// GangNotFound: the group object that the pods name does not exist.

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -27,6 +28,8 @@ type Spec struct {
 	Required, Preferred topology.Level
 	Slices              []gang.Slice
 	Models              []string
+	// Memory is the least memory of each GPU.
+	Memory gpu.MemoryFloor
 }
 
 // Invalid is why a group cannot be scheduled as it is written.
@@ -72,6 +75,13 @@ func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
 			return nil, s.invalid("%s: %v", AnnotationGPUModels, err)
 		}
 		s.Models = models
+	}
+	if text, ok := pg.Annotations[AnnotationGPUMemory]; ok {
+		memory, err := gpu.ParseMemoryFloor(text)
+		if err != nil {
+			return nil, s.invalid("%s: %v", AnnotationGPUMemory, err)
+		}
+		s.Memory = memory
 	}
 	return s, nil
 }
