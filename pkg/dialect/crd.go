@@ -50,6 +50,14 @@ type groupStatus struct {
 	ScheduleStartTime string `json:"scheduleStartTime,omitempty"`
 }
 
+// begun tells whether members had nodes when the status was written.
+func (s groupStatus) begun() bool {
+	return s.Phase != "" && s.Phase != phasePending && s.Phase != phasePreScheduling
+}
+
+// ended tells whether the gang had come to its end.
+func (s groupStatus) ended() bool { return s.Phase == phaseFinished || s.Phase == phaseFailed }
+
 // readCRD reads a scheduling.x-k8s.io/v1alpha1 PodGroup as it came from the
 // API server, where any field may hold anything.
 func readCRD(u *unstructured.Unstructured) *object {

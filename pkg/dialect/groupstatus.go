@@ -175,6 +175,9 @@ func (w *groupWriter) write(ctx context.Context, key groupKey) error {
 }
 
 func (w *groupWriter) writeCRD(ctx context.Context, key groupKey, view *gangState) error {
+	if len(view.members) == 0 && view.object.status.ended() {
+		return nil // also when its pods are deleted later
+	}
 	status := view.statusOf(w.now())
 	last, known := w.last(key, view.object.uid)
 	if !known && status == view.object.status || known && last == fmt.Sprint(status) {

@@ -131,6 +131,27 @@ func TestGroupWriter_CRDStatusFollowsThePods(t *testing.T) {
 	is("Finished", "succeeded", 2)
 }
 
+func TestGroupWriter_ARestartLosesNoEnd(t *testing.T) {
+	c := newCluster(t, []schema.GroupVersionResource{crdKind})
+	// Pods that have ended are no longer seen, and so they are not created here
+	// before the group is known.
+	_, err := c.crd().Create(t.Context(), podGroup(t, `,"spec":{"minMember":2},"status":{"phase":"Finished","succeeded":2}`), metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return c.store.view(key("crd~train")) != nil }, eventually, often)
+	require.NoError(t, c.groups.write(t.Context(), key("crd~train")))
+	assert.Equal(t, "Finished", statusOf(t, c)["phase"])
+
+	g := newWorld()
+	running := crdGroup("train", "u1", 2)
+	running.status.Phase = phaseRunning
+	g.setObject(key("crd~train"), running)
+	assert.True(t, g.view(key("crd~train")).gone, "the pods that ended are to be counted")
+	g.setEnded(key("crd~train"), 2, 0)
+	g.setObject(key("crd~train"), running)
+	assert.False(t, g.view(key("crd~train")).gone)
+	assert.Equal(t, "Finished", g.view(key("crd~train")).statusOf(epoch).Phase)
+}
+
 func TestGroupWriter_DoesNotQuarrelOverAStatus(t *testing.T) {
 	c := newCluster(t, []schema.GroupVersionResource{crdKind})
 	_, err := c.crd().Create(t.Context(), podGroup(t, `,"spec":{"minMember":2}`), metav1.CreateOptions{})

@@ -152,8 +152,9 @@ func (s *store) deletePod(uid types.UID) {
 // setObject takes in a group object that was added or has changed.
 func (s *store) setObject(key groupKey, o *object) {
 	s.update(key, func(g *gangState) {
-		if g.object != nil && g.object.uid != o.uid {
-			g.gone, g.succeeded, g.failed = false, 0, 0
+		if g.object == nil || g.object.uid != o.uid {
+			// Members may have ended before this process began.
+			g.gone, g.succeeded, g.failed = o.status.begun(), 0, 0
 		}
 		g.object, g.stale = o, true
 	})
