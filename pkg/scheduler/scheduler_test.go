@@ -27,6 +27,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/utils/ptr"
 
@@ -200,6 +201,15 @@ func (c *cluster) remove(names ...string) {
 	}
 }
 
+// end lets pods succeed.
+func (c *cluster) end(names ...string) {
+	c.Helper()
+	for _, name := range names {
+		_, err := c.Client().CoreV1().Pods("default").Patch(c.Context(), name, types.MergePatchType, []byte(`{"status":{"phase":"Succeeded"}}`), metav1.PatchOptions{}, "status")
+		require.NoError(c, err)
+	}
+}
+
 func (c *cluster) podGroup(name string, minMember int64) {
 	c.Helper()
 	_, err := c.crds.Resource(podGroups).Namespace("default").Create(c.Context(), &unstructured.Unstructured{Object: map[string]any{
@@ -245,6 +255,8 @@ func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	c.podGroup("crd", 2)
 	c.sees([]string{"x", "y"}, "bound")
 	require.Eventually(t, func() bool { return c.phase("crd") == "Running 2" }, patience, pause, "phase %s", c.phase("crd"))
+	c.end("x", "y")
+	require.Eventually(t, func() bool { return c.phase("crd") == "Finished 0" }, patience, pause, "phase %s", c.phase("crd"))
 	assert.Contains(t, c.state("bad"), "InvalidGangSpec", "it never runs on its own")
 	assert.Contains(t, c.state("two"), "GangConfigConflict")
 
