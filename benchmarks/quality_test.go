@@ -22,7 +22,10 @@ type policy struct {
 }
 
 // policies are Muster and three that choose a node for one pod after the other:
-// the first with room, the one with the least room, the one with the most.
+// the first with room, the one with the least room, the one with the most. The
+// last is what kube-scheduler does by default, and like it breaks ties without
+// regard to place; the other two profit from nodes being numbered along the
+// fabric.
 func policies() []policy {
 	return []policy{
 		{"muster", func(p *placement.Planner, _ *topology.Usage, g *gang.Gang) []topology.NodeID {
@@ -33,7 +36,7 @@ func policies() []policy {
 		}},
 		{"first-fit", podByPod(func(topology.NodeID, int64) int64 { return 0 })},
 		{"best-fit", podByPod(func(_ topology.NodeID, free int64) int64 { return free })},
-		{"spread", podByPod(func(_ topology.NodeID, free int64) int64 { return -free })},
+		{"spread", podByPod(func(n topology.NodeID, free int64) int64 { return -free<<32 + int64(scramble(int(n))) })},
 	}
 }
 
@@ -99,7 +102,10 @@ func arrivals(seed uint64, count int) []arrival {
 // numbered names nodes along the fabric; hashed names them as clouds do, by an
 // address or an instance that says nothing of the place.
 func numbered(i int) string { return fmt.Sprintf("node-%d", i) }
-func hashed(i int) string   { return fmt.Sprintf("node-%08x", uint32(i+1)*2654435761) }
+func hashed(i int) string   { return fmt.Sprintf("node-%08x", scramble(i)) }
+
+// scramble gives each number another one, in no visible order.
+func scramble(i int) uint32 { return uint32(i+1) * 2654435761 }
 
 // empty is a cluster of so many idle nodes of 8 GPUs, 16 to the rack, 8 racks
 // to the block.

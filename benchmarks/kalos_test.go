@@ -1,0 +1,165 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package benchmarks
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/topology"
+	"github.com/muster-scheduler/muster/pkg/trace"
+)
+
+// kalosFleet is 302 nodes of 8 GPUs on the first hosts of the Lingjun fabric:
+// two spines, leaves of up to 8 nodes.
+func kalosFleet(b *testing.B) *topology.Usage {
+	f, err := os.Open("../pkg/demo/data/fabric_lingjun2023.csv")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	hosts, err := trace.Nodes("fabric", f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var nodes []topology.Node
+	for _, h := range hosts[:302] {
+		nodes = append(nodes, topology.Node{Name: h.Name, Domains: []string{h.Spine, h.Leaf}})
+	}
+	tree, err := topology.NewTree([]string{"spine", "leaf"}, nodes)
+	if err != nil {
+		b.Fatal(err)
+	}
+	u := topology.NewUsage(tree, []string{"nvidia.com/gpu"})
+	for i := range u.Free {
+		u.Free[i], u.Capacity[i] = 8, 8
+	}
+	return u
+}
+
+// kalosGangs are the gangs of the trace.
+func kalosGangs(b *testing.B) []trace.Gang {
+	f, err := os.Open("../pkg/demo/data/gangs_kalos.csv")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	gangs, err := trace.Gangs("kalos", f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return gangs
+}
+
+// squeeze is by how much the arrivals of the trace, which keep the fleet 7%
+// busy, are brought closer together; the gangs run as long as they did.
+const squeeze = 10
+
+// BenchmarkKalos replays the Kalos gangs first come first served under each
+// policy. It reports the hours that gangs waited in all, and after each start or
+// end, in percent of the moments, how often a later gang of 8 nodes would find
+// one leaf and one of 64 nodes one spine; of the gangs of 2 to 8 nodes how many
+// got one leaf; and the rank cost of all gangs.
+func BenchmarkKalos(b *testing.B) {
+	for _, pol := range policies() {
+		b.Run("policy="+pol.name, func(b *testing.B) {
+			var q queue
+			for b.Loop() {
+				q = queue{policy: pol, u: kalosFleet(b)}
+				q.planner = placement.NewPlanner(q.u)
+				q.run(kalosGangs(b))
+			}
+			b.ReportMetric(q.waited.Hours(), "waited-h")
+			b.ReportMetric(100*float64(q.leaf)/float64(q.moments), "8-in-leaf%")
+			b.ReportMetric(100*float64(q.spine)/float64(q.moments), "64-in-spine%")
+			b.ReportMetric(100*float64(q.together)/float64(q.fitting), "one-leaf%")
+			b.ReportMetric(float64(q.cost), "rank-cost")
+		})
+	}
+}
+
+// queue plays gangs in virtual time.
+type queue struct {
+	policy  policy
+	u       *topology.Usage
+	planner *placement.Planner
+	running []running // by end
+	waited  time.Duration
+
+	moments, leaf, spine int
+	fitting, together    int // gangs of 2 to 8 nodes, and those in one leaf
+	cost                 int // rank cost of all gangs
+}
+
+type running struct {
+	end     time.Duration
+	nodes   []topology.NodeID
+	request []int64
+}
+
+func (q *queue) run(gangs []trace.Gang) {
+	now := time.Duration(0)
+	for _, job := range gangs {
+		arrival := job.Arrival / squeeze
+		now = max(now, arrival)
+		q.endUntil(now)
+		g := nodesOf(job.Pods, int64(job.GPUs), topology.NoLevel, 1)
+		nodes := q.policy.place(q.planner, q.u, g)
+		for nodes == nil && len(q.running) > 0 {
+			now = q.running[0].end
+			q.endUntil(now)
+			nodes = q.policy.place(q.planner, q.u, g)
+		}
+		q.waited += now - arrival
+		q.start(running{end: now + job.Run, nodes: nodes, request: g.Roles[0].Request})
+	}
+}
+
+func (q *queue) start(r running) {
+	for _, n := range r.nodes {
+		q.planner.Take(n, r.request)
+	}
+	q.cost += placement.RankCost(q.u.Tree, r.nodes)
+	if len(r.nodes) > 1 && len(r.nodes) <= 8 {
+		q.fitting++
+		if !slices.ContainsFunc(r.nodes, func(n topology.NodeID) bool { return q.u.Tree.Leaf(n) != q.u.Tree.Leaf(r.nodes[0]) }) {
+			q.together++
+		}
+	}
+	at, _ := slices.BinarySearchFunc(q.running, r.end, func(r running, end time.Duration) int { return int(r.end - end) })
+	q.running = slices.Insert(q.running, at, r)
+	q.probe()
+}
+
+func (q *queue) endUntil(now time.Duration) {
+	for len(q.running) > 0 && q.running[0].end <= now {
+		for _, n := range q.running[0].nodes {
+			q.planner.Give(n, q.running[0].request)
+		}
+		q.running = q.running[1:]
+		q.probe()
+	}
+}
+
+func (q *queue) probe() {
+	q.moments++
+	if q.planner.Solve(nodesOf(8, 8, 1, topology.NoLevel)).Refusal == nil {
+		q.leaf++
+	}
+	if q.planner.Solve(nodesOf(64, 8, 0, topology.NoLevel)).Refusal == nil {
+		q.spine++
+	}
+}
+
+// nodesOf is a gang of so many pods.
+func nodesOf(pods int, gpus int64, required, preferred topology.Level) *gang.Gang {
+	return &gang.Gang{
+		Name: "g", MinCount: pods, Required: required, Preferred: preferred,
+		Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, With: -1}},
+	}
+}
