@@ -4,6 +4,8 @@
 package benchmarks
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"slices"
 	"testing"
@@ -18,12 +20,7 @@ import (
 // kalosFleet is 302 nodes of 8 GPUs on the first hosts of the Lingjun fabric:
 // two spines, leaves of up to 8 nodes.
 func kalosFleet(b *testing.B) *topology.Usage {
-	f, err := os.Open("../pkg/demo/data/fabric_lingjun2023.csv")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	hosts, err := trace.Nodes("fabric", f)
+	hosts, err := trace.Nodes("fabric", data(b, "fabric_lingjun2023.csv"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -42,14 +39,18 @@ func kalosFleet(b *testing.B) *topology.Usage {
 	return u
 }
 
-// kalosGangs are the gangs of the trace.
-func kalosGangs(b *testing.B) []trace.Gang {
-	f, err := os.Open("../pkg/demo/data/gangs_kalos.csv")
+// data is a file of the demo.
+func data(b *testing.B, name string) io.Reader {
+	text, err := os.ReadFile("../pkg/demo/data/" + name)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
-	gangs, err := trace.Gangs("kalos", f)
+	return bytes.NewReader(text)
+}
+
+// kalosGangs are the gangs of the trace.
+func kalosGangs(b *testing.B) []trace.Gang {
+	gangs, err := trace.Gangs("kalos", data(b, "gangs_kalos.csv"))
 	if err != nil {
 		b.Fatal(err)
 	}
