@@ -220,8 +220,9 @@ func (c *cluster) podGroup(name string, minMember int64) {
 	require.NoError(c, err)
 }
 
-func (c *cluster) phase(name string) string {
-	u, err := c.crds.Resource(podGroups).Namespace("default").Get(c.Context(), name, metav1.GetOptions{})
+// phase is the phase of the PodGroup crd, and the number of its bound pods.
+func (c *cluster) phase() string {
+	u, err := c.crds.Resource(podGroups).Namespace("default").Get(c.Context(), "crd", metav1.GetOptions{})
 	if err != nil {
 		return err.Error()
 	}
@@ -254,9 +255,9 @@ func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	c.sees([]string{"x", "y"}, "GangNotFound: ")
 	c.podGroup("crd", 2)
 	c.sees([]string{"x", "y"}, "bound")
-	require.Eventually(t, func() bool { return c.phase("crd") == "Running 2" }, patience, pause, "phase %s", c.phase("crd"))
+	require.Eventually(t, func() bool { return c.phase() == "Running 2" }, patience, pause, "phase %s", c.phase())
 	c.end("x", "y")
-	require.Eventually(t, func() bool { return c.phase("crd") == "Finished 0" }, patience, pause, "phase %s", c.phase("crd"))
+	require.Eventually(t, func() bool { return c.phase() == "Finished 0" }, patience, pause, "phase %s", c.phase())
 	assert.Contains(t, c.state("bad"), "InvalidGangSpec", "it never runs on its own")
 	assert.Contains(t, c.state("two"), "GangConfigConflict")
 
