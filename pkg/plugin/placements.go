@@ -65,6 +65,7 @@ type planned struct {
 	// steered to their nodes instead of pinned.
 	open    string
 	class   string
+	spec    *kube.Spec
 	refusal *verdict
 	commit  *commit
 }
@@ -120,6 +121,9 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 	if err != nil {
 		return nil, err
 	}
+	if bad := members.Invalid; bad != nil {
+		return &planned{refusal: &verdict{reason: bad.Reason, message: "gang " + spec.Name + ": " + bad.Message}, class: members.Class()}, nil
+	}
 	plan := p.solve(&members.Gang)
 	if err := placement.Check(p.cluster.Usage(), &members.Gang, plan); err != nil {
 		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
@@ -128,7 +132,9 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 		why := &verdict{reason: kube.Reason(plan.Refusal.Reason), message: plan.Refusal.Error(), wants: members.Wants(p.cluster.Usage())}
 		return &planned{refusal: why, class: members.Class()}, nil
 	}
-	return p.result(members, plan, nodes), nil
+	out := p.result(members, plan, nodes)
+	out.spec = spec
+	return out, nil
 }
 
 func (p *planner) solve(g *gang.Gang) placement.Plan {

@@ -27,6 +27,7 @@ type Plugin struct {
 	gangs   *registry
 	reports *reporter
 	planner *planner
+	gpus    *appraiser
 	now     func() time.Time
 	// lastMove is when the cluster last changed in a way that can make room,
 	// in Unix nanoseconds.
@@ -69,9 +70,13 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 		gangs:   newRegistry(),
 		reports: newReporter(handle, groups),
 		planner: newPlanner(args.Ladder()),
+		gpus:    newAppraiser(),
 		now:     time.Now,
 	}
 	if err := pl.watchCluster(); err != nil {
+		return nil, err
+	}
+	if err := pl.gpus.watch(handle.SharedInformerFactory()); err != nil {
 		return nil, err
 	}
 	go pl.work(ctx, groups.Leading())

@@ -5,61 +5,80 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-const modelsKey fwk.StateKey = "muster.sh/models"
+const gpuWishKey fwk.StateKey = "muster.sh/gpu-wish"
 
-// models is the GPU models that a single pod asks for.
-type models []string
+// gpuWish is what a single pod asks of the GPUs of its node.
+type gpuWish struct{ kube.GPUWish }
 
-// Clone returns the list itself, which nobody changes.
-func (m models) Clone() fwk.StateData { return m }
+// Clone returns the wish itself, which nobody changes.
+func (w *gpuWish) Clone() fwk.StateData { return w }
 
 // PreFilter pins a member to its planned node. A member that the plan leaves
 // out (one beyond the minimum, without room) is refused without a look at any
-// node. For a single pod it reads the models that the pod asks for.
-func (pl *Plugin) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+// node. For a single pod it reads what the pod asks of GPUs.
+func (pl *Plugin) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	plan := planOf(state)
 	if plan == nil {
-		return pl.preFilterSingle(state, pod)
+		return pl.preFilterSingle(state, pod, nodes)
 	}
 	state.Write(planKey, plan)
 	node, ok := plan.nodes[pod.UID]
 	if !ok {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "the gang runs, but its domain has no room for this member now")
 	}
+	pl.gpus.observe(pod, kube.GPUWishOf(pod, plan.spec.Models, plan.spec.Memory))
 	if plan.open != "" {
 		return nil, nil
 	}
 	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 }
 
-func (pl *Plugin) preFilterSingle(state fwk.CycleState, pod *v1.Pod) (*fwk.PreFilterResult, *fwk.Status) {
-	text, ok := pod.Annotations[kube.AnnotationGPUModels]
-	if _, member := groupName(pod); !ok || member {
+func (pl *Plugin) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if _, member := groupName(pod); member {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
-	list, err := kube.ParseModels(text)
+	wish, err := wishOf(pod)
 	if err != nil {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, string(kube.InvalidGangSpec)+": "+err.Error())
 	}
-	state.Write(modelsKey, models(list))
+	if bad := kube.CheckProfiles(pod, nodes); bad != nil {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, bad.Error())
+	}
+	pl.gpus.observe(pod, wish)
+	if wish.Any() {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	state.Write(gpuWishKey, &gpuWish{wish})
 	return nil, nil
+}
+
+// wishOf reads the annotations of a single pod.
+func wishOf(pod *v1.Pod) (kube.GPUWish, error) {
+	var models []string
+	var memory gpu.MemoryFloor
+	var err error
+	if text, ok := pod.Annotations[kube.AnnotationGPUModels]; ok {
+		if models, err = kube.ParseModels(text); err != nil {
+			return kube.GPUWish{}, fmt.Errorf("%s: %w", kube.AnnotationGPUModels, err)
+		}
+	}
+	if text, ok := pod.Annotations[kube.AnnotationGPUMemory]; ok {
+		if memory, err = gpu.ParseMemoryFloor(text); err != nil {
+			return kube.GPUWish{}, fmt.Errorf("%s: %w", kube.AnnotationGPUMemory, err)
+		}
+	}
+	return kube.GPUWishOf(pod, models, memory), nil
 }
 
 // PreFilterExtensions returns nil: nothing here depends on other pods.
 func (pl *Plugin) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
-
-func wantedModels(state fwk.CycleState) models {
-	data, err := state.Read(modelsKey)
-	if err != nil {
-		return nil
-	}
-	return data.(models)
-}

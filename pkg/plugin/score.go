@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -18,13 +19,31 @@ const wishKey fwk.StateKey = "muster.sh/wish"
 
 // wish is what Score needs to know of a pod, read once per cycle.
 type wish struct {
-	// node is the planned node of a member; "" for a single pod.
+	kind kind
+	// node is the planned node of a member.
 	node string
-	// device is the extended resource that the pod asks most of, and amount
-	// how much; "" when it asks for none.
+	// request and scorer are those of a pod that asks for nvidia.com/gpu.
+	request gpu.Request
+	scorer  *gpu.Scorer
+	// device is the extended resource that a pod with other devices asks most
+	// of, and amount how much.
 	device v1.ResourceName
 	amount int64
+	// firm says that the pod itself prefers no node to another, so that only
+	// what its GPUs leave behind counts.
+	firm bool
 }
+
+// kind is the way in which nodes are scored for a pod.
+type kind uint8
+
+const (
+	member     kind = iota // a member of a gang: its node
+	fractional             // nvidia.com/gpu: what is left for others
+	sliced                 // nvidia.com/mig-*: what is cut already
+	counted                // other devices: what is in use already
+	plain                  // no devices: nodes without
+)
 
 // Clone returns the wish itself, which nobody changes.
 func (w *wish) Clone() fwk.StateData { return w }
@@ -32,22 +51,45 @@ func (w *wish) Clone() fwk.StateData { return w }
 // PreScore reads what the pod wishes for.
 func (pl *Plugin) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
 	if plan := planOf(state); plan != nil {
-		state.Write(wishKey, &wish{node: plan.nodes[pod.UID]})
+		state.Write(wishKey, &wish{kind: member, node: plan.nodes[pod.UID]})
 		return nil
 	}
-	w := &wish{}
+	w := &wish{kind: plain, firm: !prefers(pod)}
 	for name, quantity := range kube.Requests(pod) {
 		amount := quantity.Value()
 		if isDevice(name) && (amount > w.amount || amount == w.amount && name < w.device) {
-			w.device, w.amount = name, amount
+			w.kind, w.device, w.amount = counted, name, amount
 		}
+	}
+	switch {
+	case w.device == gpu.Resource:
+		gpus, err := wishOf(pod)
+		if err != nil {
+			return fwk.AsStatus(err)
+		}
+		w.kind, w.request, w.scorer = fractional, pl.gpus.request(pod, gpus), pl.gpus.scorer()
+	case strings.HasPrefix(string(w.device), gpu.ResourcePrefix):
+		w.kind = sliced
 	}
 	state.Write(wishKey, w)
 	return nil
 }
 
-// Score steers a member to its planned node, packs a single pod's devices onto
-// nodes that are in use already, so that whole nodes stay free for gangs, and
+// prefers tells whether the pod prefers some nodes to others by itself.
+func prefers(pod *v1.Pod) bool {
+	soft := func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.ScheduleAnyway }
+	if slices.ContainsFunc(pod.Spec.TopologySpreadConstraints, soft) {
+		return true
+	}
+	a := pod.Spec.Affinity
+	return a != nil && (a.NodeAffinity != nil && len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
+		a.PodAffinity != nil && len(a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
+		a.PodAntiAffinity != nil && len(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0)
+}
+
+// Score steers a member to its planned node. It puts a single pod where its
+// GPUs leave the most to the pods that the cluster usually runs, packs MIG
+// instances and other devices, so that whole nodes stay free for gangs, and
 // keeps pods without devices off nodes that have some.
 func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) (int64, *fwk.Status) {
 	data, err := state.Read(wishKey)
@@ -55,22 +97,67 @@ func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 		return 0, fwk.AsStatus(err)
 	}
 	w := data.(*wish)
-	switch {
-	case w.node != "":
+	switch w.kind {
+	case member:
 		if node.Node().Name == w.node {
 			return fwk.MaxNodeScore, nil
 		}
 		return 0, nil
-	case w.device != "":
+	case fractional:
+		return pl.gpus.score(w, node), nil
+	case sliced:
+		return pl.gpus.sliceScore(node), nil
+	case counted:
 		return packed(w, node), nil
-	case hasDevices(node):
+	}
+	if hasDevices(node) {
 		return 0, nil
 	}
 	return fwk.MaxNodeScore, nil
 }
 
-// ScoreExtensions returns nil: scores are on the framework's scale already.
-func (pl *Plugin) ScoreExtensions() fwk.ScoreExtensions { return nil }
+// ScoreExtensions returns the plugin itself, see NormalizeScore.
+func (pl *Plugin) ScoreExtensions() fwk.ScoreExtensions { return pl }
+
+// lead is how far the best node stands out for a pod without preferences of its
+// own. With the plugin's weight of 20 it is more than what kube-scheduler's
+// scores for spare processors and memory, for balance and for cached images
+// come to (100 each): spreading pods is what breaks up whole nodes.
+const lead = 16
+
+// NormalizeScore brings the scores of a pod with devices to the framework's
+// scale. Exactly one node is the best: of equal ones the first by name, since
+// the framework would pick one by chance.
+func (pl *Plugin) NormalizeScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+	data, err := state.Read(wishKey)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	w := data.(*wish)
+	if w.kind == member || w.kind == plain || len(scores) == 0 {
+		return nil
+	}
+	best := 0
+	for i, s := range scores {
+		if s.Score > scores[best].Score || s.Score == scores[best].Score && s.Name < scores[best].Name {
+			best = i
+		}
+	}
+	scores[0], scores[best] = scores[best], scores[0]
+	values := make([]int64, len(scores))
+	for i, s := range scores {
+		values[i] = s.Score
+	}
+	gpu.Normalize(values, fwk.MaxNodeScore)
+	for i, value := range values {
+		if w.firm && i > 0 {
+			value = max(0, value-lead)
+		}
+		scores[i].Score = value
+	}
+	scores[0], scores[best] = scores[best], scores[0] // the list has an order of its own
+	return nil
+}
 
 // packed is the share of the node's devices that are in use once the pod is
 // there, in percent.

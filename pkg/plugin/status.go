@@ -31,7 +31,7 @@ func (v *verdict) Is(target error) bool { return target.Error() == "pod group is
 // rather than the user.
 func (v *verdict) needsCapacity() bool {
 	switch v.reason {
-	case kube.NoFittingDomain, kube.GangTooLarge, kube.TopologyLevelUnused, kube.TopologyDrift:
+	case kube.NoFittingDomain, kube.GangTooLarge, kube.TopologyLevelUnused, kube.TopologyDrift, kube.InvalidMIGProfile:
 		return true
 	}
 	return false

@@ -1,0 +1,255 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/gpu"
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// appraiser knows the GPUs of every node and what the pods seen so far ask for.
+// It is safe for concurrent use.
+type appraiser struct {
+	learner *gpu.Learner
+
+	mu    sync.RWMutex // guards what follows
+	nodes map[string]*appraised
+	// models numbers the GPU products, kinds has a node of each. A product
+	// keeps its number when its last node goes.
+	models   map[string]int
+	kinds    []gpu.Node
+	capacity []int
+	// resized says that the learner does not know the capacity yet.
+	resized bool
+	// seen are the pods that were learned from.
+	seen map[types.UID]struct{}
+}
+
+// appraised is what a node's object says of its GPUs.
+type appraised struct {
+	object *v1.Node
+	gpu.Node
+	model int
+	// slices are the resources of Node.Slices.
+	slices []v1.ResourceName
+	// reach[free][count] is 1 more than the score of the links, once it has
+	// been worked out.
+	reach *[gpu.MaxDevices + 1][gpu.MaxDevices + 1]atomic.Int32
+}
+
+func newAppraiser() *appraiser {
+	return &appraiser{
+		learner: gpu.NewLearner(nil, gpu.DefaultWeights()),
+		nodes:   map[string]*appraised{}, models: map[string]int{}, seen: map[types.UID]struct{}{},
+	}
+}
+
+// watch follows nodes, learns from the pods that run already, so that a restart
+// is no loss, and forgets pods that are gone.
+func (a *appraiser) watch(factory informers.SharedInformerFactory) error {
+	if _, err := factory.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { a.of(obj.(*v1.Node)) },
+		UpdateFunc: func(_, obj any) { a.of(obj.(*v1.Node)) },
+		DeleteFunc: func(obj any) {
+			if node, ok := lastState(obj).(*v1.Node); ok {
+				a.remove(node.Name)
+			}
+		},
+	}); err != nil {
+		return err
+	}
+	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			pod := obj.(*v1.Pod)
+			if wish, err := wishOf(pod); err == nil && pod.Spec.NodeName != "" {
+				a.observe(pod, wish)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if pod, ok := lastState(obj).(*v1.Pod); ok {
+				a.forget(pod.UID)
+			}
+		},
+	})
+	return err
+}
+
+// lastState is the object of a deletion, which the informer may have missed.
+func lastState(obj any) any {
+	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return gone.Obj
+	}
+	return obj
+}
+
+// of returns what a node says of its GPUs, read once for each state of it.
+func (a *appraiser) of(node *v1.Node) *appraised {
+	a.mu.RLock()
+	known := a.nodes[node.Name]
+	a.mu.RUnlock()
+	if known != nil && known.object == node {
+		return known
+	}
+	n := &appraised{object: node, Node: kube.GPUNode(node), model: -1}
+	for name, quantity := range node.Status.Allocatable {
+		if strings.HasPrefix(string(name), gpu.ResourcePrefix) && quantity.Value() > 0 {
+			n.slices = append(n.slices, name)
+		}
+	}
+	slices.Sort(n.slices) // as Node.Slices
+	if n.Links != nil {
+		n.reach = new([gpu.MaxDevices + 1][gpu.MaxDevices + 1]atomic.Int32)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.count(a.nodes[node.Name], -1)
+	n.model = a.number(n)
+	a.nodes[node.Name] = n
+	a.count(n, 1)
+	return n
+}
+
+// number is the number of a node's product; -1 for a node without GPUs, and for
+// products beyond those that the scorer tells apart.
+func (a *appraiser) number(n *appraised) int {
+	if n.GPUs == 0 {
+		return -1
+	}
+	model, ok := a.models[n.Product.Label]
+	if ok {
+		return model
+	}
+	if len(a.kinds) == gpu.MaxModels {
+		return -1
+	}
+	a.models[n.Product.Label] = len(a.kinds)
+	a.kinds = append(a.kinds, n.Node)
+	a.capacity = append(a.capacity, 0)
+	return len(a.kinds) - 1
+}
+
+func (a *appraiser) count(n *appraised, sign int) {
+	if n != nil && n.model >= 0 {
+		a.capacity[n.model] += sign * n.GPUs
+		a.resized = true
+	}
+}
+
+func (a *appraiser) remove(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.count(a.nodes[name], -1)
+	delete(a.nodes, name)
+}
+
+func (a *appraiser) forget(uid types.UID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.seen, uid)
+}
+
+// observe learns from a pod, once.
+func (a *appraiser) observe(pod *v1.Pod, wish kube.GPUWish) {
+	a.mu.Lock()
+	_, seen := a.seen[pod.UID]
+	a.seen[pod.UID] = struct{}{}
+	a.mu.Unlock()
+	if !seen {
+		a.scorer()
+		a.learner.Observe(a.request(pod, wish))
+	}
+}
+
+// scorer is the scorer of the moment.
+func (a *appraiser) scorer() *gpu.Scorer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.resized {
+		a.learner.Resize(a.capacity)
+		a.resized = false
+	}
+	return a.learner.Scorer()
+}
+
+// request is what the scorer knows of a pod.
+func (a *appraiser) request(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
+	asked := kube.Requests(pod)
+	r := gpu.Request{CPUMilli: asked.Cpu().MilliValue()}
+	devices := asked[gpu.Resource]
+	if r.GPUs = int(devices.Value()); r.GPUs == 0 {
+		return r
+	}
+	r.GPUMilli = gpu.Whole
+	if len(wish.Models) == 0 && wish.Memory == 0 {
+		return r
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for model := range a.kinds {
+		if _, why := a.kinds[model].Choice(wish.Wish); why == nil {
+			r.Models |= 1 << model
+		}
+	}
+	return r
+}
+
+// linkWorth is how much the best links add to the score of a node for a pod of
+// several GPUs: as much as the fragmentation of one device takes off.
+const linkWorth = 25
+
+// score is how well a node suits a pod that asks for devices. Before anything
+// has been learned, that is the node in use the most.
+func (a *appraiser) score(w *wish, info fwk.NodeInfo) int64 {
+	n := a.of(info.Node())
+	if len(w.scorer.Workload()) == 0 {
+		return packed(w, info)
+	}
+	allocatable, requested := info.GetAllocatable(), info.GetRequested()
+	total := int(allocatable.GetScalarResources()[gpu.Resource])
+	free := total - int(requested.GetScalarResources()[gpu.Resource])
+	state := gpu.CountedNode(n.model, allocatable.GetMilliCPU()-requested.GetMilliCPU(), free, total)
+	score, _ := w.scorer.Score(&state, &w.request)
+	if score == gpu.Unfit || w.request.GPUs < 2 {
+		return score
+	}
+	return score + linkWorth*n.links(free, w.request.GPUs)/100
+}
+
+// links scores how well count of the free devices reach each other, from 0, as
+// on nodes of which nothing is known, to 100.
+func (n *appraised) links(free, count int) int64 {
+	if n.reach == nil || free > n.Links.Count() || count > free {
+		return 0
+	}
+	known := &n.reach[free][count]
+	if score := known.Load(); score > 0 {
+		return int64(score - 1)
+	}
+	reach, _ := n.Links.Expect(free, count)
+	known.Store(int32(reach.Score) + 1)
+	return int64(reach.Score)
+}
+
+// sliceScore is how well a node suits a pod that asks for MIG instances.
+func (a *appraiser) sliceScore(info fwk.NodeInfo) int64 {
+	n := a.of(info.Node())
+	allocatable, requested := info.GetAllocatable().GetScalarResources(), info.GetRequested().GetScalarResources()
+	var room [2 * gpu.MaxDevices]int // more than any board has profiles
+	free := room[:min(len(n.slices), len(room))]
+	for i := range free {
+		free[i] = int(allocatable[n.slices[i]] - requested[n.slices[i]])
+	}
+	return n.SliceScore(free, int(allocatable[gpu.Resource]-requested[gpu.Resource]))
+}
