@@ -4,6 +4,8 @@
 package explain
 
 import (
+	"strconv"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -13,11 +15,14 @@ import (
 func Amount(name string, n int64) string {
 	switch v1.ResourceName(name) {
 	case v1.ResourceCPU:
-		return resource.NewMilliQuantity(n, resource.DecimalSI).String()
+		if n%1000 != 0 {
+			return strconv.FormatInt(n, 10) + "m"
+		}
+		return strconv.FormatInt(n/1000, 10)
 	case v1.ResourceMemory, v1.ResourceEphemeralStorage:
 		return resource.NewQuantity(n, resource.BinarySI).String()
 	}
-	return resource.NewQuantity(n, resource.DecimalSI).String()
+	return strconv.FormatInt(n, 10) // not 40k beside 39936
 }
 
 // rounded is an amount that people would write: whole cores and GiB where it is

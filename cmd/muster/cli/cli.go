@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -82,6 +83,20 @@ func newRoot(calledBy string) *cobra.Command {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl muster"}
 	}
 	o.addFlags(root)
-	root.AddCommand(explainVerb(o), statusVerb(o), topologyVerb(o), planVerb(o), snapshotVerb(o), simulateVerb(o))
+	root.AddCommand(explainVerb(o), statusVerb(o), topologyVerb(o), planVerb(o), snapshotVerb(o), simulateVerb(o), versionVerb())
 	return root
+}
+
+func versionVerb() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this command", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			info, ok := debug.ReadBuildInfo()
+			if !ok {
+				return errors.New("this binary carries no version")
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "muster %s, built with %s\n", info.Main.Version, info.GoVersion)
+			return nil
+		},
+	}
 }

@@ -76,14 +76,22 @@ func (o *options) namespace() (string, error) {
 		return metav1.NamespaceDefault, nil
 	}
 	namespace, _, err := o.client().Namespace()
-	return namespace, err
+	return namespace, unconfigured(err)
+}
+
+// unconfigured says what to do about a kubeconfig that cannot be used.
+func unconfigured(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("no cluster to read: %w; name one with --kubeconfig or --context, or a folder with --snapshot", err)
 }
 
 // clients connect to the cluster.
 func (o *options) clients() (snapshot.Clients, error) {
 	c, err := o.client().ClientConfig()
 	if err != nil {
-		return snapshot.Clients{}, fmt.Errorf("no cluster to read: %w; name one with --kubeconfig or --context, or a folder with --snapshot", err)
+		return snapshot.Clients{}, unconfigured(err)
 	}
 	c.QPS = -1 // a handful of requests
 	c.UserAgent = "muster-cli"
