@@ -1,0 +1,109 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gpu runs Muster on a cluster of unlike GPUs, on a real API server,
+// and looks at which of them pods and gangs get.
+package gpu
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/component-base/cli"
+
+	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/pkg/scheduler"
+)
+
+// asScheduler tells a copy of the test binary to be the scheduler.
+const asScheduler = "MUSTER_TEST_SCHEDULER"
+
+const (
+	// patience is how long a test waits for what must come.
+	patience = 60 * time.Second
+	poll     = 20 * time.Millisecond
+)
+
+var background = context.Background()
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asScheduler) != "" {
+		os.Exit(cli.Run(scheduler.NewCommand()))
+	}
+	os.Exit(m.Run())
+}
+
+// cluster is a control plane with nodes and a scheduler.
+type cluster struct {
+	t      *testing.T
+	client kubernetes.Interface
+}
+
+func newCluster(t *testing.T, nodes []*v1.Node) *cluster {
+	t.Helper()
+	box, err := sandbox.Start(background, sandbox.Options{Dir: filepath.Join(t.TempDir(), "sandbox"), DisableControllers: true})
+	require.NoError(t, err)
+	t.Cleanup(box.Stop)
+	require.NoError(t, box.CreateNodes(background, nodes))
+	startScheduler(t, box)
+	return &cluster{t: t, client: box.Client()}
+}
+
+// startScheduler runs the scheduler as a process of its own until the test ends.
+func startScheduler(t *testing.T, box *sandbox.Sandbox) {
+	t.Helper()
+	log := filepath.Join(t.ArtifactDir(), "scheduler.log")
+	out, err := os.Create(log)
+	require.NoError(t, err)
+	cmd := exec.Command(os.Args[0], "--kubeconfig="+box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2")
+	cmd.Env = append(os.Environ(), asScheduler+"=1")
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = out.Close()
+		if text, err := os.ReadFile(log); t.Failed() && err == nil {
+			t.Logf("end of the scheduler's log:\n%s", text[max(0, len(text)-20_000):])
+		}
+	})
+}
+
+// namespace makes a namespace for one row.
+func (c *cluster) namespace(t *testing.T) string {
+	t.Helper()
+	ns, err := c.client.CoreV1().Namespaces().Create(background, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "row-"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return ns.Name
+}
+
+func (c *cluster) create(t *testing.T, namespace string, pods []*v1.Pod) {
+	t.Helper()
+	for _, p := range pods {
+		_, err := c.client.CoreV1().Pods(namespace).Create(background, p, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+}
+
+// clear deletes the pods of a row and waits until they are gone.
+func (c *cluster) clear(t *testing.T, namespace string) {
+	t.Helper()
+	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
+	require.NoError(t, c.client.CoreV1().Pods(namespace).DeleteCollection(background, now, metav1.ListOptions{}))
+	require.Eventually(t, func() bool { return len(c.pods(t, namespace)) == 0 }, patience, poll, "pods are left")
+}
+
+func (c *cluster) pods(t *testing.T, namespace string) []v1.Pod {
+	t.Helper()
+	list, err := c.client.CoreV1().Pods(namespace).List(background, metav1.ListOptions{})
+	require.NoError(t, err)
+	return list.Items
+}
