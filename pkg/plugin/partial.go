@@ -19,9 +19,9 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// again is how long a release that the API server refused, such as for a
+// releaseAgain is how long a release that the API server refused, such as for a
 // disruption budget, is put off.
-const again = 10 * time.Second
+const releaseAgain = 10 * time.Second
 
 // releaseStale gives up gangs that started, lost members and found no room for
 // them within the grace period: what is left of such a gang holds devices and
@@ -41,7 +41,7 @@ func (pl *Plugin) releaseStale(ctx context.Context) {
 		}
 		if err := pl.release(ctx, pg); err != nil {
 			klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", key)
-			pl.gangs.postpone(pg.UID, pl.now().Add(again-grace))
+			pl.gangs.postpone(pg.UID, pl.now().Add(releaseAgain-grace))
 		} else {
 			pl.gangs.whole(pg.UID)
 		}

@@ -51,7 +51,17 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 func (pl *Plugin) refuse(ctx context.Context, pg *schedulingapi.PodGroup, result *planned, start time.Time) {
 	attempts.WithLabelValues("refused").Inc()
 	klog.FromContext(ctx).V(2).Info("Refused gang", "gang", klog.KObj(pg), "reason", result.refusal.reason, "message", result.refusal.message)
-	pl.gangs.park(pg.UID, result.class, result.refusal, start, pl.clusterMovedSince(start.Add(-settle)))
+	if !result.refusal.needsCapacity() {
+		// The gang changed since it was queued. It is looked at anew on its way
+		// back to the queue, and told then if something is wrong with it.
+		pl.gangs.wakeUp(pg.UID, start)
+		return
+	}
+	var recheck time.Duration
+	if pl.clusterMovedSince(start.Add(-settle)) {
+		recheck = settle
+	}
+	pl.gangs.park(pg.UID, result.class, result.refusal, start, recheck)
 	pl.reports.refused(pg, result.refusal)
 }
 

@@ -47,6 +47,10 @@ type gangState struct {
 	// came about within busy of one another.
 	parkedAt time.Time
 	tries    int
+	// awake is when the gang was last handed to the waker, until it is tried:
+	// it may have been on its way back to the queue then, and is handed over
+	// again. Zero when it is not to be woken.
+	awake time.Time
 	// bindFailures is how often in a row a member could not be bound.
 	bindFailures int
 	// partialSince is when the gang was first seen below its minimum with
@@ -96,7 +100,7 @@ func (r *registry) attempt(uid types.UID) bool {
 	defer r.mu.Unlock()
 	g := r.gang(uid)
 	first := !g.attempted
-	g.attempted = true
+	g.attempted, g.awake = true, time.Time{}
 	return first
 }
 
@@ -114,9 +118,9 @@ func (g *gangState) pace() time.Duration {
 	return min(firstPace<<min(g.tries, 10), mostPace)
 }
 
-// park keeps a refused gang out of the queue. When the cluster was moving while
-// it was planned, it is tried once more after settle.
-func (r *registry) park(uid types.UID, class string, refusal *verdict, now time.Time, moving bool) {
+// park keeps a refused gang out of the queue until room is freed, or until the
+// given time from now; zero for no such time.
+func (r *registry) park(uid types.UID, class string, refusal *verdict, now time.Time, recheck time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if class == "" {
@@ -129,8 +133,8 @@ func (r *registry) park(uid types.UID, class string, refusal *verdict, now time.
 		g.tries = 0
 	}
 	g.class, g.refusal, g.parkedAt, g.recheck = class, refusal, now, time.Time{}
-	if moving {
-		g.recheck = now.Add(max(settle, g.pace()))
+	if recheck > 0 {
+		g.recheck = now.Add(max(recheck, g.pace()))
 	}
 	list := r.parked[class]
 	at, _ := slices.BinarySearchFunc(list, g, func(a, b *gangState) int {
@@ -178,16 +182,22 @@ func (r *registry) placed(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g := r.gang(uid)
-	g.partialSince, g.tries = time.Time{}, 0
+	g.partialSince, g.awake, g.tries = time.Time{}, time.Time{}, 0
 	r.passOn(g)
 }
 
 // leave takes a gang that may not be tried at all (incomplete, invalid) out of
-// its class.
+// its class. A pause goes on: members that could not be bound come back to the
+// queue one after the other.
 func (r *registry) leave(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if g, ok := r.gangs[uid]; ok {
+	g, ok := r.gangs[uid]
+	if !ok {
+		return
+	}
+	g.awake = time.Time{}
+	if g.refusal == nil || g.refusal.reason != kube.BindDenied {
 		r.passOn(g)
 	}
 }
@@ -203,17 +213,20 @@ func (r *registry) forget(uid types.UID) {
 }
 
 // unpark lets a gang be tried whatever its place in its class: something about
-// the gang itself changed. It reports whether the gang was parked.
-func (r *registry) unpark(uid types.UID) bool {
+// the gang itself changed.
+func (r *registry) unpark(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, ok := r.gangs[uid]
-	if !ok || g.refusal == nil {
-		return false
+	if g, ok := r.gangs[uid]; ok && g.refusal != nil && g.refusal.reason != kube.BindDenied {
+		r.activate(g, g.parkedAt)
 	}
-	r.unlist(g)
-	g.refusal = nil
-	return true
+}
+
+// wakeUp brings a gang back that is on its way to the queue.
+func (r *registry) wakeUp(uid types.UID, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.activate(r.gang(uid), now)
 }
 
 // help notes that room was freed; frees tells whether a resource became free.
@@ -235,13 +248,22 @@ func (r *registry) help(uid types.UID, frees func(resource string) bool, now tim
 	return true
 }
 
-// rechecks wakes the first gang of each class whose time has come.
+// again is how long a woken gang has to be tried in before it is woken anew.
+const again = 100 * time.Millisecond
+
+// rechecks wakes the first gang of each class whose time has come, and those
+// that were woken in vain.
 func (r *registry) rechecks(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var due []*gangState
 	for _, list := range r.parked {
 		if g := list[0]; !g.recheck.IsZero() && !now.Before(g.recheck) {
+			due = append(due, g)
+		}
+	}
+	for _, g := range r.gangs {
+		if !g.awake.IsZero() && !now.Before(g.awake.Add(again)) {
 			due = append(due, g)
 		}
 	}
@@ -252,7 +274,7 @@ func (r *registry) rechecks(now time.Time) {
 		return 1
 	})
 	for _, g := range due {
-		r.activate(g)
+		r.activate(g, now)
 	}
 }
 
@@ -296,15 +318,15 @@ func (r *registry) passOn(g *gangState) {
 	class := g.class
 	g.class, g.refusal = "", nil
 	if list := r.parked[class]; class != "" && len(list) > 0 {
-		r.activate(list[0])
+		r.activate(list[0], g.parkedAt)
 	}
 }
 
 // activate unparks g and hands it to the waker. Callers may hold the
 // scheduling queue's lock, so the queue cannot be called from here.
-func (r *registry) activate(g *gangState) {
+func (r *registry) activate(g *gangState, now time.Time) {
 	r.unlist(g)
-	g.refusal = nil
+	g.refusal, g.recheck, g.awake = nil, time.Time{}, now
 	if g.member == nil {
 		return
 	}

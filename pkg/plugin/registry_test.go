@@ -28,7 +28,7 @@ func parked(uids ...types.UID) *registry {
 		r.enter(uid, t, member, epoch)
 	}
 	for _, uid := range uids {
-		r.park(uid, "class", &verdict{reason: kube.NoFittingDomain, wants: []string{"nvidia.com/gpu"}}, epoch, false)
+		r.park(uid, "class", &verdict{reason: kube.NoFittingDomain, wants: []string{"nvidia.com/gpu"}}, epoch, 0)
 	}
 	return r
 }
@@ -64,7 +64,7 @@ func TestRegistry_RoomOfAnotherKindWakesNobody(t *testing.T) {
 func TestRegistry_APlacedGangWakesTheNextOfItsClass(t *testing.T) {
 	r := parked("a", "b", "c")
 	r.unpark("a")
-	assert.Empty(t, due(r))
+	assert.Equal(t, []string{"a-0"}, due(r))
 	r.placed("a")
 	assert.Equal(t, []string{"b-0"}, due(r))
 	r.placed("b")
@@ -74,7 +74,8 @@ func TestRegistry_APlacedGangWakesTheNextOfItsClass(t *testing.T) {
 func TestRegistry_ARefusedGangWakesNobody(t *testing.T) {
 	r := parked("a", "b")
 	r.unpark("a")
-	r.park("a", "class", &verdict{reason: kube.NoFittingDomain}, epoch, false)
+	due(r)
+	r.park("a", "class", &verdict{reason: kube.NoFittingDomain}, epoch, 0)
 	assert.Empty(t, due(r))
 	assert.False(t, r.help("b", anything, epoch), "a stands before b again")
 }
@@ -86,11 +87,11 @@ func TestRegistry_EachRefusalInABusyTimeDoublesThePace(t *testing.T) {
 	for range 7 {
 		paces = append(paces, r.gangs["a"].pace())
 		now = now.Add(time.Second)
-		r.park("a", "class", &verdict{}, now, false)
+		r.park("a", "class", &verdict{}, now, 0)
 	}
 	ms := time.Millisecond
 	assert.Equal(t, []time.Duration{25 * ms, 50 * ms, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 800 * ms}, paces)
-	r.park("a", "class", &verdict{}, now.Add(busy+1), false)
+	r.park("a", "class", &verdict{}, now.Add(busy+1), 0)
 	assert.Equal(t, 25*ms, r.gangs["a"].pace())
 }
 
@@ -106,13 +107,30 @@ func TestRegistry_AGangThatLeavesOrGoesWakesTheNext(t *testing.T) {
 
 func TestRegistry_AGangRefusedWhileTheClusterMovedIsTriedOnceMore(t *testing.T) {
 	r := parked("a")
-	r.park("a", "class", &verdict{}, epoch, true)
+	r.park("a", "class", &verdict{}, epoch, settle)
 	r.rechecks(soon)
 	assert.Empty(t, due(r))
 	r.rechecks(epoch.Add(settle))
 	assert.Equal(t, []string{"a-0"}, due(r))
+	r.attempt("a")
 	r.rechecks(epoch.Add(2 * settle))
 	assert.Empty(t, due(r), "once")
+}
+
+func TestRegistry_AGangIsWokenUntilItIsTried(t *testing.T) {
+	r := parked("a")
+	r.park("a", "class", &verdict{reason: kube.NoFittingDomain}, epoch, settle)
+	now := epoch.Add(settle)
+	for range 3 {
+		r.rechecks(now)
+		assert.Equal(t, []string{"a-0"}, due(r))
+		r.rechecks(now.Add(again - 1))
+		assert.Empty(t, due(r))
+		now = now.Add(again)
+	}
+	r.leave("a")
+	r.rechecks(now)
+	assert.Empty(t, due(r), "it may not be tried any more")
 }
 
 func TestRegistry_AGangThatCannotBePausesLongerEachTime(t *testing.T) {
@@ -125,13 +143,18 @@ func TestRegistry_AGangThatCannotBePausesLongerEachTime(t *testing.T) {
 		assert.False(t, r.help("a", anything, now), "room does not help")
 		r.rechecks(now.Add(want - 1))
 		assert.Empty(t, due(r))
+		r.leave("a")
+		assert.NotNil(t, r.enter("a", turn{}, nil, now), "a member that comes back late does not end the pause")
+		r.enter("a", turn{}, &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a-0"}}, now)
 		r.rechecks(now.Add(want))
 		assert.Equal(t, []string{"a-0"}, due(r))
+		r.attempt("a")
 		now = now.Add(want)
 	}
 	for range 30 {
 		r.pause("a", denied, now)
-		r.unpark("a")
+		now = now.Add(mostPause)
+		r.rechecks(now)
 	}
 	assert.Equal(t, mostPause, r.pause("a", denied, now))
 }
@@ -149,7 +172,7 @@ func TestRegistry_ThePartialGangIsStaleAfterItsGracePeriod(t *testing.T) {
 	partial := turn{partial: true, key: "ns/a"}
 	r.enter("a", partial, nil, epoch)
 	assert.Empty(t, r.stale(epoch.Add(time.Hour)), "it has not been refused yet")
-	r.park("a", "", &verdict{}, epoch, false)
+	r.park("a", "", &verdict{}, epoch, 0)
 	r.enter("a", partial, nil, epoch.Add(30*time.Second))
 	assert.Empty(t, r.stale(epoch), "the period counts from the first sight")
 	assert.Equal(t, []string{"ns/a"}, r.stale(epoch.Add(time.Second)))
