@@ -25,21 +25,26 @@ type simulate struct {
 	shape             sim.Shape
 	strict            bool
 	load              float64
+	fgd               fgd
 }
 
 func simulateVerb(o *options) *cobra.Command {
 	var s simulate
 	cmd := &cobra.Command{
-		Use:   "simulate --nodes FILE --gangs FILE",
+		Use:   "simulate {--nodes FILE --gangs FILE | --protocol fgd}",
 		Short: "Replay a trace of gangs on a fleet in virtual time, policies side by side",
 		Long: `Replay a trace of gangs on a fleet in virtual time, with the placement engine of
 the scheduler and with simpler policies beside it: how long gangs wait, how busy
 the GPUs are, how close together the gangs stand. The files are those of public
 traces; pkg/trace names the columns. The same files give the same figures, but
 for the times that decisions take. The flags that name a cluster do nothing.`,
-		Example: "  muster simulate --nodes pkg/demo/data/fabric_lingjun2023.csv --gangs pkg/demo/data/gangs_kalos.csv --load 0.9",
-		Args:    cobra.NoArgs,
+		Example: "  muster simulate --nodes pkg/demo/data/fabric_lingjun2023.csv --gangs pkg/demo/data/gangs_kalos.csv --load 0.9\n" +
+			"  muster simulate --protocol fgd --workload default --seeds 42..44",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.fgd.protocol != "" {
+				return s.fgd.run(cmd.OutOrStdout())
+			}
 			format, err := o.format()
 			if err != nil {
 				return err
@@ -60,9 +65,12 @@ for the times that decisions take. The flags that name a cluster do nothing.`,
 	flags.BoolVar(&s.strict, "strict", false, "no gang passes one that waits before it")
 	flags.StringVar(&s.csv, "csv", "", "write what became of each gang to this `file`")
 	for _, name := range []string{"nodes", "gangs"} {
-		_ = cmd.MarkFlagRequired(name)
 		_ = cmd.MarkFlagFilename(name, "csv")
 	}
+	s.fgd.addFlags(flags)
+	cmd.MarkFlagsRequiredTogether("nodes", "gangs")
+	cmd.MarkFlagsOneRequired("nodes", "protocol")
+	cmd.MarkFlagsMutuallyExclusive("nodes", "protocol")
 	return cmd
 }
 
