@@ -153,6 +153,8 @@ func (w *world) apply(t *testing.T, gang string, c explain.Change) {
 		})
 	case explain.Models:
 		members(func(p *v1.Pod) { p.Annotations[kube.AnnotationGPUModels] = setting(kube.AnnotationGPUModels) })
+	case explain.Memory:
+		members(func(p *v1.Pod) { delete(p.Annotations, kube.AnnotationGPUMemory) })
 	case explain.Fewer:
 		members(func(p *v1.Pod) { p.Annotations[kube.AnnotationMinCount] = setting(kube.AnnotationMinCount) })
 	case explain.Smaller:
@@ -178,7 +180,7 @@ func workload(p *v1.Pod) string {
 func randomWorld(r *rand.Rand) *world {
 	w := &world{}
 	yes := func(percent int) bool { return r.IntN(100) < percent }
-	products := []string{"NVIDIA-H100-80GB-HBM3", "NVIDIA-A100-SXM4-80GB"}
+	products := []string{"NVIDIA-H100-80GB-HBM3", "NVIDIA-A100-SXM4-40GB"}
 	for b := range 2 {
 		for rack := range 3 {
 			for n := range 3 {
@@ -216,6 +218,9 @@ func randomWorld(r *rand.Rand) *world {
 		annotations[kube.AnnotationGPUModels] = []string{"H100", "A100"}[r.IntN(2)]
 	}
 	if yes(20) {
+		annotations[kube.AnnotationGPUMemory] = ">=80Gi"
+	}
+	if yes(20) {
 		annotations[kube.AnnotationSliceSize], annotations[kube.AnnotationSliceTopology] = "2", "rack"
 	}
 	train := w.gang("train", 2+r.IntN(8), []string{"4", "4", "8"}[r.IntN(3)], annotations)
@@ -251,7 +256,7 @@ func TestExplain_EveryChangeLetsTheGangIn(t *testing.T) {
 	t.Logf("changes applied: %v", seen)
 	for _, kind := range []explain.Kind{
 		explain.Nodes, explain.Ends, explain.Tolerations, explain.Selector, explain.Wider, explain.Preferred, explain.Slices,
-		explain.Models, explain.Fewer, explain.Smaller, explain.Restart,
+		explain.Models, explain.Memory, explain.Fewer, explain.Smaller, explain.Restart,
 	} {
 		assert.Greater(t, seen[kind], 5, "too few of kind %s to tell anything", kind)
 	}

@@ -33,6 +33,8 @@ const (
 	Slices Kind = "slices"
 	// Models: another GPU model is allowed.
 	Models Kind = "models"
+	// Memory: GPUs of less memory are accepted.
+	Memory Kind = "memory"
 	// Fewer: fewer members start together.
 	Fewer Kind = "fewer"
 	// Smaller: each member asks for less of a resource.
@@ -64,7 +66,7 @@ type Change struct {
 
 // changes proposes what would let the gang in.
 func (x *explainer) changes() ([]Change, error) {
-	searches := []func() ([]Change, error){x.tolerations, x.selectors, x.wider, x.preferred, x.slices, x.models, x.fewer, x.smaller, x.restart}
+	searches := []func() ([]Change, error){x.tolerations, x.selectors, x.wider, x.preferred, x.slices, x.models, x.memory, x.fewer, x.smaller, x.restart}
 	if x.refusal.Reason == placement.NoFittingDomain { // else room does not help
 		searches = append([]func() ([]Change, error){x.nodes, x.ends}, searches...)
 	}

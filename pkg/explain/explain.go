@@ -41,6 +41,7 @@ type Asks struct {
 	Preferred string   `json:"topologyPreferred,omitempty"`
 	Slices    []Slice  `json:"slices,omitempty"`
 	Models    []string `json:"gpuModels,omitempty"`
+	Memory    string   `json:"gpuMemory,omitempty"`
 	Roles     []Role   `json:"roles,omitempty"`
 }
 
@@ -88,7 +89,7 @@ func (p *Picture) Explain(g *Gang, now time.Time) (*Explanation, error) {
 		return e, nil
 	}
 	e.Asks = p.asks(g)
-	if len(g.Waiting) == 0 {
+	if len(g.Waiting) == 0 || e.Phase == Invalid {
 		return e, nil
 	}
 	x := &explainer{p: p, g: g}
@@ -187,6 +188,9 @@ func (p *Picture) asks(g *Gang) Asks {
 	}
 	if g.Spec.Preferred >= 0 {
 		a.Preferred = names[g.Spec.Preferred]
+	}
+	if g.Spec.Memory > 0 {
+		a.Memory = g.Spec.Memory.String()
 	}
 	for _, s := range g.Spec.Slices {
 		a.Slices = append(a.Slices, Slice{Size: s.Size, Level: names[s.Level]})

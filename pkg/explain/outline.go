@@ -76,6 +76,10 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 	if err != nil {
 		return nil, err
 	}
+	if bad := members.Invalid; bad != nil {
+		o.Reason, o.Message = bad.Reason, bad.Message
+		return o, nil
+	}
 	if r := plan.Refusal; r != nil {
 		if !o.Gang {
 			r.Gang = pod.Name

@@ -161,12 +161,15 @@ type trial struct {
 // trial is the gang as it is.
 func (g *Gang) trial() trial { return trial{spec: g.Spec, waiting: g.Waiting, bound: g.Bound} }
 
-// solve asks the engine about a trial. Names of nodes in the plan hold for
-// p.Usage().Tree.
+// solve asks the engine about a trial. Numbers of nodes in the plan hold for the
+// tree of the picture. Where members.Invalid is set, the plan refuses with it.
 func (p *Picture) solve(t trial) (*kube.Members, placement.Plan, error) {
 	members, err := p.members(t)
 	if err != nil {
 		return nil, placement.Plan{}, err
+	}
+	if bad := members.Invalid; bad != nil {
+		return members, placement.Plan{Refusal: &placement.Refusal{Reason: placement.InvalidGangSpec, Gang: t.spec.Name, Detail: bad.Message}}, nil
 	}
 	return members, p.planner.Solve(&members.Gang), nil
 }
@@ -208,12 +211,7 @@ func (p *Picture) members(t trial) (*kube.Members, error) {
 			}
 		}
 	}
-	spec := *t.spec
-	// A gang that has started takes back what there is of it.
-	if len(t.bound) > 0 {
-		spec.MinCount = min(spec.MinCount, len(t.waiting)+len(t.bound))
-	}
-	members, err := p.cluster.Gang(&spec, t.waiting, t.bound, infos)
+	members, err := p.cluster.Gang(t.spec, t.waiting, t.bound, infos)
 	if err == nil {
 		p.keepUp()
 	}

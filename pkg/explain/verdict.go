@@ -102,6 +102,9 @@ func (p *Picture) verdict(g *Gang) (Phase, kube.Reason, string, error) {
 	if err != nil {
 		return phase, "", "", err
 	}
+	if bad := members.Invalid; bad != nil {
+		return Invalid, bad.Reason, "gang " + g.Name + ": " + bad.Message, nil
+	}
 	if r := plan.Refusal; r != nil {
 		return phase, kube.Reason(r.Reason), r.Error(), nil
 	}
@@ -110,15 +113,12 @@ func (p *Picture) verdict(g *Gang) (Phase, kube.Reason, string, error) {
 
 // incomplete is why a gang cannot be tried yet.
 func (g *Gang) incomplete() (kube.Reason, string) {
-	if len(g.Bound) > 0 && len(g.Waiting) > 0 {
-		return "", ""
-	}
 	have := len(g.Bound) + len(g.Waiting)
 	switch {
 	case len(g.Gated) > 0 && (have < g.Spec.MinCount || len(g.Waiting) == 0):
 		return Gated, fmt.Sprintf("gang %s: the scheduling gate %s holds back %s of %d; whoever put it there has to remove it",
 			g.Name, strings.Join(gates(g.Gated), ", "), pods(len(g.Gated)), len(g.Members()))
-	case have < g.Spec.MinCount && len(g.Bound) == 0:
+	case have < g.Spec.MinCount:
 		return kube.GangIncomplete, fmt.Sprintf("gang %s has %d of the %d pods that must start together; waiting for the others to be created",
 			g.Name, have, g.Spec.MinCount)
 	}

@@ -107,6 +107,19 @@ func (x *explainer) models() ([]Change, error) {
 	return all, nil
 }
 
+// memory proposes to accept GPUs of less memory.
+func (x *explainer) memory() ([]Change, error) {
+	if x.g.Spec.Memory <= 0 {
+		return nil, nil
+	}
+	return x.try(x.with(func(s *kube.Spec) { s.Memory = 0 }), Change{
+		Kind:    Memory,
+		Text:    fmt.Sprintf("accept GPUs with less memory than %s", strings.TrimPrefix(x.g.Spec.Memory.String(), ">=")),
+		Setting: "without " + kube.AnnotationGPUMemory,
+		Command: x.annotate(kube.AnnotationGPUMemory + "-"),
+	})
+}
+
 // fewer proposes the largest number of members that can start together now.
 func (x *explainer) fewer() ([]Change, error) {
 	have := len(x.g.Waiting) + len(x.g.Bound)

@@ -52,6 +52,9 @@ func asks(w io.Writer, e *explain.Explanation) {
 	if len(e.Asks.Models) > 0 {
 		parts = append(parts, "all on "+strings.Join(e.Asks.Models, " or all on "))
 	}
+	if e.Asks.Memory != "" {
+		parts = append(parts, "GPU memory "+e.Asks.Memory)
+	}
 	fmt.Fprintf(w, "asks: %s\n", strings.Join(parts, ", "))
 	for _, r := range e.Asks.Roles {
 		var amounts []string
