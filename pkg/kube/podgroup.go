@@ -51,12 +51,14 @@ func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
 		s.MinCount = int(policy.MinCount)
 	}
-	if c := pg.Spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 {
+	// The annotation stands for the constraint too, and is what the user wrote.
+	word, annotated := pg.Annotations[AnnotationTopologyRequired]
+	if c := pg.Spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 && !annotated {
 		if bad := s.level(&s.Required, "spec.schedulingConstraints.topology", c.Topology[0].Key, ladder); bad != nil {
 			return nil, bad
 		}
 	}
-	if word, ok := pg.Annotations[AnnotationTopologyRequired]; ok {
+	if annotated {
 		if bad := s.level(&s.Required, AnnotationTopologyRequired, word, ladder); bad != nil {
 			return nil, bad
 		}
