@@ -183,7 +183,7 @@ var rows = []row{
 
 func TestPodsAndGangsGetTheGPUsThatTheyAskFor(t *testing.T) {
 	require.GreaterOrEqual(t, len(rows), 40)
-	c := newCluster(t, fleet())
+	c := newCluster(t, fleet(), "")
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			namespace := c.namespace(t)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,23 +48,29 @@ type cluster struct {
 	client kubernetes.Interface
 }
 
-func newCluster(t *testing.T, nodes []*v1.Node) *cluster {
+func newCluster(t *testing.T, nodes []*v1.Node, config string) *cluster {
 	t.Helper()
 	box, err := sandbox.Start(background, sandbox.Options{Dir: filepath.Join(t.TempDir(), "sandbox"), DisableControllers: true})
 	require.NoError(t, err)
 	t.Cleanup(box.Stop)
 	require.NoError(t, box.CreateNodes(background, nodes))
-	startScheduler(t, box)
+	startScheduler(t, box, config)
 	return &cluster{t: t, client: box.Client()}
 }
 
 // startScheduler runs the scheduler as a process of its own until the test ends.
-func startScheduler(t *testing.T, box *sandbox.Sandbox) {
+func startScheduler(t *testing.T, box *sandbox.Sandbox, config string) {
 	t.Helper()
 	log := filepath.Join(t.ArtifactDir(), "scheduler.log")
 	out, err := os.Create(log)
 	require.NoError(t, err)
-	cmd := exec.Command(os.Args[0], "--kubeconfig="+box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2")
+	flags := []string{"--kubeconfig=" + box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2"}
+	if config != "" {
+		path := filepath.Join(t.TempDir(), "config.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(config, "KUBECONFIG", box.Kubeconfig())), 0o600))
+		flags = append(flags, "--config="+path)
+	}
+	cmd := exec.Command(os.Args[0], flags...)
 	cmd.Env = append(os.Environ(), asScheduler+"=1")
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())
