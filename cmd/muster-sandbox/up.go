@@ -94,7 +94,7 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 		fmt.Fprintln(out, "\nStopping ...")
 		return nil
 	case <-s.Done():
-		return fmt.Errorf("kube-apiserver ended by itself: %v", s.Err())
+		return fmt.Errorf("kube-apiserver ended by itself: %w", s.Err())
 	}
 }
 

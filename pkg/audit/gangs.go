@@ -29,7 +29,6 @@ type gang struct {
 	whole    bool      // it had minCount members bound
 	partial  time.Time // since when it is partly bound; zero when it is not
 	domain   string    // the required domain, set by the first member bound
-	required string
 }
 
 // windows are the times that gangs were partly bound.

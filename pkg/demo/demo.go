@@ -130,7 +130,7 @@ func (p *plan) replayWith(ctx context.Context, scheduler *child, box *sandbox.Sa
 	out, err := p.replay(ctx, box.Client(), show.show)
 	switch {
 	case errors.Is(context.Cause(ctx), errSchedulerEnded):
-		return nil, fmt.Errorf("%w (%v); its last words:\n%s", errSchedulerEnded, scheduler.err, scheduler.lastWords())
+		return nil, fmt.Errorf("%w (%w); its last words:\n%s", errSchedulerEnded, scheduler.err, scheduler.lastWords())
 	case err == nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}

@@ -86,7 +86,7 @@ func carved(t *testing.T, board string, instances string) *Carving {
 	b, ok := FindBoard(board)
 	require.True(t, ok)
 	c := &Carving{Board: b}
-	for _, word := range strings.Fields(instances) {
+	for word := range strings.FieldsSeq(instances) {
 		name, at, _ := strings.Cut(word, "@")
 		p, err := b.Profile(name)
 		require.NoError(t, err)

@@ -3,7 +3,10 @@
 
 package gpu
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Weights say how much each thing that a placement spoils counts, in hundredths
 // of a device per device.
@@ -108,12 +111,7 @@ func (s *Scorer) work(node *NodeState, pod *Request) (score int64, device int) {
 
 // hasTwin tells whether a device before this one is just as free.
 func hasTwin(node *NodeState, device int) bool {
-	for _, free := range node.Free[:device] {
-		if free == node.Free[device] {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(node.Free[:device], node.Free[device])
 }
 
 func after(node *NodeState, pod *Request, device int) *NodeState {

@@ -230,17 +230,24 @@ func (c constraints) equal(o constraints) bool {
 		(c.Affinity == o.Affinity || equality.Semantic.DeepEqual(c.Affinity, o.Affinity))
 }
 
+// betweenPods names the affinity to other pods that must hold, if there is one.
+func betweenPods(a *v1.Affinity) string {
+	switch {
+	case a == nil:
+	case a.PodAffinity != nil && len(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0:
+		return "pod affinity"
+	case a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0:
+		return "pod anti-affinity"
+	}
+	return ""
+}
+
 // unmodelled names the first constraint of a pod that the planner does not
 // know, so that the filters of the other plugins must choose the node.
 func unmodelled(pod *v1.Pod) string {
 	spec := &pod.Spec
-	if a := spec.Affinity; a != nil {
-		if a.PodAffinity != nil && len(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-			return "pod affinity"
-		}
-		if a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-			return "pod anti-affinity"
-		}
+	if which := betweenPods(spec.Affinity); which != "" {
+		return which
 	}
 	for _, s := range spec.TopologySpreadConstraints {
 		if s.WhenUnsatisfiable == v1.DoNotSchedule {

@@ -16,7 +16,7 @@ import (
 func (pl *Plugin) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) *fwk.Status {
 	data, err := state.Read(gpuWishKey)
 	if err != nil {
-		return nil //nolint:nilerr // the pod wishes for nothing
+		return nil // the pod wishes for nothing
 	}
 	if why := data.(*gpuWish).Refuse(node.Node()); why != nil {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why.Error())

@@ -51,7 +51,7 @@ func (pl *Plugin) releaseStale(ctx context.Context) {
 func (pl *Plugin) release(ctx context.Context, pg *schedulingapi.PodGroup) error {
 	state, err := pl.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
-		return nil //nolint:nilerr // the last pod is gone
+		return nil // the last pod is gone
 	}
 	bound := state.ScheduledPods()
 	want := int(pg.Spec.SchedulingPolicy.Gang.MinCount)

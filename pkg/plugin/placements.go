@@ -142,7 +142,7 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 		why := &verdict{reason: kube.Reason(plan.Refusal.Reason), message: plan.Refusal.Error(), wants: members.Wants(p.cluster.Usage())}
 		return &planned{refusal: why, class: members.Class()}, nil
 	}
-	out := p.result(members, plan, nodes)
+	out := p.result(members, plan)
 	out.spec = spec
 	return out, nil
 }
@@ -160,7 +160,7 @@ func (p *planner) solve(g *gang.Gang) placement.Plan {
 
 // result turns a plan into the placement that the scheduler evaluates: the
 // planned nodes, or every node of the domain when the plan is open.
-func (p *planner) result(members *kube.Members, plan placement.Plan, nodes []fwk.NodeInfo) *planned {
+func (p *planner) result(members *kube.Members, plan placement.Plan) *planned {
 	tree := p.cluster.Usage().Tree
 	out := &planned{
 		nodes:  map[types.UID]string{},

@@ -100,7 +100,7 @@ func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 	switch w.kind {
 	case member:
 		if node.Node().Name == w.node {
-			return fwk.MaxNodeScore, nil
+			return fwk.MaxScore, nil
 		}
 		return 0, nil
 	case fractional:
@@ -109,11 +109,12 @@ func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 		return pl.gpus.sliceScore(node), nil
 	case counted:
 		return packed(w, node), nil
+	case plain:
+		if hasDevices(node) {
+			return 0, nil
+		}
 	}
-	if hasDevices(node) {
-		return 0, nil
-	}
-	return fwk.MaxNodeScore, nil
+	return fwk.MaxScore, nil
 }
 
 // ScoreExtensions returns the plugin itself, see NormalizeScore.
@@ -148,7 +149,7 @@ func (pl *Plugin) NormalizeScore(_ context.Context, state fwk.CycleState, _ *v1.
 	for i, s := range scores {
 		values[i] = s.Score
 	}
-	gpu.Normalize(values, fwk.MaxNodeScore)
+	gpu.Normalize(values, fwk.MaxScore)
 	for i, value := range values {
 		if w.firm && i > 0 {
 			value = max(0, value-lead)
@@ -167,7 +168,7 @@ func packed(w *wish, node fwk.NodeInfo) int64 {
 		return 0
 	}
 	used := node.GetRequested().GetScalarResources()[w.device] + w.amount
-	return min(fwk.MaxNodeScore*used/total, fwk.MaxNodeScore)
+	return min(fwk.MaxScore*used/total, fwk.MaxScore)
 }
 
 func hasDevices(node fwk.NodeInfo) bool {

@@ -87,7 +87,7 @@ func scores(t *testing.T, pl *Plugin, pod *v1.Pod, nodes ...fwk.NodeInfo) map[st
 	byName := map[string]int64{}
 	for i, s := range list {
 		assert.Equal(t, nodes[i].Node().Name, s.Name, "the list keeps its order")
-		assert.True(t, s.Score >= fwk.MinNodeScore && s.Score <= fwk.MaxNodeScore, "%s has %d", s.Name, s.Score)
+		assert.True(t, s.Score >= fwk.MinScore && s.Score <= fwk.MaxScore, "%s has %d", s.Name, s.Score)
 		byName[s.Name] = s.Score
 	}
 	return byName
@@ -98,7 +98,7 @@ func best(t *testing.T, byName map[string]int64) string {
 	t.Helper()
 	found := ""
 	for name, score := range byName {
-		if score == fwk.MaxNodeScore {
+		if score == fwk.MaxScore {
 			assert.Empty(t, found, "two nodes are the best")
 			found = name
 		}

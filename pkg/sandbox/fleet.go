@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -85,7 +86,7 @@ func ReadInventory(r io.Reader) ([]*v1.Node, error) {
 	lines := map[string]int{}
 	for {
 		row, err := reader.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nodes, nil
 		}
 		if err != nil {
