@@ -56,13 +56,14 @@ func (x *explainer) pull(levers []lever) (*bunch, error) {
 // or returns nil. The estimate orders the search; the engine decides.
 func (x *explainer) fewest(levers []lever) (*bunch, error) {
 	type lead struct {
+		domain topology.DomainID
 		levers []lever
 		first  int // the number of levers whose gains cover what is lacking
 		weight int
 	}
 	var leads []lead
 	for d, need := range x.needs() {
-		l := lead{levers: helpful(levers, d)}
+		l := lead{domain: d, levers: helpful(levers, d)}
 		covered := int64(0)
 		for covered < need && l.first < len(l.levers) {
 			covered += l.levers[l.first].gain[d]
@@ -76,7 +77,7 @@ func (x *explainer) fewest(levers []lever) (*bunch, error) {
 		leads = append(leads, l)
 	}
 	slices.SortFunc(leads, func(a, b lead) int {
-		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.weight, b.weight), cmp.Compare(a.levers[0].name, b.levers[0].name))
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.weight, b.weight), cmp.Compare(a.domain, b.domain))
 	})
 	for i, l := range leads {
 		if i == maxDomains {
