@@ -5,6 +5,7 @@ package explain_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -87,9 +88,7 @@ func (w *world) gang(name string, count int, gpus string, annotations map[string
 			}}}}},
 			Status: v1.PodStatus{Phase: v1.PodPending},
 		}
-		for key, value := range annotations {
-			pod.Annotations[key] = value
-		}
+		maps.Copy(pod.Annotations, annotations)
 		if i < len(nodes) {
 			pod.Spec.NodeName, pod.Status.Phase = nodes[i], v1.PodRunning
 		}

@@ -5,6 +5,7 @@ package gpu
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -49,9 +50,7 @@ func fleet() []*v1.Node {
 	for _, class := range classes {
 		for i := range 2 {
 			labels := map[string]string{"topology.kubernetes.io/rack": "rack-" + class.name}
-			for key, value := range class.labels {
-				labels[key] = value
-			}
+			maps.Copy(labels, class.labels)
 			if class.product != "" {
 				labels[gpu.ProductLabel] = class.product
 			}
