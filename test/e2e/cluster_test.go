@@ -36,8 +36,15 @@ const (
 // stock is a control plane with every feature gate at its default, shared by
 // the tests of this package, which run one after another.
 var stock = sync.OnceValues(func() (*sandbox.Sandbox, error) {
-	return sandbox.Start(background, sandbox.Options{PodGroupCRD: true, DisableControllers: true})
+	box, err := sandbox.Start(background, sandbox.Options{PodGroupCRD: true, DisableControllers: true})
+	if err == nil {
+		stopStock = box.Stop
+	}
+	return box, err
 })
+
+// stopStock stops the shared control plane, if a test started it.
+var stopStock = func() {}
 
 // cluster is a control plane with the nodes and the namespace of one test.
 type cluster struct {

@@ -34,9 +34,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	code := m.Run()
-	if box, err := stock(); err == nil {
-		box.Stop()
-	}
+	stopStock()
 	os.Exit(code)
 }
 
