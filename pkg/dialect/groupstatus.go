@@ -115,15 +115,21 @@ func better(n note, c metav1.Condition) bool {
 
 // run writes until ctx is done.
 func (w *groupWriter) run(ctx context.Context) {
+	work(ctx, w.queue, w.next)
+}
+
+// work empties a queue by several goroutines until ctx is done. Next takes one
+// item and reports false once the queue is shut down.
+func work(ctx context.Context, queue interface{ ShutDown() }, next func(context.Context) bool) {
 	var group sync.WaitGroup
 	for range writers {
 		group.Go(func() {
-			for w.next(ctx) {
+			for next(ctx) {
 			}
 		})
 	}
 	<-ctx.Done()
-	w.queue.ShutDown()
+	queue.ShutDown()
 	group.Wait()
 }
 

@@ -61,16 +61,7 @@ func (w *podWriter) take(pod *v1.Pod, data []byte) bool {
 
 // run writes until ctx is done.
 func (w *podWriter) run(ctx context.Context) {
-	var group sync.WaitGroup
-	for range writers {
-		group.Go(func() {
-			for w.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	w.queue.ShutDown()
-	group.Wait()
+	work(ctx, w.queue, w.next)
 }
 
 func (w *podWriter) next(ctx context.Context) bool {

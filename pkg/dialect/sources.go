@@ -116,7 +116,7 @@ func (s *source) run(ctx context.Context, period time.Duration) {
 
 func (s *source) check(ctx context.Context) {
 	logger := klog.FromContext(ctx)
-	present, err := serves(s.discover, s.kind)
+	present, err := Serves(s.discover, s.kind)
 	switch {
 	case err != nil:
 		logger.Error(err, "Could not ask the API server which pod groups it serves; asking again", "kind", s.kind)
@@ -203,8 +203,8 @@ func (s *source) keyOf(obj any, o *object) groupKey {
 	return groupKey{namespace, kube.GroupName(s.dialect, o.name)}
 }
 
-// serves asks the API server whether it serves a resource.
-func serves(discover discovery.ServerResourcesInterface, kind schema.GroupVersionResource) (bool, error) {
+// Serves asks the API server whether it serves a resource.
+func Serves(discover discovery.ServerResourcesInterface, kind schema.GroupVersionResource) (bool, error) {
 	resources, err := discover.ServerResourcesForGroupVersion(kind.GroupVersion().String())
 	if apierrors.IsNotFound(err) {
 		return false, nil

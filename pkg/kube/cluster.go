@@ -52,9 +52,6 @@ func NewCluster(ladder Ladder) *Cluster {
 	return &Cluster{ladder: ladder, columns: map[v1.ResourceName]int{}}
 }
 
-// Ladder returns the cluster's levels.
-func (c *Cluster) Ladder() Ladder { return c.ladder }
-
 // Usage returns the current state. It is valid until the next Update.
 func (c *Cluster) Usage() *topology.Usage { return c.usage }
 

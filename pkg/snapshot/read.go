@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -112,7 +111,7 @@ func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupV
 func (c Clients) absent() ([]string, error) {
 	var absent []string
 	for _, kind := range dialect.GroupKinds() {
-		served, err := serves(c.Typed.Discovery(), kind)
+		served, err := dialect.Serves(c.Typed.Discovery(), kind)
 		if err != nil {
 			return nil, fmt.Errorf("asking the API server which pod groups it serves: %w", err)
 		}
@@ -121,22 +120,6 @@ func (c Clients) absent() ([]string, error) {
 		}
 	}
 	return absent, nil
-}
-
-func serves(d discovery.ServerResourcesInterface, kind schema.GroupVersionResource) (bool, error) {
-	resources, err := d.ServerResourcesForGroupVersion(kind.GroupVersion().String())
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	for _, r := range resources.APIResources {
-		if r.Name == kind.Resource {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // unreadable says what to do about a list that is refused.
