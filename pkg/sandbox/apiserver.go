@@ -19,12 +19,12 @@ import (
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 )
 
-// apiServer is a kube-apiserver that runs in this process.
+// apiServer is a kube-apiserver that runs in this process or beside it.
 type apiServer struct {
 	address string
-	cancel  context.CancelFunc
+	stop    func()        // ends the server and waits for it; nil before it runs
 	ended   chan struct{} // closed when the server has ended
-	err     error         // how it ended; to be read after that
+	err     *error        // how it ended; to be read after that
 }
 
 // drainLimit is how long a stopping server waits for open requests. Watches
@@ -56,24 +56,28 @@ func apiServerFlags(dir, etcdURL string, opts Options) []string {
 		// The Service "kubernetes" gets no endpoints: they may not be loopback.
 		"--endpoint-reconciler-type=none",
 		"--disable-admission-plugins=" + strings.Join(disabled, ","),
-		// Said aloud either way: gates are global to the process and an
-		// earlier sandbox may have turned this one on.
-		fmt.Sprintf("--feature-gates=GenericWorkload=%t", opts.GenericWorkload),
-		fmt.Sprintf("--runtime-config=scheduling.k8s.io/v1beta1=%t", opts.GenericWorkload),
+	}
+	// Said aloud either way in this process: gates are global to it and an
+	// earlier sandbox may have turned this one on. Other releases may not
+	// know it.
+	if opts.APIServer == "" || opts.GenericWorkload {
+		flags = append(flags,
+			fmt.Sprintf("--feature-gates=GenericWorkload=%t", opts.GenericWorkload),
+			fmt.Sprintf("--runtime-config=scheduling.k8s.io/v1beta1=%t", opts.GenericWorkload))
 	}
 	return append(flags, opts.ExtraAPIServerArgs...)
 }
 
 // startAPIServer runs a kube-apiserver on a free loopback port. It returns
 // before the server is ready.
-func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*apiServer, error) {
+func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (apiServer, error) {
 	run, err := apiServerOptions(flags)
 	if err != nil {
-		return nil, err
+		return apiServer{}, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("listen for the API server: %w", err)
+		return apiServer{}, fmt.Errorf("listen for the API server: %w", err)
 	}
 	run.SecureServing.Listener = listener
 	run.SecureServing.BindPort = listener.Addr().(*net.TCPAddr).Port
@@ -85,12 +89,16 @@ func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*
 	if err != nil {
 		cancel()
 		_ = listener.Close() // the server may have closed it
-		return nil, fmt.Errorf("start kube-apiserver: %w", err)
+		return apiServer{}, fmt.Errorf("start kube-apiserver: %w", err)
 	}
-	server := &apiServer{address: listener.Addr().String(), cancel: cancel, ended: make(chan struct{})}
+	server := apiServer{address: listener.Addr().String(), ended: make(chan struct{}), err: new(error)}
+	server.stop = func() {
+		cancel()
+		<-server.ended
+	}
 	go func() {
 		defer close(server.ended)
-		server.err = serve(ctx)
+		*server.err = serve(ctx)
 	}()
 	return server, nil
 }
@@ -150,10 +158,4 @@ func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbid
 		return nil, err
 	}
 	return prepared.Run, nil
-}
-
-// stop ends the server and waits for it.
-func (s *apiServer) stop() {
-	s.cancel()
-	<-s.ended
 }

@@ -20,7 +20,7 @@ func TestDone(t *testing.T) {
 	default:
 		require.NoError(t, s.Err())
 	}
-	s.server.cancel()
+	s.server.stop()
 	<-s.Done()
 	assert.NoError(t, s.Err())
 	s.Stop()

@@ -34,6 +34,10 @@ type Options struct {
 	// nothing is garbage collected, namespaces stay Terminating, and pods are
 	// admitted without a ServiceAccount.
 	DisableControllers bool
+	// APIServer is the path of a kube-apiserver of another release, to be run
+	// as a process instead of the one that is built in. Forbidden then tells
+	// nothing, and GenericWorkload needs a release that knows it.
+	APIServer string
 	// ExtraAPIServerArgs are kube-apiserver flags, applied last.
 	ExtraAPIServerArgs []string
 	// LogTo takes the log of all components, and with it everything that this
@@ -46,7 +50,7 @@ type Sandbox struct {
 	dir       string
 	authority *authority
 	etcd      *embed.Etcd
-	server    *apiServer
+	server    apiServer
 	forbidden refusals
 
 	config *rest.Config
@@ -92,7 +96,7 @@ func (s *Sandbox) start(ctx context.Context, opts Options) error {
 	if s.etcd, etcdURL, err = startEtcd(ctx, s.dir, opts.LogTo); err != nil {
 		return err
 	}
-	if s.server, err = startAPIServer(ctx, apiServerFlags(s.dir, etcdURL, opts), &s.forbidden); err != nil {
+	if s.server, err = s.startServer(ctx, etcdURL, opts); err != nil {
 		return err
 	}
 	if err = s.openAdminAccess(); err != nil {
@@ -113,6 +117,15 @@ func (s *Sandbox) start(ctx context.Context, opts Options) error {
 		return nil
 	}
 	return s.waitForServiceAccount(ctx)
+}
+
+// startServer runs the API server that opts asks for.
+func (s *Sandbox) startServer(ctx context.Context, etcdURL string, opts Options) (apiServer, error) {
+	flags := apiServerFlags(s.dir, etcdURL, opts)
+	if opts.APIServer != "" {
+		return startAPIServerProcess(opts.APIServer, flags, opts.LogTo)
+	}
+	return startAPIServer(ctx, flags, &s.forbidden)
 }
 
 // makeDir creates the data folder, readable by this user only: it holds keys.
@@ -166,7 +179,7 @@ func (s *Sandbox) Stop() {
 		s.detach()
 		s.cancel()
 		s.running.Wait()
-		if s.server != nil {
+		if s.server.stop != nil {
 			s.server.stop()
 		}
 		if s.etcd != nil {
@@ -187,7 +200,7 @@ func (s *Sandbox) Done() <-chan struct{} { return s.server.ended }
 func (s *Sandbox) Err() error {
 	select {
 	case <-s.server.ended:
-		return s.server.err
+		return *s.server.err
 	default:
 		return nil
 	}

@@ -6,6 +6,7 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -33,10 +34,14 @@ const (
 	quiet = 1500 * time.Millisecond
 )
 
+// apiServer names a kube-apiserver of another release, for the tests to run
+// against; see test/compat.
+const apiServer = "MUSTER_TEST_APISERVER"
+
 // stock is a control plane with every feature gate at its default, shared by
 // the tests of this package, which run one after another.
 var stock = sync.OnceValues(func() (*sandbox.Sandbox, error) {
-	box, err := sandbox.Start(background, sandbox.Options{PodGroupCRD: true, DisableControllers: true})
+	box, err := sandbox.Start(background, sandbox.Options{PodGroupCRD: true, DisableControllers: true, APIServer: os.Getenv(apiServer)})
 	if err == nil {
 		stopStock = box.Stop
 	}

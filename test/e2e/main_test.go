@@ -93,7 +93,7 @@ func (p *process) dump(t *testing.T) {
 
 func startSandbox(t *testing.T, opts sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
-	opts.Dir = filepath.Join(t.TempDir(), "sandbox")
+	opts.Dir, opts.APIServer = filepath.Join(t.TempDir(), "sandbox"), os.Getenv(apiServer)
 	box, err := sandbox.Start(background, opts)
 	require.NoError(t, err)
 	t.Cleanup(box.Stop)
