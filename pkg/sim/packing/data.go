@@ -60,6 +60,18 @@ func unpack(name string) (io.Reader, error) {
 	return gzip.NewReader(bytes.NewReader(packed))
 }
 
+func table(name string) ([][]string, error) {
+	text, err := unpack(name)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := csv.NewReader(text).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return rows, nil
+}
+
 // PublishedLoads are the loads, in percent, of which results were published.
 var PublishedLoads = []int{50, 80, 90, 95, 100, 110, 120, 130}
 
@@ -75,13 +87,9 @@ type Published struct {
 // policies are BestFit, DotProd, FGD, GpuClustering, GpuPacking and Random.
 func PublishedResults() ([]Published, error) {
 	const name = "fgd_published_results.csv"
-	text, err := unpack(name)
+	rows, err := table(name)
 	if err != nil {
 		return nil, err
-	}
-	rows, err := csv.NewReader(text).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	var results []Published
 	for i, row := range rows[1:] {

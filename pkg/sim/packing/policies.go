@@ -121,24 +121,33 @@ func (bestFit) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 
 type packed struct{}
 
-// Score prefers, for pods that share, a device in use, the fuller the better;
-// then a free device on a node in use, the fuller the better; then a node
-// without any pod on its GPUs.
+// Score prefers devices in use over free devices on a node in use, and those
+// over a node without pods on its GPUs, as the published GpuPacking does: three
+// bands of the whole numbers from 0 to 100. In the first the devices with the
+// least room win, to the nearest tenth; in the second the pods take whole
+// devices alike wherever they go, so that nodes tie; in the third small nodes
+// come first.
 func (packed) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
-	device := tightest(node, pod)
-	idle := 0
+	const usedDevice, usedNode, freeNode = 100, 50, 33
+	if pod.GPUs == 0 {
+		return 0, -1
+	}
+	idle, fullest := 0, int64(gpu.Whole)
 	for _, free := range node.Free[:node.GPUs] {
 		if free == gpu.Whole {
 			idle++
+		} else if int(free) >= pod.GPUMilli {
+			fullest = min(fullest, int64(free))
 		}
 	}
+	device := tightest(node, pod)
 	switch {
-	case pod.GPUs == 1 && pod.GPUMilli < gpu.Whole && node.Free[device] < gpu.Whole:
-		return 3*gpu.Whole - int64(node.Free[device]), device
-	case idle < node.GPUs:
-		return gpu.Whole - int64(idle), device
+	case idle == node.GPUs:
+		return max(freeNode-int64(idle), int64(idle)), device
+	case fullest == gpu.Whole || pod.GPUs > 1:
+		return max(usedNode-int64(pod.GPUs), freeNode), device
 	default:
-		return -int64(idle), device
+		return usedDevice - fullest*100/gpu.Whole/10, device
 	}
 }
 

@@ -44,11 +44,11 @@ type Cell struct {
 func Cells(o Options) ([]Cell, error) {
 	var policies []Policy
 	for _, name := range o.Policies {
-		i := slices.IndexFunc(Policies(), func(p Policy) bool { return p.Name == name })
-		if i < 0 {
+		p, ok := policyNamed(name)
+		if !ok {
 			return nil, fmt.Errorf("policy %q: there are %s", name, strings.Join(policyNames(), ", "))
 		}
-		policies = append(policies, Policies()[i])
+		policies = append(policies, p)
 	}
 	if o.Load < 0 || o.Load > overload {
 		return nil, fmt.Errorf("load %d: arrivals go from 0 to %d percent", o.Load, overload)
@@ -132,7 +132,26 @@ func WriteTable(w io.Writer, o Options) error {
 			fmt.Fprint(t, "\t-\n")
 		}
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || !slices.Contains(o.Workloads, "default") {
+		return err
+	}
+	return writeCheck(w, o.Policies[0])
+}
+
+// writeCheck says whether the pods of the default list arrived as in the
+// published experiments.
+func writeCheck(w io.Writer, policy string) error {
+	p, _ := policyNamed(policy)
+	agreements, err := CheckArrivals(p)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, a := range agreements {
+		fmt.Fprintf(w, "arrival order, default, seed %d: %d of the loads 0..%d agree with the published curve to 2 decimals (furthest %.2f)\n",
+			a.Seed, a.Equal, a.Loads-1, a.Furthest)
+	}
+	return nil
 }
 
 // publishedMeans is the mean over the seeds of one published policy, by
