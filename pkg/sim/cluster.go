@@ -50,6 +50,10 @@ type Cluster struct {
 	// scrambled are the nodes in an order that has nothing to do with where they
 	// stand: the order in which a scheduler without topology meets equal nodes.
 	scrambled []topology.NodeID
+	// wholeNode is the number of GPUs of most nodes; idle is the buffer of
+	// countIdle.
+	wholeNode int64
+	idle      []int
 }
 
 // NewCluster is an empty fleet.
@@ -71,6 +75,8 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 		c.gpus += int(row[gpuColumn])
 	}
 	c.planner = placement.NewPlanner(c.usage)
+	c.wholeNode = c.commonGPUs()
+	c.idle = make([]int, len(nodes)+1)
 	c.scramble()
 	return c, nil
 }
@@ -117,12 +123,13 @@ func (c *Cluster) scramble() {
 
 // ask is the gang as the engine knows it: it prefers one NVLink domain or leaf.
 func (c *Cluster) ask(g trace.Gang) *gang.Gang {
+	return c.askFor(g.Name, g.Pods, []int64{int64(g.GPUs), g.CPUMilli, g.MemBytes})
+}
+
+func (c *Cluster) askFor(name string, pods int, request []int64) *gang.Gang {
 	return &gang.Gang{
-		Name: g.Name, MinCount: g.Pods, Required: topology.NoLevel, Preferred: c.narrowest(),
-		Roles: []gang.Role{{
-			Count: g.Pods, Required: topology.NoLevel, With: -1,
-			Request: []int64{int64(g.GPUs), g.CPUMilli, g.MemBytes},
-		}},
+		Name: name, MinCount: pods, Required: topology.NoLevel, Preferred: c.narrowest(),
+		Roles: []gang.Role{{Count: pods, Required: topology.NoLevel, With: -1, Request: request}},
 	}
 }
 
@@ -173,35 +180,4 @@ func (c *Cluster) largestLeaf() int {
 		largest = max(largest, int(domain.End-domain.First))
 	}
 	return largest
-}
-
-// Probe asks, at every arrival, whether a gang of Pods whole nodes would fit in
-// one domain of a level: how much of the future a policy keeps open.
-type Probe struct {
-	// Pods is the number of pods, each with all the GPUs of a node.
-	Pods int
-	// GPUs is what one pod asks for.
-	GPUs int
-	// Leaf asks for one leaf; else one spine.
-	Leaf bool
-}
-
-// Answer says how often a probe would have fitted.
-type Answer struct{ Asked, Fitted int }
-
-func (a *Answer) add(fitted bool) {
-	a.Asked++
-	if fitted {
-		a.Fitted++
-	}
-}
-
-func (c *Cluster) fits(p Probe) bool {
-	level := spineLevel
-	if p.Leaf {
-		level = leafLevel
-	}
-	g := c.ask(trace.Gang{Name: "probe", Pods: p.Pods, GPUs: p.GPUs})
-	g.Required, g.Preferred = level, topology.NoLevel
-	return c.planner.Solve(g).Refusal == nil
 }

@@ -15,6 +15,8 @@ import (
 type Stay struct {
 	Pods              int
 	Submitted, Placed time.Duration
+	// Part says that it is one pod that takes only part of a node's GPUs.
+	Part bool
 	// Leaves is the number of distinct leaves that its pods stood in.
 	Leaves int
 }
@@ -50,16 +52,23 @@ func className(i int) string {
 // that were never submitted do not count.
 func Waits(stays []Stay, end time.Duration) []Wait {
 	byClass := make([][]Stay, len(sizeClasses))
-	var all []Stay
+	var parts, all []Stay
 	for _, j := range stays {
 		if j.Submitted < 0 {
 			continue
 		}
+		all = append(all, j)
+		if j.Part {
+			parts = append(parts, j)
+			continue
+		}
 		class := slices.IndexFunc(sizeClasses, func(most int) bool { return j.Pods <= most })
 		byClass[class] = append(byClass[class], j)
-		all = append(all, j)
 	}
 	var rows []Wait
+	if len(parts) > 0 {
+		rows = append(rows, waitOf("part of a node", parts, end))
+	}
 	for i, members := range byClass {
 		if len(members) > 0 {
 			rows = append(rows, waitOf(className(i), members, end))

@@ -35,6 +35,11 @@ func TestWaits_ClassBounds(t *testing.T) {
 	}
 }
 
+func TestWaits_PartsOfNodesApart(t *testing.T) {
+	rows := sim.Waits([]sim.Stay{{Pods: 1, Part: true}, {Pods: 1}}, 0)
+	assert.Equal(t, []string{"part of a node", "1 pod", "all"}, []string{rows[0].Class, rows[1].Class, rows[2].Class})
+}
+
 func TestLocalityOf(t *testing.T) {
 	l := sim.LocalityOf([]sim.Stay{
 		{Pods: 1, Leaves: 1}, {Pods: 8, Leaves: 1}, {Pods: 4, Leaves: 2}, {Pods: 16, Leaves: 3}, {Pods: 2, Leaves: 1, Placed: -1},

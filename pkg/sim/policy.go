@@ -4,59 +4,64 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Policy chooses nodes. Exactly one of Gang and Pod is used.
+// Policy chooses nodes: Gang and Singles do, or Loose alone.
 type Policy struct {
 	// Name is what tables call it.
 	Name string
-	// Gang returns the node of each pod of the gang, or nil where not all fit.
-	Gang func(*Cluster, *gang.Gang) ([]topology.NodeID, error)
-	// Loose places pods one at a time with Pod: gangs hold what they got.
-	Loose bool
-	Pod   func(*Cluster, []int64) (topology.NodeID, bool)
+	// Gang plans a gang of more than one pod. It takes nothing.
+	Gang func(*Cluster, *gang.Gang) placement.Plan
+	// Singles makes the rule by which pods of no gang are placed.
+	Singles func(*Cluster) Singles
+	// Loose places pods one at a time: gangs hold what they got.
+	Loose func(*Cluster, []int64) topology.NodeID
 }
 
 // Policies are those that the simulator knows.
 //
-//   - muster: placement.Solve, checked by placement.Check;
-//   - first-fit: whole gangs, each pod on the first node by name with room;
+//   - muster: gangs by placement.Solve, single pods by the score of the
+//     scheduler plugin;
+//   - first-fit: whole gangs, each pod on the first node by place with room;
+//   - best-fit: whole gangs, each pod on the node with the fewest free GPUs
+//     that has room, the first by place of equals;
 //   - spread: whole gangs, each pod on the node with the most free GPUs, as
 //     kube-scheduler's default does, ties in an order without topology;
 //   - loose: spread, pod by pod, gangs in turn: what a scheduler without gangs does.
+//
+// Nodes are numbered by place, so that first-fit and best-fit get some locality
+// for nothing; real names seldom give it to them.
 func Policies() []Policy {
 	return []Policy{
-		{Name: "muster", Gang: solve},
-		{Name: "first-fit", Gang: eachBy(firstFit)},
-		{Name: "spread", Gang: eachBy(emptiest)},
-		{Name: "loose", Loose: true, Pod: emptiest},
+		{Name: "muster", Gang: solve, Singles: newScored},
+		podByPod("first-fit", firstFit),
+		podByPod("best-fit", fullest),
+		podByPod("spread", emptiest),
+		{Name: "loose", Loose: emptiest},
 	}
 }
 
-func solve(c *Cluster, g *gang.Gang) ([]topology.NodeID, error) {
-	plan := c.planner.Solve(g)
-	if err := placement.Check(c.usage, g, plan); err != nil {
-		return nil, err
-	}
-	if plan.Refusal != nil {
-		return nil, nil
-	}
-	return plan.Nodes[0], nil
+func podByPod(name string, pod podRule) Policy {
+	return Policy{Name: name, Gang: eachBy(pod), Singles: func(*Cluster) Singles { return pod }}
 }
 
-// eachBy places a gang pod by pod, and takes nothing unless all fit.
-func eachBy(pod func(*Cluster, []int64) (topology.NodeID, bool)) func(*Cluster, *gang.Gang) ([]topology.NodeID, error) {
-	return func(c *Cluster, g *gang.Gang) ([]topology.NodeID, error) {
+func solve(c *Cluster, g *gang.Gang) placement.Plan { return c.planner.Solve(g) }
+
+// eachBy plans a gang pod by pod, and refuses it unless all fit.
+func eachBy(pod podRule) func(*Cluster, *gang.Gang) placement.Plan {
+	return func(c *Cluster, g *gang.Gang) placement.Plan {
 		request := g.Roles[0].Request
-		var nodes []topology.NodeID
+		nodes := make([]topology.NodeID, 0, g.Roles[0].Count)
 		for range g.Roles[0].Count {
-			n, ok := pod(c, request)
-			if !ok {
+			n := pod(c, request)
+			if n == placement.NoNode {
 				break
 			}
 			c.take(n, request)
@@ -66,40 +71,72 @@ func eachBy(pod func(*Cluster, []int64) (topology.NodeID, bool)) func(*Cluster, 
 			c.give(n, request)
 		}
 		if len(nodes) < g.Roles[0].Count {
-			return nil, nil
+			return placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Gang: g.Name}}
 		}
-		return nodes, nil
+		return placement.Plan{Nodes: [][]topology.NodeID{nodes}}
 	}
 }
 
-// firstFit is the first node by name; the tree numbers nodes by place, so that
-// a fleet named along its fabric gets some locality for nothing.
-func firstFit(c *Cluster, request []int64) (topology.NodeID, bool) {
+// firstFit is the first node by place with room.
+func firstFit(c *Cluster, request []int64) topology.NodeID {
 	for n := range c.usage.Tree.Nodes {
 		if c.room(topology.NodeID(n), request) {
-			return topology.NodeID(n), true
+			return topology.NodeID(n)
 		}
 	}
-	return placement.NoNode, false
+	return placement.NoNode
+}
+
+// fullest is the node with the fewest free GPUs that has room.
+func fullest(c *Cluster, request []int64) topology.NodeID {
+	best, least := placement.NoNode, int64(unlimited)
+	for i := range c.usage.Tree.Nodes {
+		n := topology.NodeID(i)
+		if free := c.usage.FreeRow(n)[gpuColumn]; free < least && c.room(n, request) {
+			best, least = n, free
+		}
+	}
+	return best
 }
 
 // emptiest is the node with the most free GPUs.
-func emptiest(c *Cluster, request []int64) (topology.NodeID, bool) {
+func emptiest(c *Cluster, request []int64) topology.NodeID {
 	best, most := placement.NoNode, int64(-1)
 	for _, n := range c.scrambled {
 		if free := c.usage.FreeRow(n)[gpuColumn]; free > most && c.room(n, request) {
 			best, most = n, free
 		}
 	}
-	return best, best != placement.NoNode
+	return best
 }
 
-// PolicyNamed finds a policy.
-func PolicyNamed(name string) (Policy, bool) {
+// PolicyNamed finds a policy. Behind a slash the name may say how single pods
+// are placed, see the rules: "muster/most-allocated".
+func PolicyNamed(name string) (Policy, error) {
+	gangs, singles, ruled := strings.Cut(name, "/")
 	policies := Policies()
-	i := slices.IndexFunc(policies, func(p Policy) bool { return p.Name == name })
+	i := slices.IndexFunc(policies, func(p Policy) bool { return p.Name == gangs })
 	if i < 0 {
-		return Policy{}, false
+		return Policy{}, fmt.Errorf("%q is not known; want some of %s", gangs, strings.Join(PolicyNames(), ", "))
 	}
-	return policies[i], true
+	p := policies[i]
+	if !ruled {
+		return p, nil
+	}
+	r := slices.IndexFunc(rules, func(r rule) bool { return r.name == singles })
+	if r < 0 || p.Loose != nil {
+		return Policy{}, fmt.Errorf("%q is not known; behind %s can stand how single pods are placed: %s",
+			name, strings.Join(PolicyNames()[:len(policies)-1], "/, ")+"/", ruleNames())
+	}
+	p.Name, p.Singles = name, rules[r].make
+	return p, nil
+}
+
+// PolicyNames are the names of Policies.
+func PolicyNames() []string {
+	var names []string
+	for _, p := range Policies() {
+		names = append(names, p.Name)
+	}
+	return names
 }

@@ -25,10 +25,10 @@ type Config struct {
 	Policy Policy
 	// Strict keeps gangs from passing one that waits.
 	Strict bool
-	// Probes are asked at every arrival.
-	Probes []Probe
 	// Clock measures how long decisions take; nil leaves that out.
 	Clock func() time.Duration
+	// Progress, unless nil, is told after each event how many gangs have ended.
+	Progress func(ended int)
 }
 
 // Record is what became of one gang. Times that never came are negative.
@@ -49,15 +49,18 @@ type Result struct {
 	// Use is the GPU time up to each event.
 	Use []Use
 	// GPUs is the size of the fleet, Leaf the number of nodes of the largest
-	// leaf.
+	// leaf, WholeNode the number of GPUs of most nodes.
 	GPUs, Leaf int
-	// Decisions are the times that the policy took for each gang it placed.
+	WholeNode  int64
+	// Decisions are the times that the policy took for each gang it placed;
+	// Deciding is what it took in all, for those too that it refused.
 	Decisions []time.Duration
-	// Stuck gangs held nodes for some of their pods at the end. Only a policy
-	// that places loose pods leaves any.
-	Stuck int
-	// Probes are aligned with Config.Probes.
-	Probes []Answer
+	Deciding  time.Duration
+	// Partial gangs held nodes for some of their pods only, at some time; Stuck
+	// ones still did at the end.
+	Partial, Stuck int
+	// Fits says how often a later gang would have found room.
+	Fits []Fits
 }
 
 // Use is the state at one moment: GPU-seconds up to then, and GPUs from then on.
@@ -71,19 +74,25 @@ type Use struct {
 type simulation struct {
 	cfg     *Config
 	cluster *Cluster
+	singles Singles
+	fits    *fitsMeter
 	result  *Result
-	waiting []*job
+	queue   queue
 	working finishes
 	use     Use
+	ended   int
 }
 
 // job is a gang under way.
 type job struct {
 	*Record
 
-	ask   *gang.Gang
-	nodes []topology.NodeID // where its pods stand; fewer than Pods while it is partly placed
+	ask     *gang.Gang
+	nodes   []topology.NodeID // where its pods stand; fewer than Pods while it is partly placed
+	partial bool              // it was counted as partly placed
 }
+
+func (j *job) request() []int64 { return j.ask.Roles[0].Request }
 
 // Run replays the gangs.
 func Run(cfg Config) (*Result, error) {
@@ -91,33 +100,50 @@ func Run(cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &simulation{cfg: &cfg, cluster: cluster, result: &Result{
-		Records: make([]Record, len(cfg.Gangs)), GPUs: cluster.gpus, Leaf: cluster.largestLeaf(), Probes: make([]Answer, len(cfg.Probes)),
+	s := &simulation{cfg: &cfg, cluster: cluster, fits: newFitsMeter(0, 0), result: &Result{
+		Records: make([]Record, len(cfg.Gangs)), GPUs: cluster.gpus, Leaf: cluster.largestLeaf(), WholeNode: cluster.wholeNode,
 	}}
-	next := 0
-	for next < len(cfg.Gangs) || len(s.working) > 0 {
-		now := s.nextTime(next)
-		s.advance(now)
-		for len(s.working) > 0 && s.working[0].Ended <= now {
-			s.finish(heap.Pop(&s.working).(*job))
-		}
-		for ; next < len(cfg.Gangs) && cfg.Gangs[next].Arrival <= now; next++ {
-			if err := s.arrive(next); err != nil {
-				return nil, err
-			}
-		}
-		if err := s.place(now); err != nil {
-			return nil, err
-		}
-		s.result.Use = append(s.result.Use, s.use)
+	if n := len(cfg.Gangs); n > 0 {
+		s.fits = newFitsMeter(cfg.Gangs[0].Arrival, cfg.Gangs[n-1].Arrival)
 	}
-	s.result.End = s.use.At
-	for _, j := range s.waiting {
+	if cfg.Policy.Singles != nil {
+		s.singles = cfg.Policy.Singles(cluster)
+	}
+	if err := s.run(); err != nil {
+		return nil, err
+	}
+	s.result.End, s.result.Fits = s.use.At, s.fits.result()
+	for _, j := range s.queue.waiting {
 		if len(j.nodes) > 0 {
 			s.result.Stuck++
 		}
 	}
 	return s.result, nil
+}
+
+func (s *simulation) run() error {
+	gangs := s.cfg.Gangs
+	next := 0
+	for next < len(gangs) || len(s.working) > 0 {
+		now := s.nextTime(next)
+		s.advance(now)
+		for len(s.working) > 0 && s.working[0].Ended <= now {
+			s.finish(heap.Pop(&s.working).(*job))
+		}
+		for ; next < len(gangs) && gangs[next].Arrival <= now; next++ {
+			if err := s.arrive(next); err != nil {
+				return err
+			}
+		}
+		if err := s.place(now); err != nil {
+			return err
+		}
+		s.result.Use = append(s.result.Use, s.use)
+		if s.cfg.Progress != nil {
+			s.cfg.Progress(s.ended)
+		}
+	}
+	return nil
 }
 
 // nextTime is that of the next arrival or finish.
@@ -129,6 +155,7 @@ func (s *simulation) nextTime(next int) time.Duration {
 }
 
 func (s *simulation) advance(now time.Duration) {
+	s.fits.pass(s.cluster, s.use.At, now)
 	seconds := (now - s.use.At).Seconds()
 	s.use.HeldTime += float64(s.use.Held) * seconds
 	s.use.Worked += float64(s.use.Working) * seconds
@@ -141,9 +168,9 @@ func (s *simulation) arrive(i int) error {
 		return fmt.Errorf("gang %s has %d pods and runs for %s: want at least one pod and no negative time", g.Name, g.Pods, g.Run)
 	}
 	s.result.Records[i] = Record{Gang: g, Placed: -1, Ended: -1}
-	s.waiting = append(s.waiting, &job{Record: &s.result.Records[i], ask: s.cluster.ask(g)})
-	for p, probe := range s.cfg.Probes {
-		s.result.Probes[p].add(s.cluster.fits(probe))
+	s.queue.push(&job{Record: &s.result.Records[i], ask: s.cluster.ask(g)})
+	if s.singles != nil {
+		s.singles.Arrived(g)
 	}
 	return nil
 }
@@ -151,10 +178,12 @@ func (s *simulation) arrive(i int) error {
 // finish gives back what a gang held.
 func (s *simulation) finish(j *job) {
 	for _, n := range j.nodes {
-		s.cluster.give(n, j.ask.Roles[0].Request)
+		s.cluster.give(n, j.request())
 	}
 	s.use.Held -= j.TotalGPUs()
 	s.use.Working -= j.TotalGPUs()
+	s.ended++
+	s.queue.roomGrew()
 }
 
 // start sets a gang to work that has all its nodes.
@@ -165,85 +194,13 @@ func (s *simulation) start(now time.Duration, j *job) {
 	heap.Push(&s.working, j)
 }
 
-// place tries the gangs that wait.
-func (s *simulation) place(now time.Duration) error {
-	if s.cfg.Policy.Loose {
-		s.placeLoose(now)
-		return nil
-	}
-	left := s.waiting[:0]
-	refused := map[shape]bool{} // while room only shrinks, a shape refused once stays so
-	for i, j := range s.waiting {
-		if refused[shapeOf(j)] || (s.cfg.Strict && len(left) > 0) {
-			left = append(left, j)
-			continue
-		}
-		nodes, err := s.decide(j)
-		if err != nil {
-			return fmt.Errorf("gang %s, number %d in the queue: %w", j.Name, i, err)
-		}
-		if nodes == nil {
-			refused[shapeOf(j)] = true
-			left = append(left, j)
-			continue
-		}
-		s.take(j, nodes)
-		s.start(now, j)
-	}
-	clear(s.waiting[len(left):])
-	s.waiting = left
-	return nil
-}
-
-func (s *simulation) decide(j *job) ([]topology.NodeID, error) {
-	if s.cfg.Clock == nil {
-		return s.cfg.Policy.Gang(s.cluster, j.ask)
-	}
-	begin := s.cfg.Clock()
-	nodes, err := s.cfg.Policy.Gang(s.cluster, j.ask)
-	if nodes != nil {
-		s.result.Decisions = append(s.result.Decisions, s.cfg.Clock()-begin)
-	}
-	return nodes, err
-}
-
-// placeLoose gives the gangs that wait a node each in turn, for as long as any
-// gets one.
-func (s *simulation) placeLoose(now time.Duration) {
-	for progress := true; progress; {
-		progress = false
-		left := s.waiting[:0]
-		for _, j := range s.waiting {
-			if n, ok := s.cfg.Policy.Pod(s.cluster, j.ask.Roles[0].Request); ok {
-				s.take(j, []topology.NodeID{n})
-				progress = true
-			}
-			if len(j.nodes) == j.Pods {
-				s.start(now, j)
-				continue
-			}
-			left = append(left, j)
-		}
-		clear(s.waiting[len(left):])
-		s.waiting = left
-	}
-}
-
 func (s *simulation) take(j *job, nodes []topology.NodeID) {
 	for _, n := range nodes {
-		s.cluster.take(n, j.ask.Roles[0].Request)
+		s.cluster.take(n, j.request())
 	}
 	j.nodes = append(j.nodes, nodes...)
 	s.use.Held += len(nodes) * j.GPUs
 }
-
-// shape is what makes two gangs the same to a policy.
-type shape struct {
-	pods, gpus int
-	cpu, mem   int64
-}
-
-func shapeOf(j *job) shape { return shape{j.Pods, j.GPUs, j.CPUMilli, j.MemBytes} }
 
 // finishes is a heap of working gangs, the first to end on top; ties in the
 // order of arrival.

@@ -31,8 +31,8 @@ func job(name string, arrival, run time.Duration, pods int) trace.Gang {
 }
 
 func policy(t *testing.T, name string) sim.Policy {
-	p, ok := sim.PolicyNamed(name)
-	require.True(t, ok)
+	p, err := sim.PolicyNamed(name)
+	require.NoError(t, err)
 	return p
 }
 
@@ -52,12 +52,13 @@ func placed(r *sim.Result) []int {
 }
 
 func TestRun_WholeGangsWaitForRoom(t *testing.T) {
-	for _, name := range []string{"muster", "first-fit", "spread"} {
+	for _, name := range []string{"muster", "first-fit", "best-fit", "spread"} {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, name, job("a", 0, 10, 5), job("b", 1, 10, 5), job("c", 2, 10, 3))
 			assert.Equal(t, []int{0, 10, 2}, placed(r), "c passes b, which waits for a")
 			assert.Equal(t, 20*time.Second, r.End)
 			assert.Zero(t, r.Stuck)
+			assert.Zero(t, r.Partial)
 			last := r.Use[len(r.Use)-1]
 			assert.InDelta(t, 8*13*10, last.Worked, 1e-6)
 			assert.InDelta(t, last.Worked, last.HeldTime, 1e-6, "nothing is held without work")
@@ -78,6 +79,7 @@ func TestRun_StrictKeepsTheOrder(t *testing.T) {
 func TestRun_LoosePodsDeadlock(t *testing.T) {
 	r := run(t, "loose", job("a", 0, 10, 5), job("b", 0, 10, 5))
 	assert.Equal(t, 2, r.Stuck)
+	assert.Equal(t, 2, r.Partial)
 	assert.Equal(t, []time.Duration{-1, -1}, []time.Duration{r.Records[0].Placed, r.Records[1].Placed})
 }
 
@@ -86,16 +88,6 @@ func TestRun_MusterKeepsLeavesTogether(t *testing.T) {
 	for _, x := range r.Records {
 		assert.Equal(t, 1, x.Leaves, x.Name)
 	}
-}
-
-func TestRun_Probes(t *testing.T) {
-	r, err := sim.Run(sim.Config{
-		Nodes: twoLeaves(), Shape: sim.Shape{GPUs: 8}, Policy: policy(t, "muster"),
-		Gangs:  []trace.Gang{job("a", 0, 10, 2), job("b", 1, 10, 2)},
-		Probes: []sim.Probe{{Pods: 4, GPUs: 8, Leaf: true}, {Pods: 8, GPUs: 8}},
-	})
-	require.NoError(t, err)
-	assert.Equal(t, []sim.Answer{{Asked: 2, Fitted: 2}, {Asked: 2, Fitted: 1}}, r.Probes)
 }
 
 func TestRun_MeasuresDecisionsByTheClockItIsGiven(t *testing.T) {
@@ -127,7 +119,7 @@ func TestRun_Kalos(t *testing.T) {
 	require.NoError(t, err)
 	gangs, _, err = trace.Compression{Speed: 1, Load: 1, GPUs: 2416}.Apply(gangs)
 	require.NoError(t, err)
-	for _, name := range []string{"muster", "first-fit", "spread"} {
+	for _, name := range []string{"muster", "first-fit", "best-fit", "spread"} {
 		t.Run(name, func(t *testing.T) {
 			replay := func() *sim.Result {
 				r, err := sim.Run(sim.Config{
@@ -146,5 +138,38 @@ func TestRun_Kalos(t *testing.T) {
 			all := sim.Waits(stays, r.End)
 			t.Logf("%s: %+v, %+v", name, all[len(all)-1], sim.LocalityOf(stays, r.Leaf))
 		})
+	}
+}
+
+func TestRun_SinglesByRule(t *testing.T) {
+	part := func(name string, arrival time.Duration, gpus int) trace.Gang {
+		g := job(name, arrival, 200, 1)
+		g.GPUs = gpus
+		return g
+	}
+	for name, packs := range map[string]bool{
+		"muster": true, "muster/scored": true, "muster/planned": true, "muster/most-allocated": true, "muster/least-allocated": false,
+		"first-fit": true, "best-fit": true, "spread": false, "spread/most-allocated": true,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := sim.Run(sim.Config{
+				Nodes: twoLeaves()[:4], Shape: sim.Shape{GPUs: 8}, Policy: policy(t, name),
+				Gangs: []trace.Gang{part("a", 0, 4), part("b", 1, 3), part("c", 2, 4), part("last", 100, 1)},
+			})
+			require.NoError(t, err)
+			assert.Equal(t, packs, r.Fits[1].Cluster == 1, "b goes beside a, and two of four nodes stay whole: %+v", r.Fits)
+		})
+	}
+}
+
+func TestPolicyNamed(t *testing.T) {
+	const rules = "can stand how single pods are placed: scored, planned, most-allocated, least-allocated"
+	for name, want := range map[string]string{
+		"best":         `"best" is not known; want some of muster, first-fit, best-fit, spread, loose`,
+		"muster/best":  `"muster/best" is not known; behind muster/, first-fit/, best-fit/, spread/ ` + rules,
+		"loose/scored": `"loose/scored" is not known; behind muster/, first-fit/, best-fit/, spread/ ` + rules,
+	} {
+		_, err := sim.PolicyNamed(name)
+		assert.EqualError(t, err, want)
 	}
 }

@@ -4,7 +4,6 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -14,10 +13,11 @@ import (
 type Summary struct {
 	Policy string `json:"policy"`
 	Gangs  int    `json:"gangs"`
-	// Placed gangs got all their nodes; Stuck ones held some at the end, and
-	// never got the rest.
-	Placed int `json:"placed"`
-	Stuck  int `json:"stuck"`
+	// Placed gangs got all their nodes. Partial ones held nodes for some of
+	// their pods only, at some time; Stuck ones still did at the end.
+	Placed  int `json:"placed"`
+	Partial int `json:"partialStarts"`
+	Stuck   int `json:"stuck"`
 	// Makespan is from the first arrival to the last end.
 	Makespan float64 `json:"makespan"`
 	// Working is the share of the fleet's GPU time in which gangs worked, Idle
@@ -33,25 +33,23 @@ type Summary struct {
 	InOneLeaf   int     `json:"gangsInsideOneLeaf"`
 	LeafSpread  float64 `json:"leafSpread"`
 	InOneClique int     `json:"gangsInsideOneClique,omitempty"`
-	// DecisionP50 and DecisionP99 are per placed gang; 0 without a clock.
+	// DecisionP50 and DecisionP99 are per placed gang; Deciding is the time for
+	// all decisions, refusals too, in seconds. 0 without a clock.
 	DecisionP50 float64 `json:"decisionMicrosP50"`
 	DecisionP99 float64 `json:"decisionMicrosP99"`
-	// Open says how often a probe would have fitted when a gang arrived.
-	Open []Openness `json:"open,omitempty"`
-}
-
-// Openness is the answer to one probe.
-type Openness struct {
-	What  string  `json:"what"`
-	Share float64 `json:"share"`
+	Deciding    float64 `json:"decidingSeconds"`
+	Fits        []Fits  `json:"laterGangFits,omitempty"`
 }
 
 // Summarise puts the result of a replay into figures.
 func Summarise(cfg *Config, r *Result) Summary {
-	s := Summary{Policy: cfg.Policy.Name, Gangs: len(r.Records), Stuck: r.Stuck, Makespan: r.End.Seconds()}
+	s := Summary{Policy: cfg.Policy.Name, Gangs: len(r.Records), Partial: r.Partial, Stuck: r.Stuck, Makespan: r.End.Seconds(), Fits: r.Fits}
 	stays := make([]Stay, len(r.Records))
 	for i, x := range r.Records {
-		stays[i] = Stay{Pods: x.Pods, Submitted: x.Arrival, Placed: x.Placed, Leaves: x.Leaves}
+		stays[i] = Stay{
+			Pods: x.Pods, Submitted: x.Arrival, Placed: x.Placed, Leaves: x.Leaves,
+			Part: x.Pods == 1 && int64(x.GPUs) < r.WholeNode,
+		}
 		if x.Placed >= 0 {
 			s.Placed++
 		}
@@ -59,28 +57,35 @@ func Summarise(cfg *Config, r *Result) Summary {
 			s.InOneClique++
 		}
 	}
-	s.Waits = Waits(stays, r.End)
+	s.Waits = totals(stays, r.End)
 	near := LocalityOf(stays, r.Leaf)
 	s.FitLeaf, s.InOneLeaf, s.LeafSpread = near.Fitting, near.InOne, near.Spread
 	s.Working, s.Idle = r.utilisation()
 	s.DecisionP50, s.DecisionP99 = decisions(r.Decisions)
-	for i, probe := range cfg.Probes {
-		if a := r.Probes[i]; a.Asked > 0 {
-			s.Open = append(s.Open, Openness{What: probe.String(), Share: float64(a.Fitted) / float64(a.Asked)})
-		}
-	}
+	s.Deciding = r.Deciding.Seconds()
 	if len(r.Records) > 0 {
 		s.Makespan -= r.Records[0].Arrival.Seconds()
 	}
 	return s
 }
 
-// String says what the probe asks for.
-func (p Probe) String() string {
-	if p.Leaf {
-		return fmt.Sprintf("%d nodes in one leaf", p.Pods)
+// totals are the waits by size class, with single pods and gangs apart where
+// there are both.
+func totals(stays []Stay, end time.Duration) []Wait {
+	rows := Waits(stays, end)
+	var singles, gangs []Stay
+	for _, x := range stays {
+		if x.Pods == 1 {
+			singles = append(singles, x)
+		} else {
+			gangs = append(gangs, x)
+		}
 	}
-	return fmt.Sprintf("%d nodes in one spine", p.Pods)
+	if len(singles) == 0 || len(gangs) == 0 {
+		return rows
+	}
+	last := len(rows) - 1
+	return append(rows[:last:last], waitOf("all single pods", singles, end), waitOf("all gangs", gangs, end), rows[last])
 }
 
 // utilisation is the share of GPU time worked, and held without work, between

@@ -17,8 +17,7 @@ import (
 func TestSummarise(t *testing.T) {
 	cfg := sim.Config{
 		Nodes: twoLeaves(), Shape: sim.Shape{GPUs: 8}, Policy: policy(t, "muster"),
-		Gangs:  []trace.Gang{job("a", 10, 10, 8), job("b", 15, 10, 4), job("c", 30, 10, 1)},
-		Probes: []sim.Probe{{Pods: 8, GPUs: 8}},
+		Gangs: []trace.Gang{job("a", 10, 10, 8), job("b", 15, 10, 4), job("c", 30, 10, 1)},
 	}
 	r, err := sim.Run(cfg)
 	require.NoError(t, err)
@@ -27,13 +26,14 @@ func TestSummarise(t *testing.T) {
 	assert.InDelta(t, 30.0, s.Makespan, 1e-9)
 	assert.InDelta(t, (64*10+32*10)/(64*20.0), s.Working, 1e-9, "between the first and the last arrival")
 	assert.InDelta(t, 0.0, s.Idle, 1e-9)
-	assert.Equal(t, []sim.Openness{{What: "8 nodes in one spine", Share: 2.0 / 3}}, s.Open)
 	assert.Equal(t, []float64{0, 1, 0.5, 0.125}, r.Curve(4))
 
 	var table strings.Builder
 	sim.WriteTable(&table, []sim.Summary{s, s})
 	assert.Contains(t, table.String(), "GPUs at work                     75.0 %       75.0 %\n")
 	assert.Contains(t, table.String(), "wait p95, 2-8 pods                5.0 s        5.0 s\n")
+
+	assert.Contains(t, table.String(), "one leaf     muster         50.0   50.0   50.0    0.0    0.0    0.0    0.0\n")
 
 	var rows strings.Builder
 	require.NoError(t, sim.WriteCSV(&rows, "muster", r))

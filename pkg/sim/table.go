@@ -8,37 +8,80 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// WriteTable prints summaries of one trace side by side, a column a policy.
+// WriteTable prints summaries of one trace side by side, a column a policy, and
+// below them how often a later gang would fit, a row a policy.
 func WriteTable(w io.Writer, summaries []Summary) {
+	width := 12
+	for _, s := range summaries {
+		width = max(width, len(s.Policy))
+	}
 	line := func(name string, cell func(Summary) string) {
 		fmt.Fprintf(w, "%-26s", name)
 		for _, s := range summaries {
-			fmt.Fprintf(w, " %12s", cell(s))
+			fmt.Fprintf(w, " %*s", width, cell(s))
 		}
 		fmt.Fprintln(w)
 	}
 	line("", func(s Summary) string { return s.Policy })
-	line("gangs placed", func(s Summary) string { return fmt.Sprintf("%d/%d", s.Placed, s.Gangs) })
-	line("gangs stuck in part", func(s Summary) string { return strconv.Itoa(s.Stuck) })
+	line("placed", func(s Summary) string { return fmt.Sprintf("%d/%d", s.Placed, s.Gangs) })
+	line("partly started", func(s Summary) string { return strconv.Itoa(s.Partial) })
+	line("stuck in part", func(s Summary) string { return strconv.Itoa(s.Stuck) })
 	line("makespan", func(s Summary) string { return span(s.Makespan) })
 	line("GPUs at work", func(s Summary) string { return percent(s.Working) })
 	line("GPUs held without work", func(s Summary) string { return percent(s.Idle) })
 	for i, class := range classes(summaries) {
 		line("wait p50, "+class, func(s Summary) string { return span(s.Waits[i].P50) })
 		line("wait p95, "+class, func(s Summary) string { return span(s.Waits[i].P95) })
+		if strings.HasPrefix(class, "all") {
+			line("wait mean, "+class, func(s Summary) string { return span(s.Waits[i].Mean) })
+		}
 	}
 	line("inside one leaf", func(s Summary) string { return fmt.Sprintf("%d/%d", s.InOneLeaf, s.FitLeaf) })
-	line("leaves of larger gangs", func(s Summary) string { return fmt.Sprintf("%.2f x", s.LeafSpread) })
-	line("decision p50", func(s Summary) string { return fmt.Sprintf("%.1f us", s.DecisionP50) })
-	line("decision p99", func(s Summary) string { return fmt.Sprintf("%.1f us", s.DecisionP99) })
-	if len(summaries) == 0 {
+	line("leaves of larger gangs", leafSpread)
+	line("decision p50", func(s Summary) string { return timed("%.1f us", s.DecisionP50) })
+	line("decision p99", func(s Summary) string { return timed("%.1f us", s.DecisionP99) })
+	line("all decisions", func(s Summary) string { return timed("%.2f s", s.Deciding) })
+	writeFits(w, summaries, width)
+}
+
+// leafSpread is empty where no gang is larger than a leaf.
+func leafSpread(s Summary) string {
+	if s.LeafSpread == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f x", s.LeafSpread)
+}
+
+// timed is "-" where nothing was timed.
+func timed(format string, value float64) string {
+	if value == 0 {
+		return "-"
+	}
+	return fmt.Sprintf(format, value)
+}
+
+// writeFits prints how often a later gang would have found room.
+func writeFits(w io.Writer, summaries []Summary, width int) {
+	if len(summaries) == 0 || len(summaries[0].Fits) == 0 {
 		return
 	}
-	for i, open := range summaries[0].Open {
-		line("open: "+open.What, func(s Summary) string { return percent(s.Open[i].Share) })
+	fmt.Fprintf(w, "\na later gang of whole nodes would fit, %% of the time\n%-12s %-*s", "nodes", width, "")
+	for _, size := range LaterSizes {
+		fmt.Fprintf(w, " %6d", size)
+	}
+	fmt.Fprintln(w)
+	for _, in := range fitsWidths {
+		for _, s := range summaries {
+			fmt.Fprintf(w, "%-12s %-*s", in.Name, width, s.Policy)
+			for _, f := range s.Fits {
+				fmt.Fprintf(w, " %6.1f", 100*in.Share(f))
+			}
+			fmt.Fprintln(w)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ for the times that decisions take. The flags that name a cluster do nothing.`,
 	flags := cmd.Flags()
 	flags.StringVar(&s.nodes, "nodes", "", "the fleet, a CSV `file`")
 	flags.StringVar(&s.gangs, "gangs", "", "the gangs, a CSV `file`")
-	flags.StringSliceVar(&s.policies, "policies", policyNames(), "the `policies` to compare")
+	flags.StringSliceVar(&s.policies, "policies", sim.PolicyNames(), "the `policies` to compare")
 	flags.IntVar(&s.shape.GPUs, "gpus", 8, "`GPUs` of a node of which the file does not say")
 	flags.Float64Var(&s.load, "load", 0, "squeeze the arrivals until this `share` of the fleet's GPU time is asked for; 0 leaves them")
 	flags.BoolVar(&s.strict, "strict", false, "no gang passes one that waits before it")
@@ -83,9 +83,9 @@ func (s *simulate) run(progress io.Writer) ([]sim.Summary, error) {
 	var rows strings.Builder
 	var summaries []sim.Summary
 	for _, name := range s.policies {
-		policy, ok := sim.PolicyNamed(name)
-		if !ok {
-			return nil, fmt.Errorf("--policies: %q is not known; want some of %s", name, strings.Join(policyNames(), ", "))
+		policy, err := sim.PolicyNamed(name)
+		if err != nil {
+			return nil, fmt.Errorf("--policies: %w", err)
 		}
 		if screenOf(progress).terminal {
 			fmt.Fprintf(progress, "replaying %d gangs on %d nodes: %s\n", len(cfg.Gangs), len(cfg.Nodes), name)
@@ -129,14 +129,6 @@ func (s *simulate) config() (sim.Config, error) {
 	}
 	cfg.Gangs, _, err = trace.Compression{Speed: 1, Load: s.load, GPUs: gpus}.Apply(cfg.Gangs)
 	return cfg, err
-}
-
-func policyNames() []string {
-	var names []string
-	for _, p := range sim.Policies() {
-		names = append(names, p.Name)
-	}
-	return names
 }
 
 // oneHeader keeps the header row of the first of several tables.

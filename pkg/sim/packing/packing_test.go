@@ -118,7 +118,7 @@ func TestReplay_OtherPoliciesAreThePublishedOnes(t *testing.T) {
 	for name, other := range map[string]string{"bestfit": "BestFit", "packing": "GpuPacking", "random": "Random"} {
 		published, err := publishedMeans(other, 100)
 		require.NoError(t, err)
-		cells, err := Cells(Options{Workloads: []string{"default", "gpuspec33"}, Policies: []string{name}, Seeds: PublishedSeeds(), Load: 100, Workers: 2})
+		cells, err := Cells(Options{Workloads: []string{"default"}, Policies: []string{name}, Seeds: PublishedSeeds(), Load: 100, Workers: 2})
 		require.NoError(t, err)
 		for _, c := range cells {
 			assert.InDelta(t, published[c.Workload], c.Mean, 0.35, "%s on %s", other, c.Workload)

@@ -1,0 +1,126 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"time"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// LaterSizes are the gangs that are asked after at every moment of a replay, in
+// pods that take a whole node each.
+var LaterSizes = []int{1, 2, 4, 8, 16, 32, 64}
+
+// Fits says for how large a part of the time between the first and the last
+// arrival a later gang of Nodes whole nodes would have found room: how much of
+// the future a policy keeps open. Shares go from 0 to 1.
+type Fits struct {
+	Nodes int `json:"nodes"`
+	// Leaf asks for one leaf, Spine for one spine, Cluster for any nodes.
+	Leaf    float64 `json:"leaf"`
+	Spine   float64 `json:"spine"`
+	Cluster float64 `json:"cluster"`
+}
+
+// fitsWidths names the fields of Fits.
+var fitsWidths = []struct {
+	Name  string
+	Share func(Fits) float64
+}{
+	{"one leaf", func(f Fits) float64 { return f.Leaf }},
+	{"one spine", func(f Fits) float64 { return f.Spine }},
+	{"cluster", func(f Fits) float64 { return f.Cluster }},
+}
+
+// widths are where a later gang must find its nodes: the fields of Fits.
+var widths = [...]topology.Level{leafLevel, spineLevel, topology.ClusterLevel}
+
+// fitsMeter adds up, size by size, the seconds in which a later gang would fit.
+type fitsMeter struct {
+	from, to time.Duration // first and last arrival
+	total    float64
+	in       [len(widths)][]float64 // aligned with LaterSizes
+}
+
+func newFitsMeter(from, to time.Duration) *fitsMeter {
+	m := &fitsMeter{from: from, to: to}
+	for i := range m.in {
+		m.in[i] = make([]float64, len(LaterSizes))
+	}
+	return m
+}
+
+// pass lets time go by, in which the cluster stays as it is.
+func (m *fitsMeter) pass(c *Cluster, from, to time.Duration) {
+	seconds := (min(to, m.to) - max(from, m.from)).Seconds()
+	if seconds <= 0 {
+		return
+	}
+	idle := c.countIdle()
+	m.total += seconds
+	for w, level := range widths {
+		most := 0
+		for _, d := range c.usage.Tree.DomainsAt(level) {
+			domain := &c.usage.Tree.Domains[d]
+			most = max(most, idle[domain.End]-idle[domain.First])
+		}
+		for i, size := range LaterSizes {
+			if size <= most {
+				m.in[w][i] += seconds
+			}
+		}
+	}
+}
+
+func (m *fitsMeter) result() []Fits {
+	if m.total <= 0 {
+		return nil
+	}
+	rows := make([]Fits, len(LaterSizes))
+	for i, size := range LaterSizes {
+		rows[i] = Fits{Nodes: size, Leaf: m.in[0][i] / m.total, Spine: m.in[1][i] / m.total, Cluster: m.in[2][i] / m.total}
+	}
+	return rows
+}
+
+// countIdle counts, for each node, the nodes before it on which nothing stands
+// and that have as many GPUs as most nodes of the fleet. It asks neither policy
+// nor engine, and so measures all alike.
+func (c *Cluster) countIdle() []int {
+	for n := range c.usage.Tree.Nodes {
+		c.idle[n+1] = c.idle[n]
+		if c.isIdle(topology.NodeID(n)) {
+			c.idle[n+1]++
+		}
+	}
+	return c.idle
+}
+
+func (c *Cluster) isIdle(n topology.NodeID) bool {
+	free, capacity := c.usage.FreeRow(n), c.usage.CapacityRow(n)
+	for i := range free {
+		if free[i] != capacity[i] {
+			return false
+		}
+	}
+	return free[gpuColumn] >= c.wholeNode
+}
+
+// commonGPUs is the number of GPUs that most nodes have, the larger of equals;
+// at least 1.
+func (c *Cluster) commonGPUs() int64 {
+	count := map[int64]int{}
+	for n := range c.usage.Tree.Nodes {
+		count[c.usage.CapacityRow(topology.NodeID(n))[gpuColumn]]++
+	}
+	delete(count, 0)
+	best := int64(1)
+	for gpus, nodes := range count {
+		if nodes > count[best] || nodes == count[best] && gpus > best {
+			best = gpus
+		}
+	}
+	return best
+}
