@@ -11,6 +11,7 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
@@ -188,6 +189,6 @@ func (x *explainer) wrongModel(n topology.NodeID) bool {
 		}
 	}
 	return !slices.ContainsFunc(models, func(model string) bool {
-		return topology.MatchesModel(model, tree.Nodes[n].Model)
+		return gpu.Matches(model, tree.Nodes[n].Model)
 	})
 }

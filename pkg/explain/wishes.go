@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -88,7 +89,7 @@ func (x *explainer) models() ([]Change, error) {
 	}
 	var all []Change
 	for _, product := range x.usage.Tree.Products {
-		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return topology.MatchesModel(m, product) }) {
+		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return gpu.Matches(m, product) }) {
 			continue
 		}
 		longer := append(slices.Clone(x.g.Spec.Models), product)

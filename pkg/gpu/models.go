@@ -77,8 +77,9 @@ func ParseProduct(label string) Product {
 // list of models. An entry with the maker's name is a product label and stands
 // for that product alone ("NVIDIA-H200" is not an H200 NVL). Without it, it is
 // a family ("H100"), which may be narrowed by form and memory in any order
-// ("H100-NVL", "A100-SXM-80GB"); of a product that is not in the table the
-// entry must be the first words. "-MIG-<profile>" and "-SHARED" behind either
+// ("H100-NVL", "A100-SXM-80GB"); of a product that is not in the table, such as
+// one of another maker, the entry must be some whole words in order ("MI300X"
+// of "AMD-Instinct-MI300X-OAM"). "-MIG-<profile>" and "-SHARED" behind either
 // ask for just that ("A100-MIG-3g.20gb", or "MIG-1g.10gb" on any device). An
 // entry without them leaves open whether the node's GPUs are whole, see
 // Product.Whole. Case does not matter.
@@ -96,7 +97,7 @@ func Admits(want string, p Product) bool {
 		return key == device
 	}
 	if p.Family == "" {
-		return strings.HasPrefix(device, key+"-")
+		return device != "" && strings.Contains("-"+device+"-", "-"+key+"-")
 	}
 	rest, found := strings.CutPrefix(key, productKey(p.Family))
 	if !found || (rest != "" && rest[0] != '-') {

@@ -87,11 +87,18 @@ func TestAdmits(t *testing.T) {
 		{"unknown product by its first word", "R100", "NVIDIA-R100-SXM7", true},
 		{"unknown product by its label", "NVIDIA-R100-SXM7", "NVIDIA-R100-SXM7", true},
 		{"unknown product, half a word", "R10", "NVIDIA-R100-SXM7", false},
+		{"unknown product by a word of it", "MI300X", "AMD-Instinct-MI300X-OAM", true},
+		{"unknown product by words out of order", "MI300X-Instinct", "AMD-Instinct-MI300X-OAM", false},
+		{"spaces for dashes", "NVIDIA H100 80GB HBM3", "NVIDIA-H100-80GB-HBM3", true},
+		{"H100 is not GH200", "H200", "NVIDIA-GH200-480GB", false},
 		{"nothing asked", "", "NVIDIA-A30", false},
 		{"no label", "A30", "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			assert.Equal(t, tc.admits, Admits(tc.want, ParseProduct(tc.label)))
+			for range 2 { // the second answer is a memory
+				assert.Equal(t, tc.admits, Matches(tc.want, tc.label))
+			}
 		})
 	}
 }

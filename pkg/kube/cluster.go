@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -220,5 +221,12 @@ func (c *Cluster) fillRow(id topology.NodeID, info fwk.NodeInfo) {
 }
 
 // GPUProduct returns the GPU product that GPU Feature Discovery put on a node,
-// or "".
-func GPUProduct(node *v1.Node) string { return node.Labels[LabelGPUProduct] }
+// or "". Where only the number of replicas tells that devices are shared, the
+// suffix that the product then has elsewhere is added.
+func GPUProduct(node *v1.Node) string {
+	product := node.Labels[LabelGPUProduct]
+	if product != "" && knownGPUs.of(node).Product.Shared && gpu.ParseProduct(product).Whole() {
+		product += "-SHARED"
+	}
+	return product
+}

@@ -84,7 +84,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 	var class strings.Builder
 	fmt.Fprintf(&class, "%d %d %d %v %v %v", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices)
 	m := &Members{Gang: gang.Gang{
-		Name: spec.Name, MinCount: spec.MinCount, Models: plannedModels(spec.Models, c.usage.Tree),
+		Name: spec.Name, MinCount: spec.MinCount, Models: spec.Models,
 		Required: spec.Required, Preferred: spec.Preferred, Slices: spec.Slices,
 	}}
 	for i, r := range roles {

@@ -185,19 +185,3 @@ func offered(name v1.ResourceName) bool {
 		return err == nil
 	})
 }
-
-// plannedModels adds to each entry of a list of models the products of the
-// cluster that it admits although their names do not contain it, such as
-// NVIDIA-A100-SXM4-80GB for "A100-SXM-80GB". The planner compares names only.
-func plannedModels(models []string, tree *topology.Tree) []string {
-	var planned []string
-	for _, entry := range models {
-		planned = append(planned, entry)
-		for _, product := range tree.Products {
-			if !topology.MatchesModel(entry, product) && gpu.Admits(entry, gpu.ParseProduct(product)) {
-				planned = append(planned, product)
-			}
-		}
-	}
-	return planned
-}

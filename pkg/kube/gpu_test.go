@@ -13,7 +13,6 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/gpu"
-	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
 // gpuKind is a node with the labels that GPU Feature Discovery writes.
@@ -94,16 +93,6 @@ func TestFilter_LeavesOutSlicesAndTheWrongMemory(t *testing.T) {
 	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.Fits}, c.Filter(p, GPUWishOf(p, nil, 0)).Why)
 	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.WrongModel}, c.Filter(p, GPUWishOf(p, nil, 40)).Why)
 	assert.Equal(t, []gang.Why{gang.WrongModel, gang.Fits, gang.WrongModel}, c.Filter(p, GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Why)
-}
-
-func TestPlannedModels_AddProductsThatAreSpeltAnotherWay(t *testing.T) {
-	tree, err := topology.NewTree([]string{"rack"}, []topology.Node{
-		{Name: "a", Domains: []string{"r"}, Model: "NVIDIA-A100-SXM4-80GB"},
-		{Name: "b", Domains: []string{"r"}, Model: "NVIDIA-H100-80GB-HBM3"},
-	})
-	require.NoError(t, err)
-	assert.Equal(t, []string{"H100", "A100-SXM-80GB", "NVIDIA-A100-SXM4-80GB"}, plannedModels([]string{"H100", "A100-SXM-80GB"}, tree))
-	assert.Empty(t, plannedModels(nil, tree))
 }
 
 func TestCheckProfiles(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -191,7 +192,7 @@ func (a *attempt) readProducts() *Refusal {
 	}
 	for _, want := range a.g.Models {
 		for product, name := range a.t.Products {
-			if topology.MatchesModel(want, name) && !slices.Contains(a.products, product) {
+			if gpu.Matches(want, name) && !slices.Contains(a.products, product) {
 				a.products = append(a.products, product)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -208,7 +209,7 @@ func (c *checker) models() error {
 	}
 	asked := false
 	for _, want := range c.g.Models {
-		asked = asked || topology.MatchesModel(want, c.p.Model)
+		asked = asked || gpu.Matches(want, c.p.Model)
 	}
 	for _, b := range c.g.Bound {
 		if !c.known(b.Node) || !c.modelled(b.Role) || c.t.Nodes[b.Node].Model == "" {

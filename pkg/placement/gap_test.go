@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -65,7 +66,7 @@ func modelRank(u *topology.Usage, g *gang.Gang, model string) int {
 	rank := 0
 	for _, want := range g.Models {
 		for _, product := range u.Tree.Products {
-			if product == model && topology.MatchesModel(want, product) {
+			if product == model && gpu.Matches(want, product) {
 				return rank
 			}
 			rank++

@@ -216,30 +216,6 @@ func TestUsage(t *testing.T) {
 	assert.False(t, ok)
 }
 
-func TestMatchesModel(t *testing.T) {
-	for _, tc := range []struct {
-		want, product string
-		match         bool
-	}{
-		{"H100", "NVIDIA-H100-80GB-HBM3", true},
-		{"h100", "NVIDIA-H100-80GB-HBM3", true},
-		{"NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-80GB-HBM3", true},
-		{"H100-80GB", "NVIDIA-H100-80GB-HBM3", true},
-		{"NVIDIA H100 80GB HBM3", "NVIDIA-H100-80GB-HBM3", true},
-		{"A10", "NVIDIA-A100-SXM4-40GB", false},
-		{"A10", "NVIDIA-A10", true},
-		{"A100", "NVIDIA-A10", false},
-		{"H100", "NVIDIA-GH100", false},
-		{"H100-HBM3", "NVIDIA-H100-80GB-HBM3", false},
-		{"L40", "NVIDIA-L40S", false},
-		{"V100", "Tesla-V100-SXM2-16GB", true},
-		{"", "NVIDIA-A10", false},
-		{"A10", "", false},
-	} {
-		assert.Equal(t, tc.match, MatchesModel(tc.want, tc.product), "%q and %q", tc.want, tc.product)
-	}
-}
-
 func TestIsGPU(t *testing.T) {
 	for _, name := range []string{"nvidia.com/gpu", "amd.com/gpu", "gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb"} {
 		assert.True(t, IsGPU(name), name)
