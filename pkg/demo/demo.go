@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/muster-scheduler/muster/pkg/demo/data"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
@@ -162,7 +163,7 @@ func (o *Options) plan() (*plan, Load, error) {
 	if err != nil {
 		return nil, Load{}, err
 	}
-	all, err := kalos()
+	all, err := data.Kalos()
 	if err != nil {
 		return nil, Load{}, err
 	}

@@ -4,19 +4,15 @@
 package demo
 
 import (
-	"bytes"
-	"embed"
 	"fmt"
 	"maps"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/muster-scheduler/muster/pkg/demo/data"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
-
-//go:embed data/gangs_kalos.csv data/fabric_lingjun2023.csv
-var data embed.FS
 
 // KalosNodes is the size of the cluster on which the gangs ran.
 const KalosNodes = 302
@@ -33,22 +29,9 @@ var levels = map[string][]string{
 	"leaf":  {"network.topology.nvidia.com/core", "network.topology.nvidia.com/spine", "network.topology.nvidia.com/leaf"},
 }
 
-// kalos returns the gangs in the order of their arrival.
-func kalos() ([]trace.Gang, error) {
-	file, err := data.ReadFile("data/gangs_kalos.csv")
-	if err != nil {
-		return nil, err
-	}
-	return trace.Gangs("gangs_kalos.csv", bytes.NewReader(file))
-}
-
 // hosts returns the first n hosts of the fabric.
 func hosts(n int) ([]trace.Node, error) {
-	file, err := data.ReadFile("data/fabric_lingjun2023.csv")
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := trace.Nodes("fabric_lingjun2023.csv", bytes.NewReader(file))
+	nodes, err := data.Lingjun()
 	if err != nil {
 		return nil, err
 	}

@@ -43,24 +43,31 @@ func (g Gang) TotalGPUs() int { return g.Pods * g.GPUs }
 //   - Kalos: job_id, arrival_s, workers, gpus_per_worker, cpu_per_worker
 //     (cores), mem_gb_per_worker, duration_s, type;
 //   - Philly: submit_s, duration_s, num_gpus, vc. A job of more than
-//     GPUsPerNode GPUs becomes the fewest equal pods that hold it.
+//     GPUsPerNode GPUs becomes the fewest equal pods that hold it;
+//   - openb: name, cpu_milli, memory_mib, num_gpu, gpu_milli, creation_time,
+//     deletion_time, scheduled_time; each row a pod of no gang. Pods that share a GPU, use none
+//     or were never scheduled are left out.
 func Gangs(name string, r io.Reader) ([]Gang, error) {
 	t, err := openTable(name, r)
 	if err != nil {
 		return nil, err
 	}
-	var read func(*table, int) Gang
+	read, keep := kalosGang, func(*table) bool { return true }
 	switch {
 	case t.has("job_id", "arrival_s", "workers", "gpus_per_worker", "cpu_per_worker", "mem_gb_per_worker", "duration_s", "type"):
-		read = kalosGang
 	case t.has("submit_s", "duration_s", "num_gpus", "vc"):
 		read = phillyGang
+	case t.has("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "creation_time", "deletion_time", "scheduled_time"):
+		read, keep = openbGang, keepOpenb
 	default:
-		return nil, fmt.Errorf("%s: a gang trace in Kalos or Philly format is wanted; the header row is %q", name, strings.Join(t.header, ","))
+		return nil, fmt.Errorf("%s: a trace in Kalos, Philly or openb format is wanted; the header row is %q", name, strings.Join(t.header, ","))
 	}
 	var gangs []Gang
 	seen := map[string]bool{}
 	for t.next() {
+		if !keep(t) {
+			continue
+		}
 		g := read(t, len(gangs))
 		if t.err == nil && seen[g.Name] {
 			return nil, fmt.Errorf("%s:%d: job %s stands there twice", name, t.line, g.Name)
@@ -101,5 +108,20 @@ func phillyGang(t *table, row int) Gang {
 		Pods:    total / max(1, each),
 		GPUs:    each,
 		Kind:    t.word("vc"),
+	}
+}
+
+func keepOpenb(t *table) bool {
+	return t.count("num_gpu", 0) > 0 && t.count("gpu_milli", 0) == 1000 && t.text("scheduled_time") != ""
+}
+
+func openbGang(t *table, _ int) Gang {
+	begin, end := t.seconds("scheduled_time"), t.seconds("deletion_time")
+	if end < begin {
+		t.fail("deletion_time", t.text("deletion_time"), "a time after scheduled_time")
+	}
+	return Gang{
+		Name: t.word("name"), Arrival: t.seconds("creation_time"), Run: end - begin, Pods: 1,
+		GPUs: t.count("num_gpu", 1), CPUMilli: int64(t.count("cpu_milli", 0)), MemBytes: int64(t.count("memory_mib", 0)) << 20,
 	}
 }

@@ -19,6 +19,7 @@ import (
 const (
 	kalosHeader  = "job_id,arrival_s,workers,gpus_per_worker,cpu_per_worker,mem_gb_per_worker,duration_s,type\n"
 	phillyHeader = "submit_s,duration_s,num_gpus,vc\n"
+	openbHeader  = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time\n"
 )
 
 func open(t *testing.T, name string) *os.File {
@@ -56,6 +57,18 @@ func TestGangs_SplitsPhillyJobsOverEqualPods(t *testing.T) {
 	assert.Equal(t, [][2]int{{1, 1}, {1, 8}, {2, 6}, {3, 8}, {3, 3}}, shapes)
 }
 
+func TestGangs_TakesOpenbPodsOfWholeGPUs(t *testing.T) {
+	gangs, err := trace.Gangs("openb", strings.NewReader(openbHeader+
+		"p0,12000,16,2,1000,A10,LS,Running,5,60,7\n"+
+		"shares,1,1,1,460,,LS,Running,6,60,8\n"+
+		"no-gpu,1,1,0,0,,LS,Running,6,60,8\n"+
+		"never,1,1,1,1000,,BE,Pending,6,60,\n"))
+	require.NoError(t, err)
+	assert.Equal(t, []trace.Gang{{
+		Name: "p0", Arrival: 5 * time.Second, Run: 53 * time.Second, Pods: 1, GPUs: 2, CPUMilli: 12_000, MemBytes: 16 << 20,
+	}}, gangs)
+}
+
 func TestGangs_SortsByArrival(t *testing.T) {
 	gangs, err := trace.Gangs("x", strings.NewReader(phillyHeader+"50,1,1,a\n45,1,2,a\n50,1,3,a\n"))
 	require.NoError(t, err)
@@ -65,13 +78,14 @@ func TestGangs_SortsByArrival(t *testing.T) {
 func TestGangs_RefusesWithFileAndLine(t *testing.T) {
 	for _, tc := range []struct{ name, input, want string }{
 		{"an empty file", "", "x: reading the header row: EOF"},
-		{"an unknown header", "a,b\n1,2\n", `x: a gang trace in Kalos or Philly format is wanted; the header row is "a,b"`},
+		{"an unknown header", "a,b\n1,2\n", `x: a trace in Kalos, Philly or openb format is wanted; the header row is "a,b"`},
 		{"no workers", kalosHeader + "0,0,0,8,120,1000,104,SFT\n", `x:2: column workers: found "0", want a whole number from 1 up`},
 		{"a negative time", kalosHeader + "0,-3,8,8,120,1000,104,SFT\n", `x:2: column arrival_s: found "-3", want a whole number from 0 up`},
 		{"a number too large", phillyHeader + "1,1,99999999999,a\n", `x:2: column num_gpus: found "99999999999", want a whole number from 1 up`},
 		{"no number", phillyHeader + "1,1,1,a\n1,soon,1,a\n", `x:3: column duration_s: found "soon", want a whole number from 0 up`},
 		{"a short row", phillyHeader + "1,1\n", "x: record on line 2: wrong number of fields"},
 		{"a job twice", kalosHeader + "7,0,8,8,120,1000,104,SFT\n7,0,8,8,120,1000,104,SFT\n", "x:3: job kalos-007 stands there twice"},
+		{"a pod that ends before it starts", openbHeader + "a,1,1,1,1000,,LS,Running,5,6,7\n", `x:2: column deletion_time: found "6", want a time after scheduled_time`},
 		{"an empty name", phillyHeader + "1,1,1,\n", `x:2: column vc: found "", want a name`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -166,6 +180,7 @@ func TestCompression_RefusesWhatMakesNoSense(t *testing.T) {
 func FuzzGangs(f *testing.F) {
 	f.Add(kalosHeader + "0,0,8,8,120,1000,104,SFT\n")
 	f.Add(phillyHeader + "45,30,17,a\n")
+	f.Add(openbHeader + "p0,12000,16,2,1000,A10,LS,Running,5,60,7\n")
 	f.Fuzz(func(t *testing.T, input string) {
 		gangs, err := trace.Gangs("x", strings.NewReader(input))
 		for _, g := range gangs {
