@@ -1,0 +1,57 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import "fmt"
+
+// What JobSet writes on its pods, and what its users write on a JobSet.
+const (
+	labelJobSet        = "jobset.sigs.k8s.io/jobset-name"
+	labelJobSetUID     = "jobset.sigs.k8s.io/jobset-uid"
+	labelReplicatedJob = "jobset.sigs.k8s.io/replicatedjob-name"
+	labelJobIndex      = "jobset.sigs.k8s.io/job-index"
+
+	jobSetExclusive    = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+	jobSetNodeSelector = "alpha.jobset.sigs.k8s.io/node-selector"
+)
+
+// readJobSet reads a JobSet: each replicated job is a role, each of its Jobs a
+// slice.
+func readJobSet(r *reader, s *Shape) {
+	ended := succeededJobs(r)
+	inOrder := r.text("spec.startupPolicy.startupPolicyOrder") == "InOrder"
+	exclusive := isExclusive(r.fields("metadata.annotations"))
+	for i, entry := range r.list("spec.replicatedJobs") {
+		part := r.in(fmt.Sprintf("spec.replicatedJobs[%d]", i), entry)
+		pods, waves := jobSize(part, "template.spec")
+		name := part.text("name")
+		jobs := max(part.number("replicas", 1)-ended[name], 0)
+		s.add(Role{
+			Name: name, Replicas: part.times("replicas", jobs, pods), Slice: pods, Waves: waves,
+			Later: inOrder && i > 0 || len(part.list("dependsOn")) > 0,
+		})
+		exclusive = exclusive || isExclusive(part.fields("template.metadata.annotations"))
+		r.done(part)
+	}
+	if exclusive {
+		s.Problem = "has annotation " + jobSetExclusive + ", with which JobSet creates most pods of a Job only when its first one runs, so that they cannot start together; " +
+			"remove it, and ask for one domain per Job with the annotation muster.sh/slice-topology on the pods"
+	}
+}
+
+func isExclusive(annotations map[string]any) bool {
+	return annotations[jobSetExclusive] != nil && annotations[jobSetNodeSelector] == nil
+}
+
+// succeededJobs counts the Jobs of each replicated job that have done their
+// work. They are not started again.
+func succeededJobs(r *reader) map[string]int {
+	ended := map[string]int{}
+	for i, entry := range r.list("status.replicatedJobsStatus") {
+		part := r.in(fmt.Sprintf("status.replicatedJobsStatus[%d]", i), entry)
+		ended[part.text("name")] = part.number("succeeded", 0)
+		r.done(part)
+	}
+	return ended
+}

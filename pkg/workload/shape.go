@@ -1,0 +1,51 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+// Most is the largest number of pods that is taken for one that was meant.
+const Most = 100_000
+
+// Shape is what a workload says of the pods that it wants at once.
+type Shape struct {
+	// Roles are its pods by what they do, in the order in which the workload
+	// lists them.
+	Roles []Role
+	// MinCount is the number of pods that must start together as the workload
+	// itself says it, or 0 when that follows from its roles.
+	MinCount int
+	// Problem is why its pods cannot start together, as what follows the name
+	// of the workload in a sentence; "" if they can.
+	Problem string
+	// Notes are sentences on what is not honoured.
+	Notes []string
+}
+
+// Role is the pods of one kind in a workload.
+type Role struct {
+	// Name is what the workload calls the role; "" for the only one.
+	Name string
+	// Replicas is the number of pods that the controller keeps at this moment,
+	// without those that have done their work.
+	Replicas int
+	// Min is the number of those that must start together.
+	Min int
+	// Slice is the number of pods that belong closer together than the others:
+	// one Job of a JobSet, one sub-group of a LeaderWorkerSet; 0 for none.
+	Slice int
+	// Beside is the role that this one stands with, such as the workers of a
+	// launcher, or "".
+	Beside string
+	// Later says that the controller creates these pods only when others run
+	// or have ended, so that those must not wait for them.
+	Later bool
+	// Waves says that there is more work than pods: the controller replaces
+	// pods that have ended, and the new ones need not start together.
+	Waves bool
+}
+
+// add appends a role all of whose pods start together.
+func (s *Shape) add(r Role) {
+	r.Min = r.Replicas
+	s.Roles = append(s.Roles, r)
+}

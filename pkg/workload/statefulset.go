@@ -1,0 +1,15 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+// readStatefulSet reads a StatefulSet. One that starts its pods one after
+// another cannot start them together.
+func readStatefulSet(r *reader, s *Shape) {
+	replicas := r.number("spec.replicas", 1)
+	s.add(Role{Replicas: replicas})
+	if replicas > 1 && r.text("spec.podManagementPolicy") != "Parallel" {
+		s.Problem = "starts its pods one after another (podManagementPolicy OrderedReady), so that they cannot start together; " +
+			"create it again with podManagementPolicy: Parallel"
+	}
+}
