@@ -10,21 +10,27 @@ import (
 )
 
 // rankKeys are the labels (and, for completion indexes, the annotation) under
-// which workload controllers number their pods. Sources: the documentation of
-// Job, StatefulSet, Kubeflow Training Operator, JobSet and LeaderWorkerSet.
+// which workload controllers number their pods. A LeaderWorkerSet is made of
+// StatefulSets, whose own index numbers its leaders by group: its label goes
+// first. Sources: the documentation of Job, StatefulSet, Kubeflow Training
+// Operator, JobSet, LeaderWorkerSet and KubeRay (from v1.5 on, for groups of
+// several hosts).
 var rankKeys = []string{
+	"leaderworkerset.sigs.k8s.io/worker-index",
 	"batch.kubernetes.io/job-completion-index",
 	"apps.kubernetes.io/pod-index",
 	"training.kubeflow.org/replica-index",
-	"leaderworkerset.sigs.k8s.io/worker-index",
+	"ray.io/replica-host-index",
 }
 
 // groupRankKeys number the group that a pod's own index counts within: the
-// replicated job of a JobSet, the group of a LeaderWorkerSet.
+// replicated job of a JobSet, the group of a LeaderWorkerSet, the replica of a
+// Ray worker group.
 var groupRankKeys = []string{
 	"jobset.sigs.k8s.io/job-global-index",
 	"jobset.sigs.k8s.io/job-index",
 	"leaderworkerset.sigs.k8s.io/group-index",
+	"ray.io/worker-group-replica-index",
 }
 
 // rank is the position of a pod in its gang: first the group, then the index
