@@ -25,6 +25,9 @@ sandbox: build ## Start a control plane with simulated GPU nodes; Ctrl-C stops i
 test: ## Run every test.
 	$(GO) test -timeout 30m ./...
 
+compat: ## Run the end-to-end tests against kube-apiserver 1.34, 1.35 and 1.36, built from source.
+	test/apiservers/run
+
 fuzz: ## Run each fuzz target for a while (FUZZTIME=30s).
 	test/fuzz $(FUZZTIME)
 
@@ -38,4 +41,4 @@ tidy: ## Check formatting and go.mod.
 	test -z "$$(gofmt -l cmd pkg benchmarks test)"
 	$(GO) mod tidy -diff
 
-.PHONY: help build demo sandbox test fuzz bench lint tidy
+.PHONY: help build demo sandbox test compat fuzz bench lint tidy
