@@ -128,17 +128,22 @@ func empty(nodeCount int, name func(int) string) *topology.Usage {
 	return u
 }
 
+// replays is how many drawn lists of arrivals are played. The moments of one
+// list resemble one another, so that a few lists differ by luck.
+const replays = 40
+
 // BenchmarkFutureGangs replays arrivals and departures under each policy and
 // reports, in percent of the moments, how often a later gang of each size would
 // still fit (pods of 8 GPUs: 8 in one rack, 16 in one rack, 64 in one block),
-// how many gangs were placed, and how many of those that fit a rack got one.
+// how many gangs were placed, and how many got what they prefer: one rack for
+// 2 to 16 pods, one block for 64.
 func BenchmarkFutureGangs(b *testing.B) {
 	for _, pol := range policies() {
 		b.Run("policy="+pol.name, func(b *testing.B) {
 			var f figures
 			for b.Loop() {
 				f = figures{}
-				for seed := range uint64(3) {
+				for seed := range uint64(replays) {
 					f.replay(pol, empty(512, numbered), arrivals(seed, 2000))
 				}
 			}
@@ -156,9 +161,11 @@ var probes = []struct {
 
 // figures are what a replay counts.
 type figures struct {
-	moments, gangs, placed, small, oneRack int
-	fit                                    [3]int
-	used                                   int64
+	moments, gangs, placed int
+	small, oneRack         int // of 2 to 16 pods
+	large, oneBlock        int // of 64 pods
+	fit                    [3]int
+	used                   int64
 }
 
 func (f *figures) replay(pol policy, u *topology.Usage, all []arrival) {
@@ -191,17 +198,24 @@ func (f *figures) replay(pol policy, u *topology.Usage, all []arrival) {
 }
 
 func (f *figures) locality(t *topology.Tree, nodes []topology.NodeID) {
-	if len(nodes) < 2 || len(nodes) > 16 {
-		return
-	}
-	f.small++
-	rack := t.Leaf(nodes[0])
-	for _, n := range nodes {
-		if t.Leaf(n) != rack {
-			return
+	switch count := len(nodes); {
+	case count >= 2 && count <= 16:
+		f.small++
+		if inOne(t, 1, nodes) {
+			f.oneRack++
+		}
+	case count == 64:
+		f.large++
+		if inOne(t, 0, nodes) {
+			f.oneBlock++
 		}
 	}
-	f.oneRack++
+}
+
+// inOne tells whether all nodes stand in one domain of a level.
+func inOne(t *topology.Tree, level topology.Level, nodes []topology.NodeID) bool {
+	first, _ := t.DomainAt(nodes[0], level)
+	return !slices.ContainsFunc(nodes, func(n topology.NodeID) bool { return !t.Holds(first, n) })
 }
 
 func (f *figures) probe(p *placement.Planner, u *topology.Usage) {
@@ -227,6 +241,7 @@ func (f *figures) report(b *testing.B) {
 	}
 	b.ReportMetric(percent(f.placed, f.gangs), "placed%")
 	b.ReportMetric(percent(f.oneRack, f.small), "one-rack%")
+	b.ReportMetric(percent(f.oneBlock, f.large), "64-one-block%")
 	b.ReportMetric(float64(f.used)/float64(f.moments)/(512*8)*100, "used%")
 }
 

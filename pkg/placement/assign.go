@@ -112,7 +112,7 @@ func (a *attempt) children(d topology.DomainID) {
 }
 
 // narrowest finds the narrowest box inside d that holds a run of n members, the
-// tightest one of its level; d itself if there is none. The node is NoNode if
+// best one of its level; d itself if there is none. The node is NoNode if
 // the box is a domain.
 func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topology.NodeID) {
 	t := r.u.Tree
@@ -126,7 +126,7 @@ func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topo
 		if n <= int64(r.most) && r.direct[c] >= n {
 			node = r.tightestNode(c, n, node)
 		}
-		if c != d && node == NoNode && r.narrower(c, best, n) {
+		if c != d && node == NoNode && r.narrower(c, best) {
 			best = c
 		}
 		c++
@@ -137,33 +137,29 @@ func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topo
 	return d, node
 }
 
-// narrower tells whether domain c is a better box for n members than best.
-func (r *rooms) narrower(c, best topology.DomainID, n int64) bool {
+// narrower tells whether domain c is a better box for a run than best.
+func (r *rooms) narrower(c, best topology.DomainID) bool {
 	t := r.u.Tree
 	if l, b := t.Domains[c].Level, t.Domains[best].Level; l != b {
 		return l > b
 	}
-	if r.dom[c] != r.dom[best] {
-		return r.dom[c] < r.dom[best]
-	}
-	return r.compareAround(c, best, n) < 0
+	return r.compare(c, best) < 0
 }
 
 // tightestNode finds the node right below d that holds n members and has the
-// least room, unless best has less; the fuller domain wins a tie.
+// least room, unless best has less; the better domain wins a tie.
 func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID) topology.NodeID {
 	t := r.u.Tree
-	room := int32(maxPerNode + 1)
-	around := int64(0)
+	room, better := int32(maxPerNode+1), true
 	if best != NoNode {
-		room, around = r.node[best], r.dom[t.Leaf(best)]
+		room, better = r.node[best], r.compare(d, t.Leaf(best)) < 0
 	}
 	for i := t.Domains[d].First; i < t.Domains[d].End; i++ {
 		x := r.node[i]
-		if int64(x) < n || x > room || x == room && r.dom[d] >= around || t.Leaf(i) != d {
+		if int64(x) < n || x > room || x == room && !better || t.Leaf(i) != d {
 			continue
 		}
-		best, room, around = i, x, r.dom[d]
+		best, room, better = i, x, false
 	}
 	return best
 }

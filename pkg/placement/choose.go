@@ -13,8 +13,7 @@ import (
 // candidate is a domain that may hold the gang.
 type candidate struct {
 	domain topology.DomainID
-	placed int   // members that may find room, the more the better
-	spare  int64 // room left for the scarcest role, the less the better
+	placed int // members that may find room, the more the better
 }
 
 // choose finds the best domain that holds the gang and leaves the nodes of the
@@ -93,17 +92,7 @@ func (a *attempt) consider(d topology.DomainID) {
 	if c.placed < a.want {
 		return
 	}
-	c.spare = a.spare(d)
 	a.candidates = append(a.candidates, c)
-}
-
-// spare is the room that d has left for the scarcest role.
-func (a *attempt) spare(d topology.DomainID) int64 {
-	if len(a.order) == 0 {
-		return 0
-	}
-	scarce := &a.roles[a.order[0]]
-	return scarce.rooms.dom[d] - int64(scarce.Count)
 }
 
 // limit is the most waiting members of role r that domain d may hold, were it
@@ -122,45 +111,32 @@ func (a *attempt) compare(x, y candidate) int {
 	if x.placed != y.placed {
 		return cmp.Compare(y.placed, x.placed)
 	}
-	if x.spare != y.spare {
-		return cmp.Compare(x.spare, y.spare)
-	}
 	if len(a.order) == 0 {
 		return cmp.Compare(x.domain, y.domain)
 	}
-	scarce := &a.roles[a.order[0]]
-	return scarce.rooms.compareAround(x.domain, y.domain, int64(scarce.Count))
+	return a.roles[a.order[0]].rooms.compare(x.domain, y.domain)
 }
 
-// compareAround orders two domains of one level with equal room by what is lost
-// around them when n members go there: first the level, the widest first, of
-// which the largest domain would shrink less; then the one inside the fuller
-// domain, narrowest first; then the first one.
-func (r *rooms) compareAround(x, y topology.DomainID, n int64) int {
-	t := r.u.Tree
-	if t.Domains[x].Parent == t.Domains[y].Parent {
-		return cmp.Compare(x, y)
-	}
-	for level := topology.Level(0); level < t.Domains[x].Level; level++ {
-		if c := cmp.Compare(r.loss(x, level, n), r.loss(y, level, n)); c != 0 {
-			return c
+// compare orders two domains of one level that hold the same run: one that is
+// not the largest of its level first, then the one whose parent is first in the
+// order of the tree, then the one with less room, then the first one.
+func (r *rooms) compare(x, y topology.DomainID) int {
+	if p, q := r.isLargest(x), r.isLargest(y); p != q {
+		if q {
+			return -1
 		}
+		return 1
 	}
-	for p, q := t.Domains[x].Parent, t.Domains[y].Parent; p != q; p, q = t.Domains[p].Parent, t.Domains[q].Parent {
-		if c := cmp.Compare(r.dom[p], r.dom[q]); c != 0 {
-			return c
-		}
-	}
-	return cmp.Compare(x, y)
+	domains := r.u.Tree.Domains
+	return cmp.Or(
+		cmp.Compare(domains[x].Parent, domains[y].Parent),
+		cmp.Compare(r.dom[x], r.dom[y]),
+		cmp.Compare(x, y),
+	)
 }
 
-// loss is by how much the largest domain of a level shrinks when n members go
-// into d.
-func (r *rooms) loss(d topology.DomainID, level topology.Level, n int64) int64 {
-	t := r.u.Tree
-	around, ok := t.DomainAt(t.Domains[d].First, level)
-	if !ok || r.top[level].domain != around {
-		return 0
-	}
-	return r.top[level].room - max(r.top[level].second, r.top[level].room-n)
+// isLargest tells whether no domain of the level of d has more room.
+func (r *rooms) isLargest(d topology.DomainID) bool {
+	level := r.u.Tree.Domains[d].Level
+	return level >= 0 && r.dom[d] >= r.top[level]
 }

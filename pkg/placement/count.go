@@ -56,13 +56,7 @@ type rooms struct {
 	full   []int64 // whole slices of the next layer below each domain
 	rest   []int64 // the longest short slice besides those
 	layer  []int8  // how many layers lie at or above each domain, or offLayer
-	top    []peak  // the largest domains of each level
-}
-
-// peak is the largest domain of one level and the room of the runner-up.
-type peak struct {
-	domain       topology.DomainID
-	room, second int64
+	top    []int64 // the room of the largest domain of each level
 }
 
 // matches tells whether r was counted for that shape.
@@ -292,21 +286,15 @@ func (r *rooms) close(d topology.DomainID) {
 	}
 }
 
-// peaks finds the largest domain of each level.
+// peaks finds the room of the largest domain of each level.
 func (r *rooms) peaks() {
 	t := r.u.Tree
 	r.top = resize(r.top, len(t.Levels))
 	for l := range r.top {
-		best := peak{domain: -1, room: -1, second: -1}
+		r.top[l] = 0
 		for _, d := range t.DomainsAt(topology.Level(l)) {
-			switch x := r.dom[d]; {
-			case x > best.room:
-				best = peak{domain: d, room: x, second: best.room}
-			case x > best.second:
-				best.second = x
-			}
+			r.top[l] = max(r.top[l], r.dom[d])
 		}
-		r.top[l] = best
 	}
 }
 

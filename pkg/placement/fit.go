@@ -58,7 +58,7 @@ func (a *attempt) fitNarrower(d topology.DomainID) bool {
 		a.inner = a.inner[:0]
 		for _, e := range a.t.DomainsAt(level) {
 			if a.within(e, d) && a.holdsAll(e) {
-				a.inner = append(a.inner, candidate{domain: e, spare: a.spare(e)})
+				a.inner = append(a.inner, candidate{domain: e})
 			}
 		}
 		slices.SortFunc(a.inner, a.compare)
