@@ -35,24 +35,24 @@ const eventually, often = 30 * time.Second, 5 * time.Millisecond
 type cluster struct {
 	*Translator
 	api  *fake.Clientset
-	crds dynamic.Interface
+	crds *dynamicfake.FakeDynamicClient
 }
 
 func newCluster(t *testing.T, kinds []schema.GroupVersionResource, objects ...runtime.Object) *cluster {
 	t.Helper()
 	api := fake.NewClientset()
 	serve(api, kinds...)
+	crds := newDynamic()
 	for _, object := range objects {
 		switch o := object.(type) {
 		case *v1.Pod:
 			_, err := api.CoreV1().Pods(o.Namespace).Create(t.Context(), o, metav1.CreateOptions{})
 			require.NoError(t, err)
 		case *schedulingapi.PodGroup:
-			_, err := api.SchedulingV1beta1().PodGroups(o.Namespace).Create(t.Context(), o, metav1.CreateOptions{})
+			_, err := crds.Resource(nativeKind).Namespace(o.Namespace).Create(t.Context(), asUnstructured(t, o), metav1.CreateOptions{})
 			require.NoError(t, err)
 		}
 	}
-	crds := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{crdKind: "PodGroupList"})
 	translator, err := New(t.Context(), Options{
 		SchedulerNames: []string{"muster"}, Client: api, StatusClient: api, Dynamic: crds, PollPeriod: often,
 	})
@@ -63,6 +63,15 @@ func newCluster(t *testing.T, kinds []schema.GroupVersionResource, objects ...ru
 	c.InformerFactory().StartWithContext(t.Context())
 	c.InformerFactory().WaitForCacheSyncWithContext(t.Context())
 	return c
+}
+
+// newDynamic is a fake client for all group objects.
+func newDynamic() *dynamicfake.FakeDynamicClient {
+	lists := map[schema.GroupVersionResource]string{}
+	for _, k := range set(table).kinds() {
+		lists[k.GroupVersionResource] = k.name + "List"
+	}
+	return dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists)
 }
 
 func serve(api *fake.Clientset, kinds ...schema.GroupVersionResource) {
@@ -121,7 +130,7 @@ func TestTranslator_WaitsForTheAPIServersAnswer(t *testing.T) {
 	api.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return silent, nil, apierrors.NewServiceUnavailable("later")
 	})
-	crds := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{crdKind: "PodGroupList"})
+	crds := newDynamic()
 	translator, err := New(t.Context(), Options{Client: api, StatusClient: api, Dynamic: crds, PollPeriod: often})
 	require.NoError(t, err)
 	informer := translator.InformerFactory().Scheduling().V1beta1().PodGroups().Informer()
@@ -136,7 +145,7 @@ func TestTranslator_WaitsForTheAPIServersAnswer(t *testing.T) {
 
 func TestTranslator_AKindThatCannotBeReadHoldsOnlyItsOwnGangsBack(t *testing.T) {
 	w := newWorld()
-	w.setKind(kube.DialectCRD, listing)
+	w.setKind(crdGroups, listing)
 	w.pod(train("a"))
 	w.pod(newPod("b", kube.LabelPodGroup+"=train"))
 	assert.Empty(t, w.get("label~train").Annotations[kube.AnnotationInvalidReason])
@@ -192,7 +201,7 @@ func TestClient_WritesThatAMemberWaitsInTheBackground(t *testing.T) {
 	assert.Equal(t, "now", pod.Status.Conditions[0].Message, "a pod outside gangs is written at once")
 }
 
-func patches(api *fake.Clientset, name string) int {
+func patches(api interface{ Actions() []clienttesting.Action }, name string) int {
 	n := 0
 	for _, action := range api.Actions() {
 		if patch, ok := action.(clienttesting.PatchAction); ok && patch.GetName() == name {

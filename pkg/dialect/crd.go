@@ -5,25 +5,34 @@ package dialect
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// The kinds of group object that are read.
-var (
-	crdKind    = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
-	nativeKind = schedulingapi.SchemeGroupVersion.WithResource("podgroups")
-)
+// crdKind is the group object of kubernetes-sigs/scheduler-plugins.
+var crdKind = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+
+// coschedulingDialect is the dialect of the coscheduling plugin of
+// kubernetes-sigs/scheduler-plugins, which Kubeflow and KubeRay write too.
+var coschedulingDialect = &entry{
+	name:   kube.DialectCRD,
+	marks:  labelMarks(kube.LabelPodGroup, kube.LabelPodGroupOld),
+	labels: []string{kube.LabelPodGroup, kube.LabelPodGroupOld},
+	kinds:  []*kind{crdGroups},
+}
+
+var crdGroups = &kind{
+	GroupVersionResource: crdKind, name: "PodGroup", of: kube.DialectCRD,
+	countField: []string{"spec", "minMember"},
+	read:       readCRD, status: crdStatus,
+}
 
 // The phases of a scheduling.x-k8s.io/v1alpha1 PodGroup. Source: the API types
 // of kubernetes-sigs/scheduler-plugins; PreScheduling and Scheduled are in
@@ -58,81 +67,17 @@ func (s groupStatus) begun() bool {
 // ended tells whether the gang had come to its end.
 func (s groupStatus) ended() bool { return s.Phase == phaseFinished || s.Phase == phaseFailed }
 
-// readCRD reads a scheduling.x-k8s.io/v1alpha1 PodGroup as it came from the
-// API server, where any field may hold anything.
-func readCRD(u *unstructured.Unstructured) *object {
-	o := &object{
-		uid: u.GetUID(), name: u.GetName(), apiVersion: u.GetAPIVersion(),
-		created: u.GetCreationTimestamp(), generation: u.GetGeneration(),
-		annotations: u.GetAnnotations(),
-		status:      readStatus(u),
-	}
-	count, found, bad := number(u, "spec", "minMember")
-	switch {
-	case bad != "" || found && (count < 1 || count > kube.MaxMinCount):
-		o.problem = o.invalid("spec.minMember: found %s, want a number from 1 to %d", either(bad, count), kube.MaxMinCount)
-	case !found:
-		o.problem = o.invalid("spec.minMember is missing; write the number of pods that start together")
-	default:
-		o.minCount = int(count)
-	}
-	seconds, found, bad := number(u, "spec", "scheduleTimeoutSeconds")
-	switch {
-	case o.problem != nil:
-	case bad != "" || found && (seconds < 0 || seconds > maxTimeoutSeconds):
-		o.problem = o.invalid("spec.scheduleTimeoutSeconds: found %s, want a number of seconds from 1 to %d, or none", either(bad, seconds), maxTimeoutSeconds)
-	default:
-		o.timeoutSeconds = seconds
-	}
-	if text, ok := o.annotations[kube.AnnotationMinCount]; ok && text != strconv.Itoa(o.minCount) && o.problem == nil {
-		o.problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
-			"gang %s: PodGroup %s has spec.minMember %d and annotation %s %s; remove the annotation",
-			o.name, o.name, o.minCount, kube.AnnotationMinCount, kube.Quote(text))}
-	}
-	return o
-}
-
-// maxTimeoutSeconds is a week: longer than any barrier is meant to stand.
-const maxTimeoutSeconds = 7 * 24 * 3600
-
-func (o *object) invalid(format string, args ...any) *kube.Invalid {
-	return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + o.name + ": PodGroup " + o.name + ": " + fmt.Sprintf(format, args...)}
-}
-
-// number reads a whole number. bad shows what stands there instead.
-func number(u *unstructured.Unstructured, fields ...string) (n int64, found bool, bad string) {
-	value, found, err := unstructured.NestedFieldNoCopy(u.Object, fields...)
-	if err != nil {
-		return 0, true, "no object in " + strings.Join(fields[:len(fields)-1], ".")
-	}
-	switch v := value.(type) {
-	case nil:
-		return 0, false, ""
-	case int64:
-		return v, found, ""
-	default:
-		text, err := json.Marshal(v)
-		if err != nil {
-			return 0, true, fmt.Sprintf("a %T", v)
-		}
-		return 0, true, kube.Quote(string(text))
-	}
-}
-
-func either(bad string, n int64) string {
-	if bad != "" {
-		return bad
-	}
-	return strconv.FormatInt(n, 10)
+// readCRD reads a scheduling.x-k8s.io/v1alpha1 PodGroup.
+func readCRD(o *object, u *unstructured.Unstructured) {
+	o.readCount(u)
+	o.readTimeout(u, "spec", "scheduleTimeoutSeconds")
+	status := readStatus(o.status)
+	o.begun, o.ended = status.begun(), status.ended()
 }
 
 // readStatus reads what can be read; what cannot is written anew.
-func readStatus(u *unstructured.Unstructured) groupStatus {
+func readStatus(value map[string]any) groupStatus {
 	var status groupStatus
-	value, found, err := unstructured.NestedMap(u.Object, "status")
-	if err != nil || !found {
-		return status
-	}
 	text, err := json.Marshal(value)
 	if err != nil || json.Unmarshal(text, &status) != nil {
 		return groupStatus{}
@@ -140,17 +85,27 @@ func readStatus(u *unstructured.Unstructured) groupStatus {
 	return status
 }
 
+// crdStatus is the status of an object as its fields.
+func crdStatus(g *gangState, _ map[string]metav1.Condition, now time.Time) map[string]any {
+	var fields map[string]any
+	if text, err := json.Marshal(g.statusOf(now)); err != nil || json.Unmarshal(text, &fields) != nil {
+		return nil
+	}
+	return fields
+}
+
 // statusOf is the status that a gang's object is to have. It counts members
 // that the API server says are bound, not those that are about to be.
 func (g *gangState) statusOf(now time.Time) groupStatus {
+	before := readStatus(g.object.status)
 	s := groupStatus{
 		Phase:             g.phase(),
 		Scheduled:         g.bound,
 		Running:           g.running,
 		Succeeded:         g.succeeded,
 		Failed:            g.failed,
-		OccupiedBy:        g.object.status.OccupiedBy,
-		ScheduleStartTime: g.object.status.ScheduleStartTime,
+		OccupiedBy:        before.OccupiedBy,
+		ScheduleStartTime: before.ScheduleStartTime,
 	}
 	if s.Phase == phasePending {
 		return s
@@ -199,13 +154,4 @@ func (g *gangState) owners() string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, ",")
-}
-
-// patch is a merge patch that sets the status of the object with this UID and
-// of no other.
-func (s groupStatus) patch(uid types.UID) ([]byte, error) {
-	return json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": uid},
-		"status":   s,
-	})
 }

@@ -49,7 +49,7 @@ func TestReadCRD(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o := readCRD(podGroup(t, test.spec))
+			o := crdGroups.translate(podGroup(t, test.spec))
 			assert.Equal(t, test.minCount, o.minCount)
 			assert.Equal(t, test.timeout, o.timeoutSeconds)
 			assert.Equal(t, types.UID("u1"), o.uid)
@@ -76,17 +76,17 @@ func FuzzReadCRD(f *testing.F) {
 		if u.UnmarshalJSON([]byte(`{"apiVersion":"a/v1","kind":"PodGroup","metadata":{"name":"train","uid":"u"},"spec":`+spec+`,"status":`+status+`}`)) != nil {
 			return
 		}
-		o := readCRD(u)
+		o := crdGroups.translate(u)
 		if (o.problem == nil) != (o.minCount >= 1 && o.minCount <= kube.MaxMinCount && o.timeoutSeconds >= 0) && o.problem == nil {
 			t.Fatalf("%s was read as %+v", spec, o)
 		}
 		if o.problem != nil && (len(o.problem.Message) > 600 || strings.ContainsAny(o.problem.Message, "\n\x00")) {
 			t.Fatalf("message %q", o.problem.Message)
 		}
-		g := newGang(key("crd~train"))
+		g := newStore(newFeed(), table).newGang(key("crd~train"))
 		g.object = o
 		g.phase()
-		if g.serve(served) == nil {
+		if g.serve(nil) == nil {
 			t.Fatal("the group is not served")
 		}
 	})

@@ -6,14 +6,14 @@ package dialect
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,8 +21,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
-
-	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 const (
@@ -45,7 +43,7 @@ type groupWriter struct {
 	now     func() time.Time
 
 	mu sync.Mutex
-	// notes are what the scheduler said of gangs with a native object.
+	// notes are what the scheduler said of gangs with an object.
 	notes map[groupKey]note
 	// written are the last status written, so that another writer's opinion on
 	// the same object does not start a quarrel.
@@ -74,21 +72,21 @@ func newGroupWriter(s *store, client kubernetes.Interface, dynamic dynamic.Inter
 
 func (w *groupWriter) enqueue(key groupKey) { w.queue.AddAfter(key, gather) }
 
-// unscheduled notes why a gang with a native object is not scheduled.
+// unscheduled notes why a gang is not scheduled.
 func (w *groupWriter) unscheduled(pg *schedulingapi.PodGroup, reason, message string) {
 	w.conditions(pg, []metav1.Condition{{
 		Type: schedulingapi.PodGroupInitiallyScheduled, Status: metav1.ConditionFalse, Reason: reason, Message: message,
 	}})
 }
 
-// conditions notes what is to be written to a group that has conditions. That
-// a gang is scheduled is not taken from here: the scheduler says so when it
+// conditions notes what is to be written to the object behind a group. That a
+// gang is scheduled is not taken from here: the scheduler says so when it
 // starts to bind, and it becomes true when the members are bound.
 func (w *groupWriter) conditions(pg *schedulingapi.PodGroup, conditions []metav1.Condition) {
-	if kube.Dialect(pg.Annotations[kube.AnnotationDialect]) != kube.DialectNative {
+	key := groupKey{pg.Namespace, pg.Name}
+	if !w.store.hasObject(key) {
 		return
 	}
-	key := groupKey{pg.Namespace, pg.Name}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := w.notes[key]
@@ -164,11 +162,11 @@ func (w *groupWriter) write(ctx context.Context, key groupKey) error {
 		delete(w.written, key)
 		return nil
 	}
-	if view.object.native != nil {
-		return w.writeNative(ctx, key, view)
+	if view.object.kind.status == nil || len(view.members) == 0 && view.object.ended {
+		return nil // an end stays one when its pods are deleted later
 	}
 	if view.gone {
-		succeeded, failed, err := w.ended(ctx, key.namespace, view.object.name)
+		succeeded, failed, err := w.ended(ctx, view)
 		if err != nil {
 			return err
 		}
@@ -177,27 +175,63 @@ func (w *groupWriter) write(ctx context.Context, key groupKey) error {
 			return nil
 		}
 	}
-	return w.writeCRD(ctx, key, view)
+	return w.patch(ctx, key, view)
 }
 
-func (w *groupWriter) writeCRD(ctx context.Context, key groupKey, view *gangState) error {
-	if len(view.members) == 0 && view.object.status.ended() {
-		return nil // also when its pods are deleted later
-	}
-	status := view.statusOf(w.now())
-	last, known := w.last(key, view.object.uid)
-	if !known && status == view.object.status || known && last == fmt.Sprint(status) {
+// patch merges into the object's status what has changed.
+func (w *groupWriter) patch(ctx context.Context, key groupKey, view *gangState) error {
+	o := view.object
+	status := o.kind.status(view, w.said(key, o.uid), w.now())
+	if status == nil {
 		return nil
 	}
-	data, err := status.patch(view.object.uid)
+	metadata := map[string]any{"uid": o.uid}
+	if _, list := status["conditions"]; list {
+		// A list is replaced as a whole, and may not undo what another writer
+		// has just put there.
+		metadata["resourceVersion"] = o.version
+	}
+	text, err := json.Marshal(status)
 	if err != nil {
 		return err
 	}
-	_, err = w.dynamic.Resource(crdKind).Namespace(key.namespace).Patch(ctx, view.object.name, types.MergePatchType, data, metav1.PatchOptions{}, "status")
+	last, known := w.last(key, o.uid)
+	if known && last == string(text) || !known && unchanged(status, o.status) {
+		return nil
+	}
+	data, err := json.Marshal(map[string]any{"metadata": metadata, "status": status})
 	if err != nil {
 		return err
 	}
-	w.remember(key, view.object.uid, fmt.Sprint(status))
+	_, err = w.dynamic.Resource(o.kind.GroupVersionResource).Namespace(key.namespace).Patch(ctx, o.name, types.MergePatchType, data, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return err
+	}
+	w.remember(key, o.uid, string(text))
+	return nil
+}
+
+// unchanged tells whether a status holds what a patch would put there. A field
+// that is left out says the same as one with nothing in it.
+func unchanged(patch, status map[string]any) bool {
+	for field, value := range patch {
+		want, errWant := json.Marshal(value)
+		have, errHave := json.Marshal(status[field])
+		empty := string(have) == "null" && slices.Contains([]string{"0", `""`, "[]", "null"}, string(want))
+		if errWant != nil || errHave != nil || string(want) != string(have) && !empty {
+			return false
+		}
+	}
+	return true
+}
+
+// said is what the scheduler last said of a gang, by type of condition.
+func (w *groupWriter) said(key groupKey, uid types.UID) map[string]metav1.Condition {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.notes[key]; n.uid == uid {
+		return maps.Clone(n.conditions)
+	}
 	return nil
 }
 
@@ -214,71 +248,33 @@ func (w *groupWriter) remember(key groupKey, uid types.UID, text string) {
 	w.written[key] = written{uid, text}
 }
 
-// ended counts the pods of a scheduling.x-k8s.io group that have ended. The
-// scheduler does not watch those.
-func (w *groupWriter) ended(ctx context.Context, namespace, group string) (succeeded, failed int, err error) {
-	for _, key := range []string{kube.LabelPodGroup, kube.LabelPodGroupOld} {
-		pods, err := w.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
-			LabelSelector: labels.Set{key: group}.String(),
-		})
+// ended counts the pods of a gang that have ended. The scheduler does not watch
+// those.
+func (w *groupWriter) ended(ctx context.Context, view *gangState) (succeeded, failed int, err error) {
+	selectors := []metav1.ListOptions{}
+	for _, key := range view.entry.labels {
+		selectors = append(selectors, metav1.ListOptions{LabelSelector: labels.Set{key: view.name()}.String()})
+	}
+	if len(selectors) == 0 {
+		for _, phase := range []v1.PodPhase{v1.PodSucceeded, v1.PodFailed} {
+			selectors = append(selectors, metav1.ListOptions{FieldSelector: "status.phase=" + string(phase)})
+		}
+	}
+	counted := map[types.UID]bool{}
+	for _, options := range selectors {
+		pods, err := w.client.CoreV1().Pods(view.key.namespace).List(ctx, options)
 		if err != nil {
 			return 0, 0, err
 		}
 		for i := range pods.Items {
-			succeeded += count(pods.Items[i].Status.Phase == v1.PodSucceeded)
-			failed += count(pods.Items[i].Status.Phase == v1.PodFailed)
+			pod := &pods.Items[i]
+			if counted[pod.UID] || w.store.set.groupOf(pod) != view.key.group {
+				continue
+			}
+			counted[pod.UID] = true
+			succeeded += count(pod.Status.Phase == v1.PodSucceeded)
+			failed += count(pod.Status.Phase == v1.PodFailed)
 		}
 	}
 	return succeeded, failed, nil
-}
-
-func (w *groupWriter) writeNative(ctx context.Context, key groupKey, view *gangState) error {
-	var changed []metav1.Condition
-	for _, want := range w.wanted(key, view) {
-		old := apimeta.FindStatusCondition(view.object.native.Status.Conditions, want.Type)
-		if old != nil && (old.Status == metav1.ConditionTrue || old.Status == want.Status && old.Reason == want.Reason && old.Message == want.Message) {
-			continue
-		}
-		want.LastTransitionTime = metav1.NewTime(w.now().Truncate(time.Second))
-		if old != nil && old.Status == want.Status {
-			want.LastTransitionTime = old.LastTransitionTime
-		}
-		want.ObservedGeneration = view.object.generation
-		changed = append(changed, want)
-	}
-	if len(changed) == 0 {
-		return nil
-	}
-	data, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": view.object.uid},
-		"status":   map[string]any{"conditions": changed},
-	})
-	if err != nil {
-		return err
-	}
-	_, err = w.client.SchedulingV1beta1().PodGroups(key.namespace).Patch(ctx, view.object.name, types.StrategicMergePatchType, data, metav1.PatchOptions{}, "status")
-	return err
-}
-
-// wanted are the conditions that a native object is to have, in a fixed order.
-func (w *groupWriter) wanted(key groupKey, view *gangState) []metav1.Condition {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := w.notes[key]
-	if n.uid != view.object.uid {
-		n = note{}
-	}
-	var all []metav1.Condition
-	if want := view.minCount(); view.bound >= want {
-		all = append(all, metav1.Condition{
-			Type: schedulingapi.PodGroupInitiallyScheduled, Status: metav1.ConditionTrue, Reason: "Scheduled",
-			Message: fmt.Sprintf("%d pods are bound, of which %d must start together", view.bound, want),
-		})
-	} else if c, ok := n.conditions[schedulingapi.PodGroupInitiallyScheduled]; ok {
-		all = append(all, c)
-	}
-	if c, ok := n.conditions[schedulingapi.DisruptionTarget]; ok {
-		all = append(all, c)
-	}
-	return all
 }

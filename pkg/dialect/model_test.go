@@ -175,6 +175,7 @@ func (m *model) step(w *world, what, about, now int) {
 	case 11: // an object that cannot be read
 		if m.kinds[kube.DialectNative] == served {
 			o := crdGroup("train", fmt.Sprint("n", now), 1)
+			o.kind = nativeGroup
 			o.problem = &kube.Invalid{Reason: kube.InvalidGangSpec}
 			w.setObject(native, o)
 			m.objects[native] = o
@@ -185,7 +186,7 @@ func (m *model) step(w *world, what, about, now int) {
 			dialect, gone = kube.DialectNative, native
 		}
 		a := availability(about % 3)
-		w.setKind(dialect, a)
+		w.setKind(w.set.kindsOf(dialect)[0], a)
 		m.kinds[dialect] = a
 		if a == absent {
 			delete(m.objects, gone)

@@ -19,12 +19,12 @@ import (
 // Objects are the pods and group objects of a cluster at one moment.
 type Objects struct {
 	Pods []*v1.Pod
-	// Native are scheduling.k8s.io/v1beta1 PodGroups, CRD those of
-	// scheduling.x-k8s.io/v1alpha1.
-	Native []*schedulingapi.PodGroup
-	CRD    []*unstructured.Unstructured
+	// Groups are the group objects, of any kind; others are left out.
+	Groups []*unstructured.Unstructured
 	// Absent are the group kinds that the API server does not serve.
 	Absent []schema.GroupVersion
+	// Dialects are those that the scheduler reads; none means all.
+	Dialects []kube.Dialect
 }
 
 // Gang is a gang as the scheduler sees it.
@@ -36,29 +36,25 @@ type Gang struct {
 	Pods []*v1.Pod
 }
 
-// GroupKinds are the kinds of group object that are read.
-func GroupKinds() []schema.GroupVersionResource {
-	return []schema.GroupVersionResource{nativeKind, crdKind}
-}
-
 // Gangs translates the gangs of a picture of a cluster, ordered by namespace
 // and group, in the way in which a Translator does it on a live one. Only pods
 // with one of the scheduler names count; none means all pods. The objects are
 // not changed.
 func (o Objects) Gangs(schedulerNames ...string) []Gang {
-	s := newStore(newFeed())
-	for dialect, kind := range map[kube.Dialect]schema.GroupVersionResource{kube.DialectNative: nativeKind, kube.DialectCRD: crdKind} {
-		if !slices.Contains(o.Absent, kind.GroupVersion()) {
-			s.setKind(dialect, served)
+	s := newStore(newFeed(), enabled(o.Dialects))
+	for _, k := range s.set.kinds() {
+		if slices.Contains(o.Absent, k.GroupVersion()) {
+			continue
+		}
+		s.setKind(k, served)
+		for _, u := range o.Groups {
+			if u.GetAPIVersion() == k.GroupVersion().String() && u.GetKind() == k.name {
+				object := k.translate(u)
+				s.setObject(object.key(), object)
+			}
 		}
 	}
-	for _, pg := range o.Native {
-		s.setObject(groupKey{pg.Namespace, kube.GroupName(kube.DialectNative, pg.Name)}, readNative(pg))
-	}
-	for _, u := range o.CRD {
-		s.setObject(groupKey{u.GetNamespace(), kube.GroupName(kube.DialectCRD, u.GetName())}, readCRD(u))
-	}
-	members := o.members(s, newAssigner(schedulerNames))
+	members := o.members(s, newAssigner(s.set, schedulerNames))
 	s.open()
 	var gangs []Gang
 	for _, key := range slices.SortedFunc(maps.Keys(s.feed.objects), groupKey.compare) {
@@ -74,7 +70,7 @@ func (o Objects) members(s *store, a *assigner) map[groupKey][]*v1.Pod {
 		if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed || !a.ours(pod.Spec.SchedulerName) {
 			continue
 		}
-		group := kube.GroupOf(pod)
+		group := s.set.groupOf(pod)
 		if group == "" {
 			continue
 		}

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
@@ -22,10 +22,12 @@ import (
 // wants to be the same for all members. They are comparable.
 type terms struct {
 	// annotations are aligned with gangAnnotations.
-	annotations   [7]text
+	annotations   [gangTerms]text
 	priority      int32
 	preemption    v1.PreemptionPolicy
 	schedulerName string
+	// notes are sentences on what is not honoured, a line each.
+	notes string
 }
 
 // text is an annotation that may be there or not.
@@ -34,9 +36,13 @@ type text struct {
 	set   bool
 }
 
-var gangAnnotations = [7]string(kube.GangAnnotations())
+const gangTerms = 8
 
-func termsOf(pod *v1.Pod) terms {
+var gangAnnotations = [gangTerms]string(kube.GangAnnotations())
+
+// termsOf reads what a member says, in Muster's own annotations first, then in
+// those of its dialect, then in those that describe a gang of any dialect.
+func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 	t := terms{
 		priority:      corev1helpers.PodPriority(pod),
 		preemption:    v1.PreemptLowerPriority,
@@ -48,26 +54,28 @@ func termsOf(pod *v1.Pod) terms {
 	for i, key := range gangAnnotations {
 		t.annotations[i].value, t.annotations[i].set = pod.Annotations[key]
 	}
-	return t
-}
-
-// object is a group object, as far as it matters to the scheduler.
-type object struct {
-	uid         types.UID
-	name        string
-	apiVersion  string
-	created     metav1.Time
-	generation  int64
-	annotations map[string]string
-	minCount    int
-	// timeoutSeconds is how long members may wait for one another; 0 for the
-	// scheduler's own time.
-	timeoutSeconds int64
-	problem        *kube.Invalid
-	// native is the object itself, if it is a native one.
-	native *schedulingapi.PodGroup
-	// status is what a scheduling.x-k8s.io object says in its status.
-	status groupStatus
+	var problem *kube.Invalid
+	var notes []string
+	add := func(read func(*v1.Pod) said) {
+		if read == nil {
+			return
+		}
+		more := read(pod)
+		for i, key := range gangAnnotations {
+			if value, ok := more.annotations[key]; ok && !t.annotations[i].set {
+				t.annotations[i] = text{value, true}
+			}
+		}
+		notes, problem = append(notes, more.notes...), cmp.Or(problem, more.problem)
+	}
+	if e != nil {
+		add(e.says)
+	}
+	for _, other := range s {
+		add(other.describes)
+	}
+	t.notes = strings.Join(notes, "\n")
+	return t, problem
 }
 
 // minCount is the number of members that must start together, at least 1.
@@ -81,17 +89,17 @@ func (g *gangState) minCount() int {
 	return 1
 }
 
-// serve returns the PodGroup that stands for the gang, or nil for none. kind
-// is what is known of the gang's kind of object. A gang that cannot be
-// scheduled as it is declared carries the reason.
-func (g *gangState) serve(kind availability) *schedulingapi.PodGroup {
+// serve returns the PodGroup that stands for the gang, or nil for none. kinds
+// is what is known of the kinds of object that may stand behind it. A gang
+// that cannot be scheduled as it is declared carries the reason.
+func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 	if g.object == nil && len(g.members) == 0 {
 		return nil
 	}
 	pg := g.skeleton()
 	annotations, invalid := g.merge()
-	invalid = cmp.Or(g.unresolved(kind), g.troubled(), invalid)
-	if g.dialect == kube.DialectLabel {
+	invalid = cmp.Or(g.unresolved(kinds), g.troubled(), invalid)
+	if g.object == nil && g.countKey() != "" {
 		invalid = cmp.Or(invalid, g.count(pg, annotations[kube.AnnotationMinCount]))
 	}
 	invalid = cmp.Or(invalid, g.prioritise(pg))
@@ -99,6 +107,9 @@ func (g *gangState) serve(kind availability) *schedulingapi.PodGroup {
 	annotations[kube.AnnotationDialect] = string(g.dialect)
 	if g.object != nil && g.object.timeoutSeconds > 0 {
 		annotations[kube.AnnotationScheduleTimeout] = strconv.FormatInt(g.object.timeoutSeconds, 10)
+	}
+	if notes := g.notes(); len(notes) > 0 {
+		annotations[kube.AnnotationNotes] = strings.Join(notes, "\n")
 	}
 	if invalid != nil {
 		annotations[kube.AnnotationInvalidReason] = string(invalid.Reason)
@@ -148,33 +159,63 @@ func (g *gangState) skeleton() *schedulingapi.PodGroup {
 	return pg
 }
 
+// countKey is the annotation on the members that gives their number, or "".
+func (g *gangState) countKey() string {
+	if g.entry == nil {
+		return ""
+	}
+	return g.entry.count
+}
+
+// notes are the sentences on what is not honoured, of the object and of the
+// first of the members that say something else.
+func (g *gangState) notes() []string {
+	var notes []string
+	if g.object != nil {
+		notes = slices.Clone(g.object.notes)
+	}
+	for _, c := range g.camps() {
+		for note := range strings.SplitSeq(c.terms.notes, "\n") {
+			if note != "" && !slices.Contains(notes, note) {
+				notes = append(notes, note)
+			}
+		}
+	}
+	return notes
+}
+
+// standing is what is known of one kind of group object.
+type standing struct {
+	kind *kind
+	is   availability
+}
+
 // unresolved is why a gang that is to have an object has none.
-func (g *gangState) unresolved(kind availability) *kube.Invalid {
+func (g *gangState) unresolved(kinds []standing) *kube.Invalid {
 	if g.object != nil {
 		return g.object.problem
 	}
-	name := g.name()
-	var api string
-	switch g.dialect {
-	case kube.DialectNative:
-		api = nativeKind.GroupVersion().String()
-	case kube.DialectCRD:
-		api = crdKind.GroupVersion().String()
-	default:
+	if len(kinds) == 0 || g.countKey() != "" {
 		return nil
 	}
-	switch kind {
-	case served:
-		return &kube.Invalid{Reason: kube.GangNotFound, Message: fmt.Sprintf(
-			"gang %s: there is no PodGroup %s (%s) in namespace %s; create it", name, name, api, g.key.namespace)}
-	case listing:
-		return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
-			"gang %s: the PodGroups of %s cannot be read yet", name, api)}
-	default:
-		return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
-			"gang %s: the API server does not serve PodGroups of %s; install them, or declare the gang with the label %s and the annotation %s",
-			name, api, kube.LabelGang, kube.AnnotationMinCount)}
+	var found []string
+	for _, k := range kinds {
+		switch k.is {
+		case served:
+			found = append(found, k.kind.GroupVersion().String())
+		case listing:
+			return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+				"gang %s: the %ss of %s cannot be read yet", g.name(), k.kind.name, k.kind.GroupVersion())}
+		}
 	}
+	first := kinds[0].kind
+	if len(found) == 0 {
+		return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+			"gang %s: the API server does not serve %ss of %s; install them, or declare the gang with the label %s and the annotation %s",
+			g.name(), first.name, first.GroupVersion(), kube.LabelGang, kube.AnnotationMinCount)}
+	}
+	return &kube.Invalid{Reason: kube.GangNotFound, Message: fmt.Sprintf(
+		"gang %s: there is no %s %s (%s) in namespace %s; create it", g.name(), first.name, g.name(), strings.Join(found, " or "), g.key.namespace)}
 }
 
 // troubled is the problem of the first member by name that has one.
@@ -239,7 +280,7 @@ func (g *gangState) merge() (map[string]string, *kube.Invalid) {
 			switch {
 			case fromObject:
 				if says.set && says != value && conflict == nil {
-					conflict = g.conflict(key, "the PodGroup "+value.say(), "pod "+c.voice()+" "+says.say())
+					conflict = g.conflict(key, "the "+g.object.kind.name+" "+value.say(), "pod "+c.voice()+" "+says.say())
 				}
 			case n == 0:
 				value = says
@@ -287,13 +328,14 @@ func (g *gangState) disagreement(camps []camp) *kube.Invalid {
 
 // count reads the number of members of a gang without an object.
 func (g *gangState) count(pg *schedulingapi.PodGroup, text string) *kube.Invalid {
+	key := g.countKey()
 	if text == "" && !g.says(kube.AnnotationMinCount) {
 		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf(
-			"gang %s: its pods lack the annotation %s; write the number of pods that start together, such as \"8\"", g.name(), kube.AnnotationMinCount)}
+			"gang %s: its pods lack the annotation %s; write the number of pods that start together, such as \"8\"", g.name(), key)}
 	}
 	n, err := kube.ParseMinCount(text)
 	if err != nil {
-		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf("gang %s: annotation %s: %v", g.name(), kube.AnnotationMinCount, err)}
+		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf("gang %s: annotation %s: %v", g.name(), key, err)}
 	}
 	pg.Spec.SchedulingPolicy.Gang.MinCount = int32(n)
 	return nil

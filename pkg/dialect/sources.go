@@ -8,31 +8,24 @@ import (
 	"sync/atomic"
 	"time"
 
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
-	schedulinginformers "k8s.io/client-go/informers/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
-
-	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // source reads one kind of group object as long as the API server serves it.
 type source struct {
-	dialect  kube.Dialect
-	kind     schema.GroupVersionResource
+	kind     *kind
 	store    *store
 	discover discovery.ServerResourcesInterface
-	// informer returns a new informer for the kind.
-	informer func() cache.SharedIndexInformer
-	// read turns what the informer holds into an object; nil for what is none.
-	read func(any) *object
+	dynamic  dynamic.Interface
 
 	// state is one of the availabilities, or -1 until the API server answered.
 	state atomic.Int32
@@ -43,50 +36,13 @@ type source struct {
 const unknown = -1
 
 func (t *Translator) sources() []*source {
-	return []*source{
-		t.source(kube.DialectCRD, crdKind, func() cache.SharedIndexInformer {
-			return dynamicinformer.NewFilteredDynamicInformer(t.options.Dynamic, crdKind, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
-		}, func(obj any) *object {
-			if u, ok := obj.(*unstructured.Unstructured); ok {
-				return readCRD(u)
-			}
-			return nil
-		}),
-		t.source(kube.DialectNative, nativeKind, func() cache.SharedIndexInformer {
-			return schedulinginformers.NewPodGroupInformer(t.options.Client, metav1.NamespaceAll, 0, cache.Indexers{})
-		}, func(obj any) *object {
-			if pg, ok := obj.(*schedulingapi.PodGroup); ok {
-				return readNative(pg)
-			}
-			return nil
-		}),
+	var all []*source
+	for _, k := range t.store.set.kinds() {
+		s := &source{kind: k, store: t.store, discover: t.options.Client.Discovery(), dynamic: t.options.Dynamic}
+		s.state.Store(unknown)
+		all = append(all, s)
 	}
-}
-
-func (t *Translator) source(dialect kube.Dialect, kind schema.GroupVersionResource, informer func() cache.SharedIndexInformer, read func(any) *object) *source {
-	s := &source{
-		dialect: dialect, kind: kind, store: t.store, discover: t.options.Client.Discovery(),
-		informer: informer, read: read,
-	}
-	s.state.Store(unknown)
-	return s
-}
-
-// readNative reads a scheduling.k8s.io/v1beta1 PodGroup.
-func readNative(pg *schedulingapi.PodGroup) *object {
-	o := &object{
-		uid: pg.UID, name: pg.Name, apiVersion: schedulingapi.SchemeGroupVersion.String(),
-		created: pg.CreationTimestamp, generation: pg.Generation,
-		annotations: pg.Annotations, minCount: 1, native: pg,
-	}
-	if gang := pg.Spec.SchedulingPolicy.Gang; gang != nil {
-		o.minCount = int(gang.MinCount)
-	}
-	if _, ok := pg.Annotations[kube.AnnotationMinCount]; ok {
-		o.problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: "gang " + pg.Name + ": PodGroup " + pg.Name +
-			" has spec.schedulingPolicy and annotation " + kube.AnnotationMinCount + "; remove the annotation"}
-	}
-	return o
+	return all
 }
 
 // settled tells whether all objects of the kind are known, or that there is no
@@ -116,15 +72,15 @@ func (s *source) run(ctx context.Context, period time.Duration) {
 
 func (s *source) check(ctx context.Context) {
 	logger := klog.FromContext(ctx)
-	present, err := Serves(s.discover, s.kind)
+	present, err := Serves(s.discover, s.kind.GroupVersionResource)
 	switch {
 	case err != nil:
-		logger.Error(err, "Could not ask the API server which pod groups it serves; asking again", "kind", s.kind)
+		logger.Error(err, "Could not ask the API server which pod groups it serves; asking again", "kind", s.kind.GroupVersionResource)
 	case present && s.stop == nil:
-		logger.Info("Reading pod groups", "kind", s.kind)
+		logger.Info("Reading pod groups", "kind", s.kind.GroupVersionResource)
 		s.start(ctx)
 	case !present && s.stop != nil:
-		logger.Info("Pod groups are no longer served", "kind", s.kind)
+		logger.Info("Pod groups are no longer served", "kind", s.kind.GroupVersionResource)
 		s.stop()
 		s.stop = nil
 		s.set(absent)
@@ -134,18 +90,18 @@ func (s *source) check(ctx context.Context) {
 }
 
 func (s *source) set(a availability) {
-	s.store.setKind(s.dialect, a)
+	s.store.setKind(s.kind, a)
 	s.state.Store(int32(a))
 }
 
 func (s *source) start(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	informer := s.informer()
+	informer := dynamicinformer.NewFilteredDynamicInformer(s.dynamic, s.kind.GroupVersionResource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
 	_ = informer.SetTransform(dropManagedFields) // only fails on a started informer
 	read, err := informer.AddEventHandler(s.handler())
 	if err != nil {
 		cancel()
-		klog.FromContext(ctx).Error(err, "Could not read pod groups; trying again", "kind", s.kind)
+		klog.FromContext(ctx).Error(err, "Could not read pod groups; trying again", "kind", s.kind.GroupVersionResource)
 		return
 	}
 	s.set(listing)
@@ -177,8 +133,9 @@ func dropManagedFields(obj any) (any, error) {
 
 func (s *source) handler() cache.ResourceEventHandler {
 	set := func(obj any) {
-		if o := s.read(obj); o != nil {
-			s.store.setObject(s.keyOf(obj, o), o)
+		if u, ok := obj.(*unstructured.Unstructured); ok {
+			o := s.kind.translate(u)
+			s.store.setObject(o.key(), o)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
@@ -188,19 +145,12 @@ func (s *source) handler() cache.ResourceEventHandler {
 			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 				obj = gone.Obj
 			}
-			if o := s.read(obj); o != nil {
-				s.store.deleteObject(s.keyOf(obj, o), o.uid)
+			if u, ok := obj.(*unstructured.Unstructured); ok {
+				o := s.kind.newObject(u)
+				s.store.deleteObject(o.key(), o.uid)
 			}
 		},
 	}
-}
-
-func (s *source) keyOf(obj any, o *object) groupKey {
-	namespace := ""
-	if accessor, err := meta.Accessor(obj); err == nil {
-		namespace = accessor.GetNamespace()
-	}
-	return groupKey{namespace, kube.GroupName(s.dialect, o.name)}
 }
 
 // Serves asks the API server whether it serves a resource.

@@ -13,6 +13,7 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -45,6 +46,7 @@ const (
 // feed's PodGroups up to date with them. It knows no client.
 type store struct {
 	feed *feed
+	set  set
 	// changed is called, outside the lock, with a gang that is declared by an
 	// object after anything about it has changed.
 	changed func(groupKey)
@@ -53,13 +55,16 @@ type store struct {
 	live  bool
 	gangs map[groupKey]*gangState
 	pods  map[types.UID]groupKey
-	kinds map[kube.Dialect]availability
+	kinds map[schema.GroupVersionResource]availability
 }
 
 // gangState is all that is known of one gang.
 type gangState struct {
 	key     groupKey
 	dialect kube.Dialect
+	// entry is the dialect's, or nil for a gang of a pod whose markers
+	// contradict one another.
+	entry *entry
 	// members are the pods that are alive, and byTerms the same ones by what
 	// they say of the gang: a single entry as long as they agree.
 	members map[types.UID]*member
@@ -67,8 +72,10 @@ type gangState struct {
 	// bound, running and problems count the members with a node, those that
 	// run, and those whose own markers make no sense.
 	bound, running, problems int
-	// object is the group object behind the gang, or nil.
-	object *object
+	// object is the group object behind the gang, or nil. Objects of two kinds
+	// may have its name: the first one of objects counts.
+	object  *object
+	objects []*object
 	// uid and created stand for a gang without an object as long as any member
 	// lives. They come from the member that was the first.
 	uid     types.UID
@@ -95,13 +102,13 @@ type member struct {
 	problem *kube.Invalid
 }
 
-func newStore(f *feed) *store {
+func newStore(f *feed, set set) *store {
 	return &store{
-		feed:    f,
+		feed: f, set: set,
 		changed: func(groupKey) {},
 		gangs:   map[groupKey]*gangState{},
 		pods:    map[types.UID]groupKey{},
-		kinds:   map[kube.Dialect]availability{},
+		kinds:   map[schema.GroupVersionResource]availability{},
 	}
 }
 
@@ -124,7 +131,7 @@ func (s *store) setPod(pod *v1.Pod) {
 		return
 	}
 	key := groupKey{pod.Namespace, group}
-	m := newMember(pod)
+	m := s.newMember(pod)
 	s.update(key, func(g *gangState) {
 		g.remove(pod.UID)
 		g.add(m)
@@ -152,11 +159,8 @@ func (s *store) deletePod(uid types.UID) {
 // setObject takes in a group object that was added or has changed.
 func (s *store) setObject(key groupKey, o *object) {
 	s.update(key, func(g *gangState) {
-		if g.object == nil || g.object.uid != o.uid {
-			// Members may have ended before this process began.
-			g.gone, g.succeeded, g.failed = o.status.begun(), 0, 0
-		}
-		g.object, g.stale = o, true
+		g.objects = append(g.without(o.kind), o)
+		s.choose(g)
 	})
 }
 
@@ -164,33 +168,67 @@ func (s *store) setObject(key groupKey, o *object) {
 // place.
 func (s *store) deleteObject(key groupKey, uid types.UID) {
 	s.update(key, func(g *gangState) {
-		if g.object != nil && g.object.uid == uid {
-			g.object, g.gone, g.succeeded, g.failed = nil, false, 0, 0
-			g.stale = true
-		}
+		g.objects = slices.DeleteFunc(g.objects, func(o *object) bool { return o.uid == uid })
+		s.choose(g)
 	})
+}
+
+// without lists the objects that are of another kind.
+func (g *gangState) without(k *kind) []*object {
+	return slices.DeleteFunc(g.objects, func(o *object) bool { return o.kind == k })
+}
+
+// choose takes the object that counts: of two kinds, that of the first one in
+// the table.
+func (s *store) choose(g *gangState) {
+	kinds := s.set.kinds()
+	slices.SortFunc(g.objects, func(a, b *object) int {
+		return cmp.Compare(slices.Index(kinds, a.kind), slices.Index(kinds, b.kind))
+	})
+	before := g.object
+	g.object, g.stale = nil, true
+	if len(g.objects) > 0 {
+		g.object = g.objects[0]
+	}
+	switch {
+	case g.object == nil:
+		g.gone, g.succeeded, g.failed = false, 0, 0
+	case before == nil || before.uid != g.object.uid:
+		// Members may have ended before this process began.
+		g.gone, g.succeeded, g.failed = g.object.begun, 0, 0
+	}
 }
 
 // setKind notes whether the API server has a kind of group object. The objects
 // of one that is absent are dropped.
-func (s *store) setKind(dialect kube.Dialect, a availability) {
+func (s *store) setKind(k *kind, a availability) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kinds[dialect] == a {
+	if s.kinds[k.GroupVersionResource] == a {
 		return
 	}
-	s.kinds[dialect] = a
+	s.kinds[k.GroupVersionResource] = a
 	for _, key := range slices.SortedFunc(maps.Keys(s.gangs), groupKey.compare) {
 		g := s.gangs[key]
-		if g.dialect != dialect {
+		if g.dialect != k.of {
 			continue
 		}
 		if a == absent {
-			g.object = nil
+			g.objects = g.without(k)
+			s.choose(g)
 		}
 		g.stale = true
 		s.settle(g)
 	}
+}
+
+// standings are what is known of the kinds of object behind a dialect's gangs.
+func (s *store) standings(dialect kube.Dialect) []standing {
+	var all []standing
+	for _, k := range s.set.kindsOf(dialect) {
+		all = append(all, standing{k, s.kinds[k.GroupVersionResource]})
+	}
+	return all
 }
 
 // setEnded notes how many pods of a gang have ended, as a list of them said.
@@ -207,7 +245,7 @@ func (s *store) update(key groupKey, apply func(*gangState)) {
 	s.mu.Lock()
 	g := s.gangs[key]
 	if g == nil {
-		g = newGang(key)
+		g = s.newGang(key)
 		s.gangs[key] = g
 	}
 	tell := g.object != nil
@@ -233,7 +271,7 @@ func (s *store) refresh(g *gangState) {
 	if !s.live || g.current() {
 		return
 	}
-	next := g.serve(s.kinds[g.dialect])
+	next := g.serve(s.standings(g.dialect))
 	g.stale = false
 	if next == nil && g.served == nil || same(g.served, next) {
 		return
@@ -259,22 +297,24 @@ func same(a, b *schedulingapi.PodGroup) bool {
 	return equality.Semantic.DeepEqual(&trimmed, b)
 }
 
-func newGang(key groupKey) *gangState {
+func (s *store) newGang(key groupKey) *gangState {
 	dialect, _ := kube.SplitGroupName(key.group)
 	return &gangState{
-		key: key, dialect: dialect,
+		key: key, dialect: dialect, entry: s.set.find(dialect),
 		members: map[types.UID]*member{},
 		byTerms: map[terms]map[types.UID]*member{},
 	}
 }
 
-func newMember(pod *v1.Pod) *member {
+func (s *store) newMember(pod *v1.Pod) *member {
+	dialect, _ := kube.SplitGroupName(groupName(pod))
+	terms, wrong := s.set.termsOf(pod, s.set.find(dialect))
 	m := &member{
 		name: pod.Name, uid: pod.UID,
 		created: pod.CreationTimestamp,
 		bound:   pod.Spec.NodeName != "",
 		running: pod.Status.Phase == v1.PodRunning,
-		terms:   termsOf(pod),
+		terms:   terms,
 	}
 	for _, owner := range pod.OwnerReferences {
 		if owner.Controller != nil && *owner.Controller {
@@ -282,17 +322,17 @@ func newMember(pod *v1.Pod) *member {
 		}
 	}
 	// What is changed on a pod that runs already stands in nobody's way.
-	if dialect, _ := kube.SplitGroupName(groupName(pod)); !m.bound || dialect == kube.DialectConflict {
-		m.problem = problemOf(pod)
+	if !m.bound || dialect == kube.DialectConflict {
+		m.problem = cmp.Or(s.problemOf(pod), wrong)
 	}
 	return m
 }
 
-func problemOf(pod *v1.Pod) *kube.Invalid {
+func (s *store) problemOf(pod *v1.Pod) *kube.Invalid {
 	group := groupName(pod)
-	marker, _ := kube.MarkerOf(pod)
+	marker, _ := s.set.markerOf(pod)
 	if marker.Problem == nil && marker.Group != group {
-		return kube.Moved(pod, group)
+		return moved(pod, group)
 	}
 	return marker.Problem
 }
@@ -351,6 +391,14 @@ func (s *store) declared() []groupKey {
 	}
 	slices.SortFunc(keys, groupKey.compare)
 	return keys
+}
+
+// hasObject tells whether a gang is declared by an object.
+func (s *store) hasObject(key groupKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.gangs[key]
+	return g != nil && g.object != nil
 }
 
 // view is a copy of what is known of a gang with an object, or nil. Its members

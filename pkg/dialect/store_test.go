@@ -14,6 +14,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -75,10 +77,11 @@ type world struct {
 }
 
 func newWorld() *world {
-	w := &world{newStore(newFeed()), newAssigner([]string{"muster"})}
+	w := &world{newStore(newFeed(), table), newAssigner(table, []string{"muster"})}
 	w.open()
-	w.setKind(kube.DialectCRD, served)
-	w.setKind(kube.DialectNative, served)
+	for _, k := range w.set.kinds() {
+		w.setKind(k, served)
+	}
 	return w
 }
 
@@ -94,8 +97,17 @@ func (w *world) get(group string) *schedulingapi.PodGroup {
 	return w.feed.objects[groupKey{"ns", group}]
 }
 
+func asUnstructured(t testing.TB, pg *schedulingapi.PodGroup) *unstructured.Unstructured {
+	t.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(pg)
+	require.NoError(t, err)
+	u := &unstructured.Unstructured{Object: fields}
+	u.SetGroupVersionKind(schedulingapi.SchemeGroupVersion.WithKind("PodGroup"))
+	return u
+}
+
 func crdGroup(name, uid string, minCount int) *object {
-	return &object{uid: types.UID(uid), name: name, minCount: minCount, apiVersion: crdKind.GroupVersion().String(), created: metav1.NewTime(epoch)}
+	return &object{kind: crdGroups, uid: types.UID(uid), name: name, minCount: minCount, created: metav1.NewTime(epoch)}
 }
 
 func TestServe(t *testing.T) {
@@ -194,7 +206,7 @@ func TestServe_NativeKeepsItsSpecAndTellsAWrongPriority(t *testing.T) {
 		},
 	}
 	w := newWorld()
-	w.setObject(groupKey{"ns", "train"}, readNative(native))
+	w.setObject(groupKey{"ns", "train"}, nativeGroup.translate(asUnstructured(t, native)))
 	w.pod(newPod("a", "group=train"))
 	pg := w.get("train")
 	assert.Equal(t, native.Spec, pg.Spec)
@@ -223,7 +235,7 @@ func TestStore_IdentityOfAGang(t *testing.T) {
 }
 
 func TestStore_StartsFromTheEarliestMember(t *testing.T) {
-	w := &world{newStore(newFeed()), newAssigner(nil)}
+	w := &world{newStore(newFeed(), table), newAssigner(table, nil)}
 	w.pod(train("b", "after=1s"))
 	w.pod(train("a"))
 	assert.Nil(t, w.get("label~train"), "nothing is served before all is known")
@@ -234,16 +246,16 @@ func TestStore_StartsFromTheEarliestMember(t *testing.T) {
 func TestStore_ObjectComesGoesAndComesBack(t *testing.T) {
 	key := groupKey{"ns", "crd~train"}
 	w := newWorld()
-	w.setKind(kube.DialectCRD, absent)
+	w.setKind(crdGroups, absent)
 	w.pod(newPod("a", kube.LabelPodGroup+"=train"))
 	reason := func() string { return w.get(key.group).Annotations[kube.AnnotationInvalidReason] }
 	placeholder := w.get(key.group).UID
 
 	assert.Equal(t, string(kube.GangApiUnavailable), reason())
 	assert.Contains(t, w.get(key.group).Annotations[kube.AnnotationInvalidMessage], "the API server does not serve PodGroups of scheduling.x-k8s.io/v1alpha1; install them")
-	w.setKind(kube.DialectCRD, listing)
+	w.setKind(crdGroups, listing)
 	assert.Equal(t, string(kube.GangApiUnavailable), reason())
-	w.setKind(kube.DialectCRD, served)
+	w.setKind(crdGroups, served)
 	assert.Equal(t, string(kube.GangNotFound), reason())
 	w.setObject(key, crdGroup("train", "u1", 1))
 	assert.Empty(t, reason())
@@ -255,7 +267,7 @@ func TestStore_ObjectComesGoesAndComesBack(t *testing.T) {
 	assert.Equal(t, types.UID("u2"), w.get(key.group).UID)
 	w.deleteObject(key, "u1")
 	assert.Equal(t, types.UID("u2"), w.get(key.group).UID, "a late deletion of the old object does not touch the new one")
-	w.setKind(kube.DialectCRD, absent)
+	w.setKind(crdGroups, absent)
 	assert.Equal(t, string(kube.GangApiUnavailable), reason())
 }
 

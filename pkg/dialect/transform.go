@@ -8,12 +8,11 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // assigner gives pods their groups as they come in from the API server.
 type assigner struct {
+	set set
 	// ours tells which pods are for this scheduler.
 	ours func(schedulerName string) bool
 
@@ -24,12 +23,13 @@ type assigner struct {
 	groups map[types.UID]string
 }
 
-func newAssigner(schedulerNames []string) *assigner {
+func newAssigner(set set, schedulerNames []string) *assigner {
 	names := map[string]bool{}
 	for _, name := range schedulerNames {
 		names[name] = true
 	}
 	return &assigner{
+		set:    set,
 		ours:   func(name string) bool { return len(names) == 0 || names[name] },
 		groups: map[types.UID]string{},
 	}
@@ -60,7 +60,7 @@ func (a *assigner) groupOf(pod *v1.Pod) string {
 	defer a.mu.Unlock()
 	group, seen := a.groups[pod.UID]
 	if !seen {
-		group = kube.GroupOf(pod)
+		group = a.set.groupOf(pod)
 	}
 	if len(pod.Spec.SchedulingGates) == 0 {
 		a.groups[pod.UID] = group

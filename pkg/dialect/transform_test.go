@@ -31,7 +31,7 @@ func TestTransform(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			a := newAssigner([]string{"muster"})
+			a := newAssigner(table, []string{"muster"})
 			for range 2 { // it is applied twice to some pods
 				out, err := a.transform(test.pod)
 				require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestTransform(t *testing.T) {
 }
 
 func TestTransform_APodKeepsTheGroupThatItWasSeenWith(t *testing.T) {
-	a := newAssigner([]string{"muster"})
+	a := newAssigner(table, []string{"muster"})
 	give := func(p *v1.Pod) string {
 		_, err := a.transform(p)
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestTransform_DropsWhatNobodyReads(t *testing.T) {
 	p.Spec.Containers = []v1.Container{{Name: "c", Env: env, EnvFrom: []v1.EnvFromSource{{}}}}
 	p.Spec.InitContainers = []v1.Container{{Name: "i", Env: env}}
 	p.Spec.EphemeralContainers = []v1.EphemeralContainer{{EphemeralContainerCommon: v1.EphemeralContainerCommon{Env: env}}}
-	_, err := newAssigner(nil).transform(p)
+	_, err := newAssigner(table, nil).transform(p)
 	require.NoError(t, err)
 	assert.Empty(t, p.ManagedFields)
 	assert.Equal(t, []v1.Container{{Name: "c"}}, p.Spec.Containers)
@@ -82,7 +82,7 @@ func TestTransform_DropsWhatNobodyReads(t *testing.T) {
 }
 
 func TestTransform_AGatedPodMayStillGetItsGang(t *testing.T) {
-	a := newAssigner([]string{"muster"})
+	a := newAssigner(table, []string{"muster"})
 	give := func(p *v1.Pod, gates ...v1.PodSchedulingGate) string {
 		p.Spec.SchedulingGates = gates
 		_, err := a.transform(p)

@@ -28,6 +28,8 @@ type Options struct {
 	// SchedulerNames are the schedulerNames of the pods to translate; empty
 	// for all pods.
 	SchedulerNames []string
+	// Dialects are those to read; empty for all.
+	Dialects []kube.Dialect
 	// Client reads, and makes the writes that are not held back.
 	Client kubernetes.Interface
 	// StatusClient and Dynamic write the status of pods and groups. They
@@ -60,13 +62,17 @@ type Translator struct {
 
 // New returns a Translator whose background work ends with ctx.
 func New(ctx context.Context, options Options) (*Translator, error) {
+	if err := Check(options.Dialects); err != nil {
+		return nil, err
+	}
 	if options.PollPeriod == 0 {
 		options.PollPeriod = 5 * time.Second
 	}
+	dialects := enabled(options.Dialects)
 	t := &Translator{
 		options:  options,
-		assigner: newAssigner(options.SchedulerNames),
-		store:    newStore(newFeed()),
+		assigner: newAssigner(dialects, options.SchedulerNames),
+		store:    newStore(newFeed(), dialects),
 		leading:  make(chan struct{}),
 	}
 	if err := t.buildFactory(ctx); err != nil {
@@ -164,7 +170,7 @@ func (t *Translator) run(ctx context.Context) {
 	logger := klog.FromContext(ctx)
 	for _, s := range sources {
 		if !s.settled(false) {
-			logger.Error(nil, "Pod groups are served but cannot be read; their gangs stay pending until they can. May the scheduler list and watch them?", "kind", s.kind)
+			logger.Error(nil, "Pod groups are served but cannot be read; their gangs stay pending until they can. May the scheduler list and watch them?", "kind", s.kind.GroupVersionResource)
 		}
 	}
 	t.store.open()
@@ -229,16 +235,17 @@ func (t *Translator) Source(pg *schedulingapi.PodGroup) runtime.Object {
 		return nil
 	}
 	return &v1.ObjectReference{
-		APIVersion: g.object.apiVersion, Kind: "PodGroup",
+		APIVersion: g.object.kind.GroupVersion().String(), Kind: g.object.kind.name,
 		Namespace: pg.Namespace, Name: g.object.name, UID: g.object.uid,
 	}
 }
+
+// GroupOf returns the group of a pod as it stands in the API server, or "".
+func (t *Translator) GroupOf(pod *v1.Pod) string { return t.store.set.groupOf(pod) }
 
 // Verdict tells the object behind a group why its gang is not scheduled, or
 // that it is. It does not wait for the write. A gang without an object, and an
 // object whose status has no field for it, have only the event.
 func (t *Translator) Verdict(pg *schedulingapi.PodGroup, reason, message string) {
-	if kube.Dialect(pg.Annotations[kube.AnnotationDialect]) == kube.DialectNative {
-		t.groups.unscheduled(pg, reason, message)
-	}
+	t.groups.unscheduled(pg, reason, message)
 }

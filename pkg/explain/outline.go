@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
@@ -96,7 +97,7 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 
 // gangOfWaiting is the gang of a pod that has no node yet, or nil.
 func (p *Picture) gangOfWaiting(pod *v1.Pod) *Gang {
-	group := kube.GroupOf(pod)
+	group := dialect.GroupOf(pod)
 	for _, g := range p.Gangs {
 		if group != "" && g.Namespace == pod.Namespace && g.Group.Name == group {
 			return g

@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
@@ -141,14 +142,14 @@ func (x *explainer) fewer() ([]Change, error) {
 		return nil, failed
 	}
 	c := Change{Kind: Fewer, Text: fmt.Sprintf("start with %s instead of %d", pods(n), x.g.Spec.MinCount)}
-	switch x.g.Dialect {
-	case kube.DialectNative:
-		c.Setting = fmt.Sprintf("spec.schedulingPolicy.gang.minCount: %d", n)
-	case kube.DialectCRD:
-		c.Setting = fmt.Sprintf("spec.minMember: %d", n)
-		c.Command = fmt.Sprintf(`kubectl -n %s patch podgroups.scheduling.x-k8s.io %s --type merge -p '{"spec":{"minMember":%d}}'`, x.g.Namespace, x.g.Name, n)
+	switch terms := dialect.TermsOf(x.g.Dialect); {
+	case terms.Resource == "":
+		c.Setting = fmt.Sprintf("%s: \"%d\"", terms.Count[0], n)
 	default:
-		c.Setting = fmt.Sprintf("%s: \"%d\"", kube.AnnotationMinCount, n)
+		c.Setting = fmt.Sprintf("%s: %d", strings.Join(terms.Count, "."), n)
+		if !terms.Fixed {
+			c.Command = fmt.Sprintf("kubectl -n %s patch %s %s --type merge -p '%s'", x.g.Namespace, terms.Resource, x.g.Name, terms.Patch(n))
+		}
 	}
 	return x.try(x.with(func(s *kube.Spec) { s.MinCount = n }), c)
 }
@@ -175,13 +176,8 @@ func (x *explainer) restart() ([]Change, error) {
 // annotate is the command that changes annotations of the object behind the
 // gang, "" when they stand on the pods, which keep theirs for life.
 func (x *explainer) annotate(changes ...string) string {
-	var kind string
-	switch x.g.Dialect {
-	case kube.DialectNative:
-		kind = "podgroups.scheduling.k8s.io"
-	case kube.DialectCRD:
-		kind = "podgroups.scheduling.x-k8s.io"
-	default:
+	kind := dialect.TermsOf(x.g.Dialect).Resource
+	if kind == "" {
 		return ""
 	}
 	return fmt.Sprintf("kubectl -n %s annotate --overwrite %s %s %s", x.g.Namespace, kind, x.g.Name, strings.Join(changes, " "))

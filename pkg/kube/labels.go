@@ -24,6 +24,8 @@ const (
 	AnnotationGPUModels = "muster.sh/gpu-models"
 	// AnnotationGPUMemory is the least memory of each GPU, such as ">=80Gi".
 	AnnotationGPUMemory = "muster.sh/gpu-memory"
+	// AnnotationRoles says what parts of the gang ask for: see Role.
+	AnnotationRoles = "muster.sh/roles"
 
 	// LabelPodGroup names the scheduling.x-k8s.io PodGroup of a pod, as the
 	// coscheduling plugin of kubernetes-sigs/scheduler-plugins reads it.
@@ -50,6 +52,9 @@ const (
 	// AnnotationScheduleTimeout is the number of seconds, in decimal digits,
 	// after which members that wait for one another are released.
 	AnnotationScheduleTimeout = "muster.sh/schedule-timeout-seconds"
+	// AnnotationNotes holds sentences on what a gang asks for in its dialect
+	// and Muster does not honour, a line each.
+	AnnotationNotes = "muster.sh/notes"
 )
 
 // Dialect is a way to declare a gang.
@@ -76,6 +81,7 @@ func GangAnnotations() []string {
 		AnnotationTopologyRequired, AnnotationTopologyPreferred,
 		AnnotationSliceSize, AnnotationSliceTopology,
 		AnnotationGPUModels, AnnotationGPUMemory,
+		AnnotationRoles,
 	}
 }
 

@@ -8,9 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // MaxMinCount is the largest gang that is taken for one that was meant.
@@ -20,34 +18,6 @@ const MaxMinCount = 100_000
 // object in the API can have it in its name, so that translated groups and
 // native ones never meet.
 const separator = "~"
-
-// Marker is what a pod says about the gang that it belongs to.
-type Marker struct {
-	Dialect Dialect
-	// Group is the name of the PodGroup as the scheduler knows it: the name of
-	// the object for a native group, else "dialect~name".
-	Group string
-	// Name is the name that the user wrote.
-	Name string
-	// Problem is why the markers of the pod make no sense together, or nil.
-	Problem *Invalid
-}
-
-// MarkerOf reads the gang markers of a pod, and whether it has any. It may be
-// given a pod from the API or one that was translated already.
-func MarkerOf(pod *v1.Pod) (Marker, bool) {
-	if group := podGroupName(pod); strings.Contains(group, separator) {
-		return translated(pod, group), true
-	}
-	return readMarkers(pod)
-}
-
-// GroupOf returns the name of the PodGroup that a pod belongs to, as the
-// scheduler knows it, or "" for a pod outside gangs.
-func GroupOf(pod *v1.Pod) string {
-	marker, _ := MarkerOf(pod)
-	return marker.Group
-}
 
 // GroupName is the name under which the scheduler knows a group.
 func GroupName(dialect Dialect, name string) string {
@@ -72,107 +42,9 @@ func SplitGroupName(group string) (Dialect, string) {
 	return Dialect(dialect), name
 }
 
-// translated reads the markers of a pod that has its group already: the one
-// that it was given when it was first seen.
-func translated(pod *v1.Pod, group string) Marker {
-	dialect, name := SplitGroupName(group)
-	m := Marker{Dialect: dialect, Group: group, Name: name}
-	raw := *pod
-	raw.Spec.SchedulingGroup = nil
-	now, _ := readMarkers(&raw)
-	switch {
-	case now.Group == group:
-		m.Problem = now.Problem
-	case dialect == DialectConflict:
-		// spec.schedulingGroup was replaced in memory, so that the conflict
-		// can no longer be spelled out.
-		m.Problem = &Invalid{GangConfigConflict, fmt.Sprintf(
-			"pod %s declares its gang more than once; create it again with one of spec.schedulingGroup and the label", pod.Name)}
-	default:
-		m.Problem = Moved(pod, group)
-	}
-	return m
-}
-
-// Moved is the problem of a pod whose markers no longer name the gang that it
-// was created in.
-func Moved(pod *v1.Pod, group string) *Invalid {
-	_, name := SplitGroupName(group)
-	return &Invalid{GangConfigConflict, fmt.Sprintf(
-		"pod %s was created as a member of gang %s, and its markers have changed since; a pod keeps its gang: create it again", pod.Name, name)}
-}
-
-func readMarkers(pod *v1.Pod) (Marker, bool) {
-	var found []string
-	m := Marker{}
-	mark := func(dialect Dialect, where, name string) {
-		if m.Dialect != dialect || m.Name != name {
-			found = append(found, where+" "+Quote(name))
-		}
-		m = Marker{Dialect: dialect, Name: name}
-	}
-	if name := podGroupName(pod); name != "" {
-		mark(DialectNative, "spec.schedulingGroup", name)
-	}
-	for _, key := range []string{LabelPodGroup, LabelPodGroupOld} {
-		if name, ok := pod.Labels[key]; ok {
-			mark(DialectCRD, "label "+key, name)
-		}
-	}
-	if name, ok := pod.Labels[LabelGang]; ok {
-		mark(DialectLabel, "label "+LabelGang, name)
-	}
-	count, hasCount := pod.Annotations[AnnotationMinCount]
-	if hasCount && m.Dialect != DialectLabel {
-		found = append(found, "annotation "+AnnotationMinCount+" "+Quote(count))
-	}
-	switch {
-	case len(found) == 0:
-		return Marker{}, false
-	case m.Dialect == "":
-		return alone(pod, InvalidGangSpec, fmt.Sprintf(
-			"pod %s has annotation %s but no gang; add the label %s with the name of its gang", pod.Name, AnnotationMinCount, LabelGang)), true
-	case len(found) > 1:
-		return alone(pod, GangConfigConflict, fmt.Sprintf(
-			"pod %s declares its gang more than once: %s; create it again with one of them", pod.Name, strings.Join(found, ", "))), true
-	}
-	m.Group = GroupName(m.Dialect, m.Name)
-	m.Problem = nameProblem(m.Dialect, m.Name)
-	return m, true
-}
-
-// alone puts a pod into a group of its own that is never scheduled.
-func alone(pod *v1.Pod, reason Reason, message string) Marker {
-	return Marker{
-		Dialect: DialectConflict,
-		Group:   GroupName(DialectConflict, pod.Name),
-		Name:    pod.Name,
-		Problem: &Invalid{reason, message},
-	}
-}
-
-func nameProblem(dialect Dialect, name string) *Invalid {
-	key := LabelGang
-	switch dialect {
-	case DialectNative, DialectConflict:
-		return nil
-	case DialectCRD:
-		key = LabelPodGroup
-	case DialectLabel:
-	}
-	if len(validation.IsDNS1123Subdomain(name)) == 0 {
-		return nil
-	}
-	return &Invalid{InvalidGangSpec, fmt.Sprintf(
-		"label %s: found %s, want the name of a gang in the pod's own namespace: lower-case letters, digits, '-' and '.', such as \"train-1\"", key, Quote(name))}
-}
-
-func podGroupName(pod *v1.Pod) string {
-	if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
-		return *g.PodGroupName
-	}
-	return ""
-}
+// IsTranslated tells whether a group's name is one that GroupName made for a
+// dialect other than the native one.
+func IsTranslated(group string) bool { return strings.Contains(group, separator) }
 
 // ParseMinCount reads the number of pods that start together. Only plain
 // decimal digits from 1 to MaxMinCount are taken: a number that two readers

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
 )
 
@@ -30,9 +31,8 @@ import (
 type Manifest struct {
 	// Pods are in the order of the file, those of a workload in rank order.
 	Pods []*v1.Pod
-	// Native and CRD are pod groups.
-	Native []*schedulingapi.PodGroup
-	CRD    []*unstructured.Unstructured
+	// Groups are group objects.
+	Groups []*unstructured.Unstructured
 	// Skipped names the objects of which it is not known what pods they make,
 	// if any, such as "Service train".
 	Skipped []string
@@ -84,24 +84,10 @@ func (m *Manifest) take(kind metav1.TypeMeta, object []byte, namespace string) e
 			return err
 		}
 		return m.addStatefulSet(set, namespace)
-	case schedulingapi.SchemeGroupVersion.String() + " PodGroup":
-		pg := &schedulingapi.PodGroup{}
-		if err := strict(object, pg); err != nil {
-			return err
-		}
-		fill(&pg.ObjectMeta, namespace)
-		m.Native = append(m.Native, pg)
-	case "scheduling.x-k8s.io/v1alpha1 PodGroup":
-		u := &unstructured.Unstructured{}
-		if err := u.UnmarshalJSON(object); err != nil {
-			return err
-		}
-		if u.GetNamespace() == "" {
-			u.SetNamespace(namespace)
-		}
-		u.SetUID(snapshot.HandmadeUID(u.GetNamespace(), u.GetName()))
-		m.CRD = append(m.CRD, u)
 	default:
+		if dialect.IsGroup(kind.APIVersion, kind.Kind) {
+			return m.addGroup(object, namespace)
+		}
 		var meta metav1.PartialObjectMetadata
 		if err := yaml.Unmarshal(object, &meta); err != nil {
 			return err
@@ -111,6 +97,25 @@ func (m *Manifest) take(kind metav1.TypeMeta, object []byte, namespace string) e
 			m.Notes = append(m.Notes, kind.Kind+" "+meta.Name+" is not planned: what pods it creates is not known here")
 		}
 	}
+	return nil
+}
+
+// addGroup adds a group object.
+func (m *Manifest) addGroup(object []byte, namespace string) error {
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(object); err != nil {
+		return err
+	}
+	if u.GetAPIVersion() == schedulingapi.SchemeGroupVersion.String() {
+		if err := strict(object, &schedulingapi.PodGroup{}); err != nil {
+			return err
+		}
+	}
+	if u.GetNamespace() == "" {
+		u.SetNamespace(namespace)
+	}
+	u.SetUID(snapshot.HandmadeUID(u.GetNamespace(), u.GetName()))
+	m.Groups = append(m.Groups, u)
 	return nil
 }
 

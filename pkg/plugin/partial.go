@@ -92,7 +92,7 @@ func (pl *Plugin) finished(ctx context.Context, pg *schedulingapi.PodGroup) (int
 	}
 	count := 0
 	for i := range list.Items {
-		if kube.GroupOf(&list.Items[i]) == pg.Name {
+		if pl.reports.groups.GroupOf(&list.Items[i]) == pg.Name {
 			count++
 		}
 	}

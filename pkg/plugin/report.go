@@ -30,6 +30,9 @@ type Groups interface {
 	// Verdict writes a verdict to the status of the object behind a group, if
 	// it has one. It does not block.
 	Verdict(pg *schedulingapi.PodGroup, reason, message string)
+	// GroupOf returns the name of the group of a pod as it stands in the API
+	// server, or "".
+	GroupOf(pod *v1.Pod) string
 	// Leading is closed when this replica begins to schedule.
 	Leading() <-chan struct{}
 }

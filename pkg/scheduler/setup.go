@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -23,7 +24,9 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin"
+	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 // Setup builds the scheduler from the command's options. More plugins than
@@ -102,13 +105,41 @@ func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) 
 	for i := range c.ComponentConfig.Profiles {
 		schedulerNames = append(schedulerNames, c.ComponentConfig.Profiles[i].SchedulerName)
 	}
+	dialects, err := dialectsOf(c.ComponentConfig.Profiles)
+	if err != nil {
+		return nil, err
+	}
 	return dialect.New(ctx, dialect.Options{
 		SchedulerNames: schedulerNames,
+		Dialects:       dialects,
 		Client:         c.Client,
 		StatusClient:   statusClient,
 		Dynamic:        dynamicClient,
 		InformerName:   opts.InformerName,
 	})
+}
+
+// dialectsOf lists the dialects that any of the profiles reads, none for all:
+// one translator serves them all.
+func dialectsOf(profiles []config.KubeSchedulerProfile) ([]kube.Dialect, error) {
+	var all []kube.Dialect
+	for i := range profiles {
+		var given runtime.Object
+		for _, one := range profiles[i].PluginConfig {
+			if one.Name == plugin.Name {
+				given = one.Args
+			}
+		}
+		args, err := pluginconfig.Decode(given)
+		if err != nil {
+			return nil, err
+		}
+		if len(args.Dialects) == 0 {
+			return nil, nil
+		}
+		all = append(all, args.Dialects...)
+	}
+	return all, nil
 }
 
 func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *dialect.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {

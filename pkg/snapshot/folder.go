@@ -16,11 +16,12 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"github.com/muster-scheduler/muster/pkg/dialect"
 )
 
 // Load reads a folder.
@@ -139,26 +140,22 @@ func (s *Snapshot) take(kind metav1.TypeMeta, object []byte) error {
 			return err
 		}
 		s.addPod(pod)
-	case "PodGroup." + schedulingapi.SchemeGroupVersion.String():
-		pg := &schedulingapi.PodGroup{}
-		if err := json.Unmarshal(object, pg); err != nil {
-			return err
-		}
-		s.Native = append(s.Native, StripGroup(pg))
-	case "PodGroup." + crdVersion:
-		u := &unstructured.Unstructured{}
-		if err := u.UnmarshalJSON(object); err != nil {
-			return err
-		}
-		s.CRD = append(s.CRD, StripCRD(u))
 	case headerKind + "." + headerVersion:
 		return yaml.UnmarshalStrict(object, &s.Header)
+	default:
+		if !dialect.IsGroup(kind.APIVersion, kind.Kind) {
+			return nil
+		}
+		u := &unstructured.Unstructured{}
+		if err := json.Unmarshal(object, &u.Object); err != nil {
+			return err
+		}
+		u.SetAPIVersion(kind.APIVersion)
+		u.SetKind(kind.Kind)
+		s.Groups = append(s.Groups, StripGroup(u))
 	}
 	return nil
 }
-
-// crdVersion is the API version of the pod groups that come as a CRD.
-const crdVersion = "scheduling.x-k8s.io/v1alpha1"
 
 // addPod adds a pod unless it has ended. A pod written by hand may lack a UID.
 func (s *Snapshot) addPod(pod *v1.Pod) {

@@ -10,12 +10,10 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	coreinformers "k8s.io/client-go/informers/core/v1"
-	schedulinginformers "k8s.io/client-go/informers/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
@@ -48,12 +46,8 @@ func Follow(ctx context.Context, c Clients) (*Live, error) {
 			o.FieldSelector = unfinished
 		}),
 	}
-	for _, kind := range dialect.GroupKinds() {
-		switch {
-		case slices.Contains(absent, kind.GroupVersion().String()):
-		case kind.GroupVersion() == schedulingapi.SchemeGroupVersion:
-			l.groups = append(l.groups, schedulinginformers.NewPodGroupInformer(c.Typed, metav1.NamespaceAll, 0, cache.Indexers{}))
-		default:
+	for _, kind := range dialect.Kinds() {
+		if !slices.Contains(absent, kind.GroupVersion().String()) {
 			l.groups = append(l.groups, dynamicinformer.NewFilteredDynamicInformer(c.Dynamic, kind, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer())
 		}
 	}
@@ -118,12 +112,7 @@ func (l *Live) Snapshot() *Snapshot {
 	}
 	for _, informer := range l.groups {
 		for _, obj := range informer.GetStore().List() {
-			switch o := obj.(type) {
-			case *schedulingapi.PodGroup:
-				s.Native = append(s.Native, o)
-			case *unstructured.Unstructured:
-				s.CRD = append(s.CRD, o)
-			}
+			s.Groups = append(s.Groups, obj.(*unstructured.Unstructured))
 		}
 	}
 	s.sort()

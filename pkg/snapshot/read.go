@@ -6,11 +6,11 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -43,9 +43,10 @@ func Read(ctx context.Context, c Clients) (*Snapshot, error) {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return s.readNodes(ctx, c) })
 	tasks.Go(func() error { return s.readPods(ctx, c) })
-	for _, kind := range dialect.GroupKinds() {
+	var mu sync.Mutex // guards the groups
+	for _, kind := range dialect.Kinds() {
 		if s.serves(kind.GroupVersion()) {
-			tasks.Go(func() error { return s.readGroups(ctx, c, kind) })
+			tasks.Go(func() error { return s.readGroups(ctx, c, kind, &mu) })
 		}
 	}
 	if err := tasks.Wait(); err != nil {
@@ -86,23 +87,16 @@ func (s *Snapshot) readPods(ctx context.Context, c Clients) error {
 	return nil
 }
 
-func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupVersionResource) error {
-	if kind.GroupVersion() == schedulingapi.SchemeGroupVersion {
-		groups, err := c.Typed.SchedulingV1beta1().PodGroups(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return unreadable("pod groups of "+kind.Group, err)
-		}
-		for i := range groups.Items {
-			s.Native = append(s.Native, StripGroup(&groups.Items[i]))
-		}
-		return nil
-	}
+func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupVersionResource, mu *sync.Mutex) error {
 	groups, err := c.Dynamic.Resource(kind).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return unreadable("pod groups of "+kind.Group, err)
 	}
 	return groups.EachListItem(func(o runtime.Object) error {
-		s.CRD = append(s.CRD, StripCRD(o.(*unstructured.Unstructured)))
+		group := StripGroup(o.(*unstructured.Unstructured))
+		mu.Lock()
+		defer mu.Unlock()
+		s.Groups = append(s.Groups, group)
 		return nil
 	})
 }
@@ -110,7 +104,7 @@ func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupV
 // absent lists the kinds of pod group that the API server does not serve.
 func (c Clients) absent() ([]string, error) {
 	var absent []string
-	for _, kind := range dialect.GroupKinds() {
+	for _, kind := range dialect.Kinds() {
 		served, err := dialect.Serves(c.Typed.Discovery(), kind)
 		if err != nil {
 			return nil, fmt.Errorf("asking the API server which pod groups it serves: %w", err)

@@ -9,12 +9,12 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
@@ -25,10 +25,8 @@ type Snapshot struct {
 	// left out.
 	Nodes []*v1.Node
 	Pods  []*v1.Pod
-	// Native and CRD are the pod groups of scheduling.k8s.io/v1beta1 and of
-	// scheduling.x-k8s.io/v1alpha1.
-	Native []*schedulingapi.PodGroup
-	CRD    []*unstructured.Unstructured
+	// Groups are the group objects, by API group, namespace and name.
+	Groups []*unstructured.Unstructured
 }
 
 // The version and kind of the file snapshot.yaml.
@@ -43,10 +41,11 @@ type Header struct {
 	metav1.TypeMeta `json:",inline"`
 	// Taken is when the picture was taken; zero when that is not known.
 	Taken metav1.Time `json:"taken"`
-	// SchedulerNames and Levels are the configuration of the scheduler; empty
+	// SchedulerNames, Levels and Dialects are the configuration of the scheduler; empty
 	// for the defaults.
 	SchedulerNames []string       `json:"schedulerNames,omitempty"`
 	Levels         []config.Level `json:"levels,omitempty"`
+	Dialects       []kube.Dialect `json:"dialects,omitempty"`
 	// Absent are the kinds of pod group that the API server did not serve, such
 	// as "scheduling.k8s.io/v1beta1".
 	Absent []string `json:"absent,omitempty"`
@@ -54,7 +53,7 @@ type Header struct {
 
 // Gangs are the gangs of the picture as the scheduler of these names sees them.
 func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
-	o := dialect.Objects{Pods: s.Pods, Native: s.Native, CRD: s.CRD}
+	o := dialect.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects}
 	for _, text := range s.Absent {
 		if gv, err := schema.ParseGroupVersion(text); err == nil {
 			o.Absent = append(o.Absent, gv)
@@ -76,8 +75,9 @@ func (s *Snapshot) Now(otherwise time.Time) time.Time {
 func (s *Snapshot) sort() {
 	slices.SortFunc(s.Nodes, byName)
 	slices.SortFunc(s.Pods, byName)
-	slices.SortFunc(s.Native, byName)
-	slices.SortFunc(s.CRD, byName)
+	slices.SortFunc(s.Groups, func(a, b *unstructured.Unstructured) int {
+		return cmp.Or(cmp.Compare(a.GetAPIVersion(), b.GetAPIVersion()), byName(a, b))
+	})
 }
 
 func byName[T metav1.Object](a, b T) int {

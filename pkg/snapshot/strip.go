@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -100,19 +99,9 @@ func StripNode(node *v1.Node) *v1.Node {
 	return kept
 }
 
-// StripGroup returns a copy of a native pod group without what the API server
-// notes about its writers.
-func StripGroup(pg *schedulingapi.PodGroup) *schedulingapi.PodGroup {
-	return &schedulingapi.PodGroup{
-		TypeMeta:   metav1.TypeMeta{APIVersion: schedulingapi.SchemeGroupVersion.String(), Kind: "PodGroup"},
-		ObjectMeta: stripMeta(&pg.ObjectMeta),
-		Spec:       pg.Spec,
-		Status:     pg.Status,
-	}
-}
-
-// StripCRD does the same for a pod group of scheduling.x-k8s.io.
-func StripCRD(u *unstructured.Unstructured) *unstructured.Unstructured {
+// StripGroup returns a copy of a group object without what the API server notes
+// about its writers, and without the annotations of others.
+func StripGroup(u *unstructured.Unstructured) *unstructured.Unstructured {
 	kept := u.DeepCopy()
 	kept.SetManagedFields(nil)
 	if annotations := stripAnnotations(u.GetAnnotations()); len(annotations) > 0 {

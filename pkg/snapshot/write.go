@@ -30,7 +30,6 @@ func (s *Snapshot) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	groups := append(asAny(s.Native, StripGroup), asAny(s.CRD, StripCRD)...)
 	for _, file := range []struct {
 		name string
 		text func() ([]byte, error)
@@ -38,7 +37,7 @@ func (s *Snapshot) Write(dir string) error {
 		{headerFile, func() ([]byte, error) { return header, nil }},
 		{"nodes.json", func() ([]byte, error) { return list(asAny(s.Nodes, StripNode)) }},
 		{"pods.json", func() ([]byte, error) { return list(asAny(s.Pods, Strip)) }},
-		{"podgroups.json", func() ([]byte, error) { return list(groups) }},
+		{"podgroups.json", func() ([]byte, error) { return list(asAny(s.Groups, StripGroup)) }},
 	} {
 		text, err := file.text()
 		if err == nil {

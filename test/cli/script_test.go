@@ -167,7 +167,7 @@ func addWorkload(ts *testscript.TestScript, args []string, change func(*snapshot
 		ts.Check(err)
 		m, err := manifest.Parse([]byte(ts.ReadFile(file)), "default")
 		ts.Check(err)
-		s.Pods, s.Native, s.CRD = append(s.Pods, m.Pods...), append(s.Native, m.Native...), append(s.CRD, m.CRD...)
+		s.Pods, s.Groups = append(s.Pods, m.Pods...), append(s.Groups, m.Groups...)
 		change(s, m)
 		ts.Check(s.Write(dir))
 	}

@@ -131,6 +131,7 @@ func (o *options) view(s *snapshot.Snapshot) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Dialects = setup.dialects
 	p, err := explain.NewPicture(setup.ladder, s.Nodes, s.Pods, s.Gangs(setup.schedulers...))
 	if err != nil {
 		return nil, err
@@ -151,6 +152,8 @@ func (o *options) look(ctx context.Context) (*view, error) {
 type setup struct {
 	ladder     kube.Ladder
 	schedulers []string
+	// dialects are those that the scheduler reads; none means all.
+	dialects []kube.Dialect
 }
 
 // setup reads --config, else what the snapshot says, else the defaults.
@@ -165,6 +168,9 @@ func (o *options) setup(s *snapshot.Snapshot) (setup, error) {
 		if err := out.ladder.Validate(); err != nil {
 			return setup{}, fmt.Errorf("reading the snapshot: %w", err)
 		}
+	}
+	if s != nil {
+		out.dialects = s.Dialects
 	}
 	if s != nil && len(s.SchedulerNames) > 0 {
 		out.schedulers = s.SchedulerNames

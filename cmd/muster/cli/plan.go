@@ -13,9 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/explain"
-	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/manifest"
 	"github.com/muster-scheduler/muster/pkg/report"
 )
@@ -84,7 +85,7 @@ func (o *options) manifest(files []string, stdin io.Reader) (*manifest.Manifest,
 		}
 		all.Pods, all.Notes = append(all.Pods, m.Pods...), append(all.Notes, m.Notes...)
 		all.Skipped = append(all.Skipped, m.Skipped...)
-		all.Native, all.CRD = append(all.Native, m.Native...), append(all.CRD, m.CRD...)
+		all.Groups = append(all.Groups, m.Groups...)
 	}
 	if len(all.Pods) == 0 {
 		found := "nothing"
@@ -117,12 +118,12 @@ func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, er
 	adopt(m, setup.schedulers)
 	replaced := map[string]bool{}
 	for _, pod := range m.Pods {
-		replaced[pod.Namespace+"/"+kube.GroupOf(pod)] = true
+		replaced[pod.Namespace+"/"+dialect.GroupOf(pod)] = true
 		replaced[pod.Namespace+"/ "+pod.Name] = true
 	}
 	kept := s.Pods[:0:0]
 	for _, pod := range s.Pods {
-		group := kube.GroupOf(pod)
+		group := dialect.GroupOf(pod)
 		ours := group != "" && replaced[pod.Namespace+"/"+group] || replaced[pod.Namespace+"/ "+pod.Name]
 		switch {
 		case !ours:
@@ -132,12 +133,10 @@ func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, er
 		}
 	}
 	s.Pods = append(kept, m.Pods...)
-	s.Native, s.CRD = overlay(s.Native, m.Native), overlay(s.CRD, m.CRD)
-	if len(m.Native)+len(m.CRD) > 0 {
-		s.Absent = slices.DeleteFunc(s.Absent, func(kind string) bool {
-			return len(m.Native) > 0 && strings.HasPrefix(kind, "scheduling.k8s.io/") || len(m.CRD) > 0 && strings.HasPrefix(kind, "scheduling.x-k8s.io/")
-		})
-	}
+	s.Groups = overlay(s.Groups, m.Groups)
+	s.Absent = slices.DeleteFunc(s.Absent, func(kind string) bool {
+		return slices.ContainsFunc(m.Groups, func(g *unstructured.Unstructured) bool { return g.GetAPIVersion() == kind })
+	})
 	return o.view(s)
 }
 
@@ -164,13 +163,12 @@ func loose(pod *v1.Pod) *v1.Pod {
 	return out
 }
 
-// overlay puts objects in the place of those of the same name.
-func overlay[T interface {
-	GetNamespace() string
-	GetName() string
-}](old, new []T) []T {
-	out := slices.DeleteFunc(slices.Clone(old), func(o T) bool {
-		return slices.ContainsFunc(new, func(n T) bool { return o.GetNamespace() == n.GetNamespace() && o.GetName() == n.GetName() })
+// overlay puts objects in the place of those of the same kind and name.
+func overlay(old, new []*unstructured.Unstructured) []*unstructured.Unstructured {
+	out := slices.DeleteFunc(slices.Clone(old), func(o *unstructured.Unstructured) bool {
+		return slices.ContainsFunc(new, func(n *unstructured.Unstructured) bool {
+			return o.GetAPIVersion() == n.GetAPIVersion() && o.GetNamespace() == n.GetNamespace() && o.GetName() == n.GetName()
+		})
 	})
 	return append(out, new...)
 }
@@ -180,7 +178,7 @@ func (v *view) plan(m *manifest.Manifest) ([]*explain.Outline, error) {
 	var plans []*explain.Outline
 	done := map[string]bool{}
 	for _, pod := range m.Pods {
-		group := kube.GroupOf(pod)
+		group := dialect.GroupOf(pod)
 		key := pod.Namespace + "/" + group
 		if group == "" {
 			key = pod.Namespace + "/ " + pod.Name

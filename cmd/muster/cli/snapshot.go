@@ -32,7 +32,7 @@ stay: look through the files before you send them.`,
 			if err != nil {
 				return err
 			}
-			s.SchedulerNames, s.Levels = setup.schedulers, nil
+			s.SchedulerNames, s.Levels, s.Dialects = setup.schedulers, nil, setup.dialects
 			for _, level := range setup.ladder {
 				s.Levels = append(s.Levels, config.Level(level))
 			}
@@ -40,7 +40,7 @@ stay: look through the files before you send them.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d nodes, %d pods, %d pod groups; see for yourself: muster status --snapshot %s\n",
-				args[0], len(s.Nodes), len(s.Pods), len(s.Native)+len(s.CRD), args[0])
+				args[0], len(s.Nodes), len(s.Pods), len(s.Groups), args[0])
 			return nil
 		},
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -42,6 +43,11 @@ type Args struct {
 	// belong to a controller are evicted together. The default is 60s; 0
 	// leaves such gangs alone.
 	PartialGangGracePeriod *metav1.Duration `json:"partialGangGracePeriod,omitempty"`
+	// Dialects are the ways to declare a gang that are read, such as "label"
+	// and "native"; the markers of others are ignored, and no permission for
+	// their group objects is needed. The default is all of dialect.Names. Of
+	// several profiles, all that any of them names are read.
+	Dialects []kube.Dialect `json:"dialects,omitempty"`
 }
 
 // Level is one topology level.
@@ -121,6 +127,9 @@ func (a *Args) Validate() error {
 	}
 	if a.PartialGangGracePeriod.Duration < 0 {
 		errs = append(errs, fmt.Errorf("partialGangGracePeriod: found %s, want 0s or more", a.PartialGangGracePeriod.Duration))
+	}
+	if err := dialect.Check(a.Dialects); err != nil {
+		errs = append(errs, fmt.Errorf("dialects: %w", err))
 	}
 	return errors.Join(errs...)
 }
