@@ -81,6 +81,10 @@ func NewPicture(ladder kube.Ladder, nodes []*v1.Node, pods []*v1.Pod, gangs []di
 	return p, nil
 }
 
+// SetSharing gives the picture the scheduler's policy for plain requests for
+// GPUs. Ask nothing before.
+func (p *Picture) SetSharing(policy kube.Sharing) { p.cluster.Sharing = policy }
+
 func (p *Picture) gang(d dialect.Gang) *Gang {
 	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group}
 	g.Dialect, g.Name = kube.SplitGroupName(d.Group.Name)

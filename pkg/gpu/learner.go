@@ -20,6 +20,8 @@ type Learner struct {
 	tally    Tally
 	capacity []int
 	next     int
+	// taught is the workload that was given in place of what is seen.
+	taught Workload
 }
 
 const (
@@ -45,6 +47,9 @@ func NewLearner(capacity []int, weights Weights) *Learner {
 func (l *Learner) Observe(pod Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.taught != nil {
+		return false
+	}
 	l.tally.Add(pod)
 	if l.tally.Total() < l.next {
 		return false
@@ -55,6 +60,19 @@ func (l *Learner) Observe(pod Request) bool {
 	l.next = l.tally.Total() + l.tally.Total()/2
 	l.learn()
 	return true
+}
+
+// Teach gives the learner the typical pods and the cluster. From then on it
+// scores by them alone, whatever it sees. An empty workload changes nothing but
+// the cluster.
+func (l *Learner) Teach(typical Workload, capacity []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.capacity = slices.Clone(capacity)
+	if len(typical) > 0 {
+		l.taught = slices.Clone(typical)
+	}
+	l.learn()
 }
 
 // Resize tells the learner that the cluster has changed. The models keep their
@@ -70,7 +88,11 @@ func (l *Learner) Resize(capacity []int) {
 }
 
 func (l *Learner) learn() {
-	l.scorer.Store(NewScorer(l.tally.Workload(typicalCover), l.capacity, l.weights))
+	typical := l.taught
+	if typical == nil {
+		typical = l.tally.Workload(typicalCover)
+	}
+	l.scorer.Store(NewScorer(typical, l.capacity, l.weights))
 }
 
 // Scorer is the scorer of the moment. Score all nodes for a pod by one and the

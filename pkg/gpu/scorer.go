@@ -23,6 +23,12 @@ type Weights struct {
 	// Stranding: free GPUs for which the free processors of the node no longer
 	// suffice, at what typical pods use per GPU.
 	Stranding int64
+	// Links: the difference between NVLink among all GPUs of a pod and no
+	// knowledge of links, see Reach.Score. It counts for pods of several GPUs.
+	Links int64
+	// Gangs: an idle node broken up in the domain that has the most idle nodes,
+	// in proportion in the others, and any node where a gang waits for room.
+	Gangs int64
 	// Quantum, in thousandths of a device, is the difference between scores
 	// that counts as one. Within it nodes tie, and the fixed order decides.
 	Quantum int64
@@ -31,7 +37,7 @@ type Weights struct {
 // DefaultWeights were measured on the openb workloads of Alibaba; package
 // packing has the replay, benchmarks/packing.md the figures.
 func DefaultWeights() Weights {
-	return Weights{Fragmentation: 100, Packing: 800, Scarcity: 100, Stranding: 40, Quantum: 40}
+	return Weights{Fragmentation: 100, Packing: 800, Scarcity: 100, Stranding: 40, Links: 100, Gangs: 50, Quantum: 40}
 }
 
 // Unfit is the score of a node that has no room for the pod.
@@ -148,6 +154,23 @@ func (s *Scorer) due(node *NodeState, pod *Request) int64 {
 		missed = s.scarce[node.Model] * int64(pod.Milli()) / Whole
 	}
 	return s.weights.Packing*worth - s.weights.Scarcity*missed
+}
+
+// LinkBonus is what the links of a pod's GPUs add to the score of a node, from
+// the score of their Reach.
+func (s *Scorer) LinkBonus(reach int) int64 { return s.points(s.weights.Links, int64(reach), 100) }
+
+// GangMalus is what a single pod's use of a node takes off the node's score
+// because gangs need the node's domain: idle is the number of idle nodes there,
+// this one among them, most that of the domain that has the most of them. A
+// single pod then breaks up a node where only small gangs would fit anyway.
+func (s *Scorer) GangMalus(idle, most int) int64 {
+	return s.points(s.weights.Gangs, int64(min(idle, most)), int64(max(1, most)))
+}
+
+// points turns a part of a weight into a difference of scores.
+func (s *Scorer) points(weight, part, whole int64) int64 {
+	return weight * part * (Whole / 100) / (whole * s.weights.Quantum)
 }
 
 // quantize turns a loss into a score.

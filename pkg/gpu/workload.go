@@ -168,12 +168,18 @@ type Tally struct {
 }
 
 // Add counts one pod.
-func (t *Tally) Add(pod Request) {
+func (t *Tally) Add(pod Request) { t.AddTimes(pod, 1) }
+
+// AddTimes counts a number of equal pods; none and fewer count nothing.
+func (t *Tally) AddTimes(pod Request, times int) {
+	if times < 1 {
+		return
+	}
 	if t.counts == nil {
 		t.counts = map[Request]int{}
 	}
-	t.counts[pod.normal()]++
-	t.total++
+	t.counts[pod.normal()] += times
+	t.total += times
 }
 
 // Total is the number of pods that were counted.

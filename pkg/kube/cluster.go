@@ -22,6 +22,10 @@ var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.Reso
 // again only when the set of nodes, their domains or their GPU models change.
 // It is not safe for concurrent use.
 type Cluster struct {
+	// Sharing is the policy for plain requests for GPUs. Set it before the
+	// first use.
+	Sharing Sharing
+
 	ladder Ladder
 	usage  *topology.Usage
 	// order is the NodeID of each node of the last list, in its order.

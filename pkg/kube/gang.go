@@ -92,7 +92,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			Name:     roleName(roles, i),
 			Count:    len(r.waiting),
 			Request:  c.vector(r.requests),
-			Filter:   c.Filter(r.exemplar, GPUWishOf(r.exemplar, spec.Models, spec.Memory)),
+			Filter:   c.Filter(r.exemplar, c.Sharing.GPUWishOf(r.exemplar, spec.Models, spec.Memory)),
 			Required: topology.NoLevel,
 			With:     -1,
 		})

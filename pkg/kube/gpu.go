@@ -33,10 +33,22 @@ var sharingLabels = []string{
 	"nvidia.com/mig.strategy", "nvidia.com/mig.config",
 }
 
+// Sharing says what a pod gets that asks for nvidia.com/gpu and says nothing
+// else about its GPUs.
+type Sharing bool
+
+// WholeOnly keeps such pods off MIG instances and time-shared GPUs; AnyShare
+// does not.
+const (
+	WholeOnly Sharing = false
+	AnyShare  Sharing = true
+)
+
 // GPUWishOf reads the wish of a pod. Models and memory are those of its gang,
 // or its own. A pod that asks for nvidia.com/gpu gets whole devices, unless its
-// models or its node selector say otherwise.
-func GPUWishOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor) GPUWish {
+// models or its node selector say otherwise, or the policy where it names
+// neither model nor memory.
+func (s Sharing) GPUWishOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor) GPUWish {
 	devices, some, profile := false, len(pod.Spec.ResourceClaims) > 0, ""
 	for name, quantity := range Requests(pod) {
 		if quantity.IsZero() || !topology.IsGPU(string(name)) {
@@ -51,8 +63,9 @@ func GPUWishOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor) GPUWish {
 	if !some {
 		return GPUWish{Wish: gpu.Wish{AnyShare: true}}
 	}
+	plain := len(models) == 0 && memory == 0
 	return GPUWish{
-		Wish:    gpu.Wish{Models: models, Memory: memory, AnyShare: !devices || selectsSharing(pod)},
+		Wish:    gpu.Wish{Models: models, Memory: memory, AnyShare: !devices || selectsSharing(pod) || plain && s == AnyShare},
 		Profile: strings.TrimSuffix(profile, ".shared"),
 	}
 }

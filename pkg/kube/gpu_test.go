@@ -72,7 +72,7 @@ func TestGPUWish_Refuse(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			wish := GPUWishOf(row.pod, row.models, row.memory)
+			wish := WholeOnly.GPUWishOf(row.pod, row.models, row.memory)
 			why := wish.Refuse(row.node)
 			if row.want == "" {
 				assert.Nil(t, why)
@@ -84,15 +84,27 @@ func TestGPUWish_Refuse(t *testing.T) {
 	}
 }
 
+func TestSharing_AnyShareConcernsPlainRequestsOnly(t *testing.T) {
+	cut := gpuKind("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb")
+	refused := func(models []string, memory gpu.MemoryFloor) bool {
+		wish := AnyShare.GPUWishOf(asking(devices), models, memory)
+		return wish.Refuse(cut) != nil
+	}
+	assert.False(t, refused(nil, 0), "a plain request takes what there is")
+	assert.True(t, refused([]string{"A100"}, 0), "a model means whole devices")
+	assert.True(t, refused(nil, 40), "so does a memory floor")
+	assert.False(t, refused([]string{"A100-MIG-1g.5gb"}, 0))
+}
+
 func TestFilter_LeavesOutSlicesAndTheWrongMemory(t *testing.T) {
 	whole, cut, small := gpuKind("NVIDIA-H100-80GB-HBM3"), gpuKind("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb"), gpuKind("Tesla-T4")
 	whole.Name, cut.Name, small.Name = "a", "b", "c"
 	c := NewCluster(DefaultLadder())
 	require.NoError(t, c.Update(infos(whole, cut, small)))
 	p := pod("p", 1)
-	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.Fits}, c.Filter(p, GPUWishOf(p, nil, 0)).Why)
-	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.WrongModel}, c.Filter(p, GPUWishOf(p, nil, 40)).Why)
-	assert.Equal(t, []gang.Why{gang.WrongModel, gang.Fits, gang.WrongModel}, c.Filter(p, GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Why)
+	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.Fits}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 0)).Why)
+	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Why)
+	assert.Equal(t, []gang.Why{gang.WrongModel, gang.Fits, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Why)
 }
 
 func TestCheckProfiles(t *testing.T) {

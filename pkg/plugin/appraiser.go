@@ -17,12 +17,17 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 // appraiser knows the GPUs of every node and what the pods seen so far ask for.
 // It is safe for concurrent use.
 type appraiser struct {
 	learner *gpu.Learner
+	// sharing is the policy for plain requests, and typical the workload that
+	// was given in place of what is seen.
+	sharing kube.Sharing
+	typical []config.TypicalPod
 
 	mu    sync.RWMutex // guards what follows
 	nodes map[string]*appraised
@@ -49,10 +54,11 @@ type appraised struct {
 	reach *[gpu.MaxDevices + 1][gpu.MaxDevices + 1]atomic.Int32
 }
 
-func newAppraiser() *appraiser {
+func newAppraiser(args *config.GPUs) *appraiser {
 	return &appraiser{
-		learner: gpu.NewLearner(nil, gpu.DefaultWeights()),
-		nodes:   map[string]*appraised{}, models: map[string]int{}, seen: map[types.UID]struct{}{},
+		learner: gpu.NewLearner(nil, args.Weights.Merge()),
+		sharing: args.SharingPolicy(), typical: args.TypicalPods,
+		nodes: map[string]*appraised{}, models: map[string]int{}, seen: map[types.UID]struct{}{},
 	}
 }
 
@@ -73,7 +79,7 @@ func (a *appraiser) watch(factory informers.SharedInformerFactory) error {
 	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			pod := obj.(*v1.Pod)
-			if wish, err := wishOf(pod); err == nil && pod.Spec.NodeName != "" {
+			if wish, err := a.wishOf(pod); err == nil && pod.Spec.NodeName != "" {
 				a.observe(pod, wish)
 			}
 		},
@@ -177,10 +183,45 @@ func (a *appraiser) scorer() *gpu.Scorer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.resized {
-		a.learner.Resize(a.capacity)
 		a.resized = false
+		if len(a.typical) > 0 {
+			a.learner.Teach(a.workload(), a.capacity)
+		} else {
+			a.learner.Resize(a.capacity)
+		}
 	}
 	return a.learner.Scorer()
+}
+
+// workload is the typical pods in the scorer's terms. A pod whose models no node
+// has is left out: it says nothing about the nodes that there are.
+func (a *appraiser) workload() gpu.Workload {
+	var tally gpu.Tally
+	for i := range a.typical {
+		pod := &a.typical[i]
+		r := gpu.Request{CPUMilli: pod.CPU.MilliValue(), GPUs: pod.GPUs}
+		if pod.GPUs > 0 {
+			r.GPUMilli = gpu.Whole
+			r.Models = a.admitted(gpu.Wish{Models: pod.Models})
+		}
+		if r.Models != 0 || len(pod.Models) == 0 {
+			tally.AddTimes(r, pod.Share)
+		}
+	}
+	return tally.Workload(1)
+}
+
+// admitted is the set of the models that suit a wish; empty for any.
+func (a *appraiser) admitted(w gpu.Wish) (set gpu.ModelSet) {
+	if len(w.Models) == 0 && w.Memory == 0 {
+		return 0
+	}
+	for model := range a.kinds {
+		if _, why := a.kinds[model].Choice(w); why == nil {
+			set |= 1 << model
+		}
+	}
+	return set
 }
 
 // request is what the scorer knows of a pod.
@@ -192,22 +233,11 @@ func (a *appraiser) request(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
 		return r
 	}
 	r.GPUMilli = gpu.Whole
-	if len(wish.Models) == 0 && wish.Memory == 0 {
-		return r
-	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	for model := range a.kinds {
-		if _, why := a.kinds[model].Choice(wish.Wish); why == nil {
-			r.Models |= 1 << model
-		}
-	}
+	r.Models = a.admitted(wish.Wish)
 	return r
 }
-
-// linkWorth is how much the best links add to the score of a node for a pod of
-// several GPUs: as much as the fragmentation of one device takes off.
-const linkWorth = 25
 
 // score is how well a node suits a pod that asks for devices. Before anything
 // has been learned, that is the node in use the most.
@@ -224,22 +254,22 @@ func (a *appraiser) score(w *wish, info fwk.NodeInfo) int64 {
 	if score == gpu.Unfit || w.request.GPUs < 2 {
 		return score
 	}
-	return score + linkWorth*n.links(free, w.request.GPUs)/100
+	return score + w.scorer.LinkBonus(n.links(free, w.request.GPUs))
 }
 
 // links scores how well count of the free devices reach each other, from 0, as
 // on nodes of which nothing is known, to 100.
-func (n *appraised) links(free, count int) int64 {
+func (n *appraised) links(free, count int) int {
 	if n.reach == nil || free > n.Links.Count() || count > free {
 		return 0
 	}
 	known := &n.reach[free][count]
 	if score := known.Load(); score > 0 {
-		return int64(score - 1)
+		return int(score - 1)
 	}
 	reach, _ := n.Links.Expect(free, count)
 	known.Store(int32(reach.Score) + 1)
-	return int64(reach.Score)
+	return reach.Score
 }
 
 // sliceScore is how well a node suits a pod that asks for MIG instances.

@@ -16,6 +16,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -110,8 +111,10 @@ type planner struct {
 	engine *placement.Planner
 }
 
-func newPlanner(ladder kube.Ladder) *planner {
-	return &planner{cluster: kube.NewCluster(ladder)}
+func newPlanner(args *config.Args) *planner {
+	cluster := kube.NewCluster(args.Ladder())
+	cluster.Sharing = args.GPUs.SharingPolicy()
+	return &planner{cluster: cluster}
 }
 
 func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*planned, error) {

@@ -69,8 +69,8 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 		ladder:  args.Ladder(),
 		gangs:   newRegistry(),
 		reports: newReporter(handle, groups),
-		planner: newPlanner(args.Ladder()),
-		gpus:    newAppraiser(),
+		planner: newPlanner(args),
+		gpus:    newAppraiser(&args.GPUs),
 		now:     time.Now,
 	}
 	if err := pl.watchCluster(); err != nil {

@@ -36,7 +36,7 @@ func (pl *Plugin) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if !ok {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "the gang runs, but its domain has no room for this member now")
 	}
-	pl.gpus.observe(pod, kube.GPUWishOf(pod, plan.spec.Models, plan.spec.Memory))
+	pl.gpus.observe(pod, pl.gpus.sharing.GPUWishOf(pod, plan.spec.Models, plan.spec.Memory))
 	if plan.open != "" {
 		return nil, nil
 	}
@@ -47,7 +47,7 @@ func (pl *Plugin) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []fwk
 	if _, member := groupName(pod); member {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
-	wish, err := wishOf(pod)
+	wish, err := pl.gpus.wishOf(pod)
 	if err != nil {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, string(kube.InvalidGangSpec)+": "+err.Error())
 	}
@@ -63,7 +63,7 @@ func (pl *Plugin) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []fwk
 }
 
 // wishOf reads the annotations of a single pod.
-func wishOf(pod *v1.Pod) (kube.GPUWish, error) {
+func (a *appraiser) wishOf(pod *v1.Pod) (kube.GPUWish, error) {
 	var models []string
 	var memory gpu.MemoryFloor
 	var err error
@@ -77,7 +77,7 @@ func wishOf(pod *v1.Pod) (kube.GPUWish, error) {
 			return kube.GPUWish{}, fmt.Errorf("%s: %w", kube.AnnotationGPUMemory, err)
 		}
 	}
-	return kube.GPUWishOf(pod, models, memory), nil
+	return a.sharing.GPUWishOf(pod, models, memory), nil
 }
 
 // PreFilterExtensions returns nil: nothing here depends on other pods.

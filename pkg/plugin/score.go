@@ -63,7 +63,7 @@ func (pl *Plugin) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod,
 	}
 	switch {
 	case w.device == gpu.Resource:
-		gpus, err := wishOf(pod)
+		gpus, err := pl.gpus.wishOf(pod)
 		if err != nil {
 			return fwk.AsStatus(err)
 		}

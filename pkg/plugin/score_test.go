@@ -19,6 +19,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 // offer is a node that offers count of a resource, used of them in use.
@@ -49,14 +50,14 @@ func want(name string, device v1.ResourceName, count int64) *v1.Pod {
 	return p
 }
 
-func alone() *Plugin { return &Plugin{gpus: newAppraiser()} }
+func alone() *Plugin { return &Plugin{gpus: newAppraiser(&config.GPUs{})} }
 
 // learned is a plugin that has seen pods of 1 and of 8 GPUs.
 func learned() *Plugin {
 	pl := alone()
 	for i := range 40 {
 		pod := want(fmt.Sprint("seen-", i), gpu.Resource, int64(1+i%2*7))
-		pl.gpus.observe(pod, kube.GPUWishOf(pod, nil, 0))
+		pl.gpus.observe(pod, kube.WholeOnly.GPUWishOf(pod, nil, 0))
 	}
 	return pl
 }
@@ -155,13 +156,13 @@ func TestScore_WhatThePodPrefersIsHeard(t *testing.T) {
 }
 
 func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
-	a := newAppraiser()
+	a := newAppraiser(&config.GPUs{})
 	h100, t4 := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node(), offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node()
 	a.of(h100)
 	a.of(t4)
 	a.of(h100)
 	assert.Equal(t, []int{8, 4}, a.capacity)
-	wish, err := wishOf(want("p", gpu.Resource, 1))
+	wish, err := a.wishOf(want("p", gpu.Resource, 1))
 	require.NoError(t, err)
 	for range 40 {
 		a.observe(want("same", gpu.Resource, 1), wish)
@@ -174,7 +175,7 @@ func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
 
 	choosy := want("choosy", gpu.Resource, 1)
 	choosy.Annotations[kube.AnnotationGPUModels] = "T4"
-	wish, err = wishOf(choosy)
+	wish, err = a.wishOf(choosy)
 	require.NoError(t, err)
 	assert.Equal(t, gpu.ModelSet(1<<1), a.request(choosy, wish).Models)
 
@@ -184,6 +185,44 @@ func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
 	smaller.Status.Allocatable[gpu.Resource] = resource.MustParse("2")
 	a.of(smaller)
 	assert.Equal(t, []int{0, 2}, a.capacity)
+}
+
+func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
+	a := newAppraiser(&config.GPUs{TypicalPods: []config.TypicalPod{
+		{Share: 3, GPUs: 1, CPU: resource.MustParse("2")},
+		{Share: 1, GPUs: 8, Models: []string{"H100"}},
+		{Share: 5, GPUs: 1, Models: []string{"B200"}},
+	}})
+	assert.Empty(t, a.scorer().Workload(), "no node is known yet")
+	a.of(offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node())
+	a.of(offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node())
+	want1, want8 := gpu.Request{CPUMilli: 2000, GPUs: 1, GPUMilli: gpu.Whole}, gpu.Request{GPUs: 8, GPUMilli: gpu.Whole, Models: 1 << 1}
+	given := gpu.Workload{{Request: want1, Share: 750_000_000}, {Request: want8, Share: 250_000_000}}
+	assert.Equal(t, given, a.scorer().Workload(), "no node has a B200")
+	wish, err := a.wishOf(want("p", gpu.Resource, 1))
+	require.NoError(t, err)
+	for i := range 100 {
+		a.observe(want(fmt.Sprint(i), gpu.Resource, 2), wish)
+	}
+	assert.Equal(t, given, a.scorer().Workload(), "what is seen changes nothing")
+}
+
+func TestScore_WeighsAsTheArgsSay(t *testing.T) {
+	none := int64(0)
+	pl := &Plugin{gpus: newAppraiser(&config.GPUs{Weights: config.Weights{Links: &none}, TypicalPods: []config.TypicalPod{{Share: 1, GPUs: 2}}})}
+	slow, fast := offer("a", "NVIDIA-A100-PCIE-40GB", gpu.Resource, 4, 0), offer("b", "NVIDIA-A100-PCIE-40GB", gpu.Resource, 4, 0)
+	slow.Node().Annotations = map[string]string{gpu.LinksAnnotation: "4*SYS"}
+	fast.Node().Annotations = map[string]string{gpu.LinksAnnotation: "4*NV12"}
+	assert.Equal(t, "a", best(t, scores(t, pl, want("two", gpu.Resource, 2), slow, fast)), "links do not count")
+}
+
+func TestFilter_AnyLetsPlainPodsOnSlices(t *testing.T) {
+	pl := &Plugin{gpus: newAppraiser(&config.GPUs{PlainRequests: config.PlainAny})}
+	cut := offer("cut", "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", gpu.Resource, 7, 0)
+	assert.Empty(t, refusedBy(t, pl, want("p", gpu.Resource, 1), cut))
+	named := want("p", gpu.Resource, 1)
+	named.Annotations[kube.AnnotationGPUModels] = "A100"
+	assert.Contains(t, refusedBy(t, pl, named, cut), "the pod wants whole GPUs")
 }
 
 func TestFilter_SaysWhyANodeDoesNotSuit(t *testing.T) {

@@ -28,10 +28,13 @@ const (
 
 // defaultConfig is the configuration without --config. A gang of 64 is 64
 // bindings: kube-scheduler's default of 50 requests a second would stretch its
-// start, and the time in which a crash leaves it partly started.
+// start, and the time in which a crash leaves it partly started. Every node is
+// scored: kube-scheduler's default looks at a part of a large cluster, in turn,
+// and spreads single pods over what should stay whole.
 const defaultConfig = `
 apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
+percentageOfNodesToScore: 100
 clientConnection:
   qps: 300
   burst: 600

@@ -34,6 +34,8 @@ type Args struct {
 	// Levels are the topology levels of the cluster, widest first. The default
 	// is kube.DefaultLadder.
 	Levels []Level `json:"levels,omitempty"`
+	// GPUs says which GPUs pods get and how single pods with GPUs are placed.
+	GPUs GPUs `json:"gpus,omitempty"`
 	// BarrierTimeout bounds how long a reserved member waits for its siblings
 	// before all of them are released. The default is 30s; a PodGroup's own
 	// scheduleTimeoutSeconds takes its place.
@@ -111,11 +113,14 @@ func (a *Args) setDefaults() {
 	if a.PartialGangGracePeriod == nil {
 		a.PartialGangGracePeriod = &metav1.Duration{Duration: 60 * time.Second}
 	}
+	if a.GPUs.PlainRequests == "" {
+		a.GPUs.PlainRequests = PlainWhole
+	}
 }
 
 // Validate reports every field that cannot be used, with what was found.
 func (a *Args) Validate() error {
-	var errs []error
+	errs := a.GPUs.validate()
 	if a.APIVersion != APIVersion || a.Kind != Kind {
 		errs = append(errs, fmt.Errorf("apiVersion and kind: found %s %s, want %s %s", a.APIVersion, a.Kind, APIVersion, Kind))
 	}
