@@ -26,6 +26,7 @@ import (
 	"k8s.io/kubernetes/pkg/controller/job"
 	"k8s.io/kubernetes/pkg/controller/namespace"
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
+	"k8s.io/kubernetes/pkg/controller/statefulset"
 )
 
 // Concurrent syncs of each controller: enough for a load of gangs, few enough
@@ -96,9 +97,9 @@ func dropManagedFields(obj any) (any, error) {
 	return obj, nil
 }
 
-// startControllers starts the controllers that a user of pods and Jobs would
-// miss: default ServiceAccounts, Jobs, namespaces that go away, aggregated roles,
-// garbage collection. started is closed when the informers run.
+// startControllers starts the controllers that a user of pods, Jobs and
+// StatefulSets would miss: default ServiceAccounts, namespaces that go away,
+// aggregated roles, garbage collection. started is closed when the informers run.
 func (b *background) startControllers(ctx context.Context, started <-chan struct{}) error {
 	core := b.informers.Core().V1()
 	accounts, err := serviceaccount.NewServiceAccountsController(klog.FromContext(ctx),
@@ -112,6 +113,8 @@ func (b *background) startControllers(ctx context.Context, started <-chan struct
 	if err != nil {
 		return err
 	}
+	apps := b.informers.Apps().V1()
+	sets := statefulset.NewStatefulSetController(ctx, core.Pods(), apps.StatefulSets(), core.PersistentVolumeClaims(), apps.ControllerRevisions(), b.client)
 	metadataClient, err := metadata.NewForConfig(b.config)
 	if err != nil {
 		return err
@@ -125,6 +128,7 @@ func (b *background) startControllers(ctx context.Context, started <-chan struct
 	b.run(func(ctx context.Context) { roles.Run(ctx, otherWorkers) })
 	b.run(func(ctx context.Context) { accounts.Run(ctx, otherWorkers) })
 	b.run(func(ctx context.Context) { jobs.Run(ctx, jobWorkers) })
+	b.run(func(ctx context.Context) { sets.Run(ctx, otherWorkers) })
 	b.run(func(ctx context.Context) { namespaces.Run(ctx, otherWorkers) })
 	return b.startGarbageCollector(ctx, metadataClient, started)
 }
