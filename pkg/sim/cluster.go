@@ -85,10 +85,7 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 const unlimited = math.MaxInt64 / 4
 
 func offer(n trace.Node, shape Shape) []int64 {
-	row := []int64{int64(n.GPUs), n.CPUMilli, shape.MemBytes}
-	if n.Model == "" && n.GPUs == 0 {
-		row[gpuColumn] = int64(shape.GPUs)
-	}
+	row := []int64{shape.gpus(n), n.CPUMilli, shape.MemBytes}
 	if row[cpuColumn] == 0 {
 		row[cpuColumn] = shape.CPUMilli
 	}
@@ -98,6 +95,22 @@ func offer(n trace.Node, shape Shape) []int64 {
 		}
 	}
 	return row
+}
+
+func (s Shape) gpus(n trace.Node) int64 {
+	if n.Model == "" && n.GPUs == 0 {
+		return int64(s.GPUs)
+	}
+	return int64(n.GPUs)
+}
+
+// Total is the number of GPUs of all nodes.
+func (s Shape) Total(nodes []trace.Node) int {
+	total := 0
+	for _, n := range nodes {
+		total += int(s.gpus(n))
+	}
+	return total
 }
 
 func (c *Cluster) scramble() {

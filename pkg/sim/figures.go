@@ -38,6 +38,9 @@ type Wait struct {
 // sizeClasses are the largest number of pods of each class.
 var sizeClasses = []int{1, 8, 32, 64, math.MaxInt}
 
+// partClass is the class of pods that take part of a node.
+const partClass = "part of a node"
+
 func className(i int) string {
 	switch {
 	case i == 0:
@@ -67,7 +70,7 @@ func Waits(stays []Stay, end time.Duration) []Wait {
 	}
 	var rows []Wait
 	if len(parts) > 0 {
-		rows = append(rows, waitOf("part of a node", parts, end))
+		rows = append(rows, waitOf(partClass, parts, end))
 	}
 	for i, members := range byClass {
 		if len(members) > 0 {

@@ -69,23 +69,31 @@ func Summarise(cfg *Config, r *Result) Summary {
 	return s
 }
 
-// totals are the waits by size class, with single pods and gangs apart where
-// there are both.
+// totals are the waits by size class, with sums for single pods and for gangs
+// where a sum says more than its classes.
 func totals(stays []Stay, end time.Duration) []Wait {
 	rows := Waits(stays, end)
-	var singles, gangs []Stay
-	for _, x := range stays {
-		if x.Pods == 1 {
-			singles = append(singles, x)
-		} else {
-			gangs = append(gangs, x)
+	last := len(rows) - 1
+	all := rows[last]
+	rows = rows[:last]
+	classes := len(rows)
+	ofSingles := 0
+	for _, w := range rows {
+		if w.Class == partClass || w.Class == className(0) {
+			ofSingles++
 		}
 	}
-	if len(singles) == 0 || len(gangs) == 0 {
-		return rows
+	sum := func(name string, of func(Stay) bool) {
+		members := slices.DeleteFunc(slices.Clone(stays), func(x Stay) bool { return !of(x) })
+		rows = append(rows, waitOf(name, members, end))
 	}
-	last := len(rows) - 1
-	return append(rows[:last:last], waitOf("all single pods", singles, end), waitOf("all gangs", gangs, end), rows[last])
+	if ofSingles > 1 && ofSingles < classes {
+		sum("all single pods", func(x Stay) bool { return x.Pods == 1 })
+	}
+	if classes-ofSingles > 1 && ofSingles > 0 {
+		sum("all gangs", func(x Stay) bool { return x.Pods > 1 })
+	}
+	return append(rows, all)
 }
 
 // utilisation is the share of GPU time worked, and held without work, between
@@ -120,12 +128,13 @@ func (r *Result) at(moment time.Duration) Use {
 	return u
 }
 
-// Curve is the share of GPUs at work in each of n equal stretches of the replay.
-func (r *Result) Curve(n int) []float64 {
+// Curve is the share of GPUs at work in each of n equal stretches between two
+// moments.
+func (r *Result) Curve(from, to time.Duration, n int) []float64 {
 	points := make([]float64, n)
-	before := r.at(0)
+	before := r.at(from)
 	for i := range points {
-		now := r.at(r.End * time.Duration(i+1) / time.Duration(n))
+		now := r.at(from + (to-from)*time.Duration(i+1)/time.Duration(n))
 		if seconds := (now.At - before.At).Seconds(); seconds > 0 && r.GPUs > 0 {
 			points[i] = (now.Worked - before.Worked) / seconds / float64(r.GPUs)
 		}

@@ -26,7 +26,7 @@ func TestSummarise(t *testing.T) {
 	assert.InDelta(t, 30.0, s.Makespan, 1e-9)
 	assert.InDelta(t, (64*10+32*10)/(64*20.0), s.Working, 1e-9, "between the first and the last arrival")
 	assert.InDelta(t, 0.0, s.Idle, 1e-9)
-	assert.Equal(t, []float64{0, 1, 0.5, 0.125}, r.Curve(4))
+	assert.Equal(t, []float64{0, 1, 0.5, 0.125}, r.Curve(0, r.End, 4))
 
 	var table strings.Builder
 	sim.WriteTable(&table, []sim.Summary{s, s})
@@ -36,6 +36,7 @@ func TestSummarise(t *testing.T) {
 	assert.Contains(t, table.String(), "one leaf     muster         50.0   50.0   50.0    0.0    0.0    0.0    0.0\n")
 
 	var rows strings.Builder
+	require.NoError(t, sim.WriteCSVHeader(&rows))
 	require.NoError(t, sim.WriteCSV(&rows, "muster", r))
 	assert.Equal(t, "policy,gang,pods,gpus_per_pod,arrival_s,placed_s,ended_s,leaves\n"+
 		"muster,a,8,8,10.000,10.000,20.000,2\n"+

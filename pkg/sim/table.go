@@ -109,13 +109,18 @@ func span(seconds float64) string {
 
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
+// WriteCSVHeader writes the header row of WriteCSV.
+func WriteCSVHeader(w io.Writer) error {
+	_, err := io.WriteString(w, "policy,gang,pods,gpus_per_pod,arrival_s,placed_s,ended_s,leaves\n")
+	return err
+}
+
 // WriteCSV writes what became of each gang, a row each. Times are in seconds;
 // -1 for what never came.
 func WriteCSV(w io.Writer, policy string, r *Result) error {
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"policy", "gang", "pods", "gpus_per_pod", "arrival_s", "placed_s", "ended_s", "leaves"}) // Error reports it
 	for _, x := range r.Records {
-		_ = out.Write([]string{
+		_ = out.Write([]string{ // Error reports it
 			policy, x.Name, strconv.Itoa(x.Pods), strconv.Itoa(x.GPUs),
 			stamp(x.Arrival), stamp(x.Placed), stamp(x.Ended), strconv.Itoa(x.Leaves),
 		})

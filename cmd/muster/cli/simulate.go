@@ -4,10 +4,10 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,138 +15,159 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/report"
 	"github.com/muster-scheduler/muster/pkg/sim"
-	"github.com/muster-scheduler/muster/pkg/trace"
+	"github.com/muster-scheduler/muster/pkg/sim/chart"
 )
 
 // simulate is the flags of the verb.
 type simulate struct {
-	nodes, gangs, csv string
-	policies          []string
-	shape             sim.Shape
-	strict            bool
-	load              float64
-	fgd               fgd
+	replay     replay
+	policies   []string
+	strict     bool
+	csv, chart string
+	fgd        fgd
 }
 
 func simulateVerb(o *options) *cobra.Command {
 	var s simulate
 	cmd := &cobra.Command{
-		Use:   "simulate {--nodes FILE --gangs FILE | --protocol fgd}",
+		Use:   "simulate [--trace NAME | --nodes FILE --gangs FILE | --protocol fgd]",
 		Short: "Replay a trace of gangs on a fleet in virtual time, policies side by side",
 		Long: `Replay a trace of gangs on a fleet in virtual time, with the placement engine of
-the scheduler and with simpler policies beside it: how long gangs wait, how busy
-the GPUs are, how close together the gangs stand. The files are those of public
-traces; pkg/trace names the columns. The same files give the same figures, but
-for the times that decisions take. The flags that name a cluster do nothing.`,
-		Example: "  muster simulate --nodes pkg/demo/data/fabric_lingjun2023.csv --gangs pkg/demo/data/gangs_kalos.csv --load 0.9\n" +
+the scheduler and with simpler policies beside it: how long gangs and single pods
+wait, how busy the GPUs are, how close together the gangs stand, and how often a
+later gang would find room. Three traces come with the command; the files of
+other public ones can be read too, pkg/trace names their columns. The same input
+gives the same figures, but for the times that decisions take. The flags that
+name a cluster do nothing.`,
+		Example: "  muster simulate\n" +
+			"  muster simulate --trace philly --chart philly.svg\n" +
+			"  muster simulate --trace mixed --policies muster,muster/most-allocated,spread\n" +
+			"  muster simulate --nodes fabric.csv --gangs gangs.csv --load 0.9 -o json --csv gangs-out.csv\n" +
 			"  muster simulate --protocol fgd --workload default --seeds 42..44",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.fgd.protocol != "" {
 				return s.fgd.run(cmd.OutOrStdout())
 			}
-			format, err := o.format()
-			if err != nil {
-				return err
-			}
-			summaries, err := s.run(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			return report.Write(cmd.OutOrStdout(), format, summaries, func(w io.Writer) { sim.WriteTable(w, summaries) })
+			return s.run(cmd, o)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&s.nodes, "nodes", "", "the fleet, a CSV `file`")
-	flags.StringVar(&s.gangs, "gangs", "", "the gangs, a CSV `file`")
-	flags.StringSliceVar(&s.policies, "policies", sim.PolicyNames(), "the `policies` to compare")
-	flags.IntVar(&s.shape.GPUs, "gpus", 8, "`GPUs` of a node of which the file does not say")
-	flags.Float64Var(&s.load, "load", 0, "squeeze the arrivals until this `share` of the fleet's GPU time is asked for; 0 leaves them")
+	s.replay.addFlags(flags)
+	flags.StringSliceVar(&s.policies, "policies", sim.PolicyNames(),
+		"the `policies` to compare; /RULE behind one says how it places single pods, as in muster/most-allocated")
 	flags.BoolVar(&s.strict, "strict", false, "no gang passes one that waits before it")
 	flags.StringVar(&s.csv, "csv", "", "write what became of each gang to this `file`")
-	for _, name := range []string{"nodes", "gangs"} {
+	flags.StringVar(&s.chart, "chart", "", "draw the replays into this `file`, .svg or .html")
+	for _, name := range []string{"nodes", "gangs", "singles"} {
 		_ = cmd.MarkFlagFilename(name, "csv")
 	}
+	_ = cmd.MarkFlagFilename("chart", "svg", "html")
+	_ = cmd.RegisterFlagCompletionFunc("trace", cobra.FixedCompletions(traceNames(), cobra.ShellCompDirectiveNoFileComp))
 	s.fgd.addFlags(flags)
 	cmd.MarkFlagsRequiredTogether("nodes", "gangs")
-	cmd.MarkFlagsOneRequired("nodes", "protocol")
+	for _, other := range []string{"nodes", "singles", "protocol"} {
+		cmd.MarkFlagsMutuallyExclusive("trace", other)
+	}
 	cmd.MarkFlagsMutuallyExclusive("nodes", "protocol")
 	return cmd
 }
 
-// run replays the trace once for each policy. Progress goes to a terminal only.
-func (s *simulate) run(progress io.Writer) ([]sim.Summary, error) {
-	cfg, err := s.config()
+// run replays the trace once for each policy.
+func (s *simulate) run(cmd *cobra.Command, o *options) error {
+	format, err := o.format()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var rows strings.Builder
-	var summaries []sim.Summary
-	for _, name := range s.policies {
-		policy, err := sim.PolicyNamed(name)
-		if err != nil {
+	draw, err := s.drawer()
+	if err != nil {
+		return err
+	}
+	cfg, title, err := s.replay.config(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	cfg.Strict, cfg.Clock = s.strict, func() time.Duration { return time.Since(start) }
+	quiet := format != report.Text && !isTerminal(cmd.OutOrStdout())
+	runs, err := s.replays(cfg, newBar(cmd.ErrOrStderr(), quiet))
+	if err != nil {
+		return err
+	}
+	picture := &chart.Chart{Title: title, About: inNumbers(&cfg), Runs: runs}
+	if err := s.writeFiles(picture, draw); err != nil {
+		return err
+	}
+	summaries := make([]sim.Summary, len(runs))
+	for i, r := range runs {
+		summaries[i] = r.Summary
+	}
+	return report.Write(cmd.OutOrStdout(), format, summaries, func(w io.Writer) {
+		fmt.Fprintf(w, "%s\n%s\n\n", title, picture.About)
+		sim.WriteTable(w, summaries)
+	})
+}
+
+func (s *simulate) replays(cfg sim.Config, bar *bar) ([]chart.Run, error) {
+	defer bar.clear()
+	policies := make([]sim.Policy, len(s.policies))
+	for i, name := range s.policies {
+		var err error
+		if policies[i], err = sim.PolicyNamed(name); err != nil {
 			return nil, fmt.Errorf("--policies: %w", err)
 		}
-		if screenOf(progress).terminal {
-			fmt.Fprintf(progress, "replaying %d gangs on %d nodes: %s\n", len(cfg.Gangs), len(cfg.Nodes), name)
-		}
+	}
+	runs := make([]chart.Run, len(policies))
+	for i, policy := range policies {
 		cfg.Policy = policy
+		cfg.Progress = func(ended int) { bar.show(policy.Name, ended, len(cfg.Gangs)) }
 		result, err := sim.Run(cfg)
 		if err != nil {
-			return nil, fmt.Errorf("replaying with %s: %w", name, err)
+			return nil, fmt.Errorf("replaying with %s: %w", policy.Name, err)
 		}
-		summaries = append(summaries, sim.Summarise(&cfg, result))
-		if err := sim.WriteCSV(&rows, name, result); err != nil {
-			return nil, err
-		}
+		runs[i] = chart.Run{Summary: sim.Summarise(&cfg, result), Result: result}
 	}
-	if s.csv == "" {
-		return summaries, nil
-	}
-	if err := os.WriteFile(s.csv, []byte(oneHeader(rows.String())), 0o644); err != nil {
-		return nil, fmt.Errorf("writing --csv: %w", err)
-	}
-	return summaries, nil
+	return runs, nil
 }
 
-// config reads the files.
-func (s *simulate) config() (sim.Config, error) {
-	start := time.Now()
-	cfg := sim.Config{Shape: s.shape, Strict: s.strict, Clock: func() time.Duration { return time.Since(start) }}
-	var err error
-	if cfg.Nodes, err = readTrace(s.nodes, trace.Nodes); err != nil {
-		return cfg, err
+// drawer is how the file of --chart is written; nil without the flag.
+func (s *simulate) drawer() (func(*chart.Chart, io.Writer) error, error) {
+	switch {
+	case s.chart == "":
+		return nil, nil
+	case strings.HasSuffix(s.chart, ".svg"):
+		return (*chart.Chart).SVG, nil
+	case strings.HasSuffix(s.chart, ".html"):
+		return (*chart.Chart).HTML, nil
 	}
-	if cfg.Gangs, err = readTrace(s.gangs, trace.Gangs); err != nil || s.load == 0 {
-		return cfg, err
-	}
-	gpus := 0
-	for _, n := range cfg.Nodes {
-		if n.GPUs == 0 {
-			n.GPUs = s.shape.GPUs
+	return nil, fmt.Errorf("--chart: found %q, want a name that ends in .svg or .html", s.chart)
+}
+
+// writeFiles writes the files of --csv and --chart.
+func (s *simulate) writeFiles(picture *chart.Chart, draw func(*chart.Chart, io.Writer) error) error {
+	if s.csv != "" {
+		var rows bytes.Buffer
+		if err := sim.WriteCSVHeader(&rows); err != nil {
+			return err
 		}
-		gpus += n.GPUs
+		for _, r := range picture.Runs {
+			if err := sim.WriteCSV(&rows, r.Summary.Policy, r.Result); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(s.csv, rows.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("writing --csv: %w", err)
+		}
 	}
-	cfg.Gangs, _, err = trace.Compression{Speed: 1, Load: s.load, GPUs: gpus}.Apply(cfg.Gangs)
-	return cfg, err
-}
-
-// oneHeader keeps the header row of the first of several tables.
-func oneHeader(tables string) string {
-	header, rest, _ := strings.Cut(tables, "\n")
-	return header + "\n" + strings.ReplaceAll(rest, header+"\n", "")
-}
-
-// readTrace reads a file in one of the formats of package trace.
-func readTrace[T any](path string, read func(string, io.Reader) ([]T, error)) ([]T, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	if draw == nil {
+		return nil
 	}
-	defer file.Close()
-	rows, err := read(filepath.Base(path), file)
-	if err == nil && len(rows) == 0 {
-		err = fmt.Errorf("%s has no rows", path)
+	var drawn bytes.Buffer
+	if err := draw(picture, &drawn); err != nil {
+		return err
 	}
-	return rows, err
+	if err := os.WriteFile(s.chart, drawn.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("writing --chart: %w", err)
+	}
+	return nil
 }
