@@ -57,7 +57,7 @@ func (b *bar) show(what string, done, total int) {
 	}
 	b.next = now.Add(redraw)
 	full := barWidth * done / max(1, total)
-	line := []rune(fmt.Sprintf("[%s%s] %3d %%  %s: %d of %d ended",
+	line := []rune(fmt.Sprintf("[%s%s] %3d %%  %s: %d of %d jobs have ended",
 		strings.Repeat("█", full), strings.Repeat("░", barWidth-full), 100*done/max(1, total), what, done, total))
 	fmt.Fprintf(b.out, "\r\x1b[K%s", string(line[:min(len(line), max(0, b.width()-1))]))
 }

@@ -120,7 +120,8 @@ func (s *simulate) replays(cfg sim.Config, bar *bar) ([]chart.Run, error) {
 	runs := make([]chart.Run, len(policies))
 	for i, policy := range policies {
 		cfg.Policy = policy
-		cfg.Progress = func(ended int) { bar.show(policy.Name, ended, len(cfg.Gangs)) }
+		label := fmt.Sprintf("%d of %d, %s", i+1, len(policies), policy.Name)
+		cfg.Progress = func(ended int) { bar.show(label, ended, len(cfg.Gangs)) }
 		result, err := sim.Run(cfg)
 		if err != nil {
 			return nil, fmt.Errorf("replaying with %s: %w", policy.Name, err)
