@@ -80,11 +80,11 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 
 // minCount is the number of members that must start together, at least 1.
 func (g *gangState) minCount() int {
+	if g.served != nil && g.served.Spec.SchedulingPolicy.Gang != nil {
+		return max(int(g.served.Spec.SchedulingPolicy.Gang.MinCount), 1)
+	}
 	if g.object != nil {
 		return max(g.object.minCount, 1)
-	}
-	if g.served != nil && g.served.Spec.SchedulingPolicy.Gang != nil {
-		return int(g.served.Spec.SchedulingPolicy.Gang.MinCount)
 	}
 	return 1
 }
@@ -103,6 +103,9 @@ func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 		invalid = cmp.Or(invalid, g.count(pg, annotations[kube.AnnotationMinCount]))
 	}
 	invalid = cmp.Or(invalid, g.prioritise(pg))
+	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
+		policy.MinCount = max(policy.MinCount, leastOf(annotations))
+	}
 	delete(annotations, kube.AnnotationMinCount)
 	annotations[kube.AnnotationDialect] = string(g.dialect)
 	if g.object != nil && g.object.timeoutSeconds > 0 {
@@ -157,6 +160,19 @@ func (g *gangState) skeleton() *schedulingapi.PodGroup {
 		}
 	}
 	return pg
+}
+
+// leastOf is the number of members that the roles of a gang need together.
+func leastOf(annotations map[string]string) int32 {
+	text, ok := annotations[kube.AnnotationRoles]
+	if !ok {
+		return 0
+	}
+	roles, err := kube.ParseRoles(text)
+	if err != nil {
+		return 0 // told when the group is read
+	}
+	return int32(kube.LeastOf(roles))
 }
 
 // countKey is the annotation on the members that gives their number, or "".

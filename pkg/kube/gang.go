@@ -54,8 +54,9 @@ func (m *Members) Wants(usage *topology.Usage) []string {
 	return wants
 }
 
-// role gathers the pods of one shape while a gang is read.
+// role gathers the pods of one shape and part while a gang is read.
 type role struct {
+	part        part
 	exemplar    *v1.Pod
 	constraints constraints
 	requests    v1.ResourceList
@@ -73,7 +74,7 @@ type member struct {
 // form a role; roles stand in the order of their first member's rank, members
 // in rank order.
 func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.NodeInfo) (*Members, error) {
-	roles := rolesOf(waiting, scheduled)
+	roles := rolesOf(spec, waiting, scheduled)
 	requests := make([]v1.ResourceList, len(roles))
 	for i, r := range roles {
 		requests[i] = r.requests
@@ -106,6 +107,16 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 		fmt.Fprintf(&class, "|%d %v %s", len(r.waiting), m.Roles[i].Request, r.constraints.key())
 		for _, b := range r.bound {
 			m.Bound = append(m.Bound, gang.Bound{Role: i, Rank: b.rank.index, Node: c.nodeOf(b.pod)})
+		}
+	}
+	if len(spec.Roles) > 0 {
+		m.ask(spec, roles)
+		for _, r := range spec.missing(roles) {
+			r.Request = c.vector(nil)
+			m.Roles, m.Pods = append(m.Roles, r), append(m.Pods, nil)
+		}
+		for _, r := range m.Roles {
+			fmt.Fprintf(&class, "|%s %d %d %v", r.Name, r.MinCount, r.Required, r.Slices)
 		}
 	}
 	if len(scheduled) > 0 {
@@ -167,14 +178,14 @@ func (c *Cluster) vector(requests v1.ResourceList) []int64 {
 	return row
 }
 
-func rolesOf(waiting, scheduled []*v1.Pod) []*role {
+func rolesOf(spec *Spec, waiting, scheduled []*v1.Pod) []*role {
 	var roles []*role
 	for _, pod := range waiting {
-		r := roleFor(&roles, pod)
+		r := roleFor(&roles, pod, spec.partOf(pod))
 		r.waiting = append(r.waiting, member{pod, rankOf(pod)})
 	}
 	for _, pod := range scheduled {
-		r := roleFor(&roles, pod)
+		r := roleFor(&roles, pod, spec.partOf(pod))
 		r.bound = append(r.bound, member{pod, rankOf(pod)})
 	}
 	for _, r := range roles {
@@ -202,15 +213,15 @@ func compareMembers(a, b member) int {
 	)
 }
 
-func roleFor(roles *[]*role, pod *v1.Pod) *role {
+func roleFor(roles *[]*role, pod *v1.Pod, part part) *role {
 	requests := Requests(pod)
 	wants := constraintsOf(pod)
 	for _, r := range *roles {
-		if sameRequests(r.requests, requests) && r.constraints.equal(wants) {
+		if r.part == part && sameRequests(r.requests, requests) && r.constraints.equal(wants) {
 			return r
 		}
 	}
-	r := &role{exemplar: pod, constraints: wants, requests: requests}
+	r := &role{part: part, exemplar: pod, constraints: wants, requests: requests}
 	*roles = append(*roles, r)
 	return r
 }

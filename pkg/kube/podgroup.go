@@ -27,7 +27,9 @@ type Spec struct {
 	MinCount            int
 	Required, Preferred topology.Level
 	Slices              []gang.Slice
-	Models              []string
+	// Roles are the parts that ask for something of their own.
+	Roles  []RoleSpec
+	Models []string
 	// Memory is the least memory of each GPU.
 	Memory gpu.MemoryFloor
 }
@@ -70,6 +72,11 @@ func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
 	}
 	if bad := s.readSlices(pg, ladder); bad != nil {
 		return nil, bad
+	}
+	if text, ok := pg.Annotations[AnnotationRoles]; ok {
+		if bad := s.readRoles(text, ladder); bad != nil {
+			return nil, bad
+		}
 	}
 	if text, ok := pg.Annotations[AnnotationGPUModels]; ok {
 		models, err := ParseModels(text)

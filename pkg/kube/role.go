@@ -1,0 +1,278 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// Role is what a part of a gang asks for, as AnnotationRoles holds it: a list
+// of these in JSON, of which the first that selects a member counts. A member
+// that none selects asks for no more than the gang does.
+type Role struct {
+	// Name is what messages call the role.
+	Name string `json:"name"`
+	// Selector tells which members are of the role, by their labels and, for
+	// keys that are no label of theirs, by their annotations.
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+	// Each names keys of labels or annotations: members that differ in the
+	// value of any of them are of different roles, which ask for the same.
+	Each []string `json:"each,omitempty"`
+	// MinCount is the number of members of the role that must start together;
+	// 0 leaves it to the gang.
+	MinCount int `json:"minCount,omitempty"`
+	// Required and Preferred name the level whose one domain must, or should,
+	// hold the role.
+	Required  string `json:"topologyRequired,omitempty"`
+	Preferred string `json:"topologyPreferred,omitempty"`
+	// SliceSize and SliceTopology ask that each run of so many members shares
+	// one domain of that level.
+	SliceSize     int    `json:"sliceSize,omitempty"`
+	SliceTopology string `json:"sliceTopology,omitempty"`
+}
+
+// MaxRoles is the number of roles that one gang may declare.
+const MaxRoles = 256
+
+// FormatRoles is the value of AnnotationRoles for these roles.
+func FormatRoles(roles []Role) string {
+	text, err := json.Marshal(roles)
+	if err != nil {
+		return "" // a list of plain fields can always be written
+	}
+	return string(text)
+}
+
+// ParseRoles reads the value of AnnotationRoles.
+func ParseRoles(text string) ([]Role, error) {
+	var roles []Role
+	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&roles); err != nil || decoder.More() {
+		return nil, fmt.Errorf("found %s, want a list of roles in JSON, such as [{\"name\":\"worker\",\"selector\":{\"matchLabels\":{\"role\":\"worker\"}},\"minCount\":4}]", Quote(text))
+	}
+	if len(roles) > MaxRoles {
+		return nil, fmt.Errorf("found %d roles, want at most %d", len(roles), MaxRoles)
+	}
+	for i := range roles {
+		if err := roles[i].check(); err != nil {
+			return nil, fmt.Errorf("role %d %s: %w", i, Quote(roles[i].Name), err)
+		}
+	}
+	return roles, nil
+}
+
+func (r *Role) check() error {
+	switch {
+	case r.Name == "" || len(r.Name) > 253:
+		return fmt.Errorf("want a name of 1 to 253 characters")
+	case r.MinCount < 0 || r.MinCount > MaxMinCount:
+		return fmt.Errorf("minCount: found %d, want a number from 0 to %d", r.MinCount, MaxMinCount)
+	case r.SliceSize < 0 || r.SliceSize > MaxMinCount:
+		return fmt.Errorf("sliceSize: found %d, want a number from 1 to %d", r.SliceSize, MaxMinCount)
+	case (r.SliceSize > 0) != (r.SliceTopology != ""):
+		return fmt.Errorf("sliceSize and sliceTopology go together: write both or none")
+	case len(r.Each) > 8:
+		return fmt.Errorf("each: found %d keys, want at most 8", len(r.Each))
+	}
+	if _, err := metav1.LabelSelectorAsSelector(r.Selector); err != nil {
+		return fmt.Errorf("selector: %s is not a valid label selector", show(r.Selector))
+	}
+	return nil
+}
+
+func show(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "it"
+	}
+	return Quote(string(text))
+}
+
+// LeastOf is the number of members without which not all roles can have their
+// minimum.
+func LeastOf(roles []Role) int {
+	least := 0
+	for i := range roles {
+		if len(roles[i].Each) == 0 {
+			least = min(least+roles[i].MinCount, MaxMinCount)
+		}
+	}
+	return least
+}
+
+// RoleSpec is a Role in terms of a ladder.
+type RoleSpec struct {
+	Role
+	selector            labels.Selector
+	required, preferred topology.Level
+	slices              []gang.Slice
+}
+
+func (s *Spec) readRoles(text string, ladder Ladder) *Invalid {
+	roles, err := ParseRoles(text)
+	if err != nil {
+		return s.invalid("%s: %v", AnnotationRoles, err)
+	}
+	for _, role := range roles {
+		r := RoleSpec{Role: role, required: topology.NoLevel, preferred: topology.NoLevel}
+		if r.selector, err = metav1.LabelSelectorAsSelector(role.Selector); err != nil {
+			return s.invalid("%s: role %s: %v", AnnotationRoles, Quote(role.Name), err)
+		}
+		if role.Selector == nil {
+			r.selector = labels.Everything()
+		}
+		where := AnnotationRoles + ": role " + Quote(role.Name)
+		slice := gang.Slice{Size: role.SliceSize, Level: topology.NoLevel}
+		for _, wish := range []struct {
+			level *topology.Level
+			word  string
+		}{{&r.required, role.Required}, {&r.preferred, role.Preferred}, {&slice.Level, role.SliceTopology}} {
+			if wish.word == "" {
+				continue
+			}
+			if bad := s.level(wish.level, where, wish.word, ladder); bad != nil {
+				return bad
+			}
+			if s.Required != topology.NoLevel && *wish.level < s.Required {
+				return s.invalid("%s: %s is wider than the level that the whole gang asks for", where, wish.word)
+			}
+		}
+		if slice.Level != topology.NoLevel {
+			r.slices = []gang.Slice{slice}
+		}
+		s.Roles = append(s.Roles, r)
+	}
+	s.MinCount = max(s.MinCount, LeastOf(roles))
+	return nil
+}
+
+// alone tells whether members of two shapes cannot be of the role together,
+// since each shape is placed by itself.
+func (r *RoleSpec) alone() bool {
+	return r.required != topology.NoLevel || len(r.slices) > 0
+}
+
+// words are the labels of a pod, and the annotations that are not among them.
+type words struct{ pod *v1.Pod }
+
+// Has tells whether there is such a key.
+func (w words) Has(key string) bool { _, ok := w.Lookup(key); return ok }
+
+// Get returns the value of a key, or "".
+func (w words) Get(key string) string { value, _ := w.Lookup(key); return value }
+
+// Lookup returns the value of a key, and whether there is one.
+func (w words) Lookup(key string) (string, bool) {
+	if value, ok := w.pod.Labels[key]; ok {
+		return value, true
+	}
+	value, ok := w.pod.Annotations[key]
+	return value, ok
+}
+
+// part is the role that a member is of: the index into Spec.Roles, or -1, and
+// the values that tell roles apart which ask for the same.
+type part struct {
+	role   int
+	values string
+}
+
+func (s *Spec) partOf(pod *v1.Pod) part {
+	for i := range s.Roles {
+		r := &s.Roles[i]
+		if !r.selector.Matches(words{pod}) {
+			continue
+		}
+		p := part{role: i}
+		for _, key := range r.Each {
+			p.values += strconv.Quote(words{pod}.Get(key))
+		}
+		return p
+	}
+	return part{role: -1}
+}
+
+// ask gives the roles of a gang what the parts of it ask for. shapes are the
+// core's roles by part, each of one shape.
+func (m *Members) ask(spec *Spec, roles []*role) {
+	shapes := map[part][]int{}
+	for i, r := range roles {
+		if r.part.role >= 0 {
+			shapes[r.part] = append(shapes[r.part], i)
+		}
+	}
+	for i := range roles {
+		if same := shapes[roles[i].part]; len(same) > 0 && same[0] == i {
+			m.askPart(spec, &spec.Roles[roles[i].part.role], same, roles)
+		}
+	}
+}
+
+func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) {
+	total := 0
+	for _, i := range shapes {
+		have := len(roles[i].waiting) + len(roles[i].bound)
+		total += have
+		m.Roles[i].Name, m.Roles[i].Required, m.Roles[i].Slices = r.label(roles[i].part), r.required, r.slices
+		if r.preferred != topology.NoLevel && len(r.slices) == 0 {
+			m.Roles[i].Slices = []gang.Slice{{Size: max(have, 1), Level: r.preferred, Preferred: true}}
+		}
+		m.Roles[i].MinCount = have
+	}
+	first := &m.Roles[shapes[0]]
+	switch missing := r.MinCount - total; {
+	case r.MinCount == 0:
+		for _, i := range shapes {
+			m.Roles[i].MinCount = 0
+		}
+	case missing >= 0:
+		first.MinCount += missing
+	case len(shapes) == 1:
+		first.MinCount = r.MinCount
+	default:
+		m.refuse(spec, r, shapes, roles, fmt.Sprintf("only all %d of them can start together, not %d", total, r.MinCount))
+	}
+	if len(shapes) > 1 && r.alone() {
+		m.refuse(spec, r, shapes, roles, "pods that share a domain must be alike")
+	}
+}
+
+func (m *Members) refuse(spec *Spec, r *RoleSpec, shapes []int, roles []*role, why string) {
+	if m.Invalid == nil {
+		m.Invalid = spec.invalid("role %s has pods of different shapes, such as %s and %s: %s; give them the same requests, node selection and tolerations, or roles of their own",
+			r.Name, roles[shapes[0]].exemplar.Name, roles[shapes[1]].exemplar.Name, why)
+	}
+}
+
+// label is what messages call a part.
+func (r *RoleSpec) label(p part) string {
+	return strings.TrimSpace(r.Name + " " + strings.ReplaceAll(p.values, `"`, ""))
+}
+
+// missing lists the roles with a minimum that have no member yet.
+func (s *Spec) missing(roles []*role) []gang.Role {
+	there := map[int]bool{}
+	for _, r := range roles {
+		there[r.part.role] = true
+	}
+	var all []gang.Role
+	for i := range s.Roles {
+		if r := &s.Roles[i]; r.MinCount > 0 && len(r.Each) == 0 && !there[i] {
+			all = append(all, gang.Role{Name: r.Name, MinCount: r.MinCount, Required: topology.NoLevel, With: -1})
+		}
+	}
+	return all
+}
