@@ -63,10 +63,20 @@ func ReadNode(f NodeFacts) Node {
 	if n.number(f.Labels, ReplicasLabel) > 1 && n.GPUs > 0 {
 		n.Product.Shared = true // even where the product label does not say so
 	}
+	labelled := n.number(f.Labels, CountLabel)
 	n.readSlices(f.Allocatable)
-	n.readLinks(f.Annotations[LinksAnnotation], int(f.Capacity[Resource]))
-	n.readCounts(f)
+	n.readLinks(f.Annotations[LinksAnnotation], devicesOf(f, labelled))
+	n.readCounts(f, labelled)
 	return n
+}
+
+// devicesOf is the number of devices of a node: as advertised, or as labelled
+// where a DRA driver has them and no device plugin counts them.
+func devicesOf(f NodeFacts, labelled int) int {
+	if advertised := int(f.Capacity[Resource]); advertised > 0 {
+		return advertised
+	}
+	return labelled
 }
 
 func (n *Node) odd(format string, args ...any) {
@@ -121,8 +131,8 @@ func (n *Node) readLinks(annotation string, devices int) {
 	}
 }
 
-func (n *Node) readCounts(f NodeFacts) {
-	capacity, labelled := int(f.Capacity[Resource]), n.number(f.Labels, CountLabel)
+func (n *Node) readCounts(f NodeFacts, labelled int) {
+	capacity := int(f.Capacity[Resource])
 	switch {
 	case n.GPUs < capacity:
 		n.odd("%d of %d GPUs are not allocatable", capacity-n.GPUs, capacity)

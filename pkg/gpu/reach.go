@@ -54,6 +54,13 @@ func (l *Links) Best(free Devices, count int) (Reach, bool) {
 	if count < 1 || bits.OnesCount32(uint32(free)) < count {
 		return Reach{}, false
 	}
+	if link, alike := l.uniform(); alike && count > 1 {
+		set := free
+		for bits.OnesCount32(uint32(set)) > count {
+			set &^= 1 << (bits.Len32(uint32(set)) - 1)
+		}
+		return Reach{Link: link, Direct: link, Score: pathScore(link, link), Exact: true, Devices: set}, true
+	}
 	var best candidate
 	for set := free; set != 0; set = (set - 1) & free {
 		if bits.OnesCount32(uint32(set)) != count {

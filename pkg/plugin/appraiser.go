@@ -28,6 +28,7 @@ type appraiser struct {
 	// was given in place of what is seen.
 	sharing kube.Sharing
 	typical []config.TypicalPod
+	claims  allocations
 
 	mu    sync.RWMutex // guards what follows
 	nodes map[string]*appraised
@@ -49,13 +50,14 @@ type appraised struct {
 	model int
 	// slices are the resources of Node.Slices.
 	slices []v1.ResourceName
-	// reach[free][count] is 1 more than the score of the links, once it has
-	// been worked out.
-	reach *[gpu.MaxDevices + 1][gpu.MaxDevices + 1]atomic.Int32
+	// reach[count] is the last score of the links of a node with links, for
+	// pods of count GPUs.
+	reach *[gpu.MaxDevices + 1]atomic.Pointer[appraisal]
 }
 
-func newAppraiser(args *config.GPUs) *appraiser {
+func newAppraiser(args *config.GPUs, claims fwk.SharedDRAManager) *appraiser {
 	return &appraiser{
+		claims:  allocations{manager: claims},
 		learner: gpu.NewLearner(nil, args.Weights.Merge()),
 		sharing: args.SharingPolicy(), typical: args.TypicalPods,
 		nodes: map[string]*appraised{}, models: map[string]int{}, seen: map[types.UID]struct{}{},
@@ -116,7 +118,7 @@ func (a *appraiser) of(node *v1.Node) *appraised {
 	}
 	slices.Sort(n.slices) // as Node.Slices
 	if n.Links != nil {
-		n.reach = new([gpu.MaxDevices + 1][gpu.MaxDevices + 1]atomic.Int32)
+		n.reach = new([gpu.MaxDevices + 1]atomic.Pointer[appraisal])
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,7 +132,7 @@ func (a *appraiser) of(node *v1.Node) *appraised {
 // number is the number of a node's product; -1 for a node without GPUs, and for
 // products beyond those that the scorer tells apart.
 func (a *appraiser) number(n *appraised) int {
-	if n.GPUs == 0 {
+	if n.GPUs == 0 && n.Product.Label == "" {
 		return -1
 	}
 	model, ok := a.models[n.Product.Label]
@@ -228,8 +230,8 @@ func (a *appraiser) admitted(w gpu.Wish) (set gpu.ModelSet) {
 func (a *appraiser) request(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
 	asked := kube.Requests(pod)
 	r := gpu.Request{CPUMilli: asked.Cpu().MilliValue()}
-	devices := asked[gpu.Resource]
-	if r.GPUs = int(devices.Value()); r.GPUs == 0 {
+	counted := asked[gpu.Resource]
+	if r.GPUs = int(counted.Value()) + a.claims.claimed(pod); r.GPUs == 0 {
 		return r
 	}
 	r.GPUMilli = gpu.Whole
@@ -242,34 +244,17 @@ func (a *appraiser) request(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
 // score is how well a node suits a pod that asks for devices. Before anything
 // has been learned, that is the node in use the most.
 func (a *appraiser) score(w *wish, info fwk.NodeInfo) int64 {
-	n := a.of(info.Node())
+	n, gpus := a.of(info.Node()), w.devices.freeOn(info)
 	if len(w.scorer.Workload()) == 0 {
-		return packed(w, info)
+		return percent(int64(gpus.total-gpus.free+w.request.GPUs), int64(gpus.total))
 	}
-	allocatable, requested := info.GetAllocatable(), info.GetRequested()
-	total := int(allocatable.GetScalarResources()[gpu.Resource])
-	free := total - int(requested.GetScalarResources()[gpu.Resource])
-	state := gpu.CountedNode(n.model, allocatable.GetMilliCPU()-requested.GetMilliCPU(), free, total)
+	cpu := info.GetAllocatable().GetMilliCPU() - info.GetRequested().GetMilliCPU()
+	state := gpu.CountedNode(n.model, cpu, gpus.free, gpus.total)
 	score, _ := w.scorer.Score(&state, &w.request)
 	if score == gpu.Unfit || w.request.GPUs < 2 {
 		return score
 	}
-	return score + w.scorer.LinkBonus(n.links(free, w.request.GPUs))
-}
-
-// links scores how well count of the free devices reach each other, from 0, as
-// on nodes of which nothing is known, to 100.
-func (n *appraised) links(free, count int) int {
-	if n.reach == nil || free > n.Links.Count() || count > free {
-		return 0
-	}
-	known := &n.reach[free][count]
-	if score := known.Load(); score > 0 {
-		return int(score - 1)
-	}
-	reach, _ := n.Links.Expect(free, count)
-	known.Store(int32(reach.Score) + 1)
-	return reach.Score
+	return score + w.scorer.LinkBonus(n.links(gpus, w.request.GPUs))
 }
 
 // sliceScore is how well a node suits a pod that asks for MIG instances.

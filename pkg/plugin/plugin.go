@@ -70,7 +70,7 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 		gangs:   newRegistry(),
 		reports: newReporter(handle, groups),
 		planner: newPlanner(args),
-		gpus:    newAppraiser(&args.GPUs),
+		gpus:    newAppraiser(&args.GPUs, handle.SharedDRAManager()),
 		now:     time.Now,
 	}
 	if err := pl.watchCluster(); err != nil {

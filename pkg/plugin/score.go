@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
@@ -25,6 +26,7 @@ type wish struct {
 	// request and scorer are those of a pod that asks for nvidia.com/gpu.
 	request gpu.Request
 	scorer  *gpu.Scorer
+	devices devices
 	// device is the extended resource that a pod with other devices asks most
 	// of, and amount how much.
 	device v1.ResourceName
@@ -39,7 +41,7 @@ type kind uint8
 
 const (
 	member     kind = iota // a member of a gang: its node
-	fractional             // nvidia.com/gpu: what is left for others
+	fractional             // GPUs, by count or by claim: what is left for others
 	sliced                 // nvidia.com/mig-*: what is cut already
 	counted                // other devices: what is in use already
 	plain                  // no devices: nodes without
@@ -62,12 +64,13 @@ func (pl *Plugin) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod,
 		}
 	}
 	switch {
-	case w.device == gpu.Resource:
+	case w.device == gpu.Resource || w.device == "" && pl.gpus.claims.claimed(pod) > 0:
 		gpus, err := pl.gpus.wishOf(pod)
 		if err != nil {
 			return fwk.AsStatus(err)
 		}
 		w.kind, w.request, w.scorer = fractional, pl.gpus.request(pod, gpus), pl.gpus.scorer()
+		w.devices = pl.gpus.claims.look()
 	case strings.HasPrefix(string(w.device), gpu.ResourcePrefix):
 		w.kind = sliced
 	}
@@ -129,7 +132,7 @@ const lead = 16
 // NormalizeScore brings the scores of a pod with devices to the framework's
 // scale. Exactly one node is the best: of equal ones the first by name, since
 // the framework would pick one by chance.
-func (pl *Plugin) NormalizeScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+func (pl *Plugin) NormalizeScore(ctx context.Context, state fwk.CycleState, pod *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
 	data, err := state.Read(wishKey)
 	if err != nil {
 		return fwk.AsStatus(err)
@@ -157,17 +160,42 @@ func (pl *Plugin) NormalizeScore(_ context.Context, state fwk.CycleState, _ *v1.
 		scores[i].Score = value
 	}
 	scores[0], scores[best] = scores[best], scores[0] // the list has an order of its own
+	if w.kind == fractional && w.request.GPUs > 1 && pl.handle != nil {
+		pl.tellLinks(ctx, w, pod, scores[best].Name)
+	}
 	return nil
+}
+
+// tellLinks writes down how well the GPUs of a pod will reach each other on the
+// node that suits it best, and whether that is exact: the driver published which
+// devices are free, and these are the best of them; or estimated from counts.
+func (pl *Plugin) tellLinks(ctx context.Context, w *wish, pod *v1.Pod, node string) {
+	info, err := pl.handle.SnapshotSharedLister().NodeInfos().Get(node)
+	if err != nil {
+		return
+	}
+	reach, known := pl.gpus.of(info.Node()).reachOf(w.devices.freeOn(info), w.request.GPUs)
+	if !known {
+		return
+	}
+	basis := "estimated"
+	if reach.Exact {
+		basis = "exact"
+	}
+	klog.FromContext(ctx).V(2).Info("Scored GPU links", "pod", klog.KObj(pod), "node", node, "gpus", w.request.GPUs,
+		"link", reach.Link.String(), "direct", reach.Direct.String(), "score", reach.Score, "basis", basis)
 }
 
 // packed is the share of the node's devices that are in use once the pod is
 // there, in percent.
 func packed(w *wish, node fwk.NodeInfo) int64 {
-	total := node.GetAllocatable().GetScalarResources()[w.device]
+	return percent(node.GetRequested().GetScalarResources()[w.device]+w.amount, node.GetAllocatable().GetScalarResources()[w.device])
+}
+
+func percent(used, total int64) int64 {
 	if total <= 0 {
 		return 0
 	}
-	used := node.GetRequested().GetScalarResources()[w.device] + w.amount
 	return min(fwk.MaxScore*used/total, fwk.MaxScore)
 }
 

@@ -50,7 +50,7 @@ func want(name string, device v1.ResourceName, count int64) *v1.Pod {
 	return p
 }
 
-func alone() *Plugin { return &Plugin{gpus: newAppraiser(&config.GPUs{})} }
+func alone() *Plugin { return &Plugin{gpus: newAppraiser(&config.GPUs{}, nil)} }
 
 // learned is a plugin that has seen pods of 1 and of 8 GPUs.
 func learned() *Plugin {
@@ -156,7 +156,7 @@ func TestScore_WhatThePodPrefersIsHeard(t *testing.T) {
 }
 
 func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
-	a := newAppraiser(&config.GPUs{})
+	a := newAppraiser(&config.GPUs{}, nil)
 	h100, t4 := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node(), offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node()
 	a.of(h100)
 	a.of(t4)
@@ -192,7 +192,7 @@ func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
 		{Share: 3, GPUs: 1, CPU: resource.MustParse("2")},
 		{Share: 1, GPUs: 8, Models: []string{"H100"}},
 		{Share: 5, GPUs: 1, Models: []string{"B200"}},
-	}})
+	}}, nil)
 	assert.Empty(t, a.scorer().Workload(), "no node is known yet")
 	a.of(offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node())
 	a.of(offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node())
@@ -209,7 +209,7 @@ func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
 
 func TestScore_WeighsAsTheArgsSay(t *testing.T) {
 	none := int64(0)
-	pl := &Plugin{gpus: newAppraiser(&config.GPUs{Weights: config.Weights{Links: &none}, TypicalPods: []config.TypicalPod{{Share: 1, GPUs: 2}}})}
+	pl := &Plugin{gpus: newAppraiser(&config.GPUs{Weights: config.Weights{Links: &none}, TypicalPods: []config.TypicalPod{{Share: 1, GPUs: 2}}}, nil)}
 	slow, fast := offer("a", "NVIDIA-A100-PCIE-40GB", gpu.Resource, 4, 0), offer("b", "NVIDIA-A100-PCIE-40GB", gpu.Resource, 4, 0)
 	slow.Node().Annotations = map[string]string{gpu.LinksAnnotation: "4*SYS"}
 	fast.Node().Annotations = map[string]string{gpu.LinksAnnotation: "4*NV12"}
@@ -217,7 +217,7 @@ func TestScore_WeighsAsTheArgsSay(t *testing.T) {
 }
 
 func TestFilter_AnyLetsPlainPodsOnSlices(t *testing.T) {
-	pl := &Plugin{gpus: newAppraiser(&config.GPUs{PlainRequests: config.PlainAny})}
+	pl := &Plugin{gpus: newAppraiser(&config.GPUs{PlainRequests: config.PlainAny}, nil)}
 	cut := offer("cut", "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", gpu.Resource, 7, 0)
 	assert.Empty(t, refusedBy(t, pl, want("p", gpu.Resource, 1), cut))
 	named := want("p", gpu.Resource, 1)

@@ -46,6 +46,8 @@ func TestMain(m *testing.M) {
 type cluster struct {
 	t      *testing.T
 	client kubernetes.Interface
+	// log is what the scheduler writes down.
+	log string
 }
 
 func newCluster(t *testing.T, nodes []*v1.Node, config string) *cluster {
@@ -54,12 +56,12 @@ func newCluster(t *testing.T, nodes []*v1.Node, config string) *cluster {
 	require.NoError(t, err)
 	t.Cleanup(box.Stop)
 	require.NoError(t, box.CreateNodes(background, nodes))
-	startScheduler(t, box, config)
-	return &cluster{t: t, client: box.Client()}
+	return &cluster{t: t, client: box.Client(), log: startScheduler(t, box, config)}
 }
 
-// startScheduler runs the scheduler as a process of its own until the test ends.
-func startScheduler(t *testing.T, box *sandbox.Sandbox, config string) {
+// startScheduler runs the scheduler as a process of its own until the test ends,
+// and returns the path of its log.
+func startScheduler(t *testing.T, box *sandbox.Sandbox, config string) string {
 	t.Helper()
 	log := filepath.Join(t.ArtifactDir(), "scheduler.log")
 	out, err := os.Create(log)
@@ -82,6 +84,7 @@ func startScheduler(t *testing.T, box *sandbox.Sandbox, config string) {
 			t.Logf("end of the scheduler's log:\n%s", text[max(0, len(text)-20_000):])
 		}
 	})
+	return log
 }
 
 // namespace makes a namespace for one row.
