@@ -6,6 +6,7 @@ package page_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,15 +25,44 @@ import (
 // patience is far above what anything here takes; a loaded machine is slow.
 const patience = time.Minute
 
-// find returns the browser, or skips the test.
-func find(t testing.TB) string {
-	t.Helper()
+// browser is the one browser of all tests, each of which has a tab in it. It is
+// nil where there is no Chromium.
+var browser context.Context
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	path := find()
+	if path == "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "muster-page-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // the temporary folder is cleaned anyway
+	ctx, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(dir),
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))...)
+	defer stop()
+	ctx, closeBrowser := chromedp.NewContext(ctx)
+	defer closeBrowser()
+	if err := chromedp.Do(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "starting %s: %v\n", path, err)
+		return 1
+	}
+	browser = ctx
+	return m.Run()
+}
+
+// find returns the path of a browser, "" if there is none.
+func find() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
-	t.Skip("no Chromium on this machine; to look at the page: apt-get install chromium")
 	return ""
 }
 
@@ -46,21 +76,30 @@ type tab struct {
 	faults   []string
 }
 
-// open opens an address in a browser of its own, in a window of that size.
-func open(t testing.TB, address string, width, height int64, flags ...chromedp.ExecAllocatorOption) *tab {
+// ready is true of a page that shows data.
+const ready = `document.documentElement.dataset.ready === "true"`
+
+// open visits an address and waits until data is shown.
+func open(t testing.TB, address string, width, height int64) *tab {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(find(t)), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
-	ctx, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(options, flags...)...)
-	t.Cleanup(stop)
-	ctx, closeTab := chromedp.NewContext(ctx)
+	p := visit(t, address, width, height)
+	p.until(ready + ` && muster.work.frames > 0`)
+	return p
+}
+
+// visit opens an address in a tab of its own, in a window of that size. It skips
+// the test where there is no browser.
+func visit(t testing.TB, address string, width, height int64) *tab {
+	t.Helper()
+	if browser == nil {
+		t.Skip("there is no Chromium on this machine; to look at the page: apt-get install chromium")
+	}
+	ctx, closeTab := chromedp.NewContext(browser)
 	t.Cleanup(closeTab)
 	p := &tab{TB: t, ctx: ctx}
 	require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(width, height)))
 	require.NoError(t, chromedp.Listen(ctx, p.note))
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))
-	p.until(`document.documentElement.dataset.ready === "true"`)
 	return p
 }
 
@@ -141,10 +180,3 @@ func (p *tab) calm() {
 }
 
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `\'`) + "'" }
-
-func TestBrowserRuns(t *testing.T) {
-	p := open(t, "data:text/html,<html data-ready=true><body>hello</body>", 800, 600)
-	require.Equal(t, "hello", p.text("body"))
-	p.shoot("hello")
-	p.calm()
-}

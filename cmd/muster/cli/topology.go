@@ -4,31 +4,43 @@
 package cli
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/muster-scheduler/muster/pkg/page"
 	"github.com/muster-scheduler/muster/pkg/report"
 )
 
 func topologyVerb(o *options) *cobra.Command {
-	var resource string
+	var resource, html string
 	var nodes bool
 	cmd := &cobra.Command{
 		Use:   "topology",
 		Short: "Show the tree of domains with what is free in each",
 		Example: `  muster topology
   muster topology --nodes
-  muster topology --resource nvidia.com/mig-1g.10gb`,
+  muster topology --resource nvidia.com/mig-1g.10gb
+  muster topology --html cluster.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := o.format()
 			if err != nil {
 				return err
 			}
+			if html != "" && o.output != "" {
+				return errors.New("--html is a format of its own; leave out --output")
+			}
 			v, err := o.look(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if html != "" {
+				return writePage(cmd.OutOrStdout(), html, v, o.overrides.Context.Namespace)
 			}
 			fabric, err := v.Fabric(resource, nodes)
 			if err != nil {
@@ -39,5 +51,31 @@ func topologyVerb(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&resource, "resource", "", "the `resource` to count; by default the GPUs of which there are most")
 	cmd.Flags().BoolVar(&nodes, "nodes", false, "show each node too")
+	cmd.Flags().StringVar(&html, "html", "", "draw the GPUs and who holds them into this `file`, a page for a browser; - for standard output. With -n, only gangs and pods of that namespace are named")
+	_ = cmd.MarkFlagFilename("html", "html")
+	cmd.MarkFlagsMutuallyExclusive("html", "resource")
+	cmd.MarkFlagsMutuallyExclusive("html", "nodes")
 	return cmd
+}
+
+// writePage draws a picture into a file. With a namespace, gangs and pods of
+// others are not named.
+func writePage(out io.Writer, path string, v *view, namespace string) error {
+	data, err := page.Build(v.Picture, v.now, namespace)
+	if err != nil {
+		return err
+	}
+	if path == "-" {
+		return page.File(out, data)
+	}
+	var text bytes.Buffer
+	if err := page.File(&text, data); err != nil {
+		return err
+	}
+	// Names of gangs and pods are nobody else's business.
+	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	fmt.Fprintf(out, "%s: %d nodes and %d gangs; open it in a browser\n", path, len(data.Nodes), len(data.Gangs))
+	return nil
 }

@@ -1,0 +1,172 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+
+	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// Build reads the page's data out of a picture that was taken at that moment.
+// With a namespace, gangs and pods of others are not named: what they hold is
+// shown as held.
+func Build(p *explain.Picture, taken time.Time, namespace string) (*Data, error) {
+	b := &builder{
+		picture: p, data: &Data{Taken: taken.UTC(), Namespace: namespace, Gangs: []Gang{}, Nodes: []Node{}},
+		gangs: map[*explain.Gang]int{}, models: map[string]int{}, resources: map[string]int{},
+	}
+	if err := b.addGangs(taken); err != nil {
+		return nil, err
+	}
+	if err := b.addFabric(); err != nil {
+		return nil, err
+	}
+	return b.data, nil
+}
+
+type builder struct {
+	picture   *explain.Picture
+	data      *Data
+	gangs     map[*explain.Gang]int
+	models    map[string]int
+	resources map[string]int
+}
+
+// shown tells whether what is in a namespace may be named.
+func (b *builder) shown(namespace string) bool {
+	return b.data.Namespace == "" || b.data.Namespace == namespace
+}
+
+func (b *builder) addGangs(taken time.Time) error {
+	for _, g := range b.picture.Gangs {
+		if !b.shown(g.Namespace) {
+			continue
+		}
+		s, err := b.picture.Status(g, taken)
+		if err != nil {
+			return fmt.Errorf("gang %s: %w", g.Key(), err)
+		}
+		out := Gang{
+			Namespace: s.Namespace, Name: s.Name, Dialect: s.Dialect, Phase: s.Phase, Reason: s.Reason, Message: s.Message,
+			Bound: s.Bound, MinCount: s.MinCount, Pods: s.Pods, Domain: s.Domain,
+		}
+		if !s.Created.IsZero() {
+			created := s.Created.UTC()
+			out.Created = &created
+			if s.Phase == explain.Running {
+				started := created.Add(time.Duration(s.WaitSeconds) * time.Second)
+				out.Started = &started
+			}
+		}
+		b.gangs[g] = len(b.data.Gangs)
+		b.data.Gangs = append(b.data.Gangs, out)
+	}
+	return nil
+}
+
+// addFabric adds the domains, and in them the nodes and who holds their GPUs.
+func (b *builder) addFabric() error {
+	fabric, err := b.picture.Fabric("", true)
+	if err != nil {
+		return err
+	}
+	holders := map[string][]*v1.Pod{}
+	for _, pod := range b.picture.Holders() {
+		holders[pod.Spec.NodeName] = append(holders[pod.Spec.NodeName], pod)
+	}
+	var path []int // the domains around the current one, by depth
+	for _, d := range fabric.Domains {
+		path = path[:d.Depth]
+		parent := -1
+		if d.Depth > 0 {
+			parent = path[d.Depth-1]
+		}
+		if d.Level != explain.NodeLevel {
+			path = append(path, len(b.data.Domains))
+			b.data.Domains = append(b.data.Domains, Domain{Name: d.Name, Level: d.Level, Parent: parent})
+			continue
+		}
+		node, ok := b.picture.NodeNamed(d.Name)
+		if !ok {
+			return fmt.Errorf("node %s is in the tree but not in the picture", d.Name)
+		}
+		b.data.Nodes = append(b.data.Nodes, Node{
+			Name: d.Name, Domain: parent, Model: number(b.models, &b.data.Models, d.Model), State: d.State,
+			Offers: b.gpus(node.Status.Allocatable), Pods: b.pods(holders[d.Name]),
+		})
+	}
+	return nil
+}
+
+// number gives each distinct text a number, in the order of appearance; -1 for
+// "".
+func number(known map[string]int, list *[]string, text string) int {
+	if text == "" {
+		return -1
+	}
+	n, ok := known[text]
+	if !ok {
+		n = len(*list)
+		known[text] = n
+		*list = append(*list, text)
+	}
+	return n
+}
+
+// gpus are the GPUs and MIG instances among resources, whole GPUs first.
+func (b *builder) gpus(list v1.ResourceList) []Amount {
+	var amounts []Amount
+	for _, name := range slices.SortedFunc(maps.Keys(list), compareDevices) {
+		if count := list[name]; topology.IsGPU(string(name)) && count.Value() > 0 {
+			amounts = append(amounts, Amount{Resource: number(b.resources, &b.data.Resources, string(name)), Count: count.Value()})
+		}
+	}
+	return amounts
+}
+
+// compareDevices puts MIG instances behind whole GPUs.
+func compareDevices(x, y v1.ResourceName) int {
+	mig := func(name v1.ResourceName) int {
+		if strings.Contains(string(name), "/mig-") {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(mig(x)-mig(y), strings.Compare(string(x), string(y)))
+}
+
+// pods are those of a node's pods that hold GPUs.
+func (b *builder) pods(list []*v1.Pod) []Pod {
+	var pods []Pod
+	for _, pod := range list {
+		holds := b.gpus(resource.PodRequests(pod, resource.PodResourcesOptions{}))
+		if len(holds) == 0 {
+			continue
+		}
+		out := Pod{Gang: -1, Rank: -1, Holds: holds}
+		if b.shown(pod.Namespace) {
+			out.Namespace, out.Name = pod.Namespace, pod.Name
+			if g := b.picture.GangOf(pod); g != nil {
+				out.Gang, out.Rank = b.gangs[g], kube.Rank(pod)
+			}
+		}
+		pods = append(pods, out)
+	}
+	slices.SortFunc(pods, func(x, y Pod) int {
+		return cmp.Or(cmp.Compare(uint(x.Gang), uint(y.Gang)), cmp.Compare(x.Rank, y.Rank),
+			strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Name, y.Name))
+	})
+	return pods
+}

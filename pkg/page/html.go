@@ -1,0 +1,84 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package page
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// scripts are the parts of the page's one script, in their order.
+var scripts = []string{"model.js", "marks.js", "layout.js", "paint.js", "lists.js", "words.js", "input.js", "main.js"}
+
+// pollSeconds is how often a served page asks for news.
+const pollSeconds = 2
+
+// The parts of the page are put together once; they do not depend on data.
+var (
+	style  = asset("page.css")
+	script = joined()
+)
+
+func asset(name string) string {
+	text, err := assets.ReadFile("assets/" + name)
+	if err != nil {
+		panic(err) // it is part of the binary
+	}
+	return string(text)
+}
+
+func joined() string {
+	var all strings.Builder
+	all.WriteString("(() => {\n'use strict';\n")
+	for _, name := range scripts {
+		all.WriteString(asset(name))
+	}
+	all.WriteString("})();\n")
+	return all.String()
+}
+
+// File writes a page that holds its data and asks nobody for anything.
+func File(w io.Writer, data *Data) error {
+	// Marshal writes <, > and & as escapes, so that no name ends the element
+	// around the data.
+	text, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	_, err = io.WriteString(w, document(string(text), "0", policy("'none'")))
+	return err
+}
+
+// shell is the page that fetches data.json beside it.
+func shell() string {
+	return document("null", fmt.Sprint(pollSeconds), policy("'self'"))
+}
+
+// document puts a page together. Only the template is searched for places to
+// fill, not what is filled in.
+func document(data, live, policy string) string {
+	return strings.NewReplacer(
+		"{{policy}}", policy, "{{live}}", live, "{{style}}", style, "{{data}}", data, "{{script}}", script,
+	).Replace(asset("page.html"))
+}
+
+// policy is the Content-Security-Policy: this package's script and style,
+// requests to where connect says, and nothing else.
+func policy(connect string) string {
+	return "default-src 'none'; script-src " + digest(script) + "; style-src " + digest(style) +
+		"; img-src data:; connect-src " + connect + "; base-uri 'none'; form-action 'none'"
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
