@@ -6,6 +6,8 @@ package chart
 import (
 	"fmt"
 	"time"
+
+	"github.com/muster-scheduler/muster/pkg/sim"
 )
 
 // rowHeight is that of a policy in a size class, noteWidth what is kept free for
@@ -37,7 +39,7 @@ func (ch *Chart) waits(c *canvas, y float64) float64 {
 		c.text("name", point{indent, from + each/2 - 2}, class.Class)
 		c.text("soft", point{indent, from + each/2 + 14}, plural(class.Gangs, noun(class.Class)))
 		for k, r := range ch.Runs {
-			ch.wait(c, axis, k, i, point{0, from + 6 + rowHeight*(float64(k)+0.5)}, r)
+			axis.draw(c, lookOf(k), r.Summary.Policy, r.Summary.Waits[i], from+6+rowHeight*(float64(k)+0.5))
 		}
 	}
 	return bottom + 26
@@ -67,18 +69,16 @@ func (ch *Chart) waitGrid(c *canvas, axis waitAxis, top, bottom float64) {
 	c.line("axis", point{axis.none, bottom}, point{axis.to, bottom})
 }
 
-// wait draws one policy in one class.
-func (ch *Chart) wait(c *canvas, axis waitAxis, k, class int, at point, r Run) {
-	x := r.Summary.Waits[class]
-	l := lookOf(k)
+// draw draws the waits of one class under one policy.
+func (a waitAxis) draw(c *canvas, l look, policy string, x sim.Wait, y float64) {
 	median, late := seconds(x.P50), seconds(x.P95)
-	from, to := point{axis.at(median), at.y}, point{axis.at(late), at.y}
-	c.add(`<g><title>%s, %s: median %s, 95th percentile %s</title>`, r.Summary.Policy, x.Class, short(median), short(late))
+	from, to := point{a.at(median), y}, point{a.at(late), y}
+	c.add(`<g><title>%s, %s: median %s, 95th percentile %s</title>`, policy, x.Class, short(median), short(late))
 	c.curve(l, []point{from, to})
 	c.marked(l, to, false)
 	c.marked(l, from, true)
 	if x.Waiting > 0 {
-		c.text("soft", point{to.x + 10, at.y + 4}, fmt.Sprintf("%d never placed", x.Waiting))
+		c.text("soft", point{to.x + 10, y + 4}, fmt.Sprintf("%d never placed", x.Waiting))
 	}
 	c.add(`</g>`)
 }
