@@ -84,13 +84,28 @@ var looks = []look{
 
 func lookOf(i int) look { return looks[i%len(looks)] }
 
-// marked draws the mark of a policy, filled or hollow.
-func (c *canvas) marked(l look, p point, filled bool) {
-	fill := "#fff"
-	if filled {
-		fill = l.color
+// defineMarks defines the marks of the first n policies, filled and hollow, once
+// for the many places where they stand.
+func (c *canvas) defineMarks(n int) {
+	c.add(`<defs>`)
+	for i := range n {
+		l := lookOf(i)
+		for _, kind := range []struct{ id, fill string }{{filled, l.color}, {hollow, "#fff"}} {
+			c.add(`<path id="%s%d" d="%s" fill="%s" stroke="%s" stroke-width="1.4"/>`, kind.id, i, l.mark(point{}, 3.6), kind.fill, l.color)
+		}
 	}
-	c.add(`<path d="%s" fill="%s" stroke="%s" stroke-width="1.4"/>`, l.mark(point{round(p.x), round(p.y)}, 3.6), fill, l.color)
+	c.add(`</defs>`)
+}
+
+// The kinds of marks.
+const (
+	filled = "mark"
+	hollow = "ring"
+)
+
+// mark draws the mark of policy i.
+func (c *canvas) mark(kind string, i int, p point) {
+	c.add(`<use href="#%s%d" x="%s" y="%s"/>`, kind, i, px(round(p.x)), px(round(p.y)))
 }
 
 func disc(p point, r float64) string {

@@ -60,6 +60,7 @@ func (ch *Chart) svg() string {
 	c.add(`<title id="chart-title">%s</title>`, html.EscapeString(ch.Title))
 	c.add(`<desc id="chart-desc">%s</desc>`, html.EscapeString(ch.inWords()))
 	c.add(`<style>%s</style>`, style)
+	c.defineMarks(len(ch.Runs))
 	c.add(`<rect width="100%%" height="100%%" fill="#fff"/>`)
 	c.WriteString(body.String())
 	c.add(`</svg>`)
@@ -74,7 +75,7 @@ func (ch *Chart) inWords() string {
 		s := r.Summary
 		fmt.Fprintf(&text, " %s: %.1f %% of the GPUs at work, %d of %d placed", s.Policy, 100*s.Working, s.Placed, s.Gangs)
 		for _, x := range s.Waits {
-			fmt.Fprintf(&text, "; %s waited %s at the median and %s at the 95th percentile", x.Class, short(seconds(x.P50)), short(seconds(x.P95)))
+			text.WriteString("; waits of " + waitInWords(x))
 		}
 		text.WriteString(".")
 	}
@@ -102,7 +103,7 @@ func (ch *Chart) legend(c *canvas, y float64) float64 {
 		}
 		l := lookOf(i)
 		c.curve(l, []point{{x, y - 4}, {x + sample, y - 4}})
-		c.marked(l, point{x + sample/2, y - 4}, true)
+		c.mark(filled, i, point{x + sample/2, y - 4})
 		c.text("name", point{x + sample + 8, y}, r.Summary.Policy)
 		x += wide
 	}

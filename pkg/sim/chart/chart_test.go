@@ -96,7 +96,7 @@ func TestSVG_SaysInWordsWhatItShows(t *testing.T) {
 	for _, want := range []string{
 		`role="img" aria-labelledby="chart-title chart-desc"`,
 		"<desc id=\"chart-desc\">5 jobs on 8 nodes. muster: ",
-		"; all waited 0 at the median and 45 min at the 95th percentile. loose: ",
+		"; waits of all: median 0, 95th percentile 45 min. loose: ",
 		", 2 of 5 placed; ",
 		">3 never placed<",
 	} {

@@ -143,7 +143,7 @@ func (ch *Chart) fitsPanel(c *canvas, from, to point, share func(sim.Fits) float
 		}
 		c.curve(lookOf(k), points)
 		for _, p := range points {
-			c.marked(lookOf(k), p, true)
+			c.mark(filled, k, p)
 		}
 	})
 }

@@ -39,7 +39,9 @@ func (ch *Chart) waits(c *canvas, y float64) float64 {
 		c.text("name", point{indent, from + each/2 - 2}, class.Class)
 		c.text("soft", point{indent, from + each/2 + 14}, plural(class.Gangs, noun(class.Class)))
 		for k, r := range ch.Runs {
-			axis.draw(c, lookOf(k), r.Summary.Policy, r.Summary.Waits[i], from+6+rowHeight*(float64(k)+0.5))
+			c.add(`<g><title>%s, %s</title>`, r.Summary.Policy, waitInWords(r.Summary.Waits[i]))
+			axis.draw(c, k, r.Summary.Waits[i], from+6+rowHeight*(float64(k)+0.5))
+			c.add(`</g>`)
 		}
 	}
 	return bottom + 26
@@ -69,18 +71,22 @@ func (ch *Chart) waitGrid(c *canvas, axis waitAxis, top, bottom float64) {
 	c.line("axis", point{axis.none, bottom}, point{axis.to, bottom})
 }
 
-// draw draws the waits of one class under one policy.
-func (a waitAxis) draw(c *canvas, l look, policy string, x sim.Wait, y float64) {
-	median, late := seconds(x.P50), seconds(x.P95)
-	from, to := point{a.at(median), y}, point{a.at(late), y}
-	c.add(`<g><title>%s, %s: median %s, 95th percentile %s</title>`, policy, x.Class, short(median), short(late))
-	c.curve(l, []point{from, to})
-	c.marked(l, to, false)
-	c.marked(l, from, true)
+// waitInWords says what the marks of a class say.
+func waitInWords(x sim.Wait) string {
+	return fmt.Sprintf("%s: median %s, 95th percentile %s", x.Class, short(seconds(x.P50)), short(seconds(x.P95)))
+}
+
+// draw draws the waits of one class under policy k.
+func (a waitAxis) draw(c *canvas, k int, x sim.Wait, y float64) {
+	from, to := point{a.at(seconds(x.P50)), y}, point{a.at(seconds(x.P95)), y}
+	if to.x > from.x {
+		c.curve(lookOf(k), []point{from, to})
+		c.mark(hollow, k, to)
+	}
+	c.mark(filled, k, from)
 	if x.Waiting > 0 {
 		c.text("soft", point{to.x + 10, y + 4}, fmt.Sprintf("%d never placed", x.Waiting))
 	}
-	c.add(`</g>`)
 }
 
 func (ch *Chart) longest() time.Duration {
