@@ -162,6 +162,31 @@ func TestRun_SinglesByRule(t *testing.T) {
 	}
 }
 
+// Pods of two GPUs are what this cluster usually runs. One node has five GPUs
+// free, the other two: a pod of one GPU that goes where least is free takes the
+// place of a usual pod.
+func TestRun_ScoredSinglesLearnWhatIsUsual(t *testing.T) {
+	pod := func(name string, arrival, run time.Duration, gpus int) trace.Gang {
+		g := job(name, arrival, run, 1)
+		g.GPUs = gpus
+		return g
+	}
+	var pods []trace.Gang
+	for i := range 40 {
+		pods = append(pods, pod(fmt.Sprint("usual-", i), time.Duration(10*i), 5, 2))
+	}
+	pods = append(pods, pod("three", 1000, 100, 3), pod("six", 1001, 100, 6), pod("one", 1002, 100, 1))
+	for i := range 3 {
+		pods = append(pods, pod(fmt.Sprint("late-", i), 1003, 10, 2))
+	}
+	for name, waits := range map[string]time.Duration{"muster/scored": 0, "muster/most-allocated": 10 * time.Second} {
+		r, err := sim.Run(sim.Config{Nodes: twoLeaves()[:2], Shape: sim.Shape{GPUs: 8}, Policy: policy(t, name), Gangs: pods})
+		require.NoError(t, err)
+		last := r.Records[len(r.Records)-1]
+		assert.Equal(t, waits, last.Placed-last.Arrival, name)
+	}
+}
+
 func TestPolicyNamed(t *testing.T) {
 	const rules = "can stand how single pods are placed: scored, planned, most-allocated, least-allocated"
 	for name, want := range map[string]string{
