@@ -59,6 +59,7 @@ func readConfig(path string) (setup, error) {
 				return setup{}, fmt.Errorf("reading --config %s: %w", path, err)
 			}
 			out.ladder, out.dialects = args.Ladder(), args.Dialects
+			out.sharing = args.GPUs.SharingPolicy()
 			out.schedulers = append(out.schedulers, profile.SchedulerName)
 		}
 	}

@@ -136,6 +136,7 @@ func (o *options) view(s *snapshot.Snapshot) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.SetSharing(setup.sharing)
 	return &view{p, s.Now(time.Now()), setup}, nil
 }
 
@@ -152,6 +153,8 @@ func (o *options) look(ctx context.Context) (*view, error) {
 type setup struct {
 	ladder     kube.Ladder
 	schedulers []string
+	// sharing is the policy for plain requests for GPUs.
+	sharing kube.Sharing
 	// dialects are those that the scheduler reads; none means all.
 	dialects []kube.Dialect
 }
