@@ -5,6 +5,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -29,7 +30,7 @@ const Name = "muster-scheduler"
 // Plugins of others can be registered beside Muster's own.
 func NewCommand(more ...app.Option) *cobra.Command {
 	opts := options.NewOptions()
-	showVersion := false
+	showVersion, showPage := false, false
 	cmd := &cobra.Command{
 		Use: Name,
 		Long: `muster-scheduler places gangs of pods on GPU nodes: all of a gang or none of it,
@@ -49,11 +50,12 @@ scheduler and takes the pods whose schedulerName is that of one of its profiles,
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
 				return err
 			}
-			return run(cmd, opts, more)
+			return run(cmd, opts, showPage, more)
 		},
 	}
 	flags := opts.Flags
 	flags.FlagSet("global").BoolVar(&showVersion, "version", false, "Print the version and exit.")
+	flags.FlagSet("muster").BoolVar(&showPage, "topology-page", false, "Serve a page that shows who holds which GPU at "+pagePath+"/ of the secure port, to those who may get that path. It names gangs and pods of all namespaces.")
 	globalflag.AddGlobalFlags(flags.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
 	describe(flags)
 	for _, set := range flags.FlagSets {
@@ -97,7 +99,7 @@ func version() string {
 	return fmt.Sprintf("%s %s, on kube-scheduler %s", Name, own, kubernetes)
 }
 
-func run(cmd *cobra.Command, opts *options.Options, more []app.Option) error {
+func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Option) error {
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
 		return err
@@ -110,12 +112,12 @@ func run(cmd *cobra.Command, opts *options.Options, more []app.Option) error {
 		}
 		opts.InformerName = name
 	}
-	ctx, cancel := context.WithCancel(cmd.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(cmd.Context())
+	defer cancel(nil)
 	stop := server.SetupSignalHandler()
 	go func() {
 		<-stop
-		cancel()
+		cancel(nil)
 	}()
 	cc, sched, err := Setup(ctx, opts, more...)
 	if err != nil {
@@ -125,9 +127,16 @@ func run(cmd *cobra.Command, opts *options.Options, more []app.Option) error {
 		mutable.AddMetrics()
 	}
 	opts.ComponentGlobalsRegistry.AddMetrics()
+	if showPage {
+		if err := servePage(ctx, cc, cancel); err != nil {
+			return fmt.Errorf("%s: --topology-page: %w", Name, err)
+		}
+	}
 	err = app.Run(ctx, cc, sched)
-	if ctx.Err() != nil {
+	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
 		return nil // asked to stop
+	} else if cause != nil {
+		return cause
 	}
 	return err
 }

@@ -1,0 +1,158 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	genericfilters "k8s.io/apiserver/pkg/server/filters"
+	"k8s.io/client-go/kubernetes/scheme"
+	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
+)
+
+// shutdownTimeout is how long requests may go on when the scheduler ends, as
+// kube-scheduler has it.
+const shutdownTimeout = 5 * time.Second
+
+// serveBeside puts a handler on the secure port beside what kube-scheduler
+// serves there, for the path and what is below it, behind the same
+// authentication and authorization. It is called before app.Run.
+//
+// app.Run makes the handler of the port itself and takes nothing from outside.
+// So it gets a listener in memory in place of the port, and one request goes
+// there to fetch the handler: the context of a request names its server
+// (http.ServerContextKey). The port then serves both; fail is called if that
+// does not come about.
+func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, path string, handler http.Handler, fail func(error)) error {
+	if cc.SecureServing == nil {
+		return errors.New("there is no secure port; leave out --secure-port=0")
+	}
+	port := cc.SecureServing
+	inner, memory, err := inMemory(port)
+	if err != nil {
+		return err
+	}
+	authn := cc.Authentication.Authenticator
+	found := make(chan http.Handler, 1)
+	var first sync.Once
+	cc.SecureServing = inner
+	cc.Authentication.Authenticator = authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
+		if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.Addr == memory.Addr().String() {
+			first.Do(func() { found <- s.Handler })
+			return nil, false, nil
+		}
+		return authn.AuthenticateRequest(r)
+	})
+	mux := http.NewServeMux()
+	guarded := guard(cc, authn, handler)
+	mux.Handle(path+"/", guarded)
+	mux.Handle(path, guarded)
+	go func() {
+		theirs, err := memory.fetch(ctx, found)
+		if err == nil {
+			mux.Handle("/", theirs)
+			_, _, err = port.Serve(mux, shutdownTimeout, ctx.Done())
+		}
+		if err != nil && ctx.Err() == nil {
+			fail(fmt.Errorf("serving %s on the secure port: %w", path, err))
+		}
+	}()
+	return nil
+}
+
+// guard puts the filters of kube-scheduler's port before a handler.
+func guard(cc *appconfig.CompletedConfig, authn authenticator.Request, handler http.Handler) http.Handler {
+	info := &apirequest.RequestInfoFactory{}
+	handler = genericapifilters.WithAuthorization(handler, cc.Authorization.Authorizer, scheme.Codecs)
+	handler = genericapifilters.WithAuthentication(handler, authn, genericapifilters.Unauthorized(scheme.Codecs), nil, nil)
+	handler = genericapifilters.WithRequestInfo(handler, info)
+	handler = genericapifilters.WithCacheControl(handler)
+	handler = genericfilters.WithHTTPLogging(handler)
+	return genericfilters.WithPanicRecovery(handler, info)
+}
+
+// inMemory is a port in memory with the certificate of the real one.
+func inMemory(port *server.SecureServingInfo) (*server.SecureServingInfo, *memoryListener, error) {
+	cert, key := port.Cert.CurrentCertKeyContent()
+	content, err := dynamiccertificates.NewStaticCertKeyContent("in-memory", cert, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the certificate of the secure port: %w", err)
+	}
+	memory := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	return &server.SecureServingInfo{Listener: memory, Cert: content, DisableHTTP2: true}, memory, nil
+}
+
+// memoryListener is a listener that only this process reaches.
+type memoryListener struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Accept waits for a connection.
+func (l *memoryListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close lets Accept return.
+func (l *memoryListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr is the address of the server in the log.
+func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Net: "memory", Name: "in-memory"} }
+
+func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l.conns <- theirs:
+		return ours, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// fetch makes a request, as soon as somebody listens, and returns the handler
+// that it found. What the answer says does not matter.
+func (l *memoryListener) fetch(ctx context.Context, found <-chan http.Handler) (http.Handler, error) {
+	transport := &http.Transport{
+		DialContext: l.dial, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // it goes nowhere
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://in-memory/", nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	_ = answer.Body.Close() // nothing was read
+	select {
+	case handler := <-found:
+		return handler, nil
+	default:
+		return nil, errors.New("kube-scheduler did not authenticate a request")
+	}
+}
