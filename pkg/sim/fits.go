@@ -61,11 +61,7 @@ func (m *fitsMeter) pass(c *Cluster, from, to time.Duration) {
 	idle := c.countIdle()
 	m.total += seconds
 	for w, level := range widths {
-		most := 0
-		for _, d := range c.usage.Tree.DomainsAt(level) {
-			domain := &c.usage.Tree.Domains[d]
-			most = max(most, idle[domain.End]-idle[domain.First])
-		}
+		most := c.mostIdle(idle, level)
 		for i, size := range LaterSizes {
 			if size <= most {
 				m.in[w][i] += seconds
@@ -96,6 +92,21 @@ func (c *Cluster) countIdle() []int {
 		}
 	}
 	return c.idle
+}
+
+// idleIn is the number of idle nodes in a domain, from what countIdle gave.
+func (c *Cluster) idleIn(idle []int, d topology.DomainID) int {
+	domain := &c.usage.Tree.Domains[d]
+	return idle[domain.End] - idle[domain.First]
+}
+
+// mostIdle is the largest number of idle nodes in one domain of a level.
+func (c *Cluster) mostIdle(idle []int, l topology.Level) int {
+	most := 0
+	for _, d := range c.usage.Tree.DomainsAt(l) {
+		most = max(most, c.idleIn(idle, d))
+	}
+	return most
 }
 
 func (c *Cluster) isIdle(n topology.NodeID) bool {

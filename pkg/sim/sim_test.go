@@ -148,7 +148,7 @@ func TestRun_SinglesByRule(t *testing.T) {
 		return g
 	}
 	for name, packs := range map[string]bool{
-		"muster": true, "muster/scored": true, "muster/planned": true, "muster/most-allocated": true, "muster/least-allocated": false,
+		"muster": true, "muster/scored": true, "muster/sparing": true, "muster/planned": true, "muster/most-allocated": true, "muster/least-allocated": false,
 		"first-fit": true, "best-fit": true, "spread": false, "spread/most-allocated": true,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -187,8 +187,26 @@ func TestRun_ScoredSinglesLearnWhatIsUsual(t *testing.T) {
 	}
 }
 
+// A leaf of four idle nodes and one of three: the sparing rule breaks up a node
+// of the smaller one, although it comes later.
+func TestRun_SparingSinglesKeepTheEmptiestLeaf(t *testing.T) {
+	var pods []trace.Gang
+	for i := range 40 {
+		pods = append(pods, job(fmt.Sprint("usual-", i), time.Duration(10*i), 0, 1))
+	}
+	part := job("part", 1001, 200, 1)
+	part.GPUs = 1
+	pods = append(pods, part, job("last", 1100, 1, 1))
+	for name, rest := range map[string]float64{"muster/scored": 0, "muster/sparing": 1} {
+		r, err := sim.Run(sim.Config{Nodes: twoLeaves()[:7], Shape: sim.Shape{GPUs: 8}, Policy: policy(t, name), Gangs: pods})
+		require.NoError(t, err)
+		broken := 99.0 / 1100 // the time of part until the last arrival
+		assert.InDelta(t, 1-broken*(1-rest), r.Fits[2].Leaf, 1e-9, name)
+	}
+}
+
 func TestPolicyNamed(t *testing.T) {
-	const rules = "can stand how single pods are placed: scored, planned, most-allocated, least-allocated"
+	const rules = "can stand how single pods are placed: scored, sparing, planned, most-allocated, least-allocated"
 	for name, want := range map[string]string{
 		"best":         `"best" is not known; want some of muster, first-fit, best-fit, spread, loose`,
 		"muster/best":  `"muster/best" is not known; behind muster/, first-fit/, best-fit/, spread/ ` + rules,

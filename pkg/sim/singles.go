@@ -34,12 +34,15 @@ type rule struct {
 // policy, as in "muster/most-allocated".
 //
 //   - scored: by the score of the scheduler plugin;
+//   - sparing: by the same score less what breaking up an idle node costs gangs,
+//     see gpu.Scorer.GangMalus;
 //   - planned: as gangs of one, by placement.Solve;
 //   - most-allocated: on the node with the fewest free GPUs that has room, the
 //     first by place of equals;
 //   - least-allocated: on the node with the most free GPUs.
 var rules = []rule{
 	{"scored", newScored},
+	{"sparing", newSparing},
 	{"planned", func(*Cluster) Singles { return planned{} }},
 	{"most-allocated", func(*Cluster) Singles { return podRule(fullest) }},
 	{"least-allocated", func(*Cluster) Singles { return podRule(emptiest) }},
@@ -83,12 +86,17 @@ func (planned) Place(c *Cluster, request []int64) topology.NodeID {
 type scored struct {
 	learner *gpu.Learner
 	model   []int // of each node
+	sparing bool
 }
 
-func newScored(c *Cluster) Singles {
+func newScored(c *Cluster) Singles { return newScorer(c, false) }
+
+func newSparing(c *Cluster) Singles { return newScorer(c, true) }
+
+func newScorer(c *Cluster, sparing bool) *scored {
 	number := map[string]int{}
 	var capacity []int
-	s := &scored{model: make([]int, len(c.usage.Tree.Nodes))}
+	s := &scored{model: make([]int, len(c.usage.Tree.Nodes)), sparing: sparing}
 	for n, node := range c.usage.Tree.Nodes {
 		m, known := number[node.Model]
 		if !known {
@@ -125,6 +133,10 @@ const mostCPU = 1 << 30
 func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
 	scorer, pod := s.learner.Scorer(), requestOf(request[cpuColumn], request[gpuColumn])
 	cold := len(scorer.Workload()) == 0
+	malus := func(topology.NodeID) int64 { return 0 }
+	if s.sparing && !cold {
+		malus = gangMalus(c, scorer)
+	}
 	best, most := placement.NoNode, int64(math.MinInt64)
 	for i := range c.usage.Tree.Nodes {
 		n := topology.NodeID(i)
@@ -138,10 +150,25 @@ func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
 		} else {
 			state := gpu.CountedNode(s.model[n], min(free[cpuColumn], mostCPU), int(free[gpuColumn]), int(total))
 			score, _ = scorer.Score(&state, &pod)
+			score -= malus(n)
 		}
 		if best == placement.NoNode || score > most {
 			best, most = n, score
 		}
 	}
 	return best
+}
+
+// gangMalus is what a single pod on an idle node costs gangs: the more the more
+// idle nodes there are in its leaf.
+func gangMalus(c *Cluster, scorer *gpu.Scorer) func(topology.NodeID) int64 {
+	idle := c.countIdle()
+	most := c.mostIdle(idle, leafLevel)
+	return func(n topology.NodeID) int64 {
+		leaf, ok := c.usage.Tree.DomainAt(n, leafLevel)
+		if !ok || idle[n+1] == idle[n] {
+			return 0
+		}
+		return scorer.GangMalus(c.idleIn(idle, leaf), most)
+	}
 }
