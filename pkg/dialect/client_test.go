@@ -150,7 +150,7 @@ func TestTranslator_AKindThatCannotBeReadHoldsOnlyItsOwnGangsBack(t *testing.T) 
 	w.pod(newPod("b", kube.LabelPodGroup+"=train"))
 	assert.Empty(t, w.get("label~train").Annotations[kube.AnnotationInvalidReason])
 	assert.Equal(t, string(kube.GangApiUnavailable), w.get("crd~train").Annotations[kube.AnnotationInvalidReason])
-	s := &source{}
+	s := &source{kind: crdGroups}
 	for state, settled := range map[int32][2]bool{unknown: {false, false}, int32(listing): {false, true}, int32(absent): {true, true}, int32(served): {true, true}} {
 		s.state.Store(state)
 		assert.Equal(t, settled, [2]bool{s.settled(false), s.settled(true)}, state)

@@ -3,12 +3,25 @@
 
 package dialect
 
-import "github.com/muster-scheduler/muster/pkg/kube"
+import (
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
 
 // labelDialect is Muster's own dialect: all of the gang stands on its pods.
 var labelDialect = &entry{
 	name:   kube.DialectLabel,
-	marks:  labelMarks(kube.LabelGang),
+	marks:  gangLabel,
 	labels: []string{kube.LabelGang},
 	count:  kube.AnnotationMinCount,
+}
+
+// gangLabel is the label that names a gang, but for the value that asks for one
+// without a name.
+func gangLabel(pod *v1.Pod) []mark {
+	if pod.Labels[kube.LabelGang] == kube.GangAuto {
+		return nil
+	}
+	return labelMarks(kube.LabelGang)(pod)
 }

@@ -76,11 +76,11 @@ func moved(pod *v1.Pod, group string) *kube.Invalid {
 }
 
 // marks lists where a pod names its gang, each different gang once. The weak
-// ones are left out where there are others.
+// ones are left out where there are others, the last ones where there are any.
 func (s set) marks(pod *v1.Pod) (dialect *entry, marks []mark) {
-	for _, weak := range []bool{false, true} {
+	for strength := range 3 {
 		for _, e := range s {
-			if e.weak != weak {
+			if e.strength() != strength {
 				continue
 			}
 			for _, m := range e.marks(pod) {
@@ -97,18 +97,25 @@ func (s set) marks(pod *v1.Pod) (dialect *entry, marks []mark) {
 	return dialect, marks
 }
 
+// strength orders the marks of dialects, the strongest first.
+func (e *entry) strength() int { return count(e.weak) + 2*count(e.last) }
+
 func (s set) readMarkers(pod *v1.Pod) (Marker, bool) {
 	e, marks := s.marks(pod)
 	count, counted := pod.Annotations[kube.AnnotationMinCount]
 	counted = counted && s.find(kube.DialectLabel) != nil
 	switch {
+	case len(marks) == 0 && pod.Labels[kube.LabelGang] == kube.GangAuto && s.find(kube.DialectLabel) != nil:
+		return alone(pod, kube.InvalidGangSpec, fmt.Sprintf(
+			"pod %s asks for %s: %s, but the scheduler's argument dialects leaves %s out; give its gang a name and the annotation %s, or add the dialect",
+			pod.Name, kube.LabelGang, kube.GangAuto, kube.DialectAuto, kube.AnnotationMinCount)), true
 	case len(marks) == 0 && !counted:
 		return Marker{}, false
 	case len(marks) == 0:
 		return alone(pod, kube.InvalidGangSpec, fmt.Sprintf(
 			"pod %s has annotation %s but no gang; add the label %s with the name of its gang", pod.Name, kube.AnnotationMinCount, kube.LabelGang)), true
 	}
-	if counted && e.name != kube.DialectLabel {
+	if counted && e.count != kube.AnnotationMinCount && e.override != kube.AnnotationMinCount {
 		marks = append(marks, mark{where: "annotation " + kube.AnnotationMinCount, name: count})
 	}
 	if len(marks) > 1 {
@@ -120,6 +127,14 @@ func (s set) readMarkers(pod *v1.Pod) (Marker, bool) {
 			"pod %s declares its gang more than once: %s; create it again with one of them", pod.Name, strings.Join(words, ", "))), true
 	}
 	first := marks[0]
+	if first.problem != nil {
+		return alone(pod, first.problem.Reason, first.problem.Message), true
+	}
+	if first.gang != "" {
+		group := kube.GroupName(e.name, first.gang)
+		_, name := kube.SplitGroupName(group)
+		return Marker{Dialect: e.name, Group: group, Name: name}, true
+	}
 	m := Marker{Dialect: e.name, Group: kube.GroupName(e.name, first.name), Name: first.name, Problem: nameProblem(e, first)}
 	if m.Problem != nil && len(first.name) > validation.DNS1123SubdomainMaxLength {
 		return alone(pod, m.Problem.Reason, m.Problem.Message), true

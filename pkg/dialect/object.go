@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // object is a group object, as far as it matters to the scheduler.
@@ -36,6 +37,10 @@ type object struct {
 	// notes are sentences on what is not honoured.
 	notes   []string
 	problem *kube.Invalid
+	// shape is what a workload asks for, nil for a group object. part is the
+	// group of the workload that the gang is, where it has several.
+	shape *workload.Shape
+	part  string
 	// native is the object itself, if it is a native one.
 	native *schedulingapi.PodGroup
 	// status is what stands in the object's status.

@@ -25,6 +25,9 @@ type Objects struct {
 	Absent []schema.GroupVersion
 	// Dialects are those that the scheduler reads; none means all.
 	Dialects []kube.Dialect
+	// AutoNamespaces are the namespaces whose pods make gangs of their
+	// workloads without being asked to; "*" for all.
+	AutoNamespaces []string
 }
 
 // Gang is a gang as the scheduler sees it.
@@ -36,21 +39,24 @@ type Gang struct {
 	Pods []*v1.Pod
 }
 
+// set is the dialects that the scheduler reads.
+func (o Objects) set() set { return inUse(o.Dialects, o.AutoNamespaces) }
+
 // Gangs translates the gangs of a picture of a cluster, ordered by namespace
 // and group, in the way in which a Translator does it on a live one. Only pods
 // with one of the scheduler names count; none means all pods. The objects are
 // not changed.
 func (o Objects) Gangs(schedulerNames ...string) []Gang {
-	s := newStore(newFeed(), enabled(o.Dialects))
+	s := newStore(newFeed(), o.set())
 	for _, k := range s.set.kinds() {
 		if slices.Contains(o.Absent, k.GroupVersion()) {
+			s.setKind(k, absent)
 			continue
 		}
 		s.setKind(k, served)
 		for _, u := range o.Groups {
 			if u.GetAPIVersion() == k.GroupVersion().String() && u.GetKind() == k.name {
-				object := k.translate(u)
-				s.setObject(object.key(), object)
+				s.take(k, u)
 			}
 		}
 	}

@@ -99,8 +99,11 @@ func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 	pg := g.skeleton()
 	annotations, invalid := g.merge()
 	invalid = cmp.Or(g.unresolved(kinds), g.troubled(), invalid)
-	if g.object == nil && g.countKey() != "" {
+	switch {
+	case g.object == nil && g.countKey() != "":
 		invalid = cmp.Or(invalid, g.count(pg, annotations[kube.AnnotationMinCount]))
+	case g.object != nil && g.object.shape != nil:
+		invalid = cmp.Or(invalid, g.enlist(pg, annotations))
 	}
 	invalid = cmp.Or(invalid, g.prioritise(pg))
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
@@ -150,7 +153,7 @@ func (g *gangState) skeleton() *schedulingapi.PodGroup {
 		// that came back as a change would wake the gang.
 		pg.Status.Conditions = nil
 	default:
-		pg.UID, pg.CreationTimestamp, pg.Generation = g.object.uid, g.object.created, g.object.generation
+		pg.UID, pg.CreationTimestamp, pg.Generation = g.object.identity(), g.object.created, g.object.generation
 	}
 	pg.Namespace, pg.Name = g.key.namespace, g.key.group
 	if g.object == nil || g.object.native == nil {
@@ -208,8 +211,11 @@ type standing struct {
 
 // unresolved is why a gang that is to have an object has none.
 func (g *gangState) unresolved(kinds []standing) *kube.Invalid {
-	if g.object != nil {
-		return g.object.problem
+	switch {
+	case g.object != nil:
+		return g.resolved()
+	case g.auto != nil:
+		return g.missing(kinds)
 	}
 	if len(kinds) == 0 || g.countKey() != "" {
 		return nil
@@ -344,7 +350,7 @@ func (g *gangState) disagreement(camps []camp) *kube.Invalid {
 
 // count reads the number of members of a gang without an object.
 func (g *gangState) count(pg *schedulingapi.PodGroup, text string) *kube.Invalid {
-	key := g.countKey()
+	key := cmp.Or(g.countKey(), kube.AnnotationMinCount)
 	if text == "" && !g.says(kube.AnnotationMinCount) {
 		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf(
 			"gang %s: its pods lack the annotation %s; write the number of pods that start together, such as \"8\"", g.name(), key)}

@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // source reads one kind of group object as long as the API server serves it.
@@ -48,13 +50,37 @@ func (t *Translator) sources() []*source {
 // settled tells whether all objects of the kind are known, or that there is no
 // such kind. When it is late it is enough that the kind is known.
 func (s *source) settled(late bool) bool {
+	if s.idle() {
+		return true
+	}
 	state := s.state.Load()
 	return state == int32(absent) || state == int32(served) || late && state != unknown
+}
+
+// idle tells that no pod has asked about this kind of workload: clusters have
+// many of those, and few that are gangs.
+func (s *source) idle() bool {
+	if s.kind.workload == nil {
+		return false
+	}
+	select {
+	case <-s.store.wanted[s.kind.workload]:
+		return false
+	default:
+		return true
+	}
 }
 
 // run asks the API server for the kind again and again, since it may be
 // installed or removed at any time.
 func (s *source) run(ctx context.Context, period time.Duration) {
+	if s.kind.workload != nil {
+		select {
+		case <-s.store.wanted[s.kind.workload]:
+		case <-ctx.Done():
+			return
+		}
+	}
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
@@ -97,7 +123,7 @@ func (s *source) set(a availability) {
 func (s *source) start(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	informer := dynamicinformer.NewFilteredDynamicInformer(s.dynamic, s.kind.GroupVersionResource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
-	_ = informer.SetTransform(dropManagedFields) // only fails on a started informer
+	_ = informer.SetTransform(s.trim) // only fails on a started informer
 	read, err := informer.AddEventHandler(s.handler())
 	if err != nil {
 		cancel()
@@ -124,7 +150,11 @@ func (s *source) start(ctx context.Context) {
 	}
 }
 
-func dropManagedFields(obj any) (any, error) {
+func (s *source) trim(obj any) (any, error) {
+	if u, ok := obj.(*unstructured.Unstructured); ok && s.kind.workload != nil {
+		workload.Strip(u)
+		return u, nil
+	}
 	if accessor, err := meta.Accessor(obj); err == nil && accessor.GetManagedFields() != nil {
 		accessor.SetManagedFields(nil)
 	}
@@ -134,8 +164,7 @@ func dropManagedFields(obj any) (any, error) {
 func (s *source) handler() cache.ResourceEventHandler {
 	set := func(obj any) {
 		if u, ok := obj.(*unstructured.Unstructured); ok {
-			o := s.kind.translate(u)
-			s.store.setObject(o.key(), o)
+			s.store.take(s.kind, u)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
@@ -146,8 +175,7 @@ func (s *source) handler() cache.ResourceEventHandler {
 				obj = gone.Obj
 			}
 			if u, ok := obj.(*unstructured.Unstructured); ok {
-				o := s.kind.newObject(u)
-				s.store.deleteObject(o.key(), o.uid)
+				s.store.drop(s.kind, u)
 			}
 		},
 	}

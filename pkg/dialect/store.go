@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // groupKey names a gang: a gang never crosses a namespace.
@@ -56,6 +57,10 @@ type store struct {
 	gangs map[groupKey]*gangState
 	pods  map[types.UID]groupKey
 	kinds map[schema.GroupVersionResource]availability
+	// works are the workloads behind gangs. wanted is closed for the kinds of
+	// workload that pods have asked about.
+	works  map[workKey]*workloadState
+	wanted map[*workload.Kind]chan struct{}
 }
 
 // gangState is all that is known of one gang.
@@ -76,6 +81,8 @@ type gangState struct {
 	// may have its name: the first one of objects counts.
 	object  *object
 	objects []*object
+	// auto is set for a gang of a workload.
+	auto *auto
 	// uid and created stand for a gang without an object as long as any member
 	// lives. They come from the member that was the first.
 	uid     types.UID
@@ -100,16 +107,24 @@ type member struct {
 	owner   string
 	terms   terms
 	problem *kube.Invalid
+	// auto is set for a member of a workload's gang.
+	auto *autoMember
 }
 
 func newStore(f *feed, set set) *store {
-	return &store{
+	s := &store{
 		feed: f, set: set,
 		changed: func(groupKey) {},
 		gangs:   map[groupKey]*gangState{},
 		pods:    map[types.UID]groupKey{},
 		kinds:   map[schema.GroupVersionResource]availability{},
+		works:   map[workKey]*workloadState{},
+		wanted:  map[*workload.Kind]chan struct{}{},
 	}
+	for _, k := range workload.Kinds() {
+		s.wanted[k] = make(chan struct{})
+	}
+	return s
 }
 
 // open publishes what was gathered so far, and all changes from now on.
@@ -136,6 +151,7 @@ func (s *store) setPod(pod *v1.Pod) {
 		g.remove(pod.UID)
 		g.add(m)
 		s.pods[pod.UID] = key
+		s.join(g)
 	})
 }
 
@@ -204,10 +220,13 @@ func (s *store) choose(g *gangState) {
 func (s *store) setKind(k *kind, a availability) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kinds[k.GroupVersionResource] == a {
+	if before, known := s.kinds[k.GroupVersionResource]; known && before == a {
 		return
 	}
 	s.kinds[k.GroupVersionResource] = a
+	if a == absent && k.workload != nil {
+		s.dropWorkloads(k)
+	}
 	for _, key := range slices.SortedFunc(maps.Keys(s.gangs), groupKey.compare) {
 		g := s.gangs[key]
 		if g.dialect != k.of {
@@ -260,6 +279,9 @@ func (s *store) update(key groupKey, apply func(*gangState)) {
 
 // settle publishes a gang and forgets it once there is nothing left of it.
 func (s *store) settle(g *gangState) {
+	if len(g.members) == 0 && g.auto != nil {
+		s.leave(g)
+	}
 	s.refresh(g)
 	if len(g.members) == 0 && g.object == nil {
 		delete(s.gangs, g.key)
@@ -268,7 +290,7 @@ func (s *store) settle(g *gangState) {
 
 // refresh publishes a gang if what the scheduler would see of it has changed.
 func (s *store) refresh(g *gangState) {
-	if !s.live || g.current() {
+	if !s.live || !g.advance() && g.current() {
 		return
 	}
 	next := g.serve(s.standings(g.dialect))
@@ -316,6 +338,9 @@ func (s *store) newMember(pod *v1.Pod) *member {
 		running: pod.Status.Phase == v1.PodRunning,
 		terms:   terms,
 	}
+	if dialect == kube.DialectAuto {
+		m.auto = newAutoMember(pod)
+	}
 	for _, owner := range pod.OwnerReferences {
 		if owner.Controller != nil && *owner.Controller {
 			m.owner = owner.Name
@@ -347,6 +372,7 @@ func (g *gangState) add(m *member) {
 	g.bound += count(m.bound)
 	g.running += count(m.running)
 	g.problems += count(m.problem != nil)
+	g.tell(m, 1)
 }
 
 func (g *gangState) remove(uid types.UID) {
@@ -363,6 +389,7 @@ func (g *gangState) remove(uid types.UID) {
 	g.bound -= count(m.bound)
 	g.running -= count(m.running)
 	g.problems -= count(m.problem != nil)
+	g.tell(m, -1)
 }
 
 func count(yes bool) int {

@@ -16,11 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // table holds every way to declare a gang, in the order in which messages name
 // them. An entry and the file it comes from are all there is to a dialect.
-var table = []*entry{nativeDialect, coschedulingDialect, labelDialect}
+var table = []*entry{nativeDialect, coschedulingDialect, labelDialect, autoDialect}
 
 // entry is one dialect.
 type entry struct {
@@ -30,12 +31,17 @@ type entry struct {
 	// weak marks count only on a pod that has no others: they name the unit of
 	// something else than scheduling.
 	weak bool
+	// last marks count only on a pod that has not even weak ones.
+	last bool
 	// labels are the pod labels whose value is the gang's name, if those are
 	// the only marks: the pods of a gang can then be listed by them.
 	labels []string
 	// count is the annotation under which pods give the number of members
 	// that start together; "" for a dialect whose gangs need a group object.
 	count string
+	// override is the annotation under which pods may give another number than
+	// their group object does; "" for none.
+	override string
 	// says translates what a member says of its gang; nil when pods speak in
 	// Muster's own annotations only.
 	says func(*v1.Pod) said
@@ -54,6 +60,9 @@ type kind struct {
 	// of is the dialect whose pods name objects of this kind: that of the
 	// entry, or that of another one which shares its marks with it.
 	of kube.Dialect
+	// workload is set for a kind of workload: its objects stand behind the
+	// gangs of their pods.
+	workload *workload.Kind
 	// countField is the path of the count in the object, and fixed says that
 	// it cannot be changed.
 	countField []string
@@ -71,6 +80,10 @@ type kind struct {
 type mark struct {
 	// where is the key or field as messages show it, such as "label x/y".
 	where, name string
+	// gang is what the gang is called where that is not the name.
+	gang string
+	// problem is why the mark names no gang, or nil.
+	problem *kube.Invalid
 }
 
 // said is what a pod says of its gang in the terms of a dialect.
@@ -182,12 +195,13 @@ func (s set) kindsOf(name kube.Dialect) []*kind {
 }
 
 // Kinds are the kinds of group object of the dialects of these names; none
-// means all dialects.
+// means all dialects. Workloads are not among them: see Objects.Workloads.
 func Kinds(names ...kube.Dialect) []schema.GroupVersionResource {
-	kinds := enabled(names).kinds()
-	all := make([]schema.GroupVersionResource, len(kinds))
-	for i, k := range kinds {
-		all[i] = k.GroupVersionResource
+	var all []schema.GroupVersionResource
+	for _, k := range enabled(names).kinds() {
+		if k.workload == nil {
+			all = append(all, k.GroupVersionResource)
+		}
 	}
 	return all
 }
@@ -227,6 +241,9 @@ func TermsOf(name kube.Dialect) Terms {
 	e := set(table).find(name)
 	if e == nil {
 		return Terms{Count: []string{kube.AnnotationMinCount}, Fixed: true}
+	}
+	if e.override != "" {
+		return Terms{Count: []string{e.override}, Fixed: true}
 	}
 	for _, k := range set(table).kindsOf(name) {
 		return Terms{Resource: k.Resource + "." + k.Group, Count: k.countField, Fixed: k.fixed}

@@ -30,6 +30,9 @@ type Options struct {
 	SchedulerNames []string
 	// Dialects are those to read; empty for all.
 	Dialects []kube.Dialect
+	// AutoNamespaces are the namespaces whose pods make gangs of their
+	// workloads without being asked to; "*" for all.
+	AutoNamespaces []string
 	// Client reads, and makes the writes that are not held back.
 	Client kubernetes.Interface
 	// StatusClient and Dynamic write the status of pods and groups. They
@@ -68,7 +71,7 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 	if options.PollPeriod == 0 {
 		options.PollPeriod = 5 * time.Second
 	}
-	dialects := enabled(options.Dialects)
+	dialects := inUse(options.Dialects, options.AutoNamespaces)
 	t := &Translator{
 		options:  options,
 		assigner: newAssigner(dialects, options.SchedulerNames),
@@ -156,13 +159,17 @@ func (t *Translator) run(ctx context.Context) {
 	}
 	deadline := time.Now().Add(patience)
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(context.Context) (bool, error) {
+		// The pods say which workloads are asked for.
+		if !t.podsRead.HasSynced() {
+			return false, nil
+		}
 		late := time.Now().After(deadline)
 		for _, s := range sources {
 			if !s.settled(late) {
 				return false, nil
 			}
 		}
-		return t.podsRead.HasSynced(), nil
+		return true, nil
 	})
 	if err != nil {
 		return
@@ -231,7 +238,7 @@ func (t *Translator) Source(pg *schedulingapi.PodGroup) runtime.Object {
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
 	g := t.store.gangs[groupKey{pg.Namespace, pg.Name}]
-	if g == nil || g.object == nil || g.object.uid != pg.UID {
+	if g == nil || g.object == nil || g.object.identity() != pg.UID {
 		return nil
 	}
 	return &v1.ObjectReference{

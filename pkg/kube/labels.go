@@ -7,6 +7,9 @@ package kube
 const (
 	// LabelGang names the gang of a pod that has no group object.
 	LabelGang = "muster.sh/gang"
+	// GangAuto in its place makes a gang of the pods that one workload, such as
+	// a Job, creates together.
+	GangAuto = "auto"
 	// AnnotationMinCount is the number of pods of such a gang that start
 	// together, in plain decimal digits.
 	AnnotationMinCount = "muster.sh/min-count"
@@ -52,6 +55,10 @@ const (
 	// AnnotationScheduleTimeout is the number of seconds, in decimal digits,
 	// after which members that wait for one another are released.
 	AnnotationScheduleTimeout = "muster.sh/schedule-timeout-seconds"
+	// AnnotationWholeCount is the number of members, in decimal digits, below
+	// which a gang that has begun is broken, where that is not its minimum:
+	// members that come later have still to start together.
+	AnnotationWholeCount = "muster.sh/whole-count"
 	// AnnotationNotes holds sentences on what a gang asks for in its dialect
 	// and Muster does not honour, a line each.
 	AnnotationNotes = "muster.sh/notes"
@@ -66,6 +73,9 @@ const (
 	DialectLabel Dialect = "label"
 	// DialectCRD: a scheduling.x-k8s.io/v1alpha1 PodGroup.
 	DialectCRD Dialect = "crd"
+	// DialectAuto: LabelGang with the value GangAuto; the pods' controller says
+	// how many they are.
+	DialectAuto Dialect = "auto"
 	// DialectNative: a scheduling.k8s.io/v1beta1 PodGroup.
 	DialectNative Dialect = "native"
 	// DialectConflict: a pod whose own markers contradict one another. It is

@@ -33,11 +33,17 @@ func GangName(pg *schedulingapi.PodGroup) string {
 	return name
 }
 
-// SplitGroupName is the reverse of GroupName.
+// SplitGroupName returns the dialect of a group and what users call its gang.
 func SplitGroupName(group string) (Dialect, string) {
 	dialect, name, ok := strings.Cut(group, separator)
-	if !ok {
+	switch {
+	case !ok:
 		return DialectNative, group
+	case Dialect(dialect) == DialectAuto:
+		// Kind, name and what tells the workload from earlier ones of its name.
+		kind, rest, _ := strings.Cut(name, separator)
+		workload, _, _ := strings.Cut(rest, separator)
+		return DialectAuto, kind + "/" + workload
 	}
 	return Dialect(dialect), name
 }

@@ -28,7 +28,7 @@ func readJobSet(r *reader, s *Shape) {
 		name := part.text("name")
 		jobs := max(part.number("replicas", 1)-ended[name], 0)
 		s.add(Role{
-			Name: name, Replicas: part.times("replicas", jobs, pods), Slice: pods, Waves: waves,
+			Name: name, Label: labelReplicatedJob, Value: name, Replicas: part.times("replicas", jobs, pods), Slice: pods, Waves: waves,
 			Later: inOrder && i > 0 || len(part.list("dependsOn")) > 0,
 		})
 		exclusive = exclusive || isExclusive(part.fields("template.metadata.annotations"))

@@ -65,7 +65,7 @@ var (
 		Name: "MPIJob", Group: kubeflowGroup, Versions: []string{"v2beta1", "v1"}, Resource: "mpijobs", read: replicaSpecs("mpiReplicaSpecs"),
 	}
 	rayCluster = &Kind{
-		Name: "RayCluster", Group: "ray.io", Versions: []string{"v1", "v1alpha1"}, Resource: "rayclusters", read: readRayCluster,
+		Name: "RayCluster", Group: "ray.io", Versions: []string{"v1"}, Resource: "rayclusters", read: readRayCluster,
 	}
 	kinds = []*Kind{
 		job, jobSet, leaderWorkerSet, statefulSet, mpiJob, rayCluster,

@@ -25,13 +25,18 @@ const (
 func replicaSpecs(field string) func(*reader, *Shape) {
 	return func(r *reader, s *Shape) {
 		specs := r.fields("spec." + field)
+		label := labelReplicaType
+		if r.text("apiVersion") == kubeflowGroup+"/v2beta1" {
+			label = labelKubeflowRole
+		}
 		for _, kind := range slices.Sorted(maps.Keys(specs)) {
 			part := r.in("spec."+field+"."+kind, specs[kind])
 			replicas := part.number("replicas", 1)
 			r.done(part)
 			// Its pods that have ended well are not started again.
 			replicas = max(replicas-r.number("status.replicaStatuses."+kind+".succeeded", 0), 0)
-			s.add(Role{Name: strings.ToLower(kind), Replicas: replicas})
+			name := strings.ToLower(kind)
+			s.add(Role{Name: name, Label: label, Value: name, Replicas: replicas})
 		}
 		for i := range s.Roles {
 			role := &s.Roles[i]

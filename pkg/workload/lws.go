@@ -20,7 +20,7 @@ const (
 // workers. The groups are independent of one another, so that each is a gang.
 func readLeaderWorkerSet(r *reader, s *Shape) {
 	size := r.number("spec.leaderWorkerTemplate.size", 1)
-	leader := Role{Name: lwsLeader, Replicas: min(size, 1)}
+	leader := Role{Name: lwsLeader, Label: labelLWSWorker, Value: "0", Replicas: min(size, 1)}
 	workers := Role{
 		Name: lwsWorkers, Replicas: max(size-1, 0),
 		Later: r.text("spec.startupPolicy") == "LeaderReady",

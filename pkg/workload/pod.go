@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Ref names the workload of a pod, as the pod alone tells it: it must be known
@@ -49,7 +50,7 @@ func Of(pod *v1.Pod) (ref Ref, problem string) {
 	if kind == nil {
 		return Ref{}, "its controller is " + owner.Kind + " " + owner.Name
 	}
-	ref = Ref{Kind: kind, Workload: owner.Name, Life: life(string(owner.UID))}
+	ref = Ref{Kind: kind, Workload: owner.Name, Life: Life(owner.UID)}
 	switch kind {
 	case job:
 		return ofJob(pod, ref)
@@ -71,9 +72,9 @@ func Of(pod *v1.Pod) (ref Ref, problem string) {
 	}
 }
 
-// life is as much of a UID as tells two objects of one name apart.
-func life(uid string) string {
-	return uid[:min(len(uid), 8)]
+// Life is as much of a UID as tells two objects of one name apart.
+func Life(uid types.UID) string {
+	return string(uid[:min(len(uid), 8)])
 }
 
 // disagrees compares a label that repeats the name of the controller.
@@ -97,7 +98,7 @@ func ofJob(pod *v1.Pod, ref Ref) (Ref, string) {
 		if ref.Workload != name+"-"+role+"-"+pod.Labels[labelJobIndex] {
 			return Ref{}, mismatch(labelJobSet, name, ref)
 		}
-		return Ref{Kind: jobSet, Workload: name, Role: role, Life: life(pod.Labels[labelJobSetUID])}, ""
+		return Ref{Kind: jobSet, Workload: name, Role: role, Life: Life(types.UID(pod.Labels[labelJobSetUID]))}, ""
 	}
 	if name, ok := pod.Labels[labelKubeflowJob]; ok && pod.Labels[labelKubeflowOperator] == mpiOperator {
 		if ref.Workload != name+"-"+launcher {

@@ -18,7 +18,7 @@ const (
 // With an autoscaler the workers beyond minReplicas come and go; without one
 // all replicas start together.
 func readRayCluster(r *reader, s *Shape) {
-	s.add(Role{Name: rayHead, Replicas: 1})
+	s.add(Role{Name: rayHead, Label: labelRayGroup, Value: rayHead, Replicas: 1})
 	elastic := r.flag("spec.enableInTreeAutoscaling")
 	for i, entry := range r.list("spec.workerGroupSpecs") {
 		part := r.in(fmt.Sprintf("spec.workerGroupSpecs[%d]", i), entry)
@@ -29,7 +29,8 @@ func readRayCluster(r *reader, s *Shape) {
 			replicas, least = 0, 0
 		}
 		hosts := max(part.number("numOfHosts", 1), 1)
-		role := Role{Name: part.text("groupName"), Replicas: part.times("replicas", replicas, hosts)}
+		name := part.text("groupName")
+		role := Role{Name: name, Label: labelRayGroup, Value: name, Replicas: part.times("replicas", replicas, hosts)}
 		role.Min = role.Replicas
 		if elastic {
 			role.Min = part.times("minReplicas", min(least, replicas), hosts)

@@ -25,6 +25,9 @@ type Shape struct {
 type Role struct {
 	// Name is what the workload calls the role; "" for the only one.
 	Name string
+	// Label and Value are the label that its pods carry; "" for a role whose
+	// pods are those that are of no other.
+	Label, Value string
 	// Replicas is the number of pods that the controller keeps at this moment,
 	// without those that have done their work.
 	Replicas int

@@ -14,6 +14,13 @@ import (
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
+const (
+	jobLabel  = "jobset.sigs.k8s.io/replicatedjob-name"
+	rayLabel  = "ray.io/group"
+	typeLabel = "training.kubeflow.org/replica-type"
+	roleLabel = "training.kubeflow.org/job-role"
+)
+
 // object reads YAML as an API server would serve it.
 func object(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
@@ -110,8 +117,8 @@ status:
   - {name: workers, ready: 2, succeeded: 1, failed: 0, active: 2, suspended: 0}
 `)
 	assert.Equal(t, workload.Shape{Roles: []workload.Role{
-		{Name: "driver", Replicas: 1, Min: 1, Slice: 1},
-		{Name: "workers", Replicas: 8, Min: 8, Slice: 4},
+		{Name: "driver", Label: jobLabel, Value: "driver", Replicas: 1, Min: 1, Slice: 1},
+		{Name: "workers", Label: jobLabel, Value: "workers", Replicas: 8, Min: 8, Slice: 4},
 	}}, got)
 }
 
@@ -169,26 +176,26 @@ func TestRead_LeaderWorkerSet(t *testing.T) {
 		want           []workload.Role
 		notes          int
 	}{
-		"a leader alone": {template: "{}", want: []workload.Role{{Name: "leader", Replicas: 1, Min: 1}}},
+		"a leader alone": {template: "{}", want: []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}}},
 		"a group of four": {
 			template: "{size: 4}",
-			want:     []workload.Role{{Name: "leader", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 3, Min: 3}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 3, Min: 3}},
 		},
 		"workers after their leader": {
 			template: "{size: 4}", more: ", startupPolicy: LeaderReady",
-			want: []workload.Role{{Name: "leader", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 3, Min: 3, Later: true}},
+			want: []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 3, Min: 3, Later: true}},
 		},
 		"sub-groups, the leader extra": {
 			template: "{size: 9, subGroupPolicy: {subGroupSize: 4}}",
-			want:     []workload.Role{{Name: "leader", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Replicas: 8, Min: 8, Slice: 4}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Replicas: 8, Min: 8, Slice: 4}},
 		},
 		"sub-groups without the leader": {
 			template: "{size: 9, subGroupPolicy: {subGroupSize: 4, subGroupPolicyType: LeaderExcluded}}",
-			want:     []workload.Role{{Name: "leader", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 8, Min: 8, Slice: 4}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 8, Min: 8, Slice: 4}},
 		},
 		"sub-groups, the leader one of the first": {
 			template: "{size: 8, subGroupPolicy: {subGroupSize: 4, subGroupPolicyType: LeaderWorker}}",
-			want:     []workload.Role{{Name: "leader", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Replicas: 7, Min: 7, Slice: 4}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Replicas: 7, Min: 7, Slice: 4}},
 			notes:    1,
 		},
 	} {
@@ -222,7 +229,7 @@ spec:
   pytorchReplicaSpecs:
     Master: {replicas: 1, template: {spec: {containers: [{name: pytorch, image: none}]}}}
     Worker: {replicas: 7, template: {spec: {containers: [{name: pytorch, image: none}]}}}
-`, workload.Shape{Roles: []workload.Role{{Name: "master", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 7, Min: 7}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "master", Label: typeLabel, Value: "master", Replicas: 1, Min: 1}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 7, Min: 7}}}},
 		"elastic": {`
 apiVersion: kubeflow.org/v1
 kind: PyTorchJob
@@ -230,7 +237,7 @@ metadata: {name: bert}
 spec:
   elasticPolicy: {minReplicas: 2, maxReplicas: 8}
   pytorchReplicaSpecs: {Worker: {replicas: 6}}
-`, workload.Shape{Roles: []workload.Role{{Name: "worker", Replicas: 6, Min: 2}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, Min: 2}}}},
 		"a minimum of its own": {`
 apiVersion: kubeflow.org/v1
 kind: TFJob
@@ -241,7 +248,7 @@ spec:
 status:
   replicaStatuses: {Worker: {active: 6, succeeded: 2}}
 `, workload.Shape{MinCount: 5, Roles: []workload.Role{
-			{Name: "chief", Replicas: 1, Min: 1}, {Name: "ps", Replicas: 2, Min: 2}, {Name: "worker", Replicas: 6, Min: 6},
+			{Name: "chief", Label: typeLabel, Value: "chief", Replicas: 1, Min: 1}, {Name: "ps", Label: typeLabel, Value: "ps", Replicas: 2, Min: 2}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, Min: 6},
 		}}},
 		"MPIJob": {`
 apiVersion: kubeflow.org/v2beta1
@@ -249,7 +256,7 @@ kind: MPIJob
 metadata: {name: hpl}
 spec:
   mpiReplicaSpecs: {Launcher: {replicas: 1}, Worker: {replicas: 4}}
-`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Replicas: 4, Min: 4}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Label: roleLabel, Value: "launcher", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Label: roleLabel, Value: "worker", Replicas: 4, Min: 4}}}},
 		"MPIJob whose launcher waits": {`
 apiVersion: kubeflow.org/v2beta1
 kind: MPIJob
@@ -257,10 +264,10 @@ metadata: {name: hpl}
 spec:
   launcherCreationPolicy: WaitForWorkersReady
   mpiReplicaSpecs: {Launcher: {replicas: 1}, Worker: {replicas: 4}}
-`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Replicas: 1, Min: 1, Beside: "worker", Later: true}, {Name: "worker", Replicas: 4, Min: 4}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Label: roleLabel, Value: "launcher", Replicas: 1, Min: 1, Beside: "worker", Later: true}, {Name: "worker", Label: roleLabel, Value: "worker", Replicas: 4, Min: 4}}}},
 		"JAXJob": {`
 {apiVersion: kubeflow.org/v1, kind: JAXJob, metadata: {name: gemma}, spec: {jaxReplicaSpecs: {Worker: {replicas: 3}}}}
-`, workload.Shape{Roles: []workload.Role{{Name: "worker", Replicas: 3, Min: 3}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "worker", Label: typeLabel, Value: "worker", Replicas: 3, Min: 3}}}},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, read(t, c.text)) })
 	}
@@ -277,20 +284,20 @@ func TestRead_RayCluster(t *testing.T) {
 `
 	const head = "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: ray}\nspec:\n  headGroupSpec: {rayStartParams: {}}"
 	assert.Equal(t, []workload.Role{
-		{Name: "headgroup", Replicas: 1, Min: 1},
-		{Name: "cpu", Replicas: 3, Min: 3},
-		{Name: "tpu", Replicas: 8, Min: 8, Slice: 4},
-		{Name: "idle"},
-		{Name: "few", Replicas: 2, Min: 2},
-		{Name: "many", Replicas: 3, Min: 3},
+		{Name: "headgroup", Label: rayLabel, Value: "headgroup", Replicas: 1, Min: 1},
+		{Name: "cpu", Label: rayLabel, Value: "cpu", Replicas: 3, Min: 3},
+		{Name: "tpu", Label: rayLabel, Value: "tpu", Replicas: 8, Min: 8, Slice: 4},
+		{Name: "idle", Label: rayLabel, Value: "idle"},
+		{Name: "few", Label: rayLabel, Value: "few", Replicas: 2, Min: 2},
+		{Name: "many", Label: rayLabel, Value: "many", Replicas: 3, Min: 3},
 	}, read(t, head+groups).Roles)
 	assert.Equal(t, []workload.Role{
-		{Name: "headgroup", Replicas: 1, Min: 1},
-		{Name: "cpu", Replicas: 3, Min: 1},
-		{Name: "tpu", Replicas: 8, Min: 4, Slice: 4},
-		{Name: "idle"},
-		{Name: "few", Replicas: 2, Min: 2},
-		{Name: "many", Replicas: 3},
+		{Name: "headgroup", Label: rayLabel, Value: "headgroup", Replicas: 1, Min: 1},
+		{Name: "cpu", Label: rayLabel, Value: "cpu", Replicas: 3, Min: 1},
+		{Name: "tpu", Label: rayLabel, Value: "tpu", Replicas: 8, Min: 4, Slice: 4},
+		{Name: "idle", Label: rayLabel, Value: "idle"},
+		{Name: "few", Label: rayLabel, Value: "few", Replicas: 2, Min: 2},
+		{Name: "many", Label: rayLabel, Value: "many", Replicas: 3},
 	}, read(t, head+"\n  enableInTreeAutoscaling: true"+groups).Roles)
 }
 
