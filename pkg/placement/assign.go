@@ -152,7 +152,7 @@ func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID)
 	t := r.u.Tree
 	room, better := int32(maxPerNode+1), true
 	if best != NoNode {
-		room, better = r.node[best], r.compare(d, t.Leaf(best)) < 0
+		room, better = r.node[best], r.compare(r.shared(d), r.shared(t.Leaf(best))) < 0
 	}
 	for i := t.Domains[d].First; i < t.Domains[d].End; i++ {
 		x := r.node[i]
@@ -162,6 +162,15 @@ func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID)
 		best, room, better = i, x, false
 	}
 	return best
+}
+
+// shared is the domain around d that nodes share: a level of single nodes, such
+// as host, says nothing about their place.
+func (r *rooms) shared(d topology.DomainID) topology.DomainID {
+	for r.u.Tree.Domains[d].Level > r.lowest {
+		d = r.u.Tree.Domains[d].Parent
+	}
+	return d
 }
 
 // fillNear places the next n members on the nodes right below d that are

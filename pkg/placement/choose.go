@@ -117,9 +117,8 @@ func (a *attempt) compare(x, y candidate) int {
 	return a.roles[a.order[0]].rooms.compare(x.domain, y.domain)
 }
 
-// compare orders two domains of one level that hold the same run: one that is
-// not the largest of its level first, then the one whose parent is first in the
-// order of the tree, then the one with less room, then the first one.
+// compare orders two domains of one level that hold the same run by rules 2 to
+// 5 of the package.
 func (r *rooms) compare(x, y topology.DomainID) int {
 	if p, q := r.isLargest(x), r.isLargest(y); p != q {
 		if q {
@@ -128,11 +127,14 @@ func (r *rooms) compare(x, y topology.DomainID) int {
 		return 1
 	}
 	domains := r.u.Tree.Domains
-	return cmp.Or(
-		cmp.Compare(domains[x].Parent, domains[y].Parent),
-		cmp.Compare(r.dom[x], r.dom[y]),
-		cmp.Compare(x, y),
-	)
+	switch p, q := domains[x].Parent, domains[y].Parent; {
+	case p == q:
+		return cmp.Or(cmp.Compare(r.dom[x], r.dom[y]), cmp.Compare(x, y))
+	case domains[p].Level <= r.widest || domains[q].Level <= r.widest:
+		return cmp.Compare(p, q)
+	default:
+		return r.compare(p, q)
+	}
 }
 
 // isLargest tells whether no domain of the level of d has more room.

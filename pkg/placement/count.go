@@ -45,6 +45,9 @@ type rooms struct {
 	product int
 	layers  []gang.Slice // widest first; a Size of wholeRole is the whole role
 
+	widest topology.Level // the widest level of several domains
+	lowest topology.Level // the narrowest level of domains of several nodes
+
 	u      *topology.Usage
 	asks   []ask   // what the request names, GPUs first
 	seen   int     // how far the changes have been followed
@@ -148,6 +151,7 @@ func (r *rooms) count() {
 	r.rest = resize(r.rest, len(t.Domains))
 	r.layer = resize(r.layer, len(t.Domains))
 	r.descend(t)
+	r.ends(t)
 	clear(r.direct)
 	r.having = resize(r.having, maxPerNode+1)
 	clear(r.having[:r.most+1])
@@ -294,6 +298,21 @@ func (r *rooms) peaks() {
 		r.top[l] = 0
 		for _, d := range t.DomainsAt(topology.Level(l)) {
 			r.top[l] = max(r.top[l], r.dom[d])
+		}
+	}
+}
+
+// ends finds the widest level of several domains, and the narrowest of domains
+// of several nodes.
+func (r *rooms) ends(t *topology.Tree) {
+	r.widest, r.lowest = topology.Level(len(t.Levels)), topology.ClusterLevel
+	for d := len(t.Domains) - 1; d > 0; d-- {
+		domain := &t.Domains[d]
+		if len(t.DomainsAt(domain.Level)) > 1 {
+			r.widest = min(r.widest, domain.Level)
+		}
+		if domain.End-domain.First > 1 {
+			r.lowest = max(r.lowest, domain.Level)
 		}
 	}
 }

@@ -32,21 +32,21 @@
 //  2. not the largest: a domain with the most room of its level is taken only
 //     where no smaller one holds the gang, so that the largest gang that this
 //     level can hold now it can hold afterwards;
-//  3. the first in the order of the tree by the domains around it, the widest
-//     first: the load gathers at one end, and the wide domains at the other end
-//     stay whole;
+//  3. the better domain around it, by these rules 2 to 5 again; at the widest
+//     level of several domains, the first in the order of the tree, so that
+//     load gathers at one end and the domains at the other end stay whole;
 //  4. the tightest fit: the least room left;
 //  5. the order of the tree.
 //
 // Room is counted in members of the scarcest role, the one with the least room
 // in the cluster for each of its members.
 //
-// Rule 3 stands before rule 4 because it was measured to be better (benchmarks,
-// section Quality): which of two wide domains is fuller changes with every gang
-// that ends, and following it breaks both, while a fixed order lets the far end
-// run empty. It is first fit in the order of addresses, which keeps memory in
-// one piece too (Wilson et al., Dynamic Storage Allocation: A Survey and
-// Critical Review, 1995). Inside one parent the tightest fit is better.
+// A fixed order of the widest domains was measured to keep more of them whole
+// than the tightest fit does (benchmarks, section Quality): which of two wide
+// domains is fuller changes with every gang that ends, and following it breaks
+// both. It is first fit in the order of addresses, which keeps memory in one
+// piece too (Wilson et al., Dynamic Storage Allocation: A Survey and Critical
+// Review, 1995). Among the domains inside one of them the tightest is better.
 //
 // Inside the domain the same rules 2 to 5 choose each box, after the least room
 // on the node where a node holds the whole run. A run that no box
