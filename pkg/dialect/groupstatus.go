@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -186,7 +187,7 @@ func (w *groupWriter) patch(ctx context.Context, key groupKey, view *gangState) 
 		return nil
 	}
 	metadata := map[string]any{"uid": o.uid}
-	if _, list := status["conditions"]; list {
+	if hasList(status) {
 		// A list is replaced as a whole, and may not undo what another writer
 		// has just put there.
 		metadata["resourceVersion"] = o.version
@@ -209,6 +210,15 @@ func (w *groupWriter) patch(ctx context.Context, key groupKey, view *gangState) 
 	}
 	w.remember(key, o.uid, string(text))
 	return nil
+}
+
+func hasList(status map[string]any) bool {
+	for _, value := range status {
+		if kind := reflect.TypeOf(value); kind != nil && kind.Kind() == reflect.Slice {
+			return true
+		}
+	}
+	return false
 }
 
 // unchanged tells whether a status holds what a patch would put there. A field

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -151,6 +152,13 @@ func whole(value any) (n int64, bad string) {
 	}
 }
 
+// decode reads the fields that it knows into a struct, and reports whether they
+// have its types. A number with a fraction is no whole number.
+func decode(fields map[string]any, into any) bool {
+	text, err := json.Marshal(fields)
+	return err == nil && json.Unmarshal(text, into) == nil
+}
+
 // show quotes a value of any type.
 func show(value any) string {
 	text, err := json.Marshal(value)
@@ -165,4 +173,9 @@ func either(bad string, n int64) string {
 		return bad
 	}
 	return strconv.FormatInt(n, 10)
+}
+
+// podInvalid is why what a pod says cannot be honoured.
+func podInvalid(reason kube.Reason, pod *v1.Pod, format string, args ...any) *kube.Invalid {
+	return &kube.Invalid{Reason: reason, Message: "pod " + pod.Name + ": " + fmt.Sprintf(format, args...)}
 }

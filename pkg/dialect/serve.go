@@ -26,6 +26,11 @@ type terms struct {
 	priority      int32
 	preemption    v1.PreemptionPolicy
 	schedulerName string
+	// roles are the parts of the gang that the pod names, as kube.FormatRoles
+	// writes them; "" for none.
+	roles string
+	// timeoutSeconds is how long members may wait for one another, or 0.
+	timeoutSeconds int64
 	// notes are sentences on what is not honoured, a line each.
 	notes string
 }
@@ -56,6 +61,7 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 	}
 	var problem *kube.Invalid
 	var notes []string
+	var roles []kube.Role
 	add := func(read func(*v1.Pod) said) {
 		if read == nil {
 			return
@@ -66,7 +72,9 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 				t.annotations[i] = text{value, true}
 			}
 		}
-		notes, problem = append(notes, more.notes...), cmp.Or(problem, more.problem)
+		notes, roles = append(notes, more.notes...), append(roles, more.roles...)
+		problem = cmp.Or(problem, more.problem)
+		t.timeoutSeconds = max(t.timeoutSeconds, more.timeoutSeconds)
 	}
 	if e != nil {
 		add(e.says)
@@ -75,6 +83,9 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 		add(other.describes)
 	}
 	t.notes = strings.Join(notes, "\n")
+	if len(roles) > 0 {
+		t.roles = kube.FormatRoles(roles)
+	}
 	return t, problem
 }
 
@@ -98,8 +109,10 @@ func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 	}
 	pg := g.skeleton()
 	annotations, invalid := g.merge()
-	invalid = cmp.Or(g.unresolved(kinds), g.troubled(), invalid)
+	invalid = cmp.Or(g.troubled(), g.unresolved(kinds), invalid)
 	switch {
+	case g.object == nil && leastOf(annotations) > 0 && !g.says(kube.AnnotationMinCount):
+		// its parts say how many
 	case g.object == nil && g.countKey() != "":
 		invalid = cmp.Or(invalid, g.count(pg, annotations[kube.AnnotationMinCount]))
 	case g.object != nil && g.object.shape != nil:
@@ -111,8 +124,8 @@ func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 	}
 	delete(annotations, kube.AnnotationMinCount)
 	annotations[kube.AnnotationDialect] = string(g.dialect)
-	if g.object != nil && g.object.timeoutSeconds > 0 {
-		annotations[kube.AnnotationScheduleTimeout] = strconv.FormatInt(g.object.timeoutSeconds, 10)
+	if seconds := g.timeoutSeconds(); seconds > 0 {
+		annotations[kube.AnnotationScheduleTimeout] = strconv.FormatInt(seconds, 10)
 	}
 	if notes := g.notes(); len(notes) > 0 {
 		annotations[kube.AnnotationNotes] = strings.Join(notes, "\n")
@@ -163,6 +176,19 @@ func (g *gangState) skeleton() *schedulingapi.PodGroup {
 		}
 	}
 	return pg
+}
+
+// timeoutSeconds is how long members may wait for one another; 0 for the
+// scheduler's own time.
+func (g *gangState) timeoutSeconds() int64 {
+	if g.object != nil && g.object.timeoutSeconds > 0 {
+		return g.object.timeoutSeconds
+	}
+	seconds := int64(0)
+	for t := range g.byTerms {
+		seconds = max(seconds, t.timeoutSeconds)
+	}
+	return seconds
 }
 
 // leastOf is the number of members that the roles of a gang need together.
@@ -314,6 +340,7 @@ func (g *gangState) merge() (map[string]string, *kube.Invalid) {
 			merged[key] = value.value
 		}
 	}
+	conflict = cmp.Or(conflict, g.unite(merged, camps))
 	return merged, cmp.Or(conflict, g.disagreement(camps))
 }
 

@@ -56,7 +56,7 @@ func newPod(name string, words ...string) *v1.Pod {
 		case "after":
 			d, _ := time.ParseDuration(value)
 			p.CreationTimestamp = metav1.NewTime(epoch.Add(d))
-		case kube.LabelGang, kube.LabelPodGroup, kube.LabelPodGroupOld:
+		case kube.LabelGang, kube.LabelPodGroup, kube.LabelPodGroupOld, kueueGroup, kueuePodSet, kaiSubGroup, volcanoTask, koordNameLabel, koordCountLabel:
 			p.Labels[key] = value
 		default:
 			p.Annotations[key] = value
@@ -82,6 +82,7 @@ func newWorld() *world {
 	for _, k := range w.set.kinds() {
 		w.setKind(k, served)
 	}
+	w.setKind(koordGroupKind, absent)
 	return w
 }
 

@@ -21,7 +21,10 @@ import (
 
 // table holds every way to declare a gang, in the order in which messages name
 // them. An entry and the file it comes from are all there is to a dialect.
-var table = []*entry{nativeDialect, coschedulingDialect, labelDialect, autoDialect}
+var table = []*entry{
+	nativeDialect, coschedulingDialect, koordinatorDialect, volcanoDialect, kaiDialect, labelDialect,
+	autoDialect, kueueDialect,
+}
 
 // entry is one dialect.
 type entry struct {
@@ -45,8 +48,8 @@ type entry struct {
 	// says translates what a member says of its gang; nil when pods speak in
 	// Muster's own annotations only.
 	says func(*v1.Pod) said
-	// describes does the same for the members of gangs of any dialect, where
-	// they say nothing else; nil for most.
+	// describes does the same for the members of gangs of any dialect, in
+	// roles; nil for most.
 	describes func(*v1.Pod) said
 	// kinds are the kinds of group object that it reads.
 	kinds []*kind
@@ -90,6 +93,10 @@ type mark struct {
 type said struct {
 	// annotations are in Muster's terms, by key.
 	annotations map[string]string
+	// roles are parts of the gang: those that other members name are added.
+	roles []kube.Role
+	// timeoutSeconds is how long members may wait for one another, or 0.
+	timeoutSeconds int64
 	// notes are sentences on what is not honoured.
 	notes []string
 	// problem is why it cannot be read, or nil.

@@ -30,20 +30,21 @@ type Ladder []LevelSpec
 // DefaultLadder knows the labels that the clouds, NVIDIA's topograph and GPU
 // Feature Discovery put on nodes. Sources: the documentation of topograph
 // (node labels), of Amazon EC2 instance topology on EKS, of Google's compact
-// placement topology labels, and of Kueue's topology-aware scheduling.
+// placement topology labels, and of Kueue's topology-aware scheduling. The
+// aliases tier-N are for Volcano, which numbers levels from the narrowest.
 func DefaultLadder() Ladder {
 	return Ladder{
 		{Name: "zone", Keys: []string{v1.LabelTopologyZone}},
-		{Name: "datacenter", Aliases: []string{"core"}, Keys: []string{
+		{Name: "datacenter", Aliases: []string{"core", "tier-3"}, Keys: []string{
 			"network.topology.nvidia.com/core", "network.topology.nvidia.com/datacenter",
 			"topology.k8s.aws/network-node-layer-1",
 		}},
-		{Name: "block", Aliases: []string{"spine"}, Keys: []string{
+		{Name: "block", Aliases: []string{"spine", "tier-2"}, Keys: []string{
 			"network.topology.nvidia.com/spine", "topology.k8s.aws/network-node-layer-2",
 			"cloud.google.com/gce-topology-block", "oci.oraclecloud.com/host.network_block_id",
 			"cloud.provider.com/topology-block",
 		}},
-		{Name: "rack", Aliases: []string{"leaf"}, Keys: []string{
+		{Name: "rack", Aliases: []string{"leaf", "tier-1"}, Keys: []string{
 			"network.topology.nvidia.com/leaf", "topology.k8s.aws/network-node-layer-3",
 			"cloud.google.com/gce-topology-subblock", "oci.oraclecloud.com/host.rack_id",
 			"cloud.provider.com/topology-rack", "topology.kubernetes.io/rack",
@@ -52,7 +53,7 @@ func DefaultLadder() Ladder {
 			"nvidia.com/gpu.clique", "network.topology.nvidia.com/accelerator",
 			"accelerator.topograph.run/domain",
 		}},
-		{Name: "host", Aliases: []string{"node"}, Keys: []string{v1.LabelHostname}},
+		{Name: "host", Aliases: []string{"node", "tier-0"}, Keys: []string{v1.LabelHostname}},
 	}
 }
 

@@ -146,8 +146,8 @@ func (s *Spec) readRoles(text string, ladder Ladder) *Invalid {
 			if bad := s.level(wish.level, where, wish.word, ladder); bad != nil {
 				return bad
 			}
-			if s.Required != topology.NoLevel && *wish.level < s.Required {
-				return s.invalid("%s: %s is wider than the level that the whole gang asks for", where, wish.word)
+			if s.Required != topology.NoLevel && *wish.level <= s.Required {
+				*wish.level = topology.NoLevel // one domain holds the whole gang anyway
 			}
 		}
 		if slice.Level != topology.NoLevel {

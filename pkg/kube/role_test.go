@@ -135,7 +135,6 @@ func TestReadSpec_RolesThatCannotBeRead(t *testing.T) {
 		{"half a slice", `[{"name":"a","sliceSize":2}]`, "go together"},
 		{"a selector that is none", `[{"name":"a","selector":{"matchExpressions":[{"key":"x","operator":"Like"}]}}]`, "is not a valid label selector"},
 		{"an unknown level", `[{"name":"a","topologyRequired":"shelf"}]`, `no topology level is called "shelf"`},
-		{"a level wider than the gang's", `[{"name":"a","topologyRequired":"zone"}]`, "wider than the level that the whole gang asks for"},
 		{"too many", many, "found 257 roles, want at most 256"},
 		{"something behind the list", `[] []`, "want a list of roles"},
 	} {

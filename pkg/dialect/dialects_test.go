@@ -1,0 +1,269 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// groupOf makes an object of a kind, called train, from the rest of its fields.
+func groupOf(t testing.TB, k *kind, rest string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	require.NoError(t, u.UnmarshalJSON([]byte(`{"apiVersion":"`+k.GroupVersion().String()+`","kind":"`+k.name+`"`+rest+`}`)), rest)
+	u.SetName("train")
+	u.SetNamespace("ns")
+	u.SetUID("u1")
+	u.SetResourceVersion("7")
+	u.SetGeneration(2)
+	return u
+}
+
+// reading is one way to declare the gang train, and what becomes of it.
+type reading struct {
+	name string
+	// object is the fields of the group object behind its kind.
+	object string
+	pods   []*v1.Pod
+	group  string
+	// min is the number that start together; want are annotations of the
+	// served group, of which notes and roles may be given in part.
+	min    int
+	want   map[string]string
+	reason kube.Reason
+	// says is part of the refusal.
+	says string
+}
+
+func (r reading) run(t *testing.T, k *kind) {
+	w := newWorld()
+	for _, p := range r.pods {
+		w.pod(p)
+	}
+	if r.object != "" {
+		w.setKind(k, served)
+		o := k.translate(groupOf(t, k, r.object))
+		w.setObject(o.key(), o)
+	}
+	pg := w.get(r.group)
+	require.NotNil(t, pg, "%v", w.feed.objects)
+	assert.Equal(t, string(r.reason), pg.Annotations[kube.AnnotationInvalidReason], pg.Annotations[kube.AnnotationInvalidMessage])
+	assert.Contains(t, pg.Annotations[kube.AnnotationInvalidMessage], r.says)
+	if r.reason != "" {
+		checkMessage(t, pg.Annotations[kube.AnnotationInvalidMessage])
+		return
+	}
+	assert.EqualValues(t, r.min, pg.Spec.SchedulingPolicy.Gang.MinCount)
+	for key, value := range pg.Annotations {
+		switch key {
+		case kube.AnnotationNotes, kube.AnnotationRoles:
+			assert.Contains(t, value, r.want[key], key)
+			assert.NotEmpty(t, r.want[key], "%s: %s", key, value)
+		case kube.AnnotationDialect:
+		default:
+			if strings.HasPrefix(key, "muster.sh/") {
+				assert.Equal(t, r.want[key], value, key)
+			}
+		}
+	}
+	for key := range r.want {
+		assert.Contains(t, pg.Annotations, key)
+	}
+	// The cluster's levels are known only when the gang is read.
+	_, invalid := kube.ReadSpec(pg, kube.DefaultLadder())
+	assert.Nil(t, invalid)
+}
+
+func TestVolcano(t *testing.T) {
+	const group = "scheduling.k8s.io/group-name=train"
+	pods := []*v1.Pod{newPod("a", group), newPod("b", group)}
+	want := func(words ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(words); i += 2 {
+			m[words[i]] = words[i+1]
+		}
+		return m
+	}
+	for _, test := range []reading{
+		{name: "a count", object: `,"spec":{"minMember":2}`, min: 2},
+		{name: "no count starts the pods one by one", object: `,"spec":{}`, min: 1},
+		{name: "the other annotation", object: `,"spec":{"minMember":2}`, pods: []*v1.Pod{newPod("a", "scheduling.volcano.sh/group-name=train")}, min: 2},
+		{name: "tasks are roles", object: `,"spec":{"minMember":3,"minTaskMember":{"ps":1,"worker":4}}`, min: 5, want: want(kube.AnnotationRoles,
+			`[{"name":"ps","selector":{"matchLabels":{"volcano.sh/task-spec":"ps"}},"minCount":1},{"name":"worker","selector":{"matchLabels":{"volcano.sh/task-spec":"worker"}},"minCount":4}]`)},
+		{name: "hard is required", object: `,"spec":{"minMember":2,"networkTopology":{"mode":"hard","highestTierAllowed":1}}`, min: 2, want: want(kube.AnnotationTopologyRequired, "tier-1")},
+		{name: "hard is the default", object: `,"spec":{"minMember":2,"networkTopology":{"highestTierName":"spine"}}`, min: 2, want: want(kube.AnnotationTopologyRequired, "spine")},
+		{name: "soft is preferred", object: `,"spec":{"minMember":2,"networkTopology":{"mode":"soft","highestTierAllowed":2}}`, min: 2, want: want(kube.AnnotationTopologyPreferred, "tier-2")},
+		{name: "Muster's annotation goes before", object: `,"metadata":{"annotations":{"muster.sh/topology-required":"block"}},"spec":{"minMember":2,"networkTopology":{"highestTierAllowed":1}}`,
+			min: 2, want: want(kube.AnnotationTopologyRequired, "block")},
+		{name: "sub-groups by label", object: `,"spec":{"minMember":2,"subGroupPolicy":[{"name":"shard","subGroupSize":2,"minSubGroups":3,"matchLabelKeys":["part"],"networkTopology":{"highestTierAllowed":1}}]}`,
+			min: 6, want: want(kube.AnnotationRoles, `[{"name":"shard","each":["part"],"topologyRequired":"tier-1"}]`)},
+		{name: "sub-groups by size", object: `,"spec":{"minMember":4,"subGroupPolicy":[{"subGroupSize":2,"labelSelector":{"matchLabels":{"r":"w"}},"networkTopology":{"highestTierAllowed":1}}]}`,
+			min: 4, want: want(kube.AnnotationRoles, `[{"name":"subgroup-0","selector":{"matchLabels":{"r":"w"}},"sliceSize":2,"sliceTopology":"tier-1"}]`)},
+		{name: "a queue is told", object: `,"spec":{"minMember":2,"queue":"gold"}`, min: 2, want: want(kube.AnnotationNotes, `Volcano: spec.queue "gold" is not read`)},
+		{name: "the default queue is not", object: `,"spec":{"minMember":2,"queue":"default","minResources":{"cpu":"8"}}`, min: 2},
+		{name: "resources alone make no gang", object: `,"spec":{"minResources":{"cpu":"8"}}`, min: 1, want: want(kube.AnnotationNotes, "spec.minResources is not read")},
+		{name: "without the object", group: "volcano~train", reason: kube.GangNotFound, says: "there is no PodGroup train (scheduling.volcano.sh/v1beta1) in namespace ns; create it"},
+		{name: "a negative count", object: `,"spec":{"minMember":-2}`, reason: kube.InvalidGangSpec, says: "spec.minMember: found -2, want a number from 1 to 100000"},
+		{name: "a count of text", object: `,"spec":{"minMember":"2"}`, reason: kube.InvalidGangSpec, says: `spec.minMember: found "\"2\""`},
+		{name: "a task count that is none", object: `,"spec":{"minMember":1,"minTaskMember":{"a":1.5}}`, reason: kube.InvalidGangSpec, says: `task "a": found "1.5"`},
+		{name: "an unknown mode", object: `,"spec":{"minMember":1,"networkTopology":{"mode":"firm"}}`, reason: kube.InvalidGangSpec, says: `spec.networkTopology.mode: found "\"firm\"", want hard or soft`},
+		{name: "a tier that is none", object: `,"spec":{"minMember":1,"networkTopology":{"highestTierAllowed":1e30}}`, reason: kube.InvalidGangSpec, says: "highestTierAllowed: found"},
+		{name: "a policy that is none", object: `,"spec":{"minMember":1,"subGroupPolicy":[7]}`, reason: kube.InvalidGangSpec, says: `spec.subGroupPolicy[0]: found "7"`},
+		{name: "a size that is none", object: `,"spec":{"minMember":1,"subGroupPolicy":[{"subGroupSize":0}]}`, reason: kube.InvalidGangSpec, says: "found subGroupSize 0"},
+		{name: "two markers", group: "conflict~a", pods: []*v1.Pod{newPod("a", group, kube.LabelGang+"=train")}, reason: kube.GangConfigConflict,
+			says: `annotation scheduling.k8s.io/group-name "train", label muster.sh/gang "train"`},
+		{name: "another namespace", group: "volcano~other~train", pods: []*v1.Pod{newPod("a", "scheduling.k8s.io/group-name=other/train")}, reason: kube.InvalidGangSpec, says: "in the pod's own namespace"},
+		{name: "a name without end", group: "conflict~a", pods: []*v1.Pod{newPod("a", "scheduling.k8s.io/group-name="+strings.Repeat("x/", 5000))}, reason: kube.InvalidGangSpec, says: "in the pod's own namespace"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.pods == nil {
+				test.pods = pods
+			}
+			if test.group == "" {
+				test.group = "volcano~train"
+			}
+			test.run(t, volcanoGroups)
+		})
+	}
+}
+
+func TestKAI(t *testing.T) {
+	const group = "pod-group-name=train"
+	for _, test := range []reading{
+		{name: "a count", object: `,"spec":{"minMember":2}`, min: 2},
+		{name: "no count is one", object: `,"spec":{"minMember":null}`, min: 1},
+		{name: "levels by node label", object: `,"spec":{"minMember":2,"topologyConstraint":{"topology":"t","requiredTopologyLevel":"cloud.provider.com/topology-block","preferredTopologyLevel":"cloud.provider.com/topology-rack"}}`,
+			min: 2, want: map[string]string{kube.AnnotationTopologyRequired: "cloud.provider.com/topology-block", kube.AnnotationTopologyPreferred: "cloud.provider.com/topology-rack"}},
+		{name: "levels by annotation", object: `,"metadata":{"annotations":{"kai.scheduler/topology-required-placement":"rack"}},"spec":{"minMember":2}`,
+			min: 2, want: map[string]string{kube.AnnotationTopologyRequired: "rack"}},
+		{name: "sub-groups are roles, and their minima add up", object: `,"spec":{"minSubGroup":2,"subGroups":[{"name":"all"},{"name":"prefill","parent":"all","minMember":2,"topologyConstraint":{"requiredTopologyLevel":"rack"}},{"name":"decode","parent":"all","minMember":3}]}`,
+			min: 5, want: map[string]string{kube.AnnotationNotes: "spec.minSubGroup 2 is not read", kube.AnnotationRoles: `[{"name":"prefill","selector":{"matchLabels":{"kai.scheduler/subgroup-name":"prefill"}},"minCount":2,"topologyRequired":"rack"},{"name":"decode"`}},
+		{name: "a queue is told", object: `,"spec":{"minMember":1,"queue":"team"}`, min: 1, want: map[string]string{kube.AnnotationNotes: `KAI: spec.queue "team" is not read`}},
+		{name: "a level around sub-groups", object: `,"spec":{"minMember":1,"subGroups":[{"name":"all","topologyConstraint":{"requiredTopologyLevel":"rack"}},{"name":"a","parent":"all"}]}`,
+			reason: kube.InvalidGangSpec, says: "sub-group all has sub-groups, and cannot be held in one domain as a whole"},
+		{name: "parents in a ring", object: `,"spec":{"minMember":1,"subGroups":[{"name":"a","parent":"b"},{"name":"b","parent":"a"}]}`, min: 1},
+		{name: "a zero", object: `,"spec":{"minMember":0}`, reason: kube.InvalidGangSpec, says: "spec.minMember: found 0, want a number from 1"},
+		{name: "a count of too many groups", object: `,"spec":{"minSubGroup":2,"subGroups":[{"name":"a"}]}`, reason: kube.InvalidGangSpec, says: "spec.minSubGroup: found 2, want a number from 1 to the 1 sub-groups"},
+		{name: "a sub-group without a name", object: `,"spec":{"minMember":1,"subGroups":[{}]}`, reason: kube.InvalidGangSpec, says: `spec.subGroups[0].name: found ""`},
+		{name: "a sub-group with half a pod", object: `,"spec":{"minMember":1,"subGroups":[{"name":"a","minMember":0.5}]}`, reason: kube.InvalidGangSpec, says: "spec.subGroups[0]: found"},
+		{name: "a constraint that is none", object: `,"spec":{"minMember":1,"topologyConstraint":7}`, reason: kube.InvalidGangSpec, says: "spec.topologyConstraint: want an object"},
+		{name: "without the object", reason: kube.GangNotFound, says: "there is no PodGroup train (scheduling.run.ai/v2alpha2)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.pods, test.group = []*v1.Pod{newPod("a", group), newPod("b", group)}, "kai~train"
+			test.run(t, kaiGroups)
+		})
+	}
+}
+
+func TestKoordinator(t *testing.T) {
+	const gangA, gangB, together = koordName + "=a", koordName + "=b", koordGroups + `=["ns/a","ns/b"]`
+	const object = `,"spec":{"minMember":2}`
+	for _, test := range []reading{
+		{name: "annotations on the pods", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordWait+"=90s", koordMode+"=Strict")}, group: "koordinator~a", min: 2,
+			want: map[string]string{kube.AnnotationScheduleTimeout: "90"}},
+		{name: "labels on the pods", pods: []*v1.Pod{newPod("x", koordNameLabel+"=a", koordCountLabel+"=3")}, group: "koordinator~a", min: 3},
+		{name: "levels", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordNetwork+`={"gatherStrategy":[{"layer":"SpineLayer","strategy":"MustGather"},{"layer":"rack","strategy":"PreferGather"}]}`)}, group: "koordinator~a", min: 2,
+			want: map[string]string{kube.AnnotationTopologyRequired: "spine", kube.AnnotationTopologyPreferred: "rack"}},
+		{name: "another mode is told", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordMode+"=NonStrict")}, group: "koordinator~a", min: 2,
+			want: map[string]string{kube.AnnotationNotes: "mode NonStrict is not read"}},
+		{name: "a gang group is one gang of parts", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", together), newPod("y", gangB, koordCount+"=3", together)}, group: "koordinator~a+b", min: 5,
+			want: map[string]string{kube.AnnotationRoles: `[{"name":"a","selector":{"matchLabels":{"gang.scheduling.koordinator.sh/name":"a"}},"minCount":2},{"name":"b","selector":{"matchLabels":{"gang.scheduling.koordinator.sh/name":"b"}},"minCount":3}]`}},
+		{name: "a gang group of which one gang is to come", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", together)}, group: "koordinator~a+b", min: 3,
+			want: map[string]string{kube.AnnotationRoles: `"minCount":1`}},
+		{name: "a group with itself", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordGroups+`=["ns/a"]`)}, group: "koordinator~a", min: 2},
+		{name: "a group across namespaces", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordGroups+`=["ns/a","other/b"]`)}, group: "koordinator~a", reason: kube.InvalidGangSpec,
+			says: `pod x: annotation gang.scheduling.koordinator.sh/groups: gang "other/b" is in another namespace, and a gang never crosses one; keep the gangs that start together in namespace ns`},
+		{name: "a group that is no list", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordGroups+`=a,b`)}, group: "koordinator~a", reason: kube.InvalidGangSpec, says: "want a list of gangs"},
+		{name: "no count", pods: []*v1.Pod{newPod("x", gangA)}, group: "koordinator~a", reason: kube.InvalidGangSpec, says: "its pods lack the annotation gang.scheduling.koordinator.sh/min-available"},
+		{name: "a count that is none", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=NaN")}, group: "koordinator~a", reason: kube.InvalidGangSpec, says: `min-available: found "NaN"`},
+		{name: "a time that is none", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordWait+"=-5s")}, group: "koordinator~a", reason: kube.InvalidGangSpec, says: `found "-5s", want a time of up to a week`},
+		{name: "an unknown mode", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordMode+"=Lax")}, group: "koordinator~a", reason: kube.InvalidGangSpec, says: `found "Lax", want Strict or NonStrict`},
+		{name: "an unknown strategy", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordNetwork+`={"gatherStrategy":[{"layer":"x","strategy":"Hope"}]}`)}, group: "koordinator~a", reason: kube.InvalidGangSpec, says: `found strategy "Hope"`},
+		{name: "a PodGroup of its own", object: object, pods: []*v1.Pod{newPod("x", kube.LabelPodGroupOld+"=train")}, group: "crd~train", min: 2},
+		{name: "a PodGroup with annotations", object: `,"metadata":{"annotations":{"` + koordWait + `":"1m","` + koordMode + `":"NonStrict"}}` + object, pods: []*v1.Pod{newPod("x", kube.LabelPodGroupOld+"=train")}, group: "crd~train", min: 2,
+			want: map[string]string{kube.AnnotationScheduleTimeout: "60", kube.AnnotationNotes: "mode NonStrict"}},
+		{name: "PodGroups together", object: `,"metadata":{"annotations":{"` + koordGroups + `":"[\"ns/train\",\"ns/b\"]"}}` + object, pods: []*v1.Pod{newPod("x", kube.LabelPodGroupOld+"=train")}, group: "crd~train",
+			reason: kube.InvalidGangSpec, says: "PodGroups that start together are not supported; make them one PodGroup"},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, koordGroupKind) })
+	}
+}
+
+func TestKueue(t *testing.T) {
+	const group, count, rack = kueueGroup + "=train", kueueCount + "=2", "cloud.provider.com/topology-rack"
+	for _, test := range []reading{
+		{name: "a group of plain pods", pods: []*v1.Pod{newPod("a", group, count), newPod("b", group, count)}, group: "kueue~train", min: 2},
+		{name: "its topology", pods: []*v1.Pod{newPod("a", group, count, kueueRequired+"="+rack), newPod("b", group, count, kueueRequired+"="+rack)}, group: "kueue~train", min: 2,
+			want: map[string]string{kube.AnnotationTopologyRequired: rack}},
+		{name: "its slices", pods: []*v1.Pod{newPod("a", group, count, kueueSlice+"="+rack, kueueSliceSize+"=2")}, group: "kueue~train", min: 2,
+			want: map[string]string{kube.AnnotationSliceSize: "2", kube.AnnotationSliceTopology: rack}},
+		{name: "topology of a gang of another dialect", pods: []*v1.Pod{train("a", kueuePreferred+"="+rack), train("b", kueuePreferred+"="+rack)}, group: "label~train", min: 2,
+			want: map[string]string{kube.AnnotationTopologyPreferred: rack}},
+		{name: "the gang's own wish goes before", pods: []*v1.Pod{train("a", kueueRequired+"="+rack, kube.AnnotationTopologyRequired+"=block")}, group: "label~train", min: 2,
+			want: map[string]string{kube.AnnotationTopologyRequired: "block"}},
+		{name: "pod sets of one gang", pods: []*v1.Pod{train("a", kueuePodSet+"=leader"), train("b", kueuePodSet+"=worker", kueueRequired+"="+rack)}, group: "label~train", min: 2,
+			want: map[string]string{kube.AnnotationRoles: `[{"name":"worker","selector":{"matchLabels":{"kueue.x-k8s.io/podset":"worker"}},"topologyRequired":"cloud.provider.com/topology-rack"}]`}},
+		{name: "pod sets that share a domain", pods: []*v1.Pod{train("a", kueuePodSet+"=leader", kueueTogether+"=g", kueueRequired+"="+rack), train("b", kueuePodSet+"=worker", kueueTogether+"=g", kueueRequired+"="+rack)}, group: "label~train", min: 2,
+			want: map[string]string{kube.AnnotationTopologyRequired: rack}},
+		{name: "an admission group of pods with a gang of their own", pods: []*v1.Pod{train("a", group, count)}, group: "label~train", min: 2},
+		{name: "more layers of slices are told", pods: []*v1.Pod{newPod("a", group, count, kueueSlices+"=[]")}, group: "kueue~train", min: 2,
+			want: map[string]string{kube.AnnotationNotes: "podset-slice-required-topology-constraints is not read"}},
+		{name: "pods that differ", pods: []*v1.Pod{newPod("a", group, count, kueueRequired+"="+rack), newPod("b", group, count, kueueRequired+"=zone")}, group: "kueue~train", reason: kube.GangConfigConflict, says: "its members disagree on what the part"},
+		{name: "no count", pods: []*v1.Pod{newPod("a", group)}, group: "kueue~train", reason: kube.InvalidGangSpec, says: "its pods lack the annotation kueue.x-k8s.io/pod-group-total-count"},
+		{name: "half a slice", pods: []*v1.Pod{newPod("a", group, count, kueueSlice+"="+rack)}, group: "kueue~train", reason: kube.InvalidGangSpec, says: "go together: write both or none"},
+		{name: "a slice size that is none", pods: []*v1.Pod{newPod("a", group, count, kueueSlice+"="+rack, kueueSliceSize+"=1e3")}, group: "kueue~train", reason: kube.InvalidGangSpec, says: `podset-slice-size: found "1e3"`},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, nil) })
+	}
+}
+
+func TestEnabled_ADialectThatIsLeftOutIsNotRead(t *testing.T) {
+	o := Objects{
+		Pods:     []*v1.Pod{newPod("a", "pod-group-name=train"), train("b", "pod-group-name=train")},
+		Groups:   []*unstructured.Unstructured{groupOf(t, kaiGroups, `,"spec":{"minMember":1}`)},
+		Dialects: []kube.Dialect{kube.DialectLabel},
+	}
+	gangs := o.Gangs("muster")
+	require.Len(t, gangs, 1)
+	assert.Equal(t, "label~train", gangs[0].Group.Name)
+	o.Dialects = nil
+	names := []string{}
+	for _, g := range o.Gangs("muster") {
+		names = append(names, g.Group.Name)
+	}
+	assert.Equal(t, []string{"conflict~b", "kai~train"}, names)
+
+	assert.EqualError(t, Check([]kube.Dialect{"label", "volcanoe"}), `found "volcanoe", want some of `+strings.Join(func() (all []string) {
+		for _, name := range Names() {
+			all = append(all, string(name))
+		}
+		return all
+	}(), ", "))
+}
+
+// Two kinds may hold an object of one name: the first in the table counts.
+func TestStore_TheFirstOfTwoKindsCounts(t *testing.T) {
+	w := newWorld()
+	w.setKind(koordGroupKind, served)
+	w.pod(newPod("a", kube.LabelPodGroupOld+"=train"))
+	old := koordGroupKind.translate(groupOf(t, koordGroupKind, `,"spec":{"minMember":3}`))
+	old.uid = "old"
+	w.setObject(old.key(), old)
+	assert.EqualValues(t, 3, w.get("crd~train").Spec.SchedulingPolicy.Gang.MinCount)
+	w.setObject(key("crd~train"), crdGroup("train", "u1", 2))
+	assert.EqualValues(t, 2, w.get("crd~train").Spec.SchedulingPolicy.Gang.MinCount)
+	w.setKind(crdGroups, absent)
+	assert.EqualValues(t, 3, w.get("crd~train").Spec.SchedulingPolicy.Gang.MinCount)
+	w.deleteObject(key("crd~train"), "old")
+	assert.Contains(t, w.get("crd~train").Annotations[kube.AnnotationInvalidMessage], "there is no PodGroup train (scheduling.sigs.k8s.io/v1alpha1) in namespace ns")
+}

@@ -1,0 +1,182 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// DialectKAI: a PodGroup of the KAI scheduler.
+const DialectKAI kube.Dialect = "kai"
+
+// What KAI's pod grouper writes on pods, and what users write on workloads and
+// groups. Source: KAI's constants and its guide to topology awareness.
+const (
+	kaiGroup     = "pod-group-name"
+	kaiSubGroup  = "kai.scheduler/subgroup-name"
+	kaiRequired  = "kai.scheduler/topology-required-placement"
+	kaiPreferred = "kai.scheduler/topology-preferred-placement"
+)
+
+var kaiDialect = &entry{
+	name:  DialectKAI,
+	marks: annotationMarks(kaiGroup),
+	kinds: []*kind{kaiGroups},
+}
+
+var kaiGroups = &kind{
+	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.run.ai", Version: "v2alpha2", Resource: "podgroups"},
+	name:                 "PodGroup", of: DialectKAI,
+	countField: []string{"spec", "minMember"},
+	read:       readKAI, status: kaiStatus,
+}
+
+// kaiTopology is a topologyConstraint: node label keys of two levels.
+type kaiTopology struct {
+	Required  string `json:"requiredTopologyLevel"`
+	Preferred string `json:"preferredTopologyLevel"`
+}
+
+// kaiSub is one of spec.subGroups, a forest in which a group names its parent.
+type kaiSub struct {
+	Name        string       `json:"name"`
+	MinMember   *int64       `json:"minMember"`
+	MinSubGroup *int64       `json:"minSubGroup"`
+	Parent      string       `json:"parent"`
+	Topology    *kaiTopology `json:"topologyConstraint"`
+}
+
+// readKAI reads a scheduling.run.ai/v2alpha2 PodGroup.
+func readKAI(o *object, u *unstructured.Unstructured) {
+	subs := o.kaiSubGroups(u)
+	_, counted, bad := number(u, "spec", "minMember")
+	least, byGroups, badGroups := number(u, "spec", "minSubGroup")
+	switch {
+	case counted || bad != "":
+		o.readCount(u)
+	case badGroups != "" || byGroups && (least < 1 || least > int64(len(subs))):
+		o.refuse("spec.minSubGroup: found %s, want a number from 1 to the %d sub-groups that there are", either(badGroups, least), len(subs))
+	default:
+		o.minCount = 1 // KAI's default; the sub-groups may need more
+		if byGroups && least < int64(len(subs)) {
+			o.note("KAI: spec.minSubGroup %d is not read; all sub-groups start together", least)
+		}
+	}
+	o.kaiTopology(u)
+	o.setRoles(o.kaiRoles(subs))
+	if queue, _, _ := unstructured.NestedString(u.Object, "spec", "queue"); queue != "" && queue != "default" && queue != "default-queue" {
+		o.note("KAI: spec.queue %s is not read; Muster has no queues", kube.Quote(queue))
+	}
+	phase, _ := o.status["phase"].(string)
+	running, _ := whole(o.status["running"])
+	o.begun = running > 0 || phase == "Running"
+}
+
+// kaiTopology reads spec.topologyConstraint, or else the annotations.
+func (o *object) kaiTopology(u *unstructured.Unstructured) {
+	fields, _, err := unstructured.NestedMap(u.Object, "spec", "topologyConstraint")
+	topology := kaiTopology{}
+	if err != nil || !decode(fields, &topology) {
+		o.refuse("spec.topologyConstraint: want an object with requiredTopologyLevel and preferredTopologyLevel")
+		return
+	}
+	for _, wish := range [][3]string{
+		{kube.AnnotationTopologyRequired, topology.Required, kaiRequired},
+		{kube.AnnotationTopologyPreferred, topology.Preferred, kaiPreferred},
+	} {
+		level := wish[1]
+		if level == "" {
+			level = o.annotations[wish[2]]
+		}
+		if level != "" {
+			o.wish(wish[0], level)
+		}
+	}
+}
+
+func (o *object) kaiSubGroups(u *unstructured.Unstructured) []kaiSub {
+	list, _, err := unstructured.NestedSlice(u.Object, "spec", "subGroups")
+	if err != nil || len(list) > kube.MaxRoles {
+		o.refuse("spec.subGroups: want a list of up to %d sub-groups", kube.MaxRoles)
+		return nil
+	}
+	subs := make([]kaiSub, len(list))
+	for i, value := range list {
+		fields, ok := value.(map[string]any)
+		if !ok || !decode(fields, &subs[i]) {
+			o.refuse("spec.subGroups[%d]: found %s, want a sub-group with name and minMember", i, show(value))
+			return nil
+		}
+		if s := &subs[i]; s.Name == "" || len(validation.IsValidLabelValue(s.Name)) > 0 {
+			o.refuse("spec.subGroups[%d].name: found %s, want the value of the label %s on its pods", i, kube.Quote(s.Name), kaiSubGroup)
+			return nil
+		}
+	}
+	return subs
+}
+
+// kaiRoles makes roles of the sub-groups that have pods, those without
+// sub-groups of their own.
+func (o *object) kaiRoles(subs []kaiSub) []kube.Role {
+	var roles []kube.Role
+	for i := range subs {
+		s := &subs[i]
+		where := "spec.subGroups[" + strconv.Itoa(i) + "]"
+		if slices.ContainsFunc(subs, func(child kaiSub) bool { return child.Parent == s.Name }) {
+			if s.Topology != nil && s.Topology.Required != "" {
+				o.refuse("%s.topologyConstraint: sub-group %s has sub-groups, and cannot be held in one domain as a whole; ask for it in each of them, or in spec.topologyConstraint", where, s.Name)
+			}
+			if s.MinSubGroup != nil {
+				o.note("KAI: sub-group %s: minSubGroup is not read; all its sub-groups start together", s.Name)
+			}
+			continue
+		}
+		role := kube.Role{Name: s.Name, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{kaiSubGroup: s.Name}}}
+		if s.MinMember != nil {
+			if *s.MinMember < 0 || *s.MinMember > kube.MaxMinCount {
+				o.refuse("%s.minMember: found %d, want a number from 0 to %d", where, *s.MinMember, kube.MaxMinCount)
+				return nil
+			}
+			role.MinCount = int(*s.MinMember)
+		}
+		if s.Topology != nil {
+			role.Required, role.Preferred = s.Topology.Required, s.Topology.Preferred
+		}
+		roles = append(roles, role)
+	}
+	return roles
+}
+
+// kaiStatus is the status of KAI's PodGroup: its counts, a condition of its
+// own, and the scheduling condition that tells why a group waits.
+func kaiStatus(g *gangState, verdict map[string]metav1.Condition, now time.Time) map[string]any {
+	mine, waits := newConditions(g.object.status["conditions"]), newConditions(g.object.status["schedulingConditions"])
+	const refused = "UnschedulableOnNodePool"
+	if c, ok := g.scheduled(verdict, "Scheduled"); ok {
+		mine.set(now, c)
+		if c.Status == metav1.ConditionTrue && waits.has(refused) {
+			waits.set(now, metav1.Condition{Type: refused, Status: metav1.ConditionFalse, Reason: c.Reason, Message: c.Message}, "nodePool", "default")
+		}
+		if c.Status != metav1.ConditionTrue {
+			waits.set(now, metav1.Condition{Type: refused, Status: metav1.ConditionTrue, Reason: c.Reason, Message: c.Message},
+				"nodePool", "default", "reasons", []any{map[string]any{"reason": c.Reason, "message": c.Message}})
+		}
+	}
+	status := map[string]any{
+		"running": g.running, "succeeded": g.succeeded, "failed": g.failed, "pending": len(g.members) - g.running,
+	}
+	if waits.changed {
+		status["schedulingConditions"] = waits.list
+	}
+	return mine.into(status)
+}

@@ -1,0 +1,93 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"strconv"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// DialectKueue: plain pods that Kueue admits together.
+const DialectKueue kube.Dialect = "kueue"
+
+// What users and Kueue write on pods. Sources: Kueue's documentation of plain
+// pod groups and of topology aware scheduling (KEP-2724).
+const (
+	kueueGroup     = "kueue.x-k8s.io/pod-group-name"
+	kueueCount     = "kueue.x-k8s.io/pod-group-total-count"
+	kueuePodSet    = "kueue.x-k8s.io/podset"
+	kueueRequired  = "kueue.x-k8s.io/podset-required-topology"
+	kueuePreferred = "kueue.x-k8s.io/podset-preferred-topology"
+	kueueSlice     = "kueue.x-k8s.io/podset-slice-required-topology"
+	kueueSliceSize = "kueue.x-k8s.io/podset-slice-size"
+	kueueSlices    = "kueue.x-k8s.io/podset-slice-required-topology-constraints"
+	kueueTogether  = "kueue.x-k8s.io/podset-group-name"
+)
+
+// kueueDialect reads Kueue's groups of plain pods, and its topology requests on
+// the pods of any gang. The group is what Kueue admits together. Where a pod
+// names a gang in another way too, as the pods of a LeaderWorkerSet that Kueue
+// manages may, that is what starts together.
+var kueueDialect = &entry{
+	name:      DialectKueue,
+	marks:     labelMarks(kueueGroup),
+	weak:      true,
+	labels:    []string{kueueGroup},
+	count:     kueueCount,
+	says:      kueueSays,
+	describes: kueueDescribes,
+}
+
+func kueueSays(pod *v1.Pod) said {
+	text, ok := pod.Annotations[kueueCount]
+	if !ok {
+		return said{}
+	}
+	return said{annotations: map[string]string{kube.AnnotationMinCount: text}}
+}
+
+// kueueDescribes reads the topology request of a pod's pod set: the pods of one
+// template, or of the templates that are to share a domain.
+func kueueDescribes(pod *v1.Pod) said {
+	var out said
+	role := kube.Role{
+		Name:     "podset",
+		Required: pod.Annotations[kueueRequired], Preferred: pod.Annotations[kueuePreferred],
+	}
+	if _, ok := pod.Annotations[kueueSlices]; ok {
+		out.notes = append(out.notes, "Kueue: "+kueueSlices+" is not read; one layer of slices is, from "+kueueSlice)
+	}
+	level, sliced := pod.Annotations[kueueSlice]
+	size, sized := pod.Annotations[kueueSliceSize]
+	switch n, err := strconv.Atoi(size); {
+	case !sliced && !sized:
+	case !sliced || !sized:
+		out.problem = podInvalid(kube.InvalidGangSpec, pod, "%s and %s go together: write both or none", kueueSlice, kueueSliceSize)
+	case err != nil || n < 1 || n > kube.MaxMinCount || strconv.Itoa(n) != size:
+		out.problem = podInvalid(kube.InvalidGangSpec, pod, "annotation %s: found %s, want the number of pods in a slice, such as \"16\"", kueueSliceSize, kube.Quote(size))
+	default:
+		role.SliceSize, role.SliceTopology = n, level
+	}
+	if out.problem != nil || role.Required == "" && role.Preferred == "" && role.SliceSize == 0 {
+		return out
+	}
+	key, name := kueuePodSet, pod.Labels[kueuePodSet]
+	if together, ok := pod.Annotations[kueueTogether]; ok {
+		key, name = kueueTogether, together
+	}
+	if name != "" {
+		if len(validation.IsValidLabelValue(name)) > 0 {
+			out.problem = podInvalid(kube.InvalidGangSpec, pod, "%s: found %s, want a name of up to 63 letters, digits, '-', '_' and '.'", key, kube.Quote(name))
+			return out
+		}
+		role.Name, role.Selector = name, &metav1.LabelSelector{MatchLabels: map[string]string{key: name}}
+	}
+	out.roles = []kube.Role{role}
+	return out
+}

@@ -1,0 +1,244 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// DialectVolcano: a PodGroup of Volcano.
+const DialectVolcano kube.Dialect = "volcano"
+
+// volcanoTask names the task of a VolcanoJob's pod, as its label and its
+// annotation. Source: Volcano's API batch.volcano.sh/v1alpha1.
+const volcanoTask = "volcano.sh/task-spec"
+
+var volcanoDialect = &entry{
+	name:  DialectVolcano,
+	marks: annotationMarks("scheduling.k8s.io/group-name", "scheduling.volcano.sh/group-name"),
+	kinds: []*kind{volcanoGroups},
+}
+
+var volcanoGroups = &kind{
+	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"},
+	name:                 "PodGroup", of: DialectVolcano,
+	countField: []string{"spec", "minMember"},
+	read:       readVolcano, status: volcanoStatus,
+}
+
+// readVolcano reads a scheduling.volcano.sh/v1beta1 PodGroup. Source: Volcano's
+// API types and its guides to network topology.
+func readVolcano(o *object, u *unstructured.Unstructured) {
+	if count, found, bad := number(u, "spec", "minMember"); bad == "" && (!found || count == 0) {
+		o.minCount = 1 // Volcano starts the pods of such a group one by one
+	} else {
+		o.readCount(u)
+	}
+	roles := o.volcanoTasks(u)
+	o.networkTopology(u)
+	policies, _, err := unstructured.NestedSlice(u.Object, "spec", "subGroupPolicy")
+	if err != nil {
+		o.refuse("spec.subGroupPolicy: want a list")
+	}
+	for i, policy := range policies {
+		if role := o.subGroup(i, policy); role != nil {
+			roles = append(roles, *role)
+		}
+	}
+	o.setRoles(roles)
+	if queue, _, _ := unstructured.NestedString(u.Object, "spec", "queue"); queue != "" && queue != "default" {
+		o.note("Volcano: spec.queue %s is not read; Muster has no queues", kube.Quote(queue))
+	}
+	if resources, found, _ := unstructured.NestedMap(u.Object, "spec", "minResources"); found && len(resources) > 0 && o.minCount <= 1 {
+		o.note("Volcano: spec.minResources is not read; the requests of the pods count, %d at a time", max(o.minCount, 1))
+	}
+	phase, _ := o.status["phase"].(string)
+	o.begun = phase == "Running" || phase == "Unknown" || phase == "Completed"
+	o.ended = phase == "Completed"
+}
+
+// volcanoTasks reads spec.minTaskMember.
+func (o *object) volcanoTasks(u *unstructured.Unstructured) []kube.Role {
+	tasks, _, err := unstructured.NestedMap(u.Object, "spec", "minTaskMember")
+	if err != nil {
+		o.refuse("spec.minTaskMember: want a number of pods for each task")
+		return nil
+	}
+	var roles []kube.Role
+	for _, task := range slices.Sorted(maps.Keys(tasks)) {
+		least, bad := whole(tasks[task])
+		if bad != "" || least < 0 || least > kube.MaxMinCount {
+			o.refuse("spec.minTaskMember: task %s: found %s, want a number from 0 to %d", kube.Quote(task), either(bad, least), kube.MaxMinCount)
+			return nil
+		}
+		roles = append(roles, kube.Role{
+			Name: task, MinCount: int(least),
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{volcanoTask: task}},
+		})
+	}
+	return roles
+}
+
+// networkTopology reads spec.networkTopology: hard means required.
+func (o *object) networkTopology(u *unstructured.Unstructured) {
+	topology, _, err := unstructured.NestedMap(u.Object, "spec", "networkTopology")
+	if err != nil {
+		o.refuse("spec.networkTopology: want an object with mode and highestTierAllowed")
+		return
+	}
+	level, soft := o.tier("spec.networkTopology", topology)
+	switch {
+	case level == "":
+	case soft:
+		o.wish(kube.AnnotationTopologyPreferred, level)
+	default:
+		o.wish(kube.AnnotationTopologyRequired, level)
+	}
+}
+
+// tier reads the level of a network topology: a tier's name, or its number,
+// which a level of Muster's has among its aliases.
+func (o *object) tier(where string, topology map[string]any) (level string, soft bool) {
+	if len(topology) == 0 {
+		return "", false
+	}
+	switch mode := topology["mode"]; mode {
+	case nil, "", "hard":
+	case "soft":
+		soft = true
+	default:
+		o.refuse("%s.mode: found %s, want hard or soft", where, show(mode))
+		return "", false
+	}
+	switch name := topology["highestTierName"].(type) {
+	case nil:
+	case string:
+		if name != "" {
+			return name, soft
+		}
+	default:
+		o.refuse("%s.highestTierName: found %s, want the name of a level", where, show(name))
+		return "", false
+	}
+	if topology["highestTierAllowed"] == nil {
+		return "", false // hard without a tier asks for no more than the cluster
+	}
+	tier, bad := whole(topology["highestTierAllowed"])
+	if bad != "" || tier < 0 || tier > 100 {
+		o.refuse("%s.highestTierAllowed: found %s, want the number of a tier, such as 1", where, either(bad, tier))
+		return "", false
+	}
+	return "tier-" + strconv.FormatInt(tier, 10), soft
+}
+
+// subGroupPolicy is one entry of spec.subGroupPolicy.
+type subGroupPolicy struct {
+	Name           string                `json:"name"`
+	SubGroupSize   *int64                `json:"subGroupSize"`
+	MinSubGroups   *int64                `json:"minSubGroups"`
+	LabelSelector  *metav1.LabelSelector `json:"labelSelector"`
+	MatchLabelKeys []string              `json:"matchLabelKeys"`
+}
+
+// subGroup reads one entry of spec.subGroupPolicy. Pods that differ in the
+// labels of matchLabelKeys are sub-groups; without any, each run of
+// subGroupSize pods is one.
+func (o *object) subGroup(i int, value any) *kube.Role {
+	where := "spec.subGroupPolicy[" + strconv.Itoa(i) + "]"
+	fields, ok := value.(map[string]any)
+	policy := subGroupPolicy{}
+	if !ok || !decode(fields, &policy) {
+		o.refuse("%s: found %s, want a policy with labelSelector, subGroupSize and networkTopology", where, show(value))
+		return nil
+	}
+	if _, err := metav1.LabelSelectorAsSelector(policy.LabelSelector); err != nil {
+		o.refuse("%s.labelSelector: found %s, want a label selector", where, show(policy.LabelSelector))
+		return nil
+	}
+	size, groups := int64(1), int64(0)
+	if policy.SubGroupSize != nil {
+		size = *policy.SubGroupSize
+	}
+	if policy.MinSubGroups != nil {
+		groups = *policy.MinSubGroups
+	}
+	if size < 1 || size > kube.MaxMinCount || groups < 0 || groups > kube.MaxMinCount {
+		o.refuse("%s: found subGroupSize %d and minSubGroups %d, want numbers up to %d", where, size, groups, kube.MaxMinCount)
+		return nil
+	}
+	if len(policy.MatchLabelKeys) > 8 {
+		o.refuse("%s.matchLabelKeys: found %d keys, want at most 8", where, len(policy.MatchLabelKeys))
+		return nil
+	}
+	role := &kube.Role{Name: policy.Name, Selector: policy.LabelSelector, Each: policy.MatchLabelKeys}
+	if role.Name == "" {
+		role.Name = "subgroup-" + strconv.Itoa(i)
+	}
+	if len(role.Name) > 253 {
+		o.refuse("%s.name: want at most 253 characters", where)
+		return nil
+	}
+	if groups > 0 {
+		o.minCount = int(min(max(int64(o.minCount), groups*size), kube.MaxMinCount))
+	}
+	topology, ok := fields["networkTopology"].(map[string]any)
+	if !ok && fields["networkTopology"] != nil {
+		o.refuse("%s.networkTopology: want an object with mode and highestTierAllowed", where)
+		return nil
+	}
+	level, soft := o.tier(where+".networkTopology", topology)
+	switch {
+	case level == "":
+	case soft:
+		role.Preferred = level
+	case len(role.Each) > 0:
+		role.Required = level
+	default:
+		role.SliceSize, role.SliceTopology = int(size), level
+	}
+	return role
+}
+
+// volcanoStatus is the status of Volcano's PodGroup. A group that can be read
+// is Inqueue at once, since there is no queue to wait in: Volcano's controllers
+// create its pods then.
+func volcanoStatus(g *gangState, verdict map[string]metav1.Condition, now time.Time) map[string]any {
+	phase, want := "Inqueue", g.minCount()
+	switch {
+	case g.object.problem != nil:
+		phase = "Pending"
+	case g.succeeded > 0 && len(g.members) == 0:
+		phase = "Completed"
+	case g.running+g.succeeded >= want:
+		phase = "Running"
+	case g.running > 0:
+		phase = "Unknown"
+	}
+	conditions := newConditions(g.object.status["conditions"])
+	done, ok := g.scheduled(verdict, "Scheduled")
+	switch {
+	case ok && done.Status == metav1.ConditionTrue:
+		conditions.set(now, done)
+		if conditions.has("Unschedulable") {
+			conditions.set(now, metav1.Condition{Type: "Unschedulable", Status: metav1.ConditionFalse, Reason: done.Reason, Message: done.Message})
+		}
+	case ok:
+		conditions.set(now, metav1.Condition{Type: "Unschedulable", Status: metav1.ConditionTrue, Reason: done.Reason, Message: done.Message})
+		if conditions.has("Scheduled") {
+			conditions.set(now, done)
+		}
+	}
+	return conditions.into(map[string]any{
+		"phase": phase, "running": g.running, "succeeded": g.succeeded, "failed": g.failed,
+	})
+}
