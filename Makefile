@@ -34,6 +34,10 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=30s).
 bench: ## Run the core's benchmarks.
 	$(GO) test -run '^$$' -bench . -benchmem ./benchmarks/...
 
+bench-perf: ## Compare with kube-scheduler in scheduler_perf. RUNS=3 SHAPES=... CONTESTANTS=... DIR=... for more.
+	$(GO) build -o bin/perf ./benchmarks/perf
+	bin/perf -runs=$(or $(RUNS),1) $(if $(SHAPES),-shapes=$(SHAPES)) $(if $(CONTESTANTS),-contestants=$(CONTESTANTS)) $(if $(DIR),-dir=$(DIR))
+
 lint: ## Run the linters of .golangci.yml.
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) run
 
@@ -41,4 +45,4 @@ tidy: ## Check formatting and go.mod.
 	test -z "$$(gofmt -l cmd pkg benchmarks test)"
 	$(GO) mod tidy -diff
 
-.PHONY: help build demo sandbox test compat fuzz bench lint tidy
+.PHONY: help build demo sandbox test compat fuzz bench bench-perf lint tidy

@@ -1,0 +1,122 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed workload
+var workload embed.FS
+
+// shape is a number of equal gangs on a cluster of equal nodes.
+type shape struct {
+	name                        string
+	nodes, groups, podsPerGroup int
+	// rack asks for one rack for each gang.
+	rack bool
+}
+
+var shapes = []shape{
+	{"topology/750x4", 5000, 750, 4, true},
+	{"topology/3x1000", 5000, 3, 1000, true},
+	{"gang/1000x3", 5000, 1000, 3, false},
+	{"gang/3x1000", 5000, 3, 1000, false},
+	{"small/10x3", 200, 10, 3, true},
+}
+
+func (s shape) pods() int { return s.groups * s.podsPerGroup }
+
+// The contestants.
+const (
+	upstream = "upstream"
+	muster   = "muster"
+	null     = "null"
+)
+
+var contestants = []string{upstream, muster, null}
+
+// job is one shape for one contestant.
+type job struct {
+	shape      shape
+	contestant string
+}
+
+// parse reads what is asked for, the contestants of a shape one after another.
+func parse(shapeNames, contestantNames string) ([]job, error) {
+	var jobs []job
+	for _, name := range strings.Split(shapeNames, ",") {
+		for _, contestant := range strings.Split(contestantNames, ",") {
+			one, err := findJob(name, contestant)
+			if err != nil {
+				return nil, err
+			}
+			jobs = append(jobs, one)
+		}
+	}
+	return jobs, nil
+}
+
+func findJob(name, contestant string) (job, error) {
+	var known []string
+	for _, one := range contestants {
+		if one == contestant {
+			for _, s := range shapes {
+				if s.name == name {
+					return job{s, contestant}, nil
+				}
+				known = append(known, s.name)
+			}
+			return job{}, fmt.Errorf("shape %q is not known; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return job{}, fmt.Errorf("contestant %q is not known; there are %s", contestant, strings.Join(contestants, ", "))
+}
+
+// scheduler is the schedulerName of the pods. Upstream is the scheduler that
+// scheduler_perf starts; beside the others it has no pods.
+func (j job) scheduler() string {
+	if j.contestant == upstream {
+		return "default-scheduler"
+	}
+	return j.contestant
+}
+
+// write puts scheduler_perf's files into a new directory.
+func (j job) write(dir string) error {
+	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o755); err != nil {
+		return err
+	}
+	files, err := fs.Sub(workload, "workload")
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(dir, files); err != nil {
+		return err
+	}
+	text, err := template.ParseFS(files, "workload.yaml")
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(filepath.Join(dir, "workload.yaml"))
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	family, _, _ := strings.Cut(j.shape.name, "/")
+	return text.Execute(out, map[string]any{
+		"Family": family,
+		"Nodes":  j.shape.nodes, "Groups": j.shape.groups, "PodsPerGroup": j.shape.podsPerGroup, "Rack": j.shape.rack,
+		"Scheduler": j.scheduler(),
+		// Muster's cycle is behind this gate. Upstream does without where no
+		// gang asks for a rack, as in its own benchmark of gangs.
+		"TopologyGate": j.shape.rack || j.contestant == muster,
+	})
+}

@@ -1,0 +1,65 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/kubernetes/test/utils/client-go/ktesting"
+)
+
+// stopwatch takes the time from the first pod created to the last one bound. It
+// learns both from the API server: scheduler_perf itself looks once a second.
+type stopwatch struct {
+	done   chan struct{}
+	result time.Duration
+}
+
+func startStopwatch(tCtx ktesting.TContext, count int) (*stopwatch, error) {
+	client, err := metadata.NewForConfig(tCtx.RESTConfig())
+	if err != nil {
+		return nil, err
+	}
+	pods := v1.SchemeGroupVersion.WithResource("pods")
+	created, err := client.Resource(pods).Watch(tCtx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	// An informer, since the API server drops watchers that lag behind.
+	bound := metadatainformer.NewFilteredMetadataInformer(client, pods, metav1.NamespaceAll, 0, cache.Indexers{},
+		func(options *metav1.ListOptions) { options.FieldSelector = "spec.nodeName!=" }).Informer()
+	seen := make(chan struct{}, count)
+	if _, err := bound.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(any) { seen <- struct{}{} }}); err != nil {
+		return nil, err
+	}
+	background(tCtx, bound.RunWithContext)
+	s := &stopwatch{done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		<-created.ResultChan()
+		start := time.Now()
+		created.Stop()
+		for range count {
+			<-seen
+		}
+		s.result = time.Since(start)
+	}()
+	return s, nil
+}
+
+// wall is the time taken, once scheduler_perf has seen all pods bound.
+func (s *stopwatch) wall() (time.Duration, error) {
+	select {
+	case <-s.done:
+		return s.result, nil
+	case <-time.After(10 * time.Second):
+		return 0, errors.New("the stopwatch has not seen all pods bound")
+	}
+}

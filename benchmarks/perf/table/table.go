@@ -1,0 +1,113 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package table puts the runs of a benchmark side by side.
+package table
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Run is one run of one contestant.
+type Run struct {
+	Shape, Contestant string
+	Pods              int
+	// Wall is the time from the first pod created to the last one bound.
+	Wall time.Duration
+	// Decision is the mean time that the scheduler took to decide on one gang;
+	// zero if it does not decide.
+	Decision time.Duration
+}
+
+// Write prints a row in Markdown for each shape and contestant, in the order in
+// which they come: the median of the runs, then the lowest and the highest. Two
+// columns compare the medians of a shape, the time with that of the contestant
+// slow, the rate with that of the contestant fast.
+func Write(w io.Writer, runs []Run, slow, fast string) error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "| shape | scheduler | runs | wall time, s | pods/s | decision a gang | times faster than %s | rate of %s |\n", slow, fast)
+	text.WriteString("|---|---|---|---|---|---|---|---|\n")
+	for _, row := range group(runs) {
+		wall := median(row, func(r Run) time.Duration { return r.Wall })
+		text.WriteString(strings.Join([]string{
+			"| " + row[0].Shape, row[0].Contestant, fmt.Sprint(len(row)),
+			spread(row, func(r Run) time.Duration { return r.Wall }, func(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }),
+			fmt.Sprintf("%.0f", float64(row[0].Pods)/wall.Seconds()),
+			spread(row, func(r Run) time.Duration { return r.Decision }, decision),
+			compare(runs, row[0].Shape, slow, func(other time.Duration) string { return fmt.Sprintf("%.1f", other.Seconds()/wall.Seconds()) }),
+			compare(runs, row[0].Shape, fast, func(other time.Duration) string {
+				return fmt.Sprintf("%.0f%%", 100*other.Seconds()/wall.Seconds())
+			}) + " |\n",
+		}, " | "))
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// group puts the runs of one shape and contestant together.
+func group(runs []Run) [][]Run {
+	var rows [][]Run
+	for _, run := range runs {
+		at := slices.IndexFunc(rows, func(row []Run) bool {
+			return row[0].Shape == run.Shape && row[0].Contestant == run.Contestant
+		})
+		if at < 0 {
+			rows, at = append(rows, nil), len(rows)
+		}
+		rows[at] = append(rows[at], run)
+	}
+	return rows
+}
+
+// compare shows a figure against the median wall time of another contestant
+// with the same shape, if that one ran.
+func compare(runs []Run, shape, contestant string, show func(time.Duration) string) string {
+	for _, row := range group(runs) {
+		if row[0].Shape == shape && row[0].Contestant == contestant {
+			return show(median(row, func(r Run) time.Duration { return r.Wall }))
+		}
+	}
+	return ""
+}
+
+func median(runs []Run, of func(Run) time.Duration) time.Duration {
+	values := sorted(runs, of)
+	half := len(values) / 2
+	if len(values)%2 == 0 {
+		return (values[half-1] + values[half]) / 2
+	}
+	return values[half]
+}
+
+func sorted(runs []Run, of func(Run) time.Duration) []time.Duration {
+	values := make([]time.Duration, len(runs))
+	for i, run := range runs {
+		values[i] = of(run)
+	}
+	slices.Sort(values)
+	return values
+}
+
+// spread is the median and, of several runs, the lowest and the highest.
+func spread(runs []Run, of func(Run) time.Duration, show func(time.Duration) string) string {
+	middle := show(median(runs, of))
+	if len(runs) == 1 || middle == "" {
+		return middle
+	}
+	values := sorted(runs, of)
+	return fmt.Sprintf("%s (%s-%s)", middle, show(values[0]), show(values[len(values)-1]))
+}
+
+func decision(d time.Duration) string {
+	switch {
+	case d == 0:
+		return ""
+	case d < time.Second:
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1000)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
