@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/demo"
 )
@@ -21,6 +23,7 @@ func newDemo() *cobra.Command {
 	opts := demo.Defaults()
 	topology := string(opts.Topology)
 	var report string
+	var port int
 	cmd := &cobra.Command{
 		Use:   "demo [flags] [-- flags of the scheduler]",
 		Short: "Replay gangs of a real cluster against a scheduler, and report",
@@ -29,6 +32,9 @@ its own, and report how long they waited, how busy the GPUs were and whether any
 gang was started in part. The exit status is 1 when Muster broke a promise.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Topology, opts.SchedulerArgs, opts.Out = demo.Wish(topology), args, cmd.OutOrStdout()
+			if port != noPage {
+				opts.Page = func(ctx context.Context, cfg *rest.Config) (string, error) { return servePage(ctx, cfg, port) }
+			}
 			return runDemo(cmd, opts, report)
 		},
 	}
@@ -45,6 +51,7 @@ gang was started in part. The exit status is 1 when Muster broke a promise.`,
 	flags.DurationVar(&opts.CommitWindow, "commit-window", opts.CommitWindow, "`time` from a gang's first to its last bind after which it counts as partly started")
 	flags.StringVar(&opts.SchedulerLog, "scheduler-log", "", "`file` for the scheduler's log")
 	flags.StringVar(&report, "report", "", "`file` for the report as JSON")
+	addPageFlag(cmd, &port)
 	return cmd
 }
 

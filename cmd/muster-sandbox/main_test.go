@@ -7,9 +7,11 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,12 +84,17 @@ func TestUp(t *testing.T) {
 	kubeconfig := filepath.Join(dir, "muster-sandbox.kubeconfig")
 	assert.Contains(t, said, "export KUBECONFIG="+kubeconfig)
 
+	page := regexp.MustCompile(`Watch who gets which GPU: (http://127\.0\.0\.1:\d+/)`).FindStringSubmatch(said)
+	require.Len(t, page, 2, said)
+	require.Eventually(t, func() bool { return strings.Contains(fetch(t, page[1]+"data.json"), `"n":"big"`) }, patience, 50*time.Millisecond)
+
 	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	require.NoError(t, err)
 	client, err := kubernetes.NewForConfig(cfg)
 	require.NoError(t, err)
 	schedules(t, client, command(t, dir, "kube-scheduler", "--kubeconfig", kubeconfig, "--secure-port", "0", "--leader-elect=false"))
 
+	require.Eventually(t, func() bool { return strings.Contains(fetch(t, page[1]+"data.json"), `"n":"train"`) }, patience, 50*time.Millisecond, "the page follows")
 	require.NoError(t, up.Process.Signal(os.Interrupt))
 	rest, err := io.ReadAll(stdout)
 	require.NoError(t, err)
@@ -99,6 +106,16 @@ func TestUp(t *testing.T) {
 	assert.Equal(t, []string{filepath.Join(dir, "fleet.csv")}, left)
 	_, err = net.Dial("tcp", strings.TrimPrefix(cfg.Host, "https://"))
 	assert.Error(t, err)
+}
+
+func fetch(t *testing.T, address string) string {
+	t.Helper()
+	answer, err := http.Get(address)
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return string(body)
 }
 
 func TestUp_InterruptedWhileItStarts(t *testing.T) {
@@ -160,6 +177,7 @@ func TestUp_Refuses(t *testing.T) {
 		{"an inventory that is not there", []string{"up", "--inventory", filepath.Join(dir, "none.csv")}, "no such file"},
 		{"an inventory with a bad cell", []string{"up", "--inventory", write("bad.csv", "node,gpus\na,8x\n")}, `line 2: gpus is "8x"`},
 		{"a negative number of nodes", []string{"up", "--nodes", "-1"}, "cannot be negative"},
+		{"a page on a port that cannot be", []string{"up", "--nodes", "0", "--page-port", "70000"}, "serving the page"},
 		{"arguments that nobody asked for", []string{"up", "please"}, "please"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -26,6 +26,7 @@ type upFlags struct {
 	fleet      sandbox.Fleet
 	inventory  string
 	kubeconfig string
+	page       int
 }
 
 func newUp() *cobra.Command {
@@ -58,6 +59,7 @@ and removes its data and the kubeconfig.`,
 	flags.BoolVar(&f.sandbox.PodGroupCRD, "podgroup-crd", true, "install the CRD of scheduling.x-k8s.io/v1alpha1 PodGroup")
 	flags.StringVar(&f.sandbox.Dir, "data-dir", "", "empty or absent `folder` for data and logs, removed at the end (default: a new one in the temporary folder)")
 	flags.StringArrayVar(&f.sandbox.ExtraAPIServerArgs, "apiserver-arg", nil, "`flag` for kube-apiserver, e.g. --apiserver-arg=--feature-gates=X=true; may be repeated")
+	addPageFlag(cmd, &f.page)
 	return cmd
 }
 
@@ -86,7 +88,15 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer removeOwn(f.kubeconfig, s.Config().Host)
-	if err := f.greet(out, s, len(nodes), time.Since(begin)); err != nil {
+	watch := ""
+	if f.page != noPage {
+		address, err := servePage(ctx, s.Config(), f.page)
+		if err != nil {
+			return err
+		}
+		watch = "Watch who gets which GPU: " + address + "\n"
+	}
+	if err := f.greet(out, s, len(nodes), time.Since(begin), watch); err != nil {
 		return err
 	}
 	select {
@@ -111,7 +121,7 @@ func (f *upFlags) nodes() ([]*v1.Node, error) {
 }
 
 // greet tells what runs and how to use it.
-func (f *upFlags) greet(out io.Writer, s *sandbox.Sandbox, nodes int, took time.Duration) error {
+func (f *upFlags) greet(out io.Writer, s *sandbox.Sandbox, nodes int, took time.Duration, watch string) error {
 	version, err := s.Client().Discovery().ServerVersion()
 	if err != nil {
 		return err
@@ -129,8 +139,8 @@ Pods stay Pending until a scheduler runs. Muster, or the stock one to compare:
   %s kube-scheduler --kubeconfig $KUBECONFIG --secure-port 0
 
 A pod with the annotation %s: "30" runs for 30 s.
-Log: %s. Ctrl-C stops everything.
+%sLog: %s. Ctrl-C stops everything.
 `, took.Seconds(), version.Major, version.Minor, nodes, f.kubeconfig, sandbox.RackLabel,
-		folder+"muster-scheduler", self, sandbox.RunSecondsAnnotation, s.LogPath())
+		folder+"muster-scheduler", self, sandbox.RunSecondsAnnotation, watch, s.LogPath())
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/demo/data"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
@@ -47,6 +48,9 @@ type Options struct {
 	// CommitWindow is how long a gang may take from its first to its last bind
 	// before it counts as partly started: 5 s.
 	CommitWindow time.Duration
+	// Page serves a page about the control plane until its context is done, and
+	// returns its address; nil for none.
+	Page func(context.Context, *rest.Config) (string, error)
 	// Out takes progress, nil for none.
 	Out io.Writer
 }
@@ -98,6 +102,15 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	defer box.Stop()
 	if err := furnish(ctx, box, p.hosts); err != nil {
 		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if opts.Page != nil {
+		address, err := opts.Page(ctx, box.Config())
+		if err != nil {
+			return nil, err
+		}
+		show.note("watch who gets which GPU: %s", address)
 	}
 	show.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", box.Kubeconfig(), namespace, gangLabel)
 	log := cmp.Or(opts.SchedulerLog, filepath.Join(box.Dir(), "scheduler.log"))

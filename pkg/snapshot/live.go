@@ -7,11 +7,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -22,11 +25,17 @@ import (
 // Live follows a cluster, so that a new picture costs the API server nothing
 // but the changes.
 type Live struct {
+	clients Clients
 	absent  []string
 	nodes   cache.SharedIndexInformer
 	pods    cache.SharedIndexInformer
-	groups  []cache.SharedIndexInformer
 	changed chan struct{}
+
+	mu     sync.Mutex
+	groups []cache.SharedIndexInformer
+	// workloads are the kinds of workload that are followed, since gangs need
+	// them.
+	workloads map[schema.GroupVersionResource]bool
 }
 
 // Follow starts to follow a cluster and returns once it is known. Kinds of pod
@@ -40,6 +49,7 @@ func Follow(ctx context.Context, c Clients) (*Live, error) {
 		return nil, err
 	}
 	l := &Live{
+		clients: c, workloads: map[schema.GroupVersionResource]bool{},
 		absent: absent, changed: make(chan struct{}, 1),
 		nodes: coreinformers.NewNodeInformer(c.Typed, 0, cache.Indexers{}),
 		pods: coreinformers.NewFilteredPodInformer(c.Typed, metav1.NamespaceAll, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
@@ -48,15 +58,70 @@ func Follow(ctx context.Context, c Clients) (*Live, error) {
 	}
 	for _, kind := range dialect.Kinds() {
 		if !slices.Contains(absent, kind.GroupVersion().String()) {
-			l.groups = append(l.groups, dynamicinformer.NewFilteredDynamicInformer(c.Dynamic, kind, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer())
+			l.groups = append(l.groups, c.informer(kind))
 		}
 	}
-	return l, l.start(ctx)
+	if err := l.start(ctx, append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...)); err != nil {
+		return nil, err
+	}
+	if err := l.followWorkloads(ctx); err != nil {
+		return nil, err
+	}
+	go l.keepFollowing(ctx)
+	return l, nil
 }
 
-func (l *Live) start(ctx context.Context) error {
+func (c Clients) informer(kind schema.GroupVersionResource) cache.SharedIndexInformer {
+	return dynamicinformer.NewFilteredDynamicInformer(c.Dynamic, kind, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
+}
+
+// keepFollowing begins to follow kinds of workload once gangs need them.
+func (l *Live) keepFollowing(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = l.followWorkloads(ctx) // tried again
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *Live) followWorkloads(ctx context.Context) error {
+	var pods []*v1.Pod
+	for _, obj := range l.pods.GetStore().List() {
+		pods = append(pods, obj.(*v1.Pod))
+	}
+	kinds, err := l.clients.workloads(pods, l.workloads)
+	if err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		informer := l.clients.informer(kind)
+		if err := l.start(ctx, []cache.SharedIndexInformer{informer}); err != nil {
+			return err
+		}
+		l.workloads[kind] = true
+		l.mu.Lock()
+		l.groups = append(l.groups, informer)
+		l.mu.Unlock()
+		l.notify()
+	}
+	return nil
+}
+
+// informers lists what is followed.
+func (l *Live) informers() []cache.SharedIndexInformer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...)
+}
+
+func (l *Live) start(ctx context.Context, informers []cache.SharedIndexInformer) error {
 	var synced []cache.InformerSynced
-	for _, informer := range append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...) {
+	for _, informer := range informers {
 		if err := informer.SetTransform(strip); err != nil {
 			return err
 		}
@@ -87,6 +152,8 @@ func strip(obj any) (any, error) {
 		kept := Strip(o)
 		kept.ResourceVersion = o.ResourceVersion
 		return kept, nil
+	case *unstructured.Unstructured:
+		return StripGroup(o), nil
 	}
 	return obj, nil
 }
@@ -101,6 +168,16 @@ func (l *Live) notify() {
 // Changed yields when the cluster has changed since it last yielded.
 func (l *Live) Changed() <-chan struct{} { return l.changed }
 
+// Version differs from one moment to another if the cluster has changed between
+// them.
+func (l *Live) Version() string {
+	var versions []string
+	for _, informer := range l.informers() {
+		versions = append(versions, informer.LastSyncResourceVersion())
+	}
+	return strings.Join(versions, " ")
+}
+
 // Snapshot is the cluster as it is known now.
 func (l *Live) Snapshot() *Snapshot {
 	s := &Snapshot{Header: Header{Taken: metav1.Time{Time: time.Now().Truncate(time.Second)}, Absent: l.absent}}
@@ -110,7 +187,7 @@ func (l *Live) Snapshot() *Snapshot {
 	for _, obj := range l.pods.GetStore().List() {
 		s.Pods = append(s.Pods, obj.(*v1.Pod))
 	}
-	for _, informer := range l.groups {
+	for _, informer := range l.informers()[2:] {
 		for _, obj := range informer.GetStore().List() {
 			s.Groups = append(s.Groups, obj.(*unstructured.Unstructured))
 		}

@@ -1,0 +1,76 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/page"
+	"github.com/muster-scheduler/muster/pkg/snapshot"
+)
+
+// noPage is the port of a page that is not wanted.
+const noPage = -1
+
+func addPageFlag(cmd *cobra.Command, port *int) {
+	cmd.Flags().IntVar(port, "page-port", 0, "loopback `port` of a page that shows who holds which GPU; 0: any that is free, -1: no page")
+}
+
+// servePage serves the topology page of a control plane until ctx is done, and
+// returns its address. The control plane is followed from the first time that
+// somebody looks.
+func servePage(ctx context.Context, cfg *rest.Config, port int) (string, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.UserAgent = -1, "muster-sandbox-page"
+	typed, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return "", err
+	}
+	untyped, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return "", err
+	}
+	f := &follower{ctx: ctx, clients: snapshot.Clients{Typed: typed, Dynamic: untyped}}
+	return page.ServeLocal(ctx, port, page.NewServer(page.Source{Version: f.version, Take: f.take}))
+}
+
+// follower makes pictures of a control plane. A page.Server asks it one thing
+// at a time.
+type follower struct {
+	ctx     context.Context // ends what is started later
+	clients snapshot.Clients
+	live    *snapshot.Live
+}
+
+func (f *follower) version() string {
+	if f.live == nil {
+		return ""
+	}
+	return f.live.Version()
+}
+
+// take shows the gangs of all schedulers, for whichever is tried here.
+func (f *follower) take(context.Context) (*page.Data, error) {
+	if f.live == nil {
+		live, err := snapshot.Follow(f.ctx, f.clients)
+		if err != nil {
+			return nil, err
+		}
+		f.live = live
+	}
+	s := f.live.Snapshot()
+	p, err := explain.NewPicture(kube.DefaultLadder(), s.Nodes, s.Pods, s.Gangs())
+	if err != nil {
+		return nil, err
+	}
+	return page.Build(p, s.Now(time.Now()), "")
+}
