@@ -123,9 +123,12 @@ type Locality struct {
 }
 
 // LocalityOf measures the placed gangs; leaf is the number of nodes of the
-// largest leaf.
+// largest leaf. Without leaves there is nothing to measure.
 func LocalityOf(stays []Stay, leaf int) Locality {
 	var l Locality
+	if leaf < 1 {
+		return l
+	}
 	var sum float64
 	for _, j := range stays {
 		switch {
@@ -137,7 +140,7 @@ func LocalityOf(stays []Stay, leaf int) Locality {
 			}
 		default:
 			l.Larger++
-			sum += float64(j.Leaves) / math.Ceil(float64(j.Pods)/float64(max(1, leaf)))
+			sum += float64(j.Leaves) / math.Ceil(float64(j.Pods)/float64(leaf))
 		}
 	}
 	if l.Larger > 0 {

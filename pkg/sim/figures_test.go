@@ -45,6 +45,7 @@ func TestLocalityOf(t *testing.T) {
 		{Pods: 1, Leaves: 1}, {Pods: 8, Leaves: 1}, {Pods: 4, Leaves: 2}, {Pods: 16, Leaves: 3}, {Pods: 2, Leaves: 1, Placed: -1},
 	}, 8)
 	assert.Equal(t, sim.Locality{Fitting: 2, InOne: 1, Larger: 1, Spread: 1.5}, l)
+	assert.Zero(t, sim.LocalityOf([]sim.Stay{{Pods: 8, Leaves: 1}}, 0), "without leaves")
 }
 
 func TestPercentile(t *testing.T) {
