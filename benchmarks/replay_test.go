@@ -69,7 +69,7 @@ func must[T any](value T, err error) func(*testing.B) T {
 func BenchmarkReplay(b *testing.B) {
 	for _, replay := range loads {
 		for _, name := range []string{
-			"muster", "muster/sparing", "muster/planned", "muster/most-allocated", "muster/least-allocated",
+			"muster", "muster/scored", "muster/planned", "muster/most-allocated", "muster/least-allocated",
 			"first-fit", "best-fit", "spread", "loose",
 		} {
 			b.Run(fmt.Sprintf("trace=%s/policy=%s", replay.name, name), func(b *testing.B) {

@@ -164,8 +164,7 @@ func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID)
 	return best
 }
 
-// shared is the domain around d that nodes share: a level of single nodes, such
-// as host, says nothing about their place.
+// shared is the narrowest domain around d of a level whose nodes share domains.
 func (r *rooms) shared(d topology.DomainID) topology.DomainID {
 	for r.u.Tree.Domains[d].Level > r.lowest {
 		d = r.u.Tree.Domains[d].Parent

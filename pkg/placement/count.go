@@ -151,7 +151,7 @@ func (r *rooms) count() {
 	r.rest = resize(r.rest, len(t.Domains))
 	r.layer = resize(r.layer, len(t.Domains))
 	r.descend(t)
-	r.ends(t)
+	r.widest, r.lowest = widestLevel(t), lowestLevel(t)
 	clear(r.direct)
 	r.having = resize(r.having, maxPerNode+1)
 	clear(r.having[:r.most+1])
@@ -302,19 +302,28 @@ func (r *rooms) peaks() {
 	}
 }
 
-// ends finds the widest level of several domains, and the narrowest of domains
-// of several nodes.
-func (r *rooms) ends(t *topology.Tree) {
-	r.widest, r.lowest = topology.Level(len(t.Levels)), topology.ClusterLevel
-	for d := len(t.Domains) - 1; d > 0; d-- {
-		domain := &t.Domains[d]
-		if len(t.DomainsAt(domain.Level)) > 1 {
-			r.widest = min(r.widest, domain.Level)
-		}
-		if domain.End-domain.First > 1 {
-			r.lowest = max(r.lowest, domain.Level)
+// widestLevel is the widest level of several domains; below all of them if there
+// is none.
+func widestLevel(t *topology.Tree) topology.Level {
+	for l := range t.Levels {
+		if len(t.DomainsAt(topology.Level(l))) > 1 {
+			return topology.Level(l)
 		}
 	}
+	return topology.Level(len(t.Levels))
+}
+
+// lowestLevel is the narrowest level with a domain of several nodes. A level of
+// single nodes, such as host, says nothing about their place.
+func lowestLevel(t *topology.Tree) topology.Level {
+	for l := topology.Level(len(t.Levels) - 1); l >= 0; l-- {
+		for _, d := range t.DomainsAt(l) {
+			if t.Domains[d].End-t.Domains[d].First > 1 {
+				return l
+			}
+		}
+	}
+	return topology.ClusterLevel
 }
 
 // changes is the row of nodes that changed, oldest first.

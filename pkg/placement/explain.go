@@ -247,7 +247,7 @@ func (r *Refusal) name(a *attempt, n nearest) {
 		return
 	}
 	d := a.t.Domains[n.domain]
-	r.Best = d.Name
+	r.Best, r.Domain = d.Name, n.domain
 	for _, other := range a.t.DomainsAt(d.Level) { // one name, two domains
 		if other != n.domain && a.t.Domains[other].Name == d.Name {
 			r.Best = a.t.Path(n.domain)

@@ -73,10 +73,12 @@ type Refusal struct {
 	Help    []NodeBack
 	Missing int64
 	// Best is the name of the domain with the most room, its path where the
-	// name is not enough; empty if no domain has any. Room is the number of members that fit there now, bound
-	// ones included.
-	Best string
-	Room int
+	// name is not enough; empty if no domain has any. Domain is that domain, 0
+	// (the cluster) if none. Room is the number of members that fit there now,
+	// bound ones included.
+	Best   string
+	Domain topology.DomainID
+	Room   int
 	// Left counts the nodes of Best that are left out, by reason; those of the
 	// whole cluster if Best is empty.
 	Left [gang.NumWhy]int

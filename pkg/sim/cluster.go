@@ -46,7 +46,9 @@ var columns = []string{"nvidia.com/gpu", "cpu", "memory"}
 type Cluster struct {
 	usage   *topology.Usage
 	planner *placement.Planner
-	gpus    int
+	// spared is what gangs need, for singles to keep off.
+	spared *placement.Idle
+	gpus   int
 	// scrambled are the nodes in an order that has nothing to do with where they
 	// stand: the order in which a scheduler without topology meets equal nodes.
 	scrambled []topology.NodeID
@@ -74,7 +76,10 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 		copy(c.usage.FreeRow(id), row)
 		c.gpus += int(row[gpuColumn])
 	}
-	c.planner = placement.NewPlanner(c.usage)
+	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdle(tree)
+	for n := range tree.Nodes {
+		c.spared.Set(topology.NodeID(n), c.usage.Idle(topology.NodeID(n)))
+	}
 	c.wholeNode = c.commonGPUs()
 	c.idle = make([]int, len(nodes)+1)
 	c.scramble()
@@ -156,8 +161,15 @@ func (c *Cluster) narrowest() topology.Level {
 	return topology.NoLevel
 }
 
-func (c *Cluster) take(n topology.NodeID, request []int64) { c.planner.Take(n, request) }
-func (c *Cluster) give(n topology.NodeID, request []int64) { c.planner.Give(n, request) }
+func (c *Cluster) take(n topology.NodeID, request []int64) {
+	c.planner.Take(n, request)
+	c.spared.Set(n, c.usage.Idle(n))
+}
+
+func (c *Cluster) give(n topology.NodeID, request []int64) {
+	c.planner.Give(n, request)
+	c.spared.Set(n, c.usage.Idle(n))
+}
 
 // room tells whether the node has room for one more pod.
 func (c *Cluster) room(n topology.NodeID, request []int64) bool {

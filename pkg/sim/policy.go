@@ -40,7 +40,7 @@ type Policy struct {
 // for nothing; real names seldom give it to them.
 func Policies() []Policy {
 	return []Policy{
-		{Name: "muster", Gang: solve, Singles: newScored},
+		{Name: "muster", Gang: solve, Singles: newSparing},
 		podByPod("first-fit", firstFit),
 		podByPod("best-fit", fullest),
 		podByPod("spread", emptiest),

@@ -33,9 +33,8 @@ type rule struct {
 // rules are the ways to place single pods that can stand behind the name of a
 // policy, as in "muster/most-allocated".
 //
-//   - scored: by the score of the scheduler plugin;
-//   - sparing: by the same score less what breaking up an idle node costs gangs,
-//     see gpu.Scorer.GangMalus;
+//   - sparing: by the score of the scheduler plugin;
+//   - scored: by the same score but for what gangs lose, see placement.Idle;
 //   - planned: as gangs of one, by placement.Solve;
 //   - most-allocated: on the node with the fewest free GPUs that has room, the
 //     first by place of equals;
@@ -133,10 +132,6 @@ const mostCPU = 1 << 30
 func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
 	scorer, pod := s.learner.Scorer(), requestOf(request[cpuColumn], request[gpuColumn])
 	cold := len(scorer.Workload()) == 0
-	malus := func(topology.NodeID) int64 { return 0 }
-	if s.sparing && !cold {
-		malus = gangMalus(c, scorer)
-	}
 	best, most := placement.NoNode, int64(math.MinInt64)
 	for i := range c.usage.Tree.Nodes {
 		n := topology.NodeID(i)
@@ -150,25 +145,13 @@ func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
 		} else {
 			state := gpu.CountedNode(s.model[n], min(free[cpuColumn], mostCPU), int(free[gpuColumn]), int(total))
 			score, _ = scorer.Score(&state, &pod)
-			score -= malus(n)
+		}
+		if s.sparing {
+			score -= scorer.GangMalus(c.spared.Loss(n))
 		}
 		if best == placement.NoNode || score > most {
 			best, most = n, score
 		}
 	}
 	return best
-}
-
-// gangMalus is what a single pod on an idle node costs gangs: the more the more
-// idle nodes there are in its leaf.
-func gangMalus(c *Cluster, scorer *gpu.Scorer) func(topology.NodeID) int64 {
-	idle := c.countIdle()
-	most := c.mostIdle(idle, leafLevel)
-	return func(n topology.NodeID) int64 {
-		leaf, ok := c.usage.Tree.DomainAt(n, leafLevel)
-		if !ok || idle[n+1] == idle[n] {
-			return 0
-		}
-		return scorer.GangMalus(c.idleIn(idle, leaf), most)
-	}
 }

@@ -224,3 +224,25 @@ func TestIsGPU(t *testing.T) {
 		assert.False(t, IsGPU(name), name)
 	}
 }
+
+func TestUsage_Idle(t *testing.T) {
+	tree, err := NewTree(nil, []Node{{Name: "n"}})
+	require.NoError(t, err)
+	u := NewUsage(tree, []string{"cpu", "nvidia.com/gpu", "nvidia.com/mig-1g.10gb"})
+	for _, tc := range []struct {
+		capacity, free []int64
+		want           bool
+	}{
+		{[]int64{8, 8, 0}, []int64{8, 8, 0}, true},
+		{[]int64{8, 8, 0}, []int64{1, 8, 0}, true}, // processors are always in use
+		{[]int64{8, 8, 0}, []int64{8, 7, 0}, false},
+		{[]int64{8, 4, 7}, []int64{8, 4, 6}, false},
+		{[]int64{8, 0, 7}, []int64{8, 0, 7}, true},
+		{[]int64{8, 0, 0}, []int64{8, 0, 0}, false}, // a node without GPUs
+		{[]int64{8, 0, 0}, []int64{8, -1, 0}, false},
+	} {
+		copy(u.Capacity, tc.capacity)
+		copy(u.Free, tc.free)
+		assert.Equal(t, tc.want, u.Idle(0), "%v of %v free", tc.free, tc.capacity)
+	}
+}

@@ -62,6 +62,22 @@ func row(cells []int64, n NodeID, width int) []int64 {
 	return cells[from : from+width : from+width]
 }
 
+// Idle tells whether node n has GPUs and none of them is in use.
+func (u *Usage) Idle(n NodeID) bool {
+	free, capacity := u.FreeRow(n), u.CapacityRow(n)
+	has := false
+	for c, name := range u.Resources {
+		if capacity[c] == 0 && free[c] == 0 || !IsGPU(name) {
+			continue
+		}
+		if free[c] < capacity[c] {
+			return false
+		}
+		has = true
+	}
+	return has
+}
+
 // Take subtracts request, aligned with Resources, from what is free on node n.
 func (u *Usage) Take(n NodeID, request []int64) {
 	free := u.FreeRow(n)

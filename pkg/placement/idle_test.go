@@ -1,0 +1,89 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// losses spells what gangs lose on each node of u.
+func losses(u *topology.Usage, i *Idle) string {
+	out := ""
+	for n := range u.Tree.Nodes {
+		part, whole := i.Loss(topology.NodeID(n))
+		out += fmt.Sprintf(" %s:%d/%d", u.Tree.Nodes[n].Name, part, whole)
+	}
+	return out[1:]
+}
+
+func idleOf(u *topology.Usage) *Idle {
+	i := NewIdle(u.Tree)
+	for n := range u.Tree.Nodes {
+		i.Set(topology.NodeID(n), u.Idle(topology.NodeID(n)))
+	}
+	return i
+}
+
+func TestIdle_Loss(t *testing.T) {
+	u := parse(t, twoBlocks)
+	i := idleOf(u)
+	assert.Equal(t, "n1:4/4 n2:4/4 n3:4/4 n4:4/4 n5:1/4 n6:0/1 n7:0/1 n8:2/4 n9:2/4 n10:0/1", losses(u, i))
+
+	waiting := pods(3, 8, required(rack))
+	for _, name := range []string{"n1", "n2"} {
+		n, _ := u.Tree.NodeID(name)
+		u.Take(n, []int64{8})
+		i.Set(n, u.Idle(n))
+	}
+	i.Planned("a", Solve(u, waiting))
+	assert.Equal(t, "n1:1/1 n2:1/1 n3:1/1 n4:1/1 n5:1/2 n6:0/1 n7:0/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "a waits in rack-1")
+	i.Planned("b", Solve(u, pods(7, 8, required(block))))
+	assert.Equal(t, "n1:1/1 n2:1/1 n3:1/1 n4:1/1 n5:1/1 n6:1/1 n7:1/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "and b in block-a")
+	i.Retain(func(gang string) bool { return gang == "a" })
+	i.Planned("a", Solve(u, pods(2, 8, required(rack))))
+	assert.Equal(t, "n1:0/1 n2:0/1 n3:2/2 n4:2/2 n5:1/2 n6:0/1 n7:0/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "b is gone and a has a plan")
+	i.Planned("c", Solve(u, pods(9, 8, required(rack))))
+	i.Planned("d", Solve(u, pods(9, 8)))
+	assert.Equal(t, "n1:0/1 n2:0/1 n3:2/2 n4:2/2 n5:1/2 n6:0/1 n7:0/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "c can never have a place, and d waits for the cluster")
+}
+
+// A level of single nodes is passed over, and without levels gangs lose nothing.
+func TestIdle_HostsAreNoDomains(t *testing.T) {
+	u := parse(t, "levels: rack host\nr1\n h1\n  n1 8\n h2\n  n2 8\nr2\n h3\n  n3 8")
+	assert.Equal(t, "n1:2/2 n2:2/2 n3:1/2", losses(u, idleOf(u)))
+	u = parse(t, "levels: host\nh1\n n1 8\nh2\n n2 8")
+	assert.Equal(t, "n1:0/1 n2:0/1", losses(u, idleOf(u)))
+}
+
+// Following the changes gives what counting afresh does.
+func TestIdle_Follows(t *testing.T) {
+	for seed := range uint64(100) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		u := largeUsage(rng)
+		i := idleOf(u)
+		for range 200 {
+			n := topology.NodeID(rng.IntN(len(u.Tree.Nodes)))
+			u.FreeRow(n)[0] = int64(rng.IntN(2)) * 8
+			i.Set(n, u.Idle(n))
+		}
+		require.Equal(t, losses(u, idleOf(u)), losses(u, i), "seed %d", seed)
+	}
+}
+
+func BenchmarkIdle_Loss(b *testing.B) {
+	u := largeUsage(rand.New(rand.NewPCG(1, 9)))
+	i := idleOf(u)
+	i.Planned("g", Plan{Refusal: &Refusal{Reason: NoFittingDomain, Domain: u.Tree.DomainsAt(1)[0]}})
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		i.Loss(topology.NodeID(n % len(u.Tree.Nodes)))
+	}
+}
