@@ -1,0 +1,152 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// dice makes values of any type and shape, the same ones in every run.
+type dice struct{ *rand.Rand }
+
+// fieldNames are all names that a reader looks for.
+var fieldNames = strings.Fields(`minMember minTaskMember minResources queue networkTopology mode highestTierAllowed highestTierName
+	subGroupPolicy subGroupSize minSubGroups labelSelector matchLabels matchExpressions key operator values matchLabelKeys name
+	minSubGroup subGroups parent topologyConstraint requiredTopologyLevel preferredTopologyLevel scheduleTimeoutSeconds
+	schedulingPolicy gang minCount schedulingConstraints topology phase running conditions schedulingConditions type status reason
+	message lastTransitionTime spec`)
+
+func (d dice) name() string { return fieldNames[d.IntN(len(fieldNames))] }
+
+func (d dice) text() string {
+	if d.IntN(2) == 0 {
+		return hostile[d.IntN(len(hostile))]
+	}
+	return []string{"hard", "soft", "rack", "a", "8", "90s", "Strict", `["ns/a","ns/b"]`, `{"gatherStrategy":[{"layer":"x","strategy":"MustGather"}]}`}[d.IntN(9)]
+}
+
+func (d dice) value(depth int) any {
+	switch n := d.IntN(9); {
+	case n == 0:
+		return nil
+	case n == 1:
+		return d.IntN(2) == 0
+	case n == 2:
+		return []float64{0.5, 1e30, -1e30, math.MaxFloat64, math.SmallestNonzeroFloat64}[d.IntN(5)]
+	case n == 3:
+		return []int64{0, 1, -1, 2, math.MaxInt64, math.MinInt64, kube.MaxMinCount + 1}[d.IntN(7)]
+	case n == 4 || depth == 0:
+		return d.text()
+	case n < 7:
+		return d.fields(depth)
+	default:
+		list := make([]any, d.IntN(4))
+		for i := range list {
+			list[i] = d.value(depth - 1)
+		}
+		return list
+	}
+}
+
+func (d dice) fields(depth int) map[string]any {
+	fields := map[string]any{}
+	for range d.IntN(6) {
+		fields[d.name()] = d.value(depth - 1)
+	}
+	return fields
+}
+
+// Whatever stands in a group object: it is read without harm, and either it is
+// a gang of a sensible size or a sentence says why not. Its status can be made.
+func TestReaders_TakeAnything(t *testing.T) {
+	for _, k := range set(table).kinds() {
+		if k.read == nil {
+			continue // not a group object
+		}
+		t.Run(k.Group, func(t *testing.T) {
+			d := dice{rand.New(rand.NewPCG(1, 2))}
+			refused := 0
+			for range 5_000 {
+				u := &unstructured.Unstructured{Object: map[string]any{"spec": d.fields(5), "status": d.fields(4)}}
+				if d.IntN(2) == 0 {
+					_ = unstructured.SetNestedField(u.Object, int64(2), "spec", k.countField[len(k.countField)-1])
+				}
+				u.SetName("train")
+				u.SetNamespace("ns")
+				annotations := map[string]string{}
+				for _, key := range []string{koordGroups, koordWait, koordNetwork, koordMode, kaiRequired, kube.AnnotationRoles} {
+					if d.IntN(8) == 0 {
+						annotations[key] = d.text()
+					}
+				}
+				u.SetAnnotations(annotations)
+				o := k.translate(u)
+				s := newStore(newFeed(), table)
+				g := s.newGang(o.key())
+				g.object = o
+				pg := g.serve(nil)
+				if o.problem != nil {
+					refused++
+					checkMessage(t, o.problem.Message)
+				} else if o.minCount < 1 && o.native == nil || o.minCount > kube.MaxMinCount && o.native == nil || o.timeoutSeconds < 0 {
+					t.Fatalf("%v was read as %+v", u.Object, o)
+				}
+				_, _ = kube.ReadSpec(pg, kube.DefaultLadder())
+				k.status(g, nil, epoch)
+			}
+			require.NotZero(t, refused)
+			require.Less(t, refused, 5_000)
+		})
+	}
+}
+
+// The same for what stands on pods.
+func TestMarkers_TakeAnything(t *testing.T) {
+	keys := []string{
+		koordName, koordCount, koordWait, koordMode, koordPolicy, koordGroups, koordNetwork, kueueCount, kueueRequired, kueuePreferred,
+		kueueSlice, kueueSliceSize, kueueSlices, kueueTogether, "scheduling.k8s.io/group-name", "pod-group-name", kube.AnnotationRoles, kube.AnnotationMinCount,
+	}
+	labels := []string{kueueGroup, kueuePodSet, koordNameLabel, koordCountLabel, kube.LabelPodGroup, kube.LabelPodGroupOld}
+	d := dice{rand.New(rand.NewPCG(3, 4))}
+	fine := 0
+	for i := range 5_000 {
+		w := newWorld()
+		for n := range 2 {
+			p := newPod(fmt.Sprint("p", i, "-", n))
+			for range d.IntN(4) {
+				p.Annotations[keys[d.IntN(len(keys))]] = d.text()
+			}
+			if d.IntN(2) == 0 {
+				p.Labels[labels[d.IntN(len(labels))]] = d.text()
+			}
+			w.pod(p)
+		}
+		for key, pg := range w.feed.objects {
+			if key.namespace != "ns" || strings.Contains(key.group, "/") {
+				t.Fatalf("%v", key)
+			}
+			if message := pg.Annotations[kube.AnnotationInvalidMessage]; message != "" {
+				checkMessage(t, message)
+				continue
+			}
+			if _, invalid := kube.ReadSpec(pg, kube.DefaultLadder()); invalid != nil {
+				continue
+			}
+			fine++
+			if n := pg.Spec.SchedulingPolicy.Gang.MinCount; n < 1 || n > kube.MaxMinCount {
+				t.Fatalf("a gang of %d", n)
+			}
+		}
+	}
+	require.NotZero(t, fine)
+}
