@@ -107,6 +107,7 @@ func (p *Picture) Explain(g *Gang, now time.Time) (*Explanation, error) {
 		return e, nil
 	}
 	e.Nearest, e.Nodes = x.blocks()
+	e.Notes = append(e.Notes, x.oddities()...)
 	e.Changes, err = x.changes()
 	return e, err
 }

@@ -110,6 +110,8 @@ const (
 	// Shared: the node's GPUs are slices or time-shared, and whole ones are
 	// asked for, or the other way round.
 	Shared
+	// SmallMemory: the node's GPUs have less memory than is asked for.
+	SmallMemory
 	// Other: another constraint of the pod excludes the node.
 	Other
 	// NumWhy is the number of reasons.
@@ -125,18 +127,19 @@ func (w Why) String() string {
 }
 
 var whyWords = [NumWhy]string{
-	Fits:       "usable",
-	Cordoned:   "cordoned",
-	NotReady:   "not ready",
-	Tainted:    "tainted",
-	Unselected: "not selected",
-	WrongModel: "of another GPU model",
-	Shared:     "with GPUs shared another way",
-	Other:      "ruled out by the pods",
+	Fits:        "usable",
+	Cordoned:    "cordoned",
+	NotReady:    "not ready",
+	Tainted:     "tainted",
+	Unselected:  "not selected",
+	WrongModel:  "of another GPU model",
+	Shared:      "with GPUs shared another way",
+	SmallMemory: "with too little GPU memory",
+	Other:       "ruled out by the pods",
 }
 
 // Lasting tells whether the reason is one that an empty cluster would have too,
 // such as a node selector, and not one that passes, such as a cordon.
 func (w Why) Lasting() bool {
-	return w == Unselected || w == WrongModel || w == Shared
+	return w == Unselected || w == WrongModel || w == Shared || w == SmallMemory
 }

@@ -119,6 +119,8 @@ func TestMemoryFloor(t *testing.T) {
 		{"unknown product, a little short", ">=16Gi", "Foo", 15360, true},
 		{"unknown product, too small", ">=80Gi", "Foo", 49152, false},
 		{"nothing known", ">=1Gi", "", 0, false},
+		{"a label that contradicts the product", ">=40Gi", "NVIDIA-H100-80GB-HBM3", 15360, false},
+		{"a label a little short of the product", ">=24Gi", "Tesla-P40", 22919, true},
 		{"in MiB", ">=40960Mi", "NVIDIA-A100-SXM4-40GB", 0, true},
 		{"in MiB, rounded up", ">=40961Mi", "NVIDIA-A100-SXM4-40GB", 0, false},
 	} {

@@ -134,13 +134,31 @@ func (n *Node) readLinks(annotation string, devices int) {
 func (n *Node) readCounts(f NodeFacts, labelled int) {
 	capacity := int(f.Capacity[Resource])
 	switch {
+	case n.GPUs == 0 && capacity > 0:
+		n.odd("none of its %d GPUs is allocatable; the device plugin may be starting again", capacity)
 	case n.GPUs < capacity:
 		n.odd("%d of %d GPUs are not allocatable", capacity-n.GPUs, capacity)
 	case n.GPUs == 0 && len(n.Slices) == 0 && labelled > 0:
-		n.odd("the label %s is %d, but no GPU is advertised", CountLabel, labelled)
+		n.odd("the label %s is %d, but no GPU is advertised as %s", CountLabel, labelled, Resource)
 	}
 	if n.GPUs > 0 && n.Product.Label == "" {
 		n.odd("%d GPUs are advertised, but the label %s is missing", n.GPUs, ProductLabel)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Capacity)) {
+		if lost := f.Capacity[name] - f.Allocatable[name]; strings.HasPrefix(name, ResourcePrefix) && lost > 0 {
+			n.odd("%d of %d %s are not allocatable", lost, f.Capacity[name], name)
+		}
+	}
+	n.readContradictions(capacity, labelled)
+}
+
+// readContradictions looks for labels that do not fit what the node advertises.
+func (n *Node) readContradictions(capacity, labelled int) {
+	if n.Product.Whole() && len(n.Slices) == 0 && labelled > 0 && capacity > 0 && labelled != capacity {
+		n.odd("the label %s is %d, but %d GPUs are advertised", CountLabel, labelled, capacity)
+	}
+	if contradicts(n.Product, n.MemoryMiB) {
+		n.odd("the label %s is %d, but %s has %d GB; the node may have GPUs of several kinds", MemoryLabel, n.MemoryMiB, n.Product.Label, n.Product.MemoryGB)
 	}
 }
 

@@ -42,9 +42,18 @@ func TestReadNode_Oddities(t *testing.T) {
 		{"nothing odd", gpuNode("NVIDIA-H100-80GB-HBM3", 8).label(CountLabel, "8"), nil},
 		{"no GPUs at all", NodeFacts{}, nil},
 		{"unhealthy devices", gpuNode("NVIDIA-H100-80GB-HBM3", 8).allocatable(Resource, 6), []string{"2 of 8 GPUs are not allocatable"}},
-		{"the device plugin restarts", gpuNode("NVIDIA-H100-80GB-HBM3", 8).allocatable(Resource, 0), []string{"8 of 8 GPUs are not allocatable"}},
+		{"the device plugin restarts", gpuNode("NVIDIA-H100-80GB-HBM3", 8).allocatable(Resource, 0), []string{"none of its 8 GPUs is allocatable; the device plugin may be starting again"}},
 		{"the device plugin is gone", NodeFacts{Labels: map[string]string{ProductLabel: "Tesla-T4", CountLabel: "4"}},
-			[]string{"the label nvidia.com/gpu.count is 4, but no GPU is advertised"}},
+			[]string{"the label nvidia.com/gpu.count is 4, but no GPU is advertised as nvidia.com/gpu"}},
+		{"unhealthy slices", func() NodeFacts {
+			f := gpuNode("NVIDIA-H100-80GB-HBM3", 0).allocatable("nvidia.com/mig-1g.10gb", 5)
+			f.Capacity["nvidia.com/mig-1g.10gb"] = 7
+			return f
+		}(), []string{"2 of 7 nvidia.com/mig-1g.10gb are not allocatable"}},
+		{"more GPUs than are labelled", gpuNode("Tesla-T4", 4).label(CountLabel, "2"), []string{"the label nvidia.com/gpu.count is 2, but 4 GPUs are advertised"}},
+		{"time-shared GPUs are more than are labelled", gpuNode("Tesla-T4-SHARED", 8).label(CountLabel, "2").label(ReplicasLabel, "4"), nil},
+		{"mixed products", gpuNode("NVIDIA-H100-80GB-HBM3", 2).label(MemoryLabel, "15360"),
+			[]string{"the label nvidia.com/gpu.memory is 15360, but NVIDIA-H100-80GB-HBM3 has 80 GB; the node may have GPUs of several kinds"}},
 		{"no product label", gpuNode("", 4), []string{"4 GPUs are advertised, but the label nvidia.com/gpu.product is missing"}},
 		{"a label that is no number", gpuNode("Tesla-T4", 4).label(MemoryLabel, "16Gi"), []string{`the label nvidia.com/gpu.memory is "16Gi", which is no number`}},
 		{"a slice that the board lacks", gpuNode("NVIDIA-A30", 1).allocatable("nvidia.com/mig-3g.20gb", 2),

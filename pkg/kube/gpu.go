@@ -5,6 +5,7 @@ package kube
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -121,6 +122,8 @@ func (w *GPUWish) why(node *v1.Node) gang.Why {
 		return gang.Fits
 	case refusal.Misfit == gpu.NotWhole:
 		return gang.Shared
+	case refusal.Misfit == gpu.TooLittleMemory:
+		return gang.SmallMemory
 	}
 	return gang.WrongModel
 }
@@ -184,10 +187,30 @@ func CheckProfiles(pod *v1.Pod, nodes []fwk.NodeInfo) *Invalid {
 		if slices.ContainsFunc(nodes, func(n fwk.NodeInfo) bool { return n.GetAllocatable().GetScalarResources()[name] > 0 }) {
 			continue
 		}
-		return &Invalid{InvalidMIGProfile, fmt.Sprintf(
-			"pod %s asks for %s: no GPU has this MIG profile, and no node offers it; ask for one that there is, such as nvidia.com/mig-1g.10gb", pod.Name, name)}
+		return &Invalid{InvalidMIGProfile, fmt.Sprintf("pod %s asks for %s: no GPU has this MIG profile, and no node offers it; %s", pod.Name, name, offers(nodes))}
 	}
 	return nil
+}
+
+// offers says which MIG instances there are.
+func offers(nodes []fwk.NodeInfo) string {
+	const most = 8
+	found := map[string]bool{}
+	for _, n := range nodes {
+		for name, amount := range n.GetAllocatable().GetScalarResources() {
+			if amount > 0 && strings.HasPrefix(string(name), gpu.ResourcePrefix) {
+				found[string(name)] = true
+			}
+		}
+	}
+	names := slices.Sorted(maps.Keys(found))
+	switch {
+	case len(names) == 0:
+		return "no node offers MIG instances by name; ask for " + gpu.Resource + ", or have nodes cut (strategy \"mixed\")"
+	case len(names) > most:
+		return fmt.Sprintf("nodes offer %s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return "nodes offer " + strings.Join(names, ", ")
 }
 
 // offered tells whether any board has the MIG profile of a resource.

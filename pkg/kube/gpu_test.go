@@ -103,7 +103,7 @@ func TestFilter_LeavesOutSlicesAndTheWrongMemory(t *testing.T) {
 	require.NoError(t, c.Update(infos(whole, cut, small)))
 	p := pod("p", 1)
 	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.Fits}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 0)).Why)
-	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Why)
+	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.SmallMemory}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Why)
 	assert.Equal(t, []gang.Why{gang.WrongModel, gang.Fits, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Why)
 }
 
@@ -113,7 +113,14 @@ func TestCheckProfiles(t *testing.T) {
 	bad := CheckProfiles(asking("nvidia.com/mig-9g.99gb"), infos(node("n", "r", 8)))
 	require.NotNil(t, bad)
 	assert.Equal(t, InvalidMIGProfile, bad.Reason)
-	assert.Contains(t, bad.Message, "nvidia.com/mig-9g.99gb")
+	assert.Equal(t, "pod p asks for nvidia.com/mig-9g.99gb: no GPU has this MIG profile, and no node offers it; "+
+		`no node offers MIG instances by name; ask for nvidia.com/gpu, or have nodes cut (strategy "mixed")`, bad.Message)
+	cut := node("n", "r", 8)
+	cut.Status.Allocatable["nvidia.com/mig-3g.40gb"] = resource.MustParse("2")
+	cut.Status.Allocatable["nvidia.com/mig-1g.10gb"] = resource.MustParse("7")
+	bad = CheckProfiles(asking("nvidia.com/mig-9g.99gb"), infos(cut))
+	require.NotNil(t, bad)
+	assert.Contains(t, bad.Message, "; nodes offer nvidia.com/mig-1g.10gb, nvidia.com/mig-3g.40gb")
 	newer := node("n", "r", 8)
 	newer.Status.Allocatable["nvidia.com/mig-9g.99gb"] = resource.MustParse("1")
 	assert.Nil(t, CheckProfiles(asking("nvidia.com/mig-9g.99gb"), infos(newer)), "a node that offers it knows better")

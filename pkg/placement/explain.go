@@ -47,6 +47,8 @@ func (a *attempt) explain() *Refusal {
 		if empty, fits := a.whenEmpty(); !fits {
 			r.Reason = GangTooLarge
 			r.name(a, empty)
+			r.NoModel = a.products[0] == noProduct
+			a.countLasting(r, empty)
 			return r
 		}
 	}
@@ -251,6 +253,21 @@ func (r *Refusal) name(a *attempt, n nearest) {
 	for _, other := range a.t.DomainsAt(d.Level) { // one name, two domains
 		if other != n.domain && a.t.Domains[other].Name == d.Name {
 			r.Best = a.t.Path(n.domain)
+		}
+	}
+}
+
+// countLasting counts the nodes of the nearest domain that even an empty cluster
+// would leave out, as the role with the least to spare sees it.
+func (a *attempt) countLasting(r *Refusal, n nearest) {
+	d := n.domain
+	if n.room == 0 {
+		d = 0
+	}
+	f := a.roles[a.order[0]].Filter
+	for i := a.t.Domains[d].First; f != nil && i < a.t.Domains[d].End; i++ {
+		if f.Why[i].Lasting() {
+			r.Left[f.Why[i]]++
 		}
 	}
 }

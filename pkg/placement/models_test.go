@@ -47,7 +47,7 @@ func TestSolve_ChoosesOneModel(t *testing.T) {
 		{"the next one where the first is too small", wide(pods(3, 8, models("H100", "A100"))), "a1 a2 a3"},
 		{"one model for all, never a mix", wide(pods(4, 8, models("H100", "A100"))), "gang train needs 4 pods, all on H100 or all on A100; the cluster would hold 3 if it were empty"},
 		{"a whole product name", wide(pods(1, 8, models("NVIDIA-H100-80GB-HBM3"))), "h1"},
-		{"a model nobody has", wide(pods(1, 8, models("B200"))), "gang train needs 1 pod, all on B200; the cluster would hold none even if it were empty"},
+		{"a model nobody has", wide(pods(1, 8, models("B200"))), "gang train needs 1 pod, all on B200; no node has B200"},
 		{"any model where none is asked", wide(pods(5, 8)), "a1 a2 a3 h1 h2"},
 		{"a launcher without GPUs goes anywhere", func() *gang.Gang {
 			g := wide(roles(part("launcher", 1, 0, 17, -1), part("worker", 2, 8, 80, -1)))

@@ -80,13 +80,16 @@ type Refusal struct {
 	Domain topology.DomainID
 	Room   int
 	// Left counts the nodes of Best that are left out, by reason; those of the
-	// whole cluster if Best is empty.
+	// whole cluster if Best is empty. Of a gang that is too large only lasting
+	// reasons count.
 	Left [gang.NumWhy]int
 	// Short names the resource that runs out first on the usable nodes of
 	// Best, such as "nvidia.com/gpu"; empty when nodes are just left out.
 	Short string
-	// Models is the list that was asked for, if any.
-	Models []string
+	// Models is the list that was asked for, if any; NoModel says that no node
+	// has any of them.
+	Models  []string
+	NoModel bool
 	// Detail is the rest of the sentence for the reasons that are not about
 	// room: InvalidGangSpec and TopologyDrift.
 	Detail string

@@ -23,7 +23,7 @@ func (r *Refusal) Error() string {
 	case TopologyLevelUnused:
 		return fmt.Sprintf("%s%s; no node that it may use is in a %s", r.needs(), r.where(), r.Level)
 	case GangTooLarge:
-		return r.needs() + r.where() + "; " + r.ifEmpty()
+		return r.needs() + r.where() + "; " + r.ifEmpty() + r.left()
 	default:
 		return r.needs() + r.where() + "; " + r.best() + r.left() + r.help()
 	}
@@ -86,6 +86,8 @@ func (r *Refusal) ifEmpty() string {
 		room = fmt.Sprintf("would not hold %s at the same time if it were empty", plural(r.RoleWant, r.Role+" pod"))
 	}
 	switch {
+	case r.NoModel:
+		return "no node has " + strings.Join(r.Models, " or ")
 	case r.Best == "" && r.Level == clusterName:
 		return "the cluster would hold none even if it were empty"
 	case r.Best == "":
