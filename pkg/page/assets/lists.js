@@ -24,12 +24,16 @@ function say(e, text) {
   if (e.textContent !== text) e.textContent = text;
 }
 
+// natural puts job-9 before job-10.
+const natural = new Intl.Collator('en', { numeric: true });
+
 function showLists() {
   const gangs = model.gangs.filter(listed);
   // Of a gang that runs, members beyond the minimum may wait.
   const waiting = gangs.filter((g) => g.phase !== 'running');
   const running = gangs.filter((g) => g.phase === 'running');
-  waiting.sort((a, b) => a.created - b.created || a.number - b.number);
+  waiting.sort((a, b) => a.created - b.created || natural.compare(a.key, b.key));
+  running.sort((a, b) => natural.compare(a.key, b.key));
   showList('waiting', waiting, gangCard);
   showList('running', running, gangLine);
 }

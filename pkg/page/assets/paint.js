@@ -61,6 +61,9 @@ function panel(c, b, colour, radius) {
 
 function paintFrame(c, frame) {
   panel(c, frame, colours.frame, 8);
+  c.strokeStyle = colours.line; // tells a frame from the one around it
+  c.lineWidth = 1;
+  c.stroke();
   heading(c, frame, frame.domain.name, 12, 9, 15);
 }
 
