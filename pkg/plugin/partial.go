@@ -14,6 +14,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -109,4 +110,38 @@ func (pl *Plugin) evict(ctx context.Context, pod *v1.Pod) error {
 	}
 	evictions.Inc()
 	return nil
+}
+
+// stale lists, as namespace/name, the refused gangs that have been partial
+// since before the given time.
+func (r *registry) stale(before time.Time) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var keys []string
+	for _, g := range r.gangs {
+		if g.refusal != nil && !g.partialSince.IsZero() && g.partialSince.Before(before) {
+			keys = append(keys, g.turn.key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// postpone looks at a stale gang again only at the given time.
+func (r *registry) postpone(uid types.UID, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok && !g.partialSince.IsZero() {
+		g.partialSince = since
+	}
+}
+
+// whole ends the grace period of a gang; it starts anew if the gang is seen
+// partial again.
+func (r *registry) whole(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok {
+		g.partialSince = time.Time{}
+	}
 }

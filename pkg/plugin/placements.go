@@ -36,10 +36,11 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 		return nil, fwk.AsStatus(fmt.Errorf("planning gang %s/%s: %w", pg.Namespace, pg.Name, err))
 	}
 	if result.refusal != nil {
-		if first {
-			pl.refuse(ctx, pg, result, start)
+		if !first {
+			return nil, result.refusal.status()
 		}
-		return nil, result.refusal.status()
+		pl.refuse(ctx, pg, result, start)
+		return nil, pl.reports.show(pg, result.refusal).status()
 	}
 	attempts.WithLabelValues("planned").Inc()
 	klog.FromContext(ctx).V(2).Info("Planned gang", "gang", klog.KObj(pg), "domain", result.domain, "pods", len(result.nodes), "nodes", len(result.placement.Nodes), "took", pl.now().Sub(start))
@@ -58,11 +59,9 @@ func (pl *Plugin) refuse(ctx context.Context, pg *schedulingapi.PodGroup, result
 		pl.gangs.wakeUp(pg.UID, start)
 		return
 	}
-	var recheck time.Duration
-	if pl.clusterMovedSince(start.Add(-settle)) {
-		recheck = settle
-	}
-	pl.gangs.park(pg.UID, result.class, result.refusal, start, recheck)
+	pl.gangs.park(pg.UID, refused{
+		class: result.class, why: result.refusal, gang: result.gang, picture: pl.handle.SnapshotSharedLister().NodeInfos(),
+	}, start)
 	pl.reports.refused(pg, result.refusal)
 }
 
@@ -74,8 +73,10 @@ type planned struct {
 	nodes map[types.UID]string
 	// open names the constraint that the plan does not know; members are then
 	// steered to their nodes instead of pinned.
-	open    string
-	class   string
+	open  string
+	class string
+	// gang is what was planned, as it was then.
+	gang    likeness
 	spec    *kube.Spec
 	refusal *verdict
 	commit  *commit
@@ -135,18 +136,19 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 		return nil, err
 	}
 	if bad := members.Invalid; bad != nil {
-		return &planned{refusal: &verdict{reason: bad.Reason, message: "gang " + spec.Name + ": " + bad.Message}, class: members.Class()}, nil
+		why := &verdict{reason: bad.Reason, message: "gang " + spec.Name + ": " + bad.Message}
+		return &planned{refusal: why, class: members.Class(), gang: likenessOf(pg, state)}, nil
 	}
 	plan := p.solve(&members.Gang)
 	if err := placement.Check(p.cluster.Usage(), &members.Gang, plan); err != nil {
 		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
 	}
 	if plan.Refusal != nil {
-		why := &verdict{reason: kube.Reason(plan.Refusal.Reason), message: plan.Refusal.Error(), wants: members.Wants(p.cluster.Usage())}
-		return &planned{refusal: why, class: members.Class()}, nil
+		why := &verdict{reason: kube.Reason(plan.Refusal.Reason), message: plan.Refusal.Error(), lacks: shortage(p.cluster.Usage(), &members.Gang)}
+		return &planned{refusal: why, class: members.Class(), gang: likenessOf(pg, state)}, nil
 	}
 	out := p.result(members, plan)
-	out.spec = spec
+	out.spec, out.gang = spec, likenessOf(pg, state)
 	return out, nil
 }
 

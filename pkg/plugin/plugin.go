@@ -5,7 +5,6 @@ package plugin
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,9 +28,6 @@ type Plugin struct {
 	planner *planner
 	gpus    *appraiser
 	now     func() time.Time
-	// lastMove is when the cluster last changed in a way that can make room,
-	// in Unix nanoseconds.
-	lastMove atomic.Int64
 }
 
 var (

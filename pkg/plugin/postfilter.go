@@ -29,7 +29,9 @@ func (pl *Plugin) PodGroupPostFilter(_ context.Context, state fwk.PodGroupCycleS
 	why := &verdict{reason: kube.NoFittingDomain, message: fmt.Sprintf(
 		"gang %s has room in %s, but only %d of its %d waiting pods pass every other check there (%s); the PodScheduled condition of the others says which check it is",
 		kube.GangName(pg), plan.domain, plan.commit.passed(), len(group.GetUnscheduledPods()), plan.checks())}
-	pl.gangs.park(pg.UID, "", why, pl.now(), refusedPlanRecheck)
+	pl.gangs.park(pg.UID, refused{
+		why: why, gang: plan.gang, picture: pl.handle.SnapshotSharedLister().NodeInfos(), recheck: refusedPlanRecheck,
+	}, pl.now())
 	pl.reports.refused(pg, why)
 	return nil, fwk.NewStatus(fwk.Unschedulable, why.Error())
 }

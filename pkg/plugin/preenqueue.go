@@ -39,23 +39,26 @@ func (pl *Plugin) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 
 // admit returns why the gang may not be tried now, or nil.
 func (pl *Plugin) admit(pg *schedulingapi.PodGroup, state fwk.PodGroupState, pod *v1.Pod) *verdict {
-	spec, why := pl.specOf(pg)
-	if why == nil {
-		why = incomplete(spec, state)
-	}
+	t, why := pl.fit(pg, state)
 	if why != nil {
-		pl.gangs.leave(pg.UID)
+		pl.gangs.bar(pg.UID, t, pod)
 		pl.reports.gated(pg, why)
 		return why
 	}
-	bound := state.ScheduledPodsCount()
-	t := turn{
-		partial:  bound > 0 && bound < spec.MinCount,
-		priority: priorityOf(pg),
-		created:  pg.CreationTimestamp.Time,
-		key:      pg.Namespace + "/" + pg.Name,
-	}
 	return pl.gangs.enter(pg.UID, t, pod, pl.now())
+}
+
+// fit returns the place of a gang in the queue, and why it has none as it is:
+// it is invalid or lacks members.
+func (pl *Plugin) fit(pg *schedulingapi.PodGroup, state fwk.PodGroupState) (turn, *verdict) {
+	t := turn{priority: priorityOf(pg), created: pg.CreationTimestamp.Time, key: pg.Namespace + "/" + pg.Name}
+	spec, why := pl.specOf(pg)
+	if why != nil {
+		return t, why
+	}
+	bound := state.ScheduledPodsCount()
+	t.partial = bound > 0 && bound < spec.MinCount
+	return t, incomplete(spec, state)
 }
 
 // incomplete reports a gang that does not have its members, or not any more.

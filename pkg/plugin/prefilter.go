@@ -47,6 +47,12 @@ func (pl *Plugin) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []fwk
 	if _, member := groupName(pod); member {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
+	if group := pl.reports.groups.GroupOf(pod); group != "" {
+		_, gang := kube.SplitGroupName(group)
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf(
+			"%s: pod %s was not in gang %s when it was created, and cannot join it now; delete it and create it again with its gang",
+			kube.InvalidGangSpec, pod.Name, gang))
+	}
 	wish, err := pl.gpus.wishOf(pod)
 	if err != nil {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, string(kube.InvalidGangSpec)+": "+err.Error())

@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,9 @@ type registry struct {
 	mu     sync.Mutex
 	gangs  map[types.UID]*gangState
 	parked map[string][]*gangState // by class, in queue order
+	room   room
+	marks  map[string]mark // by namespace/name: see look.go
+	swept  time.Time       // when old marks were last dropped
 	wake   chan struct{}
 	due    []*v1.Pod // a member of each gang that is to be activated
 }
@@ -37,11 +41,17 @@ type gangState struct {
 	class   string
 	member  *v1.Pod // any waiting member, through which the gang is activated
 	refusal *verdict
+	// barred says that the gang may not be tried as it is: it is incomplete or
+	// invalid.
+	barred bool
+	// seen is the gang as it was refused, and since what had been freed by then
+	// of the resources that it asks for.
+	seen  likeness
+	since amounts
 	// attempted is set by the first plan of a scheduling cycle; further plans
 	// in it are the what-ifs of preemption.
 	attempted bool
-	// recheck is when a parked gang is tried again, because room was freed or
-	// the cluster was changing while it was planned; zero for never.
+	// recheck is when a parked gang is tried again, at the latest.
 	recheck time.Time
 	// parkedAt is when the gang was last refused, and tries how often that
 	// came about within busy of one another.
@@ -59,7 +69,10 @@ type gangState struct {
 }
 
 func newRegistry() *registry {
-	return &registry{gangs: map[types.UID]*gangState{}, parked: map[string][]*gangState{}, wake: make(chan struct{}, 1)}
+	return &registry{
+		gangs: map[types.UID]*gangState{}, parked: map[string][]*gangState{},
+		room: newRoom(), marks: map[string]mark{}, wake: make(chan struct{}, 1),
+	}
 }
 
 func (r *registry) gang(uid types.UID) *gangState {
@@ -77,7 +90,7 @@ func (r *registry) enter(uid types.UID, t turn, member *v1.Pod, now time.Time) *
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g := r.gang(uid)
-	g.turn, g.member, g.attempted = t, member, false
+	g.turn, g.member, g.attempted, g.barred = t, member, false, false
 	if t.partial && g.partialSince.IsZero() {
 		g.partialSince = now
 	} else if !t.partial {
@@ -118,32 +131,59 @@ func (g *gangState) pace() time.Duration {
 	return min(firstPace<<min(g.tries, 10), mostPace)
 }
 
-// park keeps a refused gang out of the queue until room is freed, or until the
-// given time from now; zero for no such time.
-func (r *registry) park(uid types.UID, class string, refusal *verdict, now time.Time, recheck time.Duration) {
+// refused is one refusal, as the registry has to know it.
+type refused struct {
+	class string
+	why   *verdict
+	// gang is what was refused, and picture the nodes that it was planned on.
+	gang    likeness
+	picture picture
+	// recheck is when to try again without a reason; zero for seldom.
+	recheck time.Duration
+}
+
+// seldom is when a refused gang is tried again that nothing seems to help, like
+// kube-scheduler does with pods (podMaxInUnschedulablePodsDuration).
+const seldom = 5 * time.Minute
+
+// park keeps a refused gang out of the queue until something can help it.
+func (r *registry) park(uid types.UID, p refused, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if class == "" {
-		class = string(uid)
-	}
 	g := r.gang(uid)
 	r.unlist(g)
 	g.tries++
 	if now.Sub(g.parkedAt) > busy {
 		g.tries = 0
 	}
-	g.class, g.refusal, g.parkedAt, g.recheck = class, refusal, now, time.Time{}
-	if recheck > 0 {
-		g.recheck = now.Add(max(recheck, g.pace()))
-	}
-	list := r.parked[class]
+	g.class = cmp.Or(p.class, string(uid))
+	g.refusal, g.seen, g.parkedAt, g.recheck = p.why, p.gang, now, now.Add(max(cmp.Or(p.recheck, seldom), g.pace()))
+	list := r.parked[g.class]
 	at, _ := slices.BinarySearchFunc(list, g, func(a, b *gangState) int {
 		if a.turn.before(b.turn) {
 			return -1
 		}
 		return 1
 	})
-	r.parked[class] = slices.Insert(list, at, g)
+	r.parked[g.class] = slices.Insert(list, at, g)
+	unseen, changed := r.room.unseen(p.picture)
+	g.since = amounts{}
+	for name := range p.why.lacking() {
+		g.since[name] = r.room.freed[name] - unseen[name]
+	}
+	if changed || r.helped(g) {
+		g.tryAt(now.Add(g.pace()))
+	}
+	if now.Sub(r.room.shaken) < settle {
+		g.tryAt(now.Add(max(settle, g.pace())))
+	}
+}
+
+// tryAt has a parked gang tried at a time, if it would be tried later.
+func (g *gangState) tryAt(at time.Time) {
+	if at.Before(g.recheck) {
+		g.recheck = at
+	}
 }
 
 // The pause after a member could not be bound: the API server, or a policy in
@@ -186,17 +226,29 @@ func (r *registry) placed(uid types.UID) {
 	r.passOn(g)
 }
 
-// leave takes a gang that may not be tried at all (incomplete, invalid) out of
-// its class. A pause goes on: members that could not be bound come back to the
-// queue one after the other.
+// bar keeps a gang out of the queue that may not be tried as it is, until it is
+// found to be fit.
+func (r *registry) bar(uid types.UID, t turn, member *v1.Pod) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.gang(uid)
+	r.retire(g)
+	g.turn, g.member, g.barred = t, member, true
+}
+
+// leave takes a gang without waiting members out of its class.
 func (r *registry) leave(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, ok := r.gangs[uid]
-	if !ok {
-		return
+	if g, ok := r.gangs[uid]; ok {
+		r.retire(g)
 	}
-	g.awake = time.Time{}
+}
+
+// retire takes a gang out of its class. A pause goes on: members that could not
+// be bound come back to the queue one after the other.
+func (r *registry) retire(g *gangState) {
+	g.awake, g.barred = time.Time{}, false
 	if g.refusal == nil || g.refusal.reason != kube.BindDenied {
 		r.passOn(g)
 	}
@@ -212,13 +264,41 @@ func (r *registry) forget(uid types.UID) {
 	}
 }
 
-// unpark lets a gang be tried whatever its place in its class: something about
-// the gang itself changed.
-func (r *registry) unpark(uid types.UID) {
+// waits reports whether a gang is kept out of the queue.
+func (r *registry) waits(uid types.UID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if g, ok := r.gangs[uid]; ok && g.refusal != nil && g.refusal.reason != kube.BindDenied {
-		r.activate(g, g.parkedAt)
+	g, ok := r.gangs[uid]
+	return ok && g.waits()
+}
+
+func (g *gangState) waits() bool {
+	if g.refusal == nil {
+		return g.barred
+	}
+	return g.refusal.reason != kube.BindDenied
+}
+
+// waiting lists, as namespace/name, the gangs that are kept out of the queue.
+func (r *registry) waiting() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var keys []string
+	for _, g := range r.gangs {
+		if g.waits() {
+			keys = append(keys, g.turn.key)
+		}
+	}
+	return keys
+}
+
+// fit lets a gang be tried that was kept out of the queue and is fit to run as
+// it is now, if it was barred or was refused as another one.
+func (r *registry) fit(uid types.UID, now likeness, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok && g.waits() && (g.barred || g.seen != now) {
+		r.activate(g, at)
 	}
 }
 
@@ -227,25 +307,6 @@ func (r *registry) wakeUp(uid types.UID, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.activate(r.gang(uid), now)
-}
-
-// help notes that room was freed; frees tells whether a resource became free.
-// The first gang of a class is tried for it, at its pace. It reports whether
-// that is this gang.
-func (r *registry) help(uid types.UID, frees func(resource string) bool, now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	g, ok := r.gangs[uid]
-	if !ok || g.refusal == nil || !g.refusal.needsCapacity() {
-		return false // incomplete, invalid or paused: room does not help
-	}
-	if r.parked[g.class][0] != g || (len(g.refusal.wants) > 0 && !slices.ContainsFunc(g.refusal.wants, frees)) {
-		return false
-	}
-	if at := now.Add(g.pace()); g.recheck.IsZero() || at.Before(g.recheck) {
-		g.recheck = at
-	}
-	return true
 }
 
 // again is how long a woken gang has to be tried in before it is woken anew.
@@ -278,40 +339,6 @@ func (r *registry) rechecks(now time.Time) {
 	}
 }
 
-// stale lists, as namespace/name, the refused gangs that have been partial
-// since before the given time.
-func (r *registry) stale(before time.Time) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var keys []string
-	for _, g := range r.gangs {
-		if g.refusal != nil && !g.partialSince.IsZero() && g.partialSince.Before(before) {
-			keys = append(keys, g.turn.key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// postpone looks at a stale gang again only at the given time.
-func (r *registry) postpone(uid types.UID, since time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if g, ok := r.gangs[uid]; ok && !g.partialSince.IsZero() {
-		g.partialSince = since
-	}
-}
-
-// whole ends the grace period of a gang; it starts anew if the gang is seen
-// partial again.
-func (r *registry) whole(uid types.UID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if g, ok := r.gangs[uid]; ok {
-		g.partialSince = time.Time{}
-	}
-}
-
 // passOn takes g out of its class and wakes the next one there.
 func (r *registry) passOn(g *gangState) {
 	r.unlist(g)
@@ -326,7 +353,7 @@ func (r *registry) passOn(g *gangState) {
 // scheduling queue's lock, so the queue cannot be called from here.
 func (r *registry) activate(g *gangState, now time.Time) {
 	r.unlist(g)
-	g.refusal, g.recheck, g.awake = nil, time.Time{}, now
+	g.refusal, g.barred, g.recheck, g.awake = nil, false, time.Time{}, now
 	if g.member == nil {
 		return
 	}

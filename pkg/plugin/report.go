@@ -53,12 +53,21 @@ type reporter struct {
 	gangs map[types.UID]*report
 }
 
+// numbersPace is how often the conditions of a gang's pods follow a verdict of
+// which only the numbers change: each time is a write for each pod. The event
+// and the group's status have the newest.
+const numbersPace = 10 * time.Second
+
 // report is the last verdict on one gang, told or about to be.
 type report struct {
 	group *schedulingapi.PodGroup
 	told  string
 	next  *notice
 	due   time.Time
+	// shown is the refusal in the conditions of the pods, and newer the one
+	// that is to take its place numbersPace after it was written.
+	shown, newer *verdict
+	shownAt      time.Time
 }
 
 // notice is one verdict to be told.
@@ -82,6 +91,23 @@ func (r *reporter) refused(pg *schedulingapi.PodGroup, why *verdict) {
 	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message}, 0)
 }
 
+// show returns the refusal that the pods' conditions are to carry: the new one,
+// or for a while the one that they carry and that differs in numbers only.
+func (r *reporter) show(pg *schedulingapi.PodGroup, why *verdict) *verdict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry, now := r.entry(pg), r.now()
+	if entry.shown == nil || entry.shown.reason != why.reason || now.Sub(entry.shownAt) >= numbersPace {
+		entry.shown, entry.newer, entry.shownAt = why, nil, now
+		return why
+	}
+	entry.newer = why
+	if why.message == entry.shown.message {
+		entry.newer = nil
+	}
+	return entry.shown
+}
+
 // released reports a gang whose members are about to be evicted. It is told at
 // once: the verdicts that follow the evictions must not take its place.
 func (r *reporter) released(ctx context.Context, pg *schedulingapi.PodGroup, why *verdict) {
@@ -103,12 +129,10 @@ func (r *reporter) placed(pg *schedulingapi.PodGroup, plan *planned, pods int) {
 func (r *reporter) set(pg *schedulingapi.PodGroup, n *notice, after time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry, ok := r.gangs[pg.UID]
-	if !ok {
-		entry = &report{}
-		r.gangs[pg.UID] = entry
+	entry := r.entry(pg)
+	if n.pods || n.kind == v1.EventTypeNormal {
+		entry.shown, entry.newer = nil, nil
 	}
-	entry.group = pg
 	if n.text() == entry.told {
 		entry.next = nil
 		return
@@ -117,6 +141,17 @@ func (r *reporter) set(pg *schedulingapi.PodGroup, n *notice, after time.Duratio
 		entry.due = r.now().Add(after)
 	}
 	entry.next = n
+}
+
+// entry is the report on a gang. The caller holds the lock.
+func (r *reporter) entry(pg *schedulingapi.PodGroup) *report {
+	entry, ok := r.gangs[pg.UID]
+	if !ok {
+		entry = &report{}
+		r.gangs[pg.UID] = entry
+	}
+	entry.group = pg
+	return entry
 }
 
 func (n *notice) text() string { return n.reason + ": " + n.message }
@@ -146,7 +181,12 @@ func (r *reporter) flush(ctx context.Context) {
 		group  *schedulingapi.PodGroup
 		notice *notice
 	}
+	type renewal struct {
+		group *schedulingapi.PodGroup
+		why   *verdict
+	}
 	var tasks []task
+	var renewals []renewal
 	r.mu.Lock()
 	now := r.now()
 	for _, entry := range r.gangs {
@@ -154,10 +194,19 @@ func (r *reporter) flush(ctx context.Context) {
 			tasks = append(tasks, task{entry.group, entry.next})
 			entry.told, entry.next = entry.next.text(), nil
 		}
+		if entry.newer != nil && now.Sub(entry.shownAt) >= numbersPace {
+			renewals = append(renewals, renewal{entry.group, entry.newer})
+			entry.shown, entry.newer, entry.shownAt = entry.newer, nil, now
+		}
 	}
 	r.mu.Unlock()
 	for _, t := range tasks {
 		r.tell(ctx, t.group, t.notice)
+	}
+	for _, n := range renewals {
+		for _, pod := range r.waiting(n.group) {
+			r.setCondition(ctx, pod, v1.PodReasonUnschedulable, n.why.Error())
+		}
 	}
 }
 
@@ -172,7 +221,7 @@ func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *noti
 		return
 	}
 	for _, pod := range pods {
-		r.setCondition(ctx, pod, n)
+		r.setCondition(ctx, pod, n.reason, n.text())
 	}
 }
 
@@ -215,14 +264,14 @@ func (r *reporter) regarding(pg *schedulingapi.PodGroup, pods []*v1.Pod) runtime
 	return first
 }
 
-func (r *reporter) setCondition(ctx context.Context, pod *v1.Pod, n *notice) {
+func (r *reporter) setCondition(ctx context.Context, pod *v1.Pod, reason, message string) {
 	status := pod.Status.DeepCopy()
 	changed := podutil.UpdatePodCondition(status, &v1.PodCondition{
 		Type:               v1.PodScheduled,
 		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.PodScheduled),
 		Status:             v1.ConditionFalse,
-		Reason:             n.reason,
-		Message:            n.text(),
+		Reason:             reason,
+		Message:            message,
 	})
 	if !changed {
 		return

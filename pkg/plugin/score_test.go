@@ -50,7 +50,11 @@ func want(name string, device v1.ResourceName, count int64) *v1.Pod {
 	return p
 }
 
-func alone() *Plugin { return &Plugin{gpus: newAppraiser(&config.GPUs{}, nil)} }
+func alone() *Plugin { return with(&config.GPUs{}) }
+
+func with(args *config.GPUs) *Plugin {
+	return &Plugin{gpus: newAppraiser(args, nil), reports: newReporter(nil, byLabel{})}
+}
 
 // learned is a plugin that has seen pods of 1 and of 8 GPUs.
 func learned() *Plugin {
@@ -209,7 +213,7 @@ func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
 
 func TestScore_WeighsAsTheArgsSay(t *testing.T) {
 	none := int64(0)
-	pl := &Plugin{gpus: newAppraiser(&config.GPUs{Weights: config.Weights{Links: &none}, TypicalPods: []config.TypicalPod{{Share: 1, GPUs: 2}}}, nil)}
+	pl := with(&config.GPUs{Weights: config.Weights{Links: &none}, TypicalPods: []config.TypicalPod{{Share: 1, GPUs: 2}}})
 	slow, fast := offer("a", "NVIDIA-A100-PCIE-40GB", gpu.Resource, 4, 0), offer("b", "NVIDIA-A100-PCIE-40GB", gpu.Resource, 4, 0)
 	slow.Node().Annotations = map[string]string{gpu.LinksAnnotation: "4*SYS"}
 	fast.Node().Annotations = map[string]string{gpu.LinksAnnotation: "4*NV12"}
@@ -217,7 +221,7 @@ func TestScore_WeighsAsTheArgsSay(t *testing.T) {
 }
 
 func TestFilter_AnyLetsPlainPodsOnSlices(t *testing.T) {
-	pl := &Plugin{gpus: newAppraiser(&config.GPUs{PlainRequests: config.PlainAny}, nil)}
+	pl := with(&config.GPUs{PlainRequests: config.PlainAny})
 	cut := offer("cut", "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", gpu.Resource, 7, 0)
 	assert.Empty(t, refusedBy(t, pl, want("p", gpu.Resource, 1), cut))
 	named := want("p", gpu.Resource, 1)

@@ -6,6 +6,7 @@ package plugin
 import (
 	"fmt"
 
+	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -15,8 +16,9 @@ import (
 type verdict struct {
 	reason  kube.Reason
 	message string
-	// wants are the resources that the gang asks for; empty for any.
-	wants []string
+	// lacks is the least that must be given back of each resource that the gang
+	// asks for before it can fit; empty when that is not known.
+	lacks amounts
 }
 
 // Error is what stands in the pods' conditions.
@@ -35,6 +37,20 @@ func (v *verdict) needsCapacity() bool {
 		return true
 	}
 	return false
+}
+
+// needsRoom reports whether pods that leave could change the verdict. The other
+// lacks of capacity are those of the nodes themselves.
+func (v *verdict) needsRoom() bool { return v.reason == kube.NoFittingDomain }
+
+// anyPod is what a gang lacks that any pod that leaves may help.
+var anyPod = amounts{string(v1.ResourcePods): 1}
+
+func (v *verdict) lacking() amounts {
+	if len(v.lacks) == 0 {
+		return anyPod
+	}
+	return v.lacks
 }
 
 // status maps a verdict to the framework's answer. Only a lack of room is worth

@@ -1,0 +1,39 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+func TestReporter_PodsFollowNumbersNowAndThen(t *testing.T) {
+	now := epoch
+	r := newReporter(nil, nil)
+	r.now = func() time.Time { return now }
+	pg := &schedulingapi.PodGroup{}
+	pg.UID = "g"
+	none := &verdict{reason: kube.NoFittingDomain, message: "room for none"}
+	one := &verdict{reason: kube.NoFittingDomain, message: "room for 1"}
+	large := &verdict{reason: kube.GangTooLarge, message: "too large"}
+
+	assert.Same(t, none, r.show(pg, none))
+	assert.Same(t, none, r.show(pg, one), "the pods say so already, but for the number")
+	assert.Same(t, one, r.gangs["g"].newer, "they will")
+	assert.Same(t, none, r.show(pg, none))
+	assert.Nil(t, r.gangs["g"].newer, "it is as they say again")
+	now = now.Add(numbersPace)
+	assert.Same(t, one, r.show(pg, one), "in time")
+	assert.Same(t, large, r.show(pg, large), "another reason is told at once")
+	r.show(pg, &verdict{reason: kube.GangTooLarge, message: "larger"})
+	r.set(pg, &notice{kind: v1.EventTypeNormal, reason: "GangPlaced"}, 0)
+	assert.Nil(t, r.gangs["g"].newer, "the gang runs")
+	assert.Same(t, large, r.show(pg, large))
+}
