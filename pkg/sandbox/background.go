@@ -11,7 +11,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -145,7 +144,8 @@ func (b *background) startGarbageCollector(ctx context.Context, client metadata.
 	}
 	b.run(func(ctx context.Context) { collector.Run(ctx, otherWorkers, gcSyncPeriod) })
 	b.run(func(ctx context.Context) {
-		collector.Sync(ctx, discovery.DiscoveryInterface(cached), gcSyncPeriod)
+		// Not the cached one, which would never tell of a new CRD.
+		collector.Sync(ctx, b.client.Discovery(), gcSyncPeriod)
 	})
 	return nil
 }
