@@ -210,7 +210,7 @@ func TestPage_Dark(t *testing.T) {
 	p := open(t, example(t).file(""), 1280, 760)
 	p.emulate(call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}))
 	assert.Equal(t, "15,18,22", value[string](p, `getComputedStyle(document.body).backgroundColor.replace(/[^0-9,]/g, '')`))
-	assert.NotEqual(t, white, p.colour("node-41", 3))
+	require.Eventually(t, func() bool { return p.colour("node-41", 3) == "28,34,42" }, patience, 20*time.Millisecond, "free is dark")
 	assert.Equal(t, green, p.colour("node-1", 3))
 	p.shoot("dark")
 	p.calm()
