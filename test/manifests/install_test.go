@@ -93,20 +93,24 @@ func (c *cluster) applyText(text string) {
 
 var clusterScoped = map[string]bool{
 	"DeviceClass": true, "PersistentVolume": true, "PriorityClass": true, "ResourceSlice": true, "StorageClass": true,
-	"ClusterRole": true, "ClusterRoleBinding": true,
+	"ClusterRole": true, "ClusterRoleBinding": true, "CustomResourceDefinition": true,
 }
 
 // serveOnly takes the permission to write to workloads away everywhere but in
 // one namespace.
 func (c *cluster) serveOnly(served string) {
 	c.t.Helper()
-	const role = "muster-scheduler-workloads"
-	everywhere := find[*rbacv1.ClusterRoleBinding](c.t, c.objects, role)
-	require.NoError(c.t, c.client.RbacV1().ClusterRoleBindings().Delete(c.t.Context(), role, metav1.DeleteOptions{}))
-	_, err := c.client.RbacV1().RoleBindings(served).Create(c.t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: role}, RoleRef: everywhere.RoleRef, Subjects: everywhere.Subjects,
-	}, metav1.CreateOptions{})
-	require.NoError(c.t, err)
+	for _, object := range c.objects {
+		everywhere, ok := object.(*rbacv1.ClusterRoleBinding)
+		if !ok || !strings.HasPrefix(everywhere.Name, "muster-scheduler-workloads") {
+			continue
+		}
+		require.NoError(c.t, c.client.RbacV1().ClusterRoleBindings().Delete(c.t.Context(), everywhere.Name, metav1.DeleteOptions{}))
+		_, err := c.client.RbacV1().RoleBindings(served).Create(c.t.Context(), &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: everywhere.Name}, RoleRef: everywhere.RoleRef, Subjects: everywhere.Subjects,
+		}, metav1.CreateOptions{})
+		require.NoError(c.t, err)
+	}
 	c.eventually(func() bool { return c.mayBind(served) && !c.mayBind(namespace) }, "the binding has taken effect")
 }
 

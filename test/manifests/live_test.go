@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,7 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 	for _, gang := range gangs {
 		c.gangIsRefused(gang.file, strings.Replace(gang.job, "train", "late", 1))
 	}
+	c.everyKindOfGroupIsServed()
 	c.higherPriorityPreempts()
 	c.volumesAreBound()
 	c.devicesAreAllocated()
@@ -75,6 +77,40 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 	assert.Empty(t, c.refusals())
 	c.everyPermissionIsUsed()
 	c.requestsFallUnderTheirFlowSchemas()
+}
+
+// everyKindOfGroupIsServed runs a gang of one pod with a group object of each
+// kind whose CRD the end-to-end tests have.
+func (c *cluster) everyKindOfGroupIsServed() {
+	c.t.Helper()
+	files, err := filepath.Glob("../e2e/testdata/crds/*.yaml")
+	require.NoError(c.t, err)
+	require.Len(c.t, files, 3)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(c.t, err)
+		c.applyText(string(text))
+	}
+	for name, kind := range map[string][2]string{
+		"volcano":     {"scheduling.volcano.sh/v1beta1", "annotations: {scheduling.k8s.io/group-name: volcano}"},
+		"kai":         {"scheduling.run.ai/v2alpha2", "annotations: {pod-group-name: kai}"},
+		"koordinator": {"scheduling.sigs.k8s.io/v1alpha1", "labels: {pod-group.scheduling.sigs.k8s.io: koordinator}"},
+	} {
+		group := fmt.Sprintf("apiVersion: %s\nkind: PodGroup\nmetadata: {name: %s}\nspec: {minMember: 1}\n", kind[0], name)
+		c.eventually(func() bool { return c.served(kind[0]) }, "%s is served", kind[0])
+		c.applyText(group)
+		c.applyText(fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, %s}\nspec: {schedulerName: muster, containers: [{name: c, image: none}]}\n", name, kind[1]))
+		c.eventually(func() bool {
+			pod, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(c.t.Context(), name, metav1.GetOptions{})
+			return err == nil && pod.Spec.NodeName != ""
+		}, "the pod of a gang of %s has a node", name)
+	}
+}
+
+// served tells whether the API server has PodGroups of a version.
+func (c *cluster) served(version string) bool {
+	list, err := c.client.Discovery().ServerResourcesForGroupVersion(version)
+	return err == nil && len(list.APIResources) > 0
 }
 
 // addRack creates eight nodes of eight GPUs: room for one of the example gangs.

@@ -36,6 +36,8 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/scheduler"
 )
@@ -229,7 +231,43 @@ func TestEveryBindingIsForTheOneServiceAccount(t *testing.T) {
 			assert.Equal(t, want, binding.Subjects, binding.Name)
 		}
 	}
-	assert.Equal(t, 4, bindings)
+	assert.Equal(t, 4+2*len(dialects(t)), bindings)
+}
+
+// dialects lists the dialects with a file of permissions.
+func dialects(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(root + "/dialects/*.yaml")
+	require.NoError(t, err)
+	var names []string
+	for _, file := range files {
+		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); name != "kustomization" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Each kind of group object that is read has the permissions of its dialect's
+// file, and no file has more.
+func TestEveryDialectHasItsOwnPermissions(t *testing.T) {
+	objects := render(t)
+	for _, name := range dialects(t) {
+		var want []string
+		for _, kind := range dialect.Kinds(kube.Dialect(name)) {
+			want = append(want, kind.Group)
+		}
+		require.NotEmpty(t, want, name)
+		read := find[*rbacv1.ClusterRole](t, objects, "muster-scheduler-"+name)
+		write := find[*rbacv1.ClusterRole](t, objects, "muster-scheduler-workloads-"+name)
+		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: want, Resources: []string{"podgroups"}, Verbs: []string{"get", "list", "watch"}}}, read.Rules)
+		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: want, Resources: []string{"podgroups/status"}, Verbs: []string{"patch"}}}, write.Rules)
+	}
+	for _, name := range dialect.Names() {
+		if len(dialect.Kinds(name)) > 0 {
+			assert.Contains(t, dialects(t), string(name))
+		}
+	}
 }
 
 func TestFlowSchemasComeBeforeTheOneForAllServiceAccounts(t *testing.T) {
