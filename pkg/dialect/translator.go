@@ -59,8 +59,10 @@ type Translator struct {
 	podsRead cache.ResourceEventHandlerRegistration
 	groups   *groupWriter
 	pods     *podWriter
-	leading  chan struct{}
-	lead     sync.Once
+	// binds has an element for each binding under way.
+	binds   chan struct{}
+	leading chan struct{}
+	lead    sync.Once
 }
 
 // New returns a Translator whose background work ends with ctx.
@@ -76,6 +78,7 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 		options:  options,
 		assigner: newAssigner(dialects, options.SchedulerNames),
 		store:    newStore(newFeed(), dialects),
+		binds:    make(chan struct{}, binds),
 		leading:  make(chan struct{}),
 	}
 	if err := t.buildFactory(ctx); err != nil {
