@@ -42,6 +42,9 @@ type Gang struct {
 // set is the dialects that the scheduler reads.
 func (o Objects) set() set { return inUse(o.Dialects, o.AutoNamespaces) }
 
+// GroupOf returns the group of a pod as it stands in the API server, or "".
+func (o Objects) GroupOf(pod *v1.Pod) string { return o.set().groupOf(pod) }
+
 // Gangs translates the gangs of a picture of a cluster, ordered by namespace
 // and group, in the way in which a Translator does it on a live one. Only pods
 // with one of the scheduler names count; none means all pods. The objects are

@@ -5,11 +5,11 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
@@ -97,9 +97,8 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 
 // gangOfWaiting is the gang of a pod that has no node yet, or nil.
 func (p *Picture) gangOfWaiting(pod *v1.Pod) *Gang {
-	group := dialect.GroupOf(pod)
 	for _, g := range p.Gangs {
-		if group != "" && g.Namespace == pod.Namespace && g.Group.Name == group {
+		if g.Namespace == pod.Namespace && slices.ContainsFunc(g.Members(), func(m *v1.Pod) bool { return m.UID == pod.UID }) {
 			return g
 		}
 	}

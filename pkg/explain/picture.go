@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
@@ -105,14 +106,16 @@ func (p *Picture) gang(d dialect.Gang) *Gang {
 }
 
 // Find returns the gangs that a user may mean by a name in a namespace: those
-// of that name, else the gang of the pod of that name.
+// of that name, which may be the name of a workload, else the gang of the pod
+// of that name.
 func (p *Picture) Find(namespace, name string) []*Gang {
 	var named, ofPod []*Gang
 	for _, g := range p.Gangs {
 		if g.Namespace != namespace {
 			continue
 		}
-		if g.Name == name && g.Dialect != kube.DialectConflict || g.Group.Name == name {
+		if g.Name == name && g.Dialect != kube.DialectConflict || g.Group.Name == name ||
+			g.Dialect == kube.DialectAuto && strings.HasSuffix(g.Name, "/"+name) {
 			named = append(named, g)
 		}
 		if slices.ContainsFunc(g.Members(), func(pod *v1.Pod) bool { return pod.Name == name }) {

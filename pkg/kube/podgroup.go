@@ -23,8 +23,11 @@ type Spec struct {
 	// again under its name is another gang.
 	UID types.UID
 	// Name is what users call the gang.
-	Name                string
-	MinCount            int
+	Name     string
+	MinCount int
+	// Whole is the number of members with a node below which a gang that has
+	// begun is broken: MinCount, or less where members are still to come.
+	Whole               int
 	Required, Preferred topology.Level
 	Slices              []gang.Slice
 	// Roles are the parts that ask for something of their own.
@@ -92,7 +95,20 @@ func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
 		}
 		s.Memory = memory
 	}
+	s.Whole = min(WholeCount(pg), s.MinCount)
 	return s, nil
+}
+
+// WholeCount is the number of members with a node below which a group that has
+// begun is broken.
+func WholeCount(pg *schedulingapi.PodGroup) int {
+	if n, err := strconv.Atoi(pg.Annotations[AnnotationWholeCount]); err == nil {
+		return n
+	}
+	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
+		return int(policy.MinCount)
+	}
+	return 1
 }
 
 func (s *Spec) level(level *topology.Level, where, word string, ladder Ladder) *Invalid {

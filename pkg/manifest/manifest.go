@@ -31,7 +31,7 @@ import (
 type Manifest struct {
 	// Pods are in the order of the file, those of a workload in rank order.
 	Pods []*v1.Pod
-	// Groups are group objects.
+	// Groups are group objects, and the workloads that may stand behind gangs.
 	Groups []*unstructured.Unstructured
 	// Skipped names the objects of which it is not known what pods they make,
 	// if any, such as "Service train".
@@ -77,15 +77,21 @@ func (m *Manifest) take(kind metav1.TypeMeta, object []byte, namespace string) e
 		if err := strict(object, job); err != nil {
 			return err
 		}
-		return m.addJob(job, namespace)
+		if err := m.addJob(job, namespace); err != nil {
+			return err
+		}
+		return m.addGroup(object, namespace)
 	case "apps/v1 StatefulSet":
 		set := &appsv1.StatefulSet{}
 		if err := strict(object, set); err != nil {
 			return err
 		}
-		return m.addStatefulSet(set, namespace)
+		if err := m.addStatefulSet(set, namespace); err != nil {
+			return err
+		}
+		return m.addGroup(object, namespace)
 	default:
-		if dialect.IsGroup(kind.APIVersion, kind.Kind) {
+		if dialect.IsGroup(kind.APIVersion, kind.Kind) && !dialect.IsWorkload(kind.APIVersion, kind.Kind) {
 			return m.addGroup(object, namespace)
 		}
 		var meta metav1.PartialObjectMetadata
@@ -114,8 +120,11 @@ func (m *Manifest) addGroup(object []byte, namespace string) error {
 	if u.GetNamespace() == "" {
 		u.SetNamespace(namespace)
 	}
+	if u.GetName() == "" && u.GetGenerateName() != "" {
+		u.SetName(u.GetGenerateName() + "x")
+	}
 	u.SetUID(snapshot.HandmadeUID(u.GetNamespace(), u.GetName()))
-	m.Groups = append(m.Groups, u)
+	m.Groups = append(m.Groups, snapshot.StripGroup(u))
 	return nil
 }
 

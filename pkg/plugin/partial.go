@@ -55,7 +55,7 @@ func (pl *Plugin) release(ctx context.Context, pg *schedulingapi.PodGroup) error
 		return nil // the last pod is gone
 	}
 	bound := state.ScheduledPods()
-	want := int(pg.Spec.SchedulingPolicy.Gang.MinCount)
+	want := kube.WholeCount(pg)
 	done, err := pl.finished(ctx, pg)
 	if err != nil {
 		return err

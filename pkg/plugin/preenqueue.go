@@ -57,7 +57,7 @@ func (pl *Plugin) fit(pg *schedulingapi.PodGroup, state fwk.PodGroupState) (turn
 		return t, why
 	}
 	bound := state.ScheduledPodsCount()
-	t.partial = bound > 0 && bound < spec.MinCount
+	t.partial = bound > 0 && bound < spec.Whole
 	return t, incomplete(spec, state)
 }
 

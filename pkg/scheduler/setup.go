@@ -105,13 +105,14 @@ func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) 
 	for i := range c.ComponentConfig.Profiles {
 		schedulerNames = append(schedulerNames, c.ComponentConfig.Profiles[i].SchedulerName)
 	}
-	dialects, err := dialectsOf(c.ComponentConfig.Profiles)
+	dialects, autoNamespaces, err := dialectsOf(c.ComponentConfig.Profiles)
 	if err != nil {
 		return nil, err
 	}
 	return dialect.New(ctx, dialect.Options{
 		SchedulerNames: schedulerNames,
 		Dialects:       dialects,
+		AutoNamespaces: autoNamespaces,
 		Client:         c.Client,
 		StatusClient:   statusClient,
 		Dynamic:        dynamicClient,
@@ -119,10 +120,11 @@ func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) 
 	})
 }
 
-// dialectsOf lists the dialects that any of the profiles reads, none for all:
-// one translator serves them all.
-func dialectsOf(profiles []config.KubeSchedulerProfile) ([]kube.Dialect, error) {
-	var all []kube.Dialect
+// dialectsOf lists the dialects that any of the profiles reads, none for all,
+// and the namespaces where pods are gangs unasked: one translator serves all
+// profiles.
+func dialectsOf(profiles []config.KubeSchedulerProfile) (dialects []kube.Dialect, autoNamespaces []string, err error) {
+	all := false
 	for i := range profiles {
 		var given runtime.Object
 		for _, one := range profiles[i].PluginConfig {
@@ -132,14 +134,16 @@ func dialectsOf(profiles []config.KubeSchedulerProfile) ([]kube.Dialect, error) 
 		}
 		args, err := pluginconfig.Decode(given)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if len(args.Dialects) == 0 {
-			return nil, nil
-		}
-		all = append(all, args.Dialects...)
+		all = all || len(args.Dialects) == 0
+		dialects = append(dialects, args.Dialects...)
+		autoNamespaces = append(autoNamespaces, args.AutoGangNamespaces...)
 	}
-	return all, nil
+	if all {
+		dialects = nil
+	}
+	return dialects, autoNamespaces, nil
 }
 
 func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *dialect.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {

@@ -30,6 +30,9 @@ const unfinished = "status.phase!=" + string(v1.PodSucceeded) + ",status.phase!=
 type Clients struct {
 	Typed   kubernetes.Interface
 	Dynamic dynamic.Interface
+	// AutoGangNamespaces are those whose pods are gangs of their workloads
+	// without being asked to. Workloads are read only where gangs need them.
+	AutoGangNamespaces []string
 }
 
 // Read takes a picture of a live cluster. The lists are read side by side, so
@@ -52,8 +55,36 @@ func Read(ctx context.Context, c Clients) (*Snapshot, error) {
 	if err := tasks.Wait(); err != nil {
 		return nil, err
 	}
+	workloads, err := c.workloads(s.Pods, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range workloads {
+		if err := s.readGroups(ctx, c, kind, &mu); err != nil {
+			return nil, err
+		}
+	}
 	s.sort()
 	return s, nil
+}
+
+// workloads lists the kinds of workload that stand behind gangs of these pods,
+// as far as they are served and not known already.
+func (c Clients) workloads(pods []*v1.Pod, known map[schema.GroupVersionResource]bool) ([]schema.GroupVersionResource, error) {
+	var all []schema.GroupVersionResource
+	for _, kind := range (dialect.Objects{Pods: pods, AutoNamespaces: c.AutoGangNamespaces}).Workloads() {
+		if known[kind] {
+			continue
+		}
+		served, err := dialect.Serves(c.Typed.Discovery(), kind)
+		if err != nil {
+			return nil, fmt.Errorf("asking the API server whether it serves %s: %w", kind.GroupResource(), err)
+		}
+		if served {
+			all = append(all, kind)
+		}
+	}
+	return all, nil
 }
 
 func (s *Snapshot) serves(kind schema.GroupVersion) bool {
@@ -90,7 +121,7 @@ func (s *Snapshot) readPods(ctx context.Context, c Clients) error {
 func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupVersionResource, mu *sync.Mutex) error {
 	groups, err := c.Dynamic.Resource(kind).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return unreadable("pod groups of "+kind.Group, err)
+		return unreadable(kind.GroupResource().String(), err)
 	}
 	return groups.EachListItem(func(o runtime.Object) error {
 		group := StripGroup(o.(*unstructured.Unstructured))

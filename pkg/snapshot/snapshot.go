@@ -46,6 +46,8 @@ type Header struct {
 	SchedulerNames []string       `json:"schedulerNames,omitempty"`
 	Levels         []config.Level `json:"levels,omitempty"`
 	Dialects       []kube.Dialect `json:"dialects,omitempty"`
+	// AutoGangNamespaces are configuration too.
+	AutoGangNamespaces []string `json:"autoGangNamespaces,omitempty"`
 	// Absent are the kinds of pod group that the API server did not serve, such
 	// as "scheduling.k8s.io/v1beta1".
 	Absent []string `json:"absent,omitempty"`
@@ -53,7 +55,7 @@ type Header struct {
 
 // Gangs are the gangs of the picture as the scheduler of these names sees them.
 func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
-	o := dialect.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects}
+	o := dialect.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
 	for _, text := range s.Absent {
 		if gv, err := schema.ParseGroupVersion(text); err == nil {
 			o.Absent = append(o.Absent, gv)

@@ -9,6 +9,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // Strip returns a copy of a pod with the fields that decide where it goes, or
@@ -104,6 +107,9 @@ func StripNode(node *v1.Node) *v1.Node {
 func StripGroup(u *unstructured.Unstructured) *unstructured.Unstructured {
 	kept := u.DeepCopy()
 	kept.SetManagedFields(nil)
+	if dialect.IsWorkload(u.GetAPIVersion(), u.GetKind()) {
+		workload.Strip(kept)
+	}
 	if annotations := stripAnnotations(u.GetAnnotations()); len(annotations) > 0 {
 		kept.SetAnnotations(annotations)
 	} else {

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
@@ -103,7 +105,11 @@ func (o *options) clients() (snapshot.Clients, error) {
 		return snapshot.Clients{}, err
 	}
 	untyped, err := dynamic.NewForConfig(plain)
-	return snapshot.Clients{Typed: typed, Dynamic: untyped}, err
+	if err != nil {
+		return snapshot.Clients{}, err
+	}
+	setup, err := o.setup(nil)
+	return snapshot.Clients{Typed: typed, Dynamic: untyped, AutoGangNamespaces: setup.autoNamespaces}, err
 }
 
 // read takes a picture of the cluster, or loads the folder.
@@ -131,7 +137,7 @@ func (o *options) view(s *snapshot.Snapshot) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Dialects = setup.dialects
+	s.Dialects, s.AutoGangNamespaces = setup.dialects, setup.autoNamespaces
 	p, err := explain.NewPicture(setup.ladder, s.Nodes, s.Pods, s.Gangs(setup.schedulers...))
 	if err != nil {
 		return nil, err
@@ -157,6 +163,13 @@ type setup struct {
 	sharing kube.Sharing
 	// dialects are those that the scheduler reads; none means all.
 	dialects []kube.Dialect
+	// autoNamespaces are those whose pods are gangs of their workloads unasked.
+	autoNamespaces []string
+}
+
+// groupOf returns what names the gang of a pod, as the scheduler reads it.
+func (s setup) groupOf() func(*v1.Pod) string {
+	return dialect.Objects{Dialects: s.dialects, AutoNamespaces: s.autoNamespaces}.GroupOf
 }
 
 // setup reads --config, else what the snapshot says, else the defaults.
@@ -173,7 +186,7 @@ func (o *options) setup(s *snapshot.Snapshot) (setup, error) {
 		}
 	}
 	if s != nil {
-		out.dialects = s.Dialects
+		out.dialects, out.autoNamespaces = s.Dialects, s.AutoGangNamespaces
 	}
 	if s != nil && len(s.SchedulerNames) > 0 {
 		out.schedulers = s.SchedulerNames

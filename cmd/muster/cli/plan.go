@@ -15,7 +15,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/manifest"
 	"github.com/muster-scheduler/muster/pkg/report"
@@ -116,14 +115,15 @@ func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, er
 		return nil, err
 	}
 	adopt(m, setup.schedulers)
+	groupOf := setup.groupOf()
 	replaced := map[string]bool{}
 	for _, pod := range m.Pods {
-		replaced[pod.Namespace+"/"+dialect.GroupOf(pod)] = true
+		replaced[pod.Namespace+"/"+groupOf(pod)] = true
 		replaced[pod.Namespace+"/ "+pod.Name] = true
 	}
 	kept := s.Pods[:0:0]
 	for _, pod := range s.Pods {
-		group := dialect.GroupOf(pod)
+		group := groupOf(pod)
 		ours := group != "" && replaced[pod.Namespace+"/"+group] || replaced[pod.Namespace+"/ "+pod.Name]
 		switch {
 		case !ours:
@@ -177,8 +177,9 @@ func overlay(old, new []*unstructured.Unstructured) []*unstructured.Unstructured
 func (v *view) plan(m *manifest.Manifest) ([]*explain.Outline, error) {
 	var plans []*explain.Outline
 	done := map[string]bool{}
+	groupOf := v.setup.groupOf()
 	for _, pod := range m.Pods {
-		group := dialect.GroupOf(pod)
+		group := groupOf(pod)
 		key := pod.Namespace + "/" + group
 		if group == "" {
 			key = pod.Namespace + "/ " + pod.Name

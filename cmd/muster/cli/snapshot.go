@@ -32,7 +32,7 @@ stay: look through the files before you send them.`,
 			if err != nil {
 				return err
 			}
-			s.SchedulerNames, s.Levels, s.Dialects = setup.schedulers, nil, setup.dialects
+			s.SchedulerNames, s.Levels, s.Dialects, s.AutoGangNamespaces = setup.schedulers, nil, setup.dialects, setup.autoNamespaces
 			for _, level := range setup.ladder {
 				s.Levels = append(s.Levels, config.Level(level))
 			}

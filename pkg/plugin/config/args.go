@@ -15,6 +15,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
@@ -50,6 +51,12 @@ type Args struct {
 	// their group objects is needed. The default is all of dialect.Names. Of
 	// several profiles, all that any of them names are read.
 	Dialects []kube.Dialect `json:"dialects,omitempty"`
+	// AutoGangNamespaces are the namespaces in which the pods of a workload,
+	// such as a Job, are a gang without the label muster.sh/gang: auto; "*"
+	// stands for all. Pods that name a gang, and pods of no supported workload,
+	// are what they are elsewhere. The default is none. Of several profiles,
+	// all that any of them names count.
+	AutoGangNamespaces []string `json:"autoGangNamespaces,omitempty"`
 }
 
 // Level is one topology level.
@@ -135,6 +142,11 @@ func (a *Args) Validate() error {
 	}
 	if err := dialect.Check(a.Dialects); err != nil {
 		errs = append(errs, fmt.Errorf("dialects: %w", err))
+	}
+	for _, namespace := range a.AutoGangNamespaces {
+		if namespace != "*" && len(validation.IsDNS1123Label(namespace)) > 0 {
+			errs = append(errs, fmt.Errorf("autoGangNamespaces: found %q, want the name of a namespace or \"*\"", namespace))
+		}
 	}
 	return errors.Join(errs...)
 }
