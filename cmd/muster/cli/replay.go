@@ -15,6 +15,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/demo/data"
 	"github.com/muster-scheduler/muster/pkg/sim"
+	"github.com/muster-scheduler/muster/pkg/sim/chart"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
@@ -176,7 +177,8 @@ func inNumbers(cfg *sim.Config) string {
 	}
 	gpus := cfg.Shape.Total(cfg.Nodes)
 	span := (cfg.Gangs[len(cfg.Gangs)-1].Arrival - cfg.Gangs[0].Arrival).Seconds()
-	text := fmt.Sprintf("%d gangs and %d single pods on %d nodes with %d GPUs", gangs, len(cfg.Gangs)-gangs, len(cfg.Nodes), gpus)
+	text := fmt.Sprintf("%s gangs and %s single pods on %s nodes with %s GPUs",
+		chart.Thousands(gangs), chart.Thousands(len(cfg.Gangs)-gangs), chart.Thousands(len(cfg.Nodes)), chart.Thousands(gpus))
 	if span > 0 && gpus > 0 {
 		text += fmt.Sprintf("; they ask for %.0f %% of the GPU time of the %.3g days in which they arrive", 100*work/span/float64(gpus), span/86400)
 	}

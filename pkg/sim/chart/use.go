@@ -153,11 +153,11 @@ func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return thousands(n) + " " + what + "s"
+	return Thousands(n) + " " + what + "s"
 }
 
-// thousands writes 12345 as 12,345.
-func thousands(n int) string {
+// Thousands writes 12345 as 12,345.
+func Thousands(n int) string {
 	digits := fmt.Sprint(n)
 	var groups []string
 	for len(digits) > 3 {
