@@ -97,18 +97,18 @@ func (i *Idle) Retain(keep func(gang string) bool) {
 
 // Loss is what gangs lose when a single pod takes node n, as a part of the whole
 // that they can lose: everything where a gang waits, nothing on a node that is
-// in use or in no domain, and else the idle nodes of the domain, as a part of
-// those of the domain with the most of them.
+// in use or in no domain, and else the idle nodes of the domain, of one more
+// than the domain with the most of them has.
 func (i *Idle) Loss(n topology.NodeID) (part, whole int) {
 	if len(i.waits) > 0 {
 		for d := i.t.Leaf(n); d != 0; d = i.t.Domains[d].Parent {
 			if i.waited[d] > 0 {
-				return 1, 1
+				return i.most + 1, i.most + 1
 			}
 		}
 	}
 	if !i.idle[n] || i.home[n] == 0 {
-		return 0, 1
+		return 0, i.most + 1
 	}
-	return int(i.count[i.home[n]]), i.most
+	return int(i.count[i.home[n]]), i.most + 1
 }

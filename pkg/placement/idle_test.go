@@ -35,7 +35,7 @@ func idleOf(u *topology.Usage) *Idle {
 func TestIdle_Loss(t *testing.T) {
 	u := parse(t, twoBlocks)
 	i := idleOf(u)
-	assert.Equal(t, "n1:4/4 n2:4/4 n3:4/4 n4:4/4 n5:1/4 n6:0/1 n7:0/1 n8:2/4 n9:2/4 n10:0/1", losses(u, i))
+	assert.Equal(t, "n1:4/5 n2:4/5 n3:4/5 n4:4/5 n5:1/5 n6:0/5 n7:0/5 n8:2/5 n9:2/5 n10:0/5", losses(u, i))
 
 	waiting := pods(3, 8, required(rack))
 	for _, name := range []string{"n1", "n2"} {
@@ -44,21 +44,21 @@ func TestIdle_Loss(t *testing.T) {
 		i.Set(n, u.Idle(n))
 	}
 	i.Planned("a", Solve(u, waiting))
-	assert.Equal(t, "n1:1/1 n2:1/1 n3:1/1 n4:1/1 n5:1/2 n6:0/1 n7:0/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "a waits in rack-1")
+	assert.Equal(t, "n1:3/3 n2:3/3 n3:3/3 n4:3/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "a waits in rack-1")
 	i.Planned("b", Solve(u, pods(7, 8, required(block))))
-	assert.Equal(t, "n1:1/1 n2:1/1 n3:1/1 n4:1/1 n5:1/1 n6:1/1 n7:1/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "and b in block-a")
+	assert.Equal(t, "n1:3/3 n2:3/3 n3:3/3 n4:3/3 n5:3/3 n6:3/3 n7:3/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "and b in block-a")
 	i.Retain(func(gang string) bool { return gang == "a" })
 	i.Planned("a", Solve(u, pods(2, 8, required(rack))))
-	assert.Equal(t, "n1:0/1 n2:0/1 n3:2/2 n4:2/2 n5:1/2 n6:0/1 n7:0/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "b is gone and a has a plan")
+	assert.Equal(t, "n1:0/3 n2:0/3 n3:2/3 n4:2/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "b is gone and a has a plan")
 	i.Planned("c", Solve(u, pods(9, 8, required(rack))))
 	i.Planned("d", Solve(u, pods(9, 8)))
-	assert.Equal(t, "n1:0/1 n2:0/1 n3:2/2 n4:2/2 n5:1/2 n6:0/1 n7:0/1 n8:2/2 n9:2/2 n10:0/1", losses(u, i), "c can never have a place, and d waits for the cluster")
+	assert.Equal(t, "n1:0/3 n2:0/3 n3:2/3 n4:2/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "c can never have a place, and d waits for the cluster")
 }
 
 // A level of single nodes is passed over, and without levels gangs lose nothing.
 func TestIdle_HostsAreNoDomains(t *testing.T) {
 	u := parse(t, "levels: rack host\nr1\n h1\n  n1 8\n h2\n  n2 8\nr2\n h3\n  n3 8")
-	assert.Equal(t, "n1:2/2 n2:2/2 n3:1/2", losses(u, idleOf(u)))
+	assert.Equal(t, "n1:2/3 n2:2/3 n3:1/3", losses(u, idleOf(u)))
 	u = parse(t, "levels: host\nh1\n n1 8\nh2\n n2 8")
 	assert.Equal(t, "n1:0/1 n2:0/1", losses(u, idleOf(u)))
 }
