@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -46,7 +45,7 @@ func servePage(ctx context.Context, cc *appconfig.CompletedConfig, fail func(err
 	mux := http.NewServeMux()
 	mux.Handle(pagePath+"/", http.StripPrefix(pagePath, served))
 	mux.Handle(pagePath, http.RedirectHandler(pagePath+"/", http.StatusMovedPermanently))
-	return serveBeside(ctx, cc, pagePath, mux, fail)
+	return serveBeside(ctx, cc, mux, fail)
 }
 
 // ladderOf is the levels of the first profile that configures them.
@@ -112,7 +111,7 @@ func gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
 	members := map[string][]*v1.Pod{}
 	for _, pod := range pods {
 		if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
-			key := strings.Join([]string{pod.Namespace, *g.PodGroupName}, "/")
+			key := pod.Namespace + "/" + *g.PodGroupName
 			members[key] = append(members[key], pod)
 		}
 	}

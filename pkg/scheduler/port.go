@@ -28,7 +28,7 @@ import (
 const shutdownTimeout = 5 * time.Second
 
 // serveBeside puts a handler on the secure port beside what kube-scheduler
-// serves there, for the path and what is below it, behind the same
+// serves there, for pagePath and what is below it, behind the same
 // authentication and authorization. It is called before app.Run.
 //
 // app.Run makes the handler of the port itself and takes nothing from outside.
@@ -36,7 +36,7 @@ const shutdownTimeout = 5 * time.Second
 // there to fetch the handler: the context of a request names its server
 // (http.ServerContextKey). The port then serves both; fail is called if that
 // does not come about.
-func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, path string, handler http.Handler, fail func(error)) error {
+func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, handler http.Handler, fail func(error)) error {
 	if cc.SecureServing == nil {
 		return errors.New("there is no secure port; leave out --secure-port=0")
 	}
@@ -58,8 +58,8 @@ func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, path string
 	})
 	mux := http.NewServeMux()
 	guarded := guard(cc, authn, handler)
-	mux.Handle(path+"/", guarded)
-	mux.Handle(path, guarded)
+	mux.Handle(pagePath+"/", guarded)
+	mux.Handle(pagePath, guarded)
 	go func() {
 		theirs, err := memory.fetch(ctx, found)
 		if err == nil {
@@ -67,7 +67,7 @@ func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, path string
 			_, _, err = port.Serve(mux, shutdownTimeout, ctx.Done())
 		}
 		if err != nil && ctx.Err() == nil {
-			fail(fmt.Errorf("serving %s on the secure port: %w", path, err))
+			fail(fmt.Errorf("serving %s on the secure port: %w", pagePath, err))
 		}
 	}()
 	return nil
