@@ -35,6 +35,9 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 	if err != nil {
 		return nil, fwk.AsStatus(fmt.Errorf("planning gang %s/%s: %w", pg.Namespace, pg.Name, err))
 	}
+	if first && result.answer != nil {
+		pl.planner.idle.Planned(string(pg.UID), *result.answer)
+	}
 	if result.refusal != nil {
 		if !first {
 			return nil, result.refusal.status()
@@ -79,7 +82,9 @@ type planned struct {
 	gang    likeness
 	spec    *kube.Spec
 	refusal *verdict
-	commit  *commit
+	// answer is what the engine said, if it was asked.
+	answer *placement.Plan
+	commit *commit
 }
 
 const planKey fwk.StateKey = "muster.sh/plan"
@@ -110,6 +115,8 @@ type planner struct {
 	// engine remembers what it counted of the cluster; it is told which nodes
 	// changed.
 	engine *placement.Planner
+	// idle is what single pods spare for gangs.
+	idle *placement.Idle
 }
 
 func newPlanner(args *config.Args) *planner {
@@ -145,21 +152,15 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 	}
 	if plan.Refusal != nil {
 		why := &verdict{reason: kube.Reason(plan.Refusal.Reason), message: plan.Refusal.Error(), lacks: shortage(p.cluster.Usage(), &members.Gang)}
-		return &planned{refusal: why, class: members.Class(), gang: likenessOf(pg, state)}, nil
+		return &planned{refusal: why, class: members.Class(), gang: likenessOf(pg, state), answer: &plan}, nil
 	}
 	out := p.result(members, plan)
-	out.spec, out.gang = spec, likenessOf(pg, state)
+	out.spec, out.gang, out.answer = spec, likenessOf(pg, state), &plan
 	return out, nil
 }
 
 func (p *planner) solve(g *gang.Gang) placement.Plan {
-	touched, rebuilt := p.cluster.Touched()
-	if rebuilt || p.engine == nil {
-		p.engine = placement.NewPlanner(p.cluster.Usage())
-	}
-	for _, node := range touched {
-		p.engine.Changed(node)
-	}
+	p.follow()
 	return p.engine.Solve(g)
 }
 

@@ -31,6 +31,8 @@ type wish struct {
 	// of, and amount how much.
 	device v1.ResourceName
 	amount int64
+	// spare is what the pod spares for gangs; nil for a pod without devices.
+	spare *spare
 	// firm says that the pod itself prefers no node to another, so that only
 	// what its GPUs leave behind counts.
 	firm bool
@@ -74,6 +76,12 @@ func (pl *Plugin) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod,
 	case strings.HasPrefix(string(w.device), gpu.ResourcePrefix):
 		w.kind = sliced
 	}
+	if w.kind != plain {
+		var err error
+		if w.spare, err = pl.spare(); err != nil {
+			return fwk.AsStatus(err)
+		}
+	}
 	state.Write(wishKey, w)
 	return nil
 }
@@ -92,8 +100,9 @@ func prefers(pod *v1.Pod) bool {
 
 // Score steers a member to its planned node. It puts a single pod where its
 // GPUs leave the most to the pods that the cluster usually runs, packs MIG
-// instances and other devices, so that whole nodes stay free for gangs, and
-// keeps pods without devices off nodes that have some.
+// instances and other devices, so that whole nodes stay free for gangs, keeps
+// both off the domains that gangs need, see placement.Idle, and pods without
+// devices off nodes that have some.
 func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) (int64, *fwk.Status) {
 	data, err := state.Read(wishKey)
 	if err != nil {
@@ -107,11 +116,11 @@ func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 		}
 		return 0, nil
 	case fractional:
-		return pl.gpus.score(w, node), nil
+		return w.spare.charge(node, pl.gpus.score(w, node)), nil
 	case sliced:
-		return pl.gpus.sliceScore(node), nil
+		return w.spare.charge(node, pl.gpus.sliceScore(node)), nil
 	case counted:
-		return packed(w, node), nil
+		return w.spare.charge(node, packed(w, node)), nil
 	case plain:
 		if hasDevices(node) {
 			return 0, nil
