@@ -45,6 +45,7 @@ func (pl *Plugin) admit(pg *schedulingapi.PodGroup, state fwk.PodGroupState, pod
 		pl.reports.gated(pg, why)
 		return why
 	}
+	pl.reports.admitted(pg.UID)
 	return pl.gangs.enter(pg.UID, t, pod, pl.now())
 }
 

@@ -38,8 +38,12 @@ type Groups interface {
 }
 
 // calm is how long a verdict on a gang that is still being created must stand
-// before it is told: a gang of 1,000 pods passes through 999 of them.
-const calm = time.Second
+// before it is told: a gang of 1,000 pods passes through 999 of them. A busy API
+// server stalls for a second or two, and to tell is a write for each pod.
+const calm = 3 * time.Second
+
+// flushPace is how often due verdicts are looked for.
+const flushPace = 100 * time.Millisecond
 
 // reporter tells users what becomes of their gangs: one event for each changed
 // verdict, the status of the group, and the condition of pods that the
@@ -84,6 +88,16 @@ func newReporter(handle fwk.Handle, groups Groups) *reporter {
 // gated reports a gang that may not enter the queue.
 func (r *reporter) gated(pg *schedulingapi.PodGroup, why *verdict) {
 	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message, pods: true}, calm)
+}
+
+// admitted drops what kept a gang out of the queue and is not told yet: the gang
+// may wait there for its turn.
+func (r *reporter) admitted(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entry, ok := r.gangs[uid]; ok && entry.next != nil && entry.next.pods {
+		entry.next = nil
+	}
 }
 
 // refused reports a gang for which there is no room.
@@ -164,7 +178,7 @@ func (r *reporter) forget(uid types.UID) {
 
 // run tells verdicts as they fall due.
 func (r *reporter) run(ctx context.Context) {
-	tick := time.NewTicker(calm / 10)
+	tick := time.NewTicker(flushPace)
 	defer tick.Stop()
 	for {
 		select {

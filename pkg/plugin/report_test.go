@@ -37,3 +37,20 @@ func TestReporter_PodsFollowNumbersNowAndThen(t *testing.T) {
 	assert.Nil(t, r.gangs["g"].newer, "the gang runs")
 	assert.Same(t, large, r.show(pg, large))
 }
+
+func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {
+	now := epoch
+	r := newReporter(nil, nil)
+	r.now = func() time.Time { return now }
+	pg := &schedulingapi.PodGroup{}
+	pg.UID = "g"
+	r.gated(pg, &verdict{reason: kube.GangIncomplete, message: "1 of 2"})
+	now = now.Add(calm / 2)
+	r.gated(pg, &verdict{reason: kube.GangIncomplete, message: "1 of 2"})
+	assert.Equal(t, epoch.Add(calm), r.gangs["g"].due, "the same again does not put it off")
+	r.admitted("g")
+	assert.Nil(t, r.gangs["g"].next, "it is complete, though it has to wait for its turn")
+	r.refused(pg, &verdict{reason: kube.NoFittingDomain, message: "room for none"})
+	r.admitted("g")
+	assert.NotNil(t, r.gangs["g"].next, "a refusal is told, though the gang is tried again")
+}
