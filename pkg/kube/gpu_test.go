@@ -125,3 +125,11 @@ func TestCheckProfiles(t *testing.T) {
 	newer.Status.Allocatable["nvidia.com/mig-9g.99gb"] = resource.MustParse("1")
 	assert.Nil(t, CheckProfiles(asking("nvidia.com/mig-9g.99gb"), infos(newer)), "a node that offers it knows better")
 }
+
+func TestGPUProduct_TellsSharedDevicesByTheirReplicas(t *testing.T) {
+	assert.Equal(t, "Tesla-T4", GPUProduct(gpuKind("Tesla-T4")))
+	shared := GPUProduct(gpuKind("NVIDIA-L4", gpu.ReplicasLabel, "2"))
+	assert.Equal(t, "NVIDIA-L4-SHARED", shared)
+	assert.True(t, gpu.Matches("L4-SHARED", shared), "so that a gang can be led there")
+	assert.Equal(t, "Tesla-T4-SHARED", GPUProduct(gpuKind("Tesla-T4-SHARED", gpu.ReplicasLabel, "4")))
+}
