@@ -40,6 +40,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/scheduler"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 const (
@@ -231,17 +232,17 @@ func TestEveryBindingIsForTheOneServiceAccount(t *testing.T) {
 			assert.Equal(t, want, binding.Subjects, binding.Name)
 		}
 	}
-	assert.Equal(t, 4+2*len(dialects(t)), bindings)
+	assert.Equal(t, 4+1+2*len(dialects(t)), bindings) // workloads are only read
 }
 
-// dialects lists the dialects with a file of permissions.
+// dialects lists the dialects with a file of permissions for group objects.
 func dialects(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(root + "/dialects/*.yaml")
 	require.NoError(t, err)
 	var names []string
 	for _, file := range files {
-		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); name != "kustomization" {
+		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); name != "kustomization" && name != string(kube.DialectAuto) {
 			names = append(names, name)
 		}
 	}
@@ -307,4 +308,20 @@ func rulesOf(object runtime.Object) []rbacv1.PolicyRule {
 		return role.Rules
 	}
 	return nil
+}
+
+// Workloads behind gangs are read, and never written.
+func TestEveryKindOfWorkloadMayBeRead(t *testing.T) {
+	var got []string
+	for _, rule := range find[*rbacv1.ClusterRole](t, render(t), "muster-scheduler-auto").Rules {
+		assert.Equal(t, []string{"get", "list", "watch"}, rule.Verbs)
+		for _, resource := range rule.Resources {
+			got = append(got, resource+"."+rule.APIGroups[0])
+		}
+	}
+	var want []string
+	for _, kind := range workload.Kinds() {
+		want = append(want, kind.Resource+"."+kind.Group)
+	}
+	assert.ElementsMatch(t, want, got)
 }
