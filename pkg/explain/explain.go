@@ -5,6 +5,7 @@ package explain
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -168,6 +169,9 @@ func keep(m *kube.Members) *kube.Members {
 // notes are what a user may have overlooked.
 func (g *Gang) notes() []string {
 	var notes []string
+	if text := g.Group.Annotations[kube.AnnotationNotes]; text != "" {
+		notes = strings.Split(text, "\n") // what its dialect has and Muster has not
+	}
 	if n := len(g.Members()) - len(g.Bound); g.Invalid == nil && n > 0 && len(g.Members()) > g.Spec.MinCount && len(g.Bound) == 0 {
 		notes = append(notes, pods(len(g.Members()))+" exist, of which "+pods(g.Spec.MinCount)+" must start together; the others follow as room allows")
 	}

@@ -17,6 +17,8 @@ import (
 // several hosts).
 var rankKeys = []string{
 	"leaderworkerset.sigs.k8s.io/worker-index",
+	"kueue.x-k8s.io/pod-group-pod-index",
+	"gang.scheduling.koordinator.sh/network-topology-index",
 	"batch.kubernetes.io/job-completion-index",
 	"apps.kubernetes.io/pod-index",
 	"training.kubeflow.org/replica-index",

@@ -1,0 +1,255 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/sandbox"
+)
+
+// declared is one way to declare a gang that must share a rack.
+type declared struct {
+	// kind is the group object; empty for none. spec is its spec for a gang of
+	// so many pods.
+	kind schema.GroupVersionResource
+	spec func(pods int) map[string]any
+	// mark puts a pod into the gang of that name.
+	mark func(gang string, pods int) func(*v1.Pod)
+	// placed and refused tell whether the object's status says that the gang
+	// has its nodes, and that it has none for a reason.
+	placed, refused func(status map[string]any, reason string) bool
+}
+
+// both makes several changes to a pod.
+func both(changes ...func(*v1.Pod)) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		for _, change := range changes {
+			change(p)
+		}
+	}
+}
+
+func groups(group, version string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: group, Version: version, Resource: "podgroups"}
+}
+
+// condition tells whether a list of conditions holds one of a type with a
+// status and a reason.
+func condition(list any, kind, status, reason string) bool {
+	conditions, _ := list.([]any)
+	for _, one := range conditions {
+		c, _ := one.(map[string]any)
+		if c["type"] == kind && c["status"] == status && c["reason"] == reason && c["lastTransitionTime"] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+const rackWord = "topology.kubernetes.io/rack"
+
+func dialects() map[string]declared {
+	counted := func(path string) func(int) map[string]any {
+		return func(pods int) map[string]any { return map[string]any{path: int64(pods)} }
+	}
+	phases := func(status map[string]any, _ string) bool {
+		phase := status["phase"]
+		return (phase == "Scheduled" || phase == "Running") && status["scheduled"] == int64(4)
+	}
+	waits := func(status map[string]any, _ string) bool { return status["phase"] == "PreScheduling" }
+	return map[string]declared{
+		"label": {mark: func(gang string, pods int) func(*v1.Pod) {
+			return both(label(kube.LabelGang, gang), annotation(kube.AnnotationMinCount, fmt.Sprint(pods)), annotation(kube.AnnotationTopologyRequired, "rack"))
+		}},
+		"koordinator": {mark: func(gang string, pods int) func(*v1.Pod) {
+			return both(annotation("gang.scheduling.koordinator.sh/name", gang), annotation("gang.scheduling.koordinator.sh/min-available", fmt.Sprint(pods)),
+				annotation("gang.scheduling.koordinator.sh/network-topology-spec", `{"gatherStrategy":[{"layer":"RackLayer","strategy":"MustGather"}]}`))
+		}},
+		"kueue": {mark: func(gang string, pods int) func(*v1.Pod) {
+			return both(label("kueue.x-k8s.io/pod-group-name", gang), annotation("kueue.x-k8s.io/pod-group-total-count", fmt.Sprint(pods)),
+				annotation("kueue.x-k8s.io/podset-required-topology", rackWord))
+		}},
+		"crd": {
+			kind: groups("scheduling.x-k8s.io", "v1alpha1"), spec: counted("minMember"), placed: phases, refused: waits,
+			mark: func(gang string, _ int) func(*v1.Pod) {
+				return both(label(kube.LabelPodGroup, gang), annotation(kube.AnnotationTopologyRequired, "rack"))
+			},
+		},
+		"koordinator's PodGroup": {
+			kind: groups("scheduling.sigs.k8s.io", "v1alpha1"), spec: counted("minMember"), placed: phases, refused: waits,
+			mark: func(gang string, _ int) func(*v1.Pod) {
+				return both(label(kube.LabelPodGroupOld, gang), annotation(kube.AnnotationTopologyRequired, "rack"))
+			},
+		},
+		"native": {
+			kind: groups("scheduling.k8s.io", "v1beta1"),
+			spec: func(pods int) map[string]any {
+				return map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": int64(pods)}}}
+			},
+			mark: func(gang string, _ int) func(*v1.Pod) {
+				return both(annotation(kube.AnnotationTopologyRequired, "rack"), func(p *v1.Pod) {
+					p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &gang}
+				})
+			},
+			placed: func(status map[string]any, _ string) bool {
+				return condition(status["conditions"], "PodGroupInitiallyScheduled", "True", "Scheduled")
+			},
+			refused: func(status map[string]any, reason string) bool {
+				return condition(status["conditions"], "PodGroupInitiallyScheduled", "False", reason)
+			},
+		},
+		"volcano": {
+			kind: groups("scheduling.volcano.sh", "v1beta1"),
+			spec: func(pods int) map[string]any {
+				return map[string]any{"minMember": int64(pods), "networkTopology": map[string]any{"highestTierAllowed": int64(1)}}
+			},
+			mark: func(gang string, _ int) func(*v1.Pod) { return annotation("scheduling.k8s.io/group-name", gang) },
+			placed: func(status map[string]any, _ string) bool {
+				return condition(status["conditions"], "Scheduled", "True", "Scheduled") && (status["phase"] == "Inqueue" || status["phase"] == "Running") &&
+					!condition(status["conditions"], "Unschedulable", "True", "Scheduled")
+			},
+			refused: func(status map[string]any, reason string) bool {
+				return condition(status["conditions"], "Unschedulable", "True", reason) && status["phase"] == "Inqueue"
+			},
+		},
+		"kai": {
+			kind: groups("scheduling.run.ai", "v2alpha2"),
+			spec: func(pods int) map[string]any {
+				return map[string]any{"minMember": int64(pods), "topologyConstraint": map[string]any{"requiredTopologyLevel": rackWord}}
+			},
+			mark: func(gang string, _ int) func(*v1.Pod) { return annotation("pod-group-name", gang) },
+			placed: func(status map[string]any, _ string) bool {
+				return condition(status["conditions"], "Scheduled", "True", "Scheduled")
+			},
+			refused: func(status map[string]any, reason string) bool {
+				return condition(status["conditions"], "Scheduled", "False", reason) &&
+					condition(status["schedulingConditions"], "UnschedulableOnNodePool", "True", reason) && status["pending"] == int64(5)
+			},
+		},
+	}
+}
+
+// Each dialect on a real API server that holds its group objects to a schema: a
+// gang waits for its last pod, then all of it starts in one rack; one that is
+// too large for a rack waits, and the group's status says so.
+func TestDialects(t *testing.T) {
+	box := startSandbox(t, sandbox.Options{GenericWorkload: true, PodGroupCRD: true, DisableControllers: true})
+	c := on(t, box, racks(8, 4)...)
+	startScheduler(t, box)
+	c.installCRDs()
+	for name, d := range dialects() {
+		t.Run(name, func(t *testing.T) {
+			c := *c
+			c.t = t
+			t.Cleanup(func() {
+				c.removeAll()
+				require.Eventually(t, func() bool { return len(c.pods("")) == 0 }, patience, poll)
+			})
+			c.declare(d, "train", 4)
+			pods := c.members(d, "train", 4)
+			c.create(pods[:3]...)
+			c.awaitReason("train", kube.GangIncomplete, "has 3 of the 4 pods")
+			if d.placed != nil {
+				assert.False(t, d.placed(c.status(d, "train"), ""), "not before its pods are bound")
+			}
+			c.create(pods[3])
+			assert.Len(t, c.domains(c.awaitBound("train", 4), rackKey), 1)
+
+			c.declare(d, "huge", 5)
+			c.create(c.members(d, "huge", 5)...)
+			c.awaitReason("huge", kube.GangTooLarge, "gang huge needs 5 pods in one rack")
+			if d.kind.Group == "" {
+				return
+			}
+			require.Eventually(t, func() bool { return d.placed(c.status(d, "train"), "") }, patience, poll, "%v", c.status(d, "train"))
+			require.Eventually(t, func() bool { return d.refused(c.status(d, "huge"), string(kube.GangTooLarge)) }, patience, poll, "%v", c.status(d, "huge"))
+		})
+	}
+}
+
+// A member that another controller holds back by a scheduling gate, as Kueue
+// does before it admits the group, is not placed; the gang starts with it.
+func TestDialects_AGatedMemberIsWaitedFor(t *testing.T) {
+	c := newCluster(t, racks(4, 4)...)
+	d := dialects()["kueue"]
+	pods := c.members(d, "train", 4)
+	for _, p := range pods[2:] {
+		p.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "kueue.x-k8s.io/admission"}}
+	}
+	c.create(pods...)
+	c.stayPending("train")
+	for _, p := range pods[2:] {
+		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, p.Name, "application/json-patch+json", []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	assert.Len(t, c.domains(c.awaitBound("train", 4), rackKey), 1)
+}
+
+func (c *cluster) installCRDs() {
+	c.t.Helper()
+	files, err := filepath.Glob("testdata/crds/*.yaml")
+	require.NoError(c.t, err)
+	require.NotEmpty(c.t, files)
+	kind := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(c.t, err)
+		crd := &unstructured.Unstructured{}
+		require.NoError(c.t, yaml.Unmarshal(text, &crd.Object))
+		_, err = dynamic.NewForConfigOrDie(c.box.Config()).Resource(kind).Create(background, crd, metav1.CreateOptions{})
+		require.NoError(c.t, err, file)
+	}
+}
+
+func (c *cluster) of(d declared) dynamic.ResourceInterface {
+	return dynamic.NewForConfigOrDie(c.box.Config()).Resource(d.kind).Namespace(c.namespace)
+}
+
+// declare creates the group object of a gang, if its dialect has one.
+func (c *cluster) declare(d declared, gang string, pods int) {
+	c.t.Helper()
+	if d.kind.Group == "" {
+		return
+	}
+	group := &unstructured.Unstructured{Object: map[string]any{"spec": d.spec(pods)}}
+	group.SetAPIVersion(d.kind.GroupVersion().String())
+	group.SetKind("PodGroup")
+	group.SetName(gang)
+	require.Eventually(c.t, func() bool { // the kind is served soon after it is there
+		_, err := c.of(d).Create(background, group, metav1.CreateOptions{})
+		return err == nil
+	}, patience, poll)
+	c.t.Cleanup(func() { assert.NoError(c.t, c.of(d).Delete(background, gang, metav1.DeleteOptions{})) })
+}
+
+func (c *cluster) status(d declared, gang string) map[string]any {
+	group, err := c.of(d).Get(background, gang, metav1.GetOptions{})
+	if !assert.NoError(c.t, err) {
+		return nil
+	}
+	status, _, _ := unstructured.NestedMap(group.Object, "status")
+	return status
+}
+
+func (c *cluster) members(d declared, gang string, count int) []*v1.Pod {
+	pods := make([]*v1.Pod, count)
+	for i := range pods {
+		pods[i] = pod(fmt.Sprintf("%s-%d", gang, i), 8, d.mark(gang, count))
+	}
+	return pods
+}
