@@ -14,6 +14,9 @@
 //	reserve.go      a member that falls releases its siblings
 //	permit.go       the barrier: no member binds before all are reserved
 //	events.go       what can help a gang that was refused
+//	look.go         a gang that is kept out of the queue, when it changes
+//	room.go         what was given back, and whom that can help
+//	shortage.go     the least that a refused gang lacks
 //
 // Each method reads its arguments, asks the core (package placement, through
 // package kube) and maps the answer to a status. What a gang is, was translated

@@ -18,7 +18,7 @@ import (
 )
 
 // A gang that is kept out of the queue is looked at when its members or its
-// group change, and once a second besides. The queue's own hints would be asked
+// group change, and every ten seconds besides. The queue's own hints would be asked
 // for each event about each pending pod: with 10,000 pods of 16 a gang that was
 // most of the scheduler's work.
 //
@@ -54,8 +54,11 @@ type mark struct {
 }
 
 // lastLook ends the looks for one event. What the cache learns later than that
-// is found by the look at every gang, once a second.
-const lastLook = time.Second
+// is found by the look at every gang, once in lookAtAll.
+const (
+	lastLook  = time.Second
+	lookAtAll = 10 * time.Second
+)
 
 // mark has a gang, as namespace/name, looked at.
 func (r *registry) mark(key string, now time.Time) {
@@ -122,9 +125,10 @@ func (pl *Plugin) look(key string) {
 
 // runWaker brings gangs back to the queue whose turn came.
 func (pl *Plugin) runWaker(ctx context.Context) {
-	tick, slow := time.NewTicker(firstPace), time.NewTicker(time.Second)
+	tick, slow, all := time.NewTicker(firstPace), time.NewTicker(time.Second), time.NewTicker(lookAtAll)
 	defer tick.Stop()
 	defer slow.Stop()
+	defer all.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -135,10 +139,11 @@ func (pl *Plugin) runWaker(ctx context.Context) {
 			}
 			pl.gangs.rechecks(pl.now())
 		case <-slow.C:
+			pl.releaseStale(ctx)
+		case <-all.C:
 			for _, key := range pl.gangs.waiting() {
 				pl.look(key)
 			}
-			pl.releaseStale(ctx)
 		case <-pl.gangs.wake:
 		}
 		for _, pod := range pl.gangs.takeDue() {

@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -201,4 +203,33 @@ func TestBadInput_MembersAreDeletedAtAnyPhase(t *testing.T) {
 	require.Eventually(t, func() bool { return len(c.pods("train-")) == 1 }, patience, poll)
 	c.create(gangPods("train", 2, "2")[1])
 	c.awaitBound("train", 2)
+}
+
+// TestPodJoinsNoGangLater gives a single pod that waits for room the marker of a
+// gang. It may not run on its own then, until the marker is gone again.
+func TestPodJoinsNoGangLater(t *testing.T) {
+	c := newCluster(t, racks(1, 1)...)
+	c.create(pod("holder", 8))
+	require.Eventually(t, func() bool { return len(c.running()) == 1 }, patience, poll)
+	c.create(pod("late-0", 8))
+	mark := func(value string) {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, kube.LabelGang, value)
+		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, "late-0", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	mark(`"train"`)
+	c.remove("holder")
+	require.Eventually(t, func() bool {
+		for _, p := range c.pods("late-") {
+			for _, condition := range p.Status.Conditions {
+				if strings.Contains(condition.Message, "pod late-0 was not in gang train when it was created") {
+					return true
+				}
+			}
+		}
+		return false
+	}, patience, poll)
+	assert.Empty(t, c.running())
+	mark("null")
+	require.Eventually(t, func() bool { return len(c.running()) == 1 }, patience, poll)
 }

@@ -1,0 +1,107 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// attempts counts what a scheduler has planned and refused.
+func (p *process) attempts(t *testing.T) (planned, refused int) {
+	t.Helper()
+	log, err := os.ReadFile(p.log)
+	require.NoError(t, err)
+	return bytes.Count(log, []byte(`"Planned gang"`)), bytes.Count(log, []byte(`"Refused gang"`))
+}
+
+// settled waits until the scheduler has made no attempt for a while, and returns
+// how many it has made.
+func (p *process) settled(t *testing.T) int {
+	t.Helper()
+	last, since := 0, time.Now()
+	require.Eventually(t, func() bool {
+		planned, refused := p.attempts(t)
+		if planned+refused != last {
+			last, since = planned+refused, time.Now()
+		}
+		return time.Since(since) > quiet
+	}, patience, 5*poll, "nothing changes, so nothing is to be tried")
+	return last
+}
+
+// TestWaitingGangsCostNothing frees room for one gang at a time, a pod after the
+// other. What that costs must not depend on how many gangs wait for it.
+func TestWaitingGangsCostNothing(t *testing.T) {
+	box, err := stock()
+	require.NoError(t, err)
+	for _, gangs := range []int{20, 100} {
+		t.Run(fmt.Sprintf("%d gangs", gangs), func(t *testing.T) {
+			const size, slots = 8, 5
+			c := on(t, box, racks(2, 2)...)
+			scheduler := startScheduler(t, box)
+			var pods []*v1.Pod
+			for g := range gangs {
+				pods = append(pods, gangPods(fmt.Sprintf("g%d", g), size, fmt.Sprint(size), ask(gpu, 2))...)
+			}
+			c.create(pods...)
+			require.Eventually(t, func() bool {
+				_, refused := scheduler.attempts(t)
+				return refused >= gangs-1 && len(c.running()) == size
+			}, patience, poll)
+			before := scheduler.settled(t)
+			for slot := range slots {
+				planned, _ := scheduler.attempts(t)
+				c.remove(c.running()...)
+				require.Eventually(t, func() bool {
+					now, _ := scheduler.attempts(t)
+					return now > planned && len(c.running()) == size
+				}, patience, poll, "the gang of slot %d has to run", slot)
+			}
+			assert.LessOrEqual(t, scheduler.settled(t)-before, 3*slots, "a slot costs one plan and the refusal of the next gang")
+		})
+	}
+}
+
+// running lists the pods that have a node.
+func (c *cluster) running() []string {
+	var names []string
+	for _, p := range c.pods("") {
+		if p.Spec.NodeName != "" {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestRefusedGangIsTriedWhenItsPodsChange lets the members of a gang tolerate
+// the taint that keeps them off the nodes. Nothing else happens.
+func TestRefusedGangIsTriedWhenItsPodsChange(t *testing.T) {
+	nodes := racks(2, 2)
+	for _, n := range nodes {
+		n.Spec.Taints = []v1.Taint{{Key: "team", Value: "a", Effect: v1.TaintEffectNoSchedule}}
+	}
+	c := newCluster(t, nodes...)
+	c.create(gangPods("train", 2, "2")...)
+	c.awaitReason("train", kube.NoFittingDomain, "2 nodes tainted")
+	patch := []byte(`{"spec":{"tolerations":[{"key":"team","operator":"Exists"}]}}`)
+	for _, p := range c.pods("train-") {
+		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	c.awaitBound("train", 2)
+}
