@@ -1,0 +1,85 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dialect
+
+import (
+	"cmp"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// terms are what a pod says of its gang as a whole, or what the scheduler
+// wants to be the same for all members. They are comparable.
+type terms struct {
+	// annotations are aligned with gangAnnotations.
+	annotations   [gangTerms]text
+	priority      int32
+	preemption    v1.PreemptionPolicy
+	schedulerName string
+	// roles are the parts of the gang that the pod names, as kube.FormatRoles
+	// writes them; "" for none.
+	roles string
+	// timeoutSeconds is how long members may wait for one another, or 0.
+	timeoutSeconds int64
+	// notes are sentences on what is not honoured, a line each.
+	notes string
+}
+
+// text is an annotation that may be there or not.
+type text struct {
+	value string
+	set   bool
+}
+
+const gangTerms = 8
+
+var gangAnnotations = [gangTerms]string(kube.GangAnnotations())
+
+// termsOf reads what a member says, in Muster's own annotations first, then in
+// those of its dialect, then in those that describe a gang of any dialect.
+func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
+	t := terms{
+		priority:      corev1helpers.PodPriority(pod),
+		preemption:    v1.PreemptLowerPriority,
+		schedulerName: pod.Spec.SchedulerName,
+	}
+	if pod.Spec.PreemptionPolicy != nil {
+		t.preemption = *pod.Spec.PreemptionPolicy
+	}
+	for i, key := range gangAnnotations {
+		t.annotations[i].value, t.annotations[i].set = pod.Annotations[key]
+	}
+	var problem *kube.Invalid
+	var notes []string
+	var roles []kube.Role
+	add := func(read func(*v1.Pod) said) {
+		if read == nil {
+			return
+		}
+		more := read(pod)
+		for i, key := range gangAnnotations {
+			if value, ok := more.annotations[key]; ok && !t.annotations[i].set {
+				t.annotations[i] = text{value, true}
+			}
+		}
+		notes, roles = append(notes, more.notes...), append(roles, more.roles...)
+		problem = cmp.Or(problem, more.problem)
+		t.timeoutSeconds = max(t.timeoutSeconds, more.timeoutSeconds)
+	}
+	if e != nil {
+		add(e.says)
+	}
+	for _, other := range s {
+		add(other.describes)
+	}
+	t.notes = strings.Join(notes, "\n")
+	if len(roles) > 0 {
+		t.roles = kube.FormatRoles(roles)
+	}
+	return t, problem
+}
