@@ -4,6 +4,8 @@
 package dialect
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,4 +180,47 @@ func TestGroupWriter_ForgetsGroupsThatAreGone(t *testing.T) {
 		defer c.groups.mu.Unlock()
 		return len(c.groups.notes)+len(c.groups.written) == 0
 	}, eventually, often)
+}
+
+func TestGroupWriter_VolcanoStatusFollowsThePods(t *testing.T) {
+	c := newCluster(t, []schema.GroupVersionResource{volcanoGroups.GroupVersionResource})
+	objects := c.crds.Resource(volcanoGroups.GroupVersionResource).Namespace("ns")
+	theirs := `"conditions":[{"type":"Theirs","status":"True","message":"kept"}]`
+	_, err := objects.Create(t.Context(), groupOf(t, volcanoGroups, `,"spec":{"minMember":2},"status":{`+theirs+`}`), metav1.CreateOptions{})
+	require.NoError(t, err)
+	is := func(want ...string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			u, err := objects.Get(t.Context(), "train", metav1.GetOptions{})
+			require.NoError(t, err)
+			text, err := json.Marshal(u.Object["status"])
+			require.NoError(t, err)
+			for _, part := range append(want, "Theirs") {
+				if !strings.Contains(string(text), part) {
+					return false
+				}
+			}
+			return true
+		}, eventually, often, want)
+	}
+	is(`"phase":"Inqueue"`)
+	for _, name := range []string{"a", "b"} {
+		_, err := c.api.CoreV1().Pods("ns").Create(t.Context(), newPod(name, "scheduling.k8s.io/group-name=train"), metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	pg := c.group(t, "volcano~train", reasonIs(""))
+	c.Verdict(pg, string(kube.NoFittingDomain), "gang train needs 2 pods")
+	is(`"reason":"NoFittingDomain","status":"True","type":"Unschedulable"`)
+	c.bind(t, "a", v1.PodPending)
+	c.bind(t, "b", v1.PodPending)
+	is(`"reason":"Scheduled","status":"True","type":"Scheduled"`, `"reason":"Scheduled","status":"False","type":"Unschedulable"`)
+	c.bind(t, "a", v1.PodRunning)
+	c.bind(t, "b", v1.PodRunning)
+	is(`"phase":"Running"`, `"running":2`)
+	c.bind(t, "a", v1.PodSucceeded)
+	c.bind(t, "b", v1.PodSucceeded)
+	require.Eventually(t, func() bool { return c.store.view(key("volcano~train")).running == 0 }, eventually, often)
+	c.store.deletePod("uid-a")
+	c.store.deletePod("uid-b")
+	is(`"phase":"Completed"`, `"succeeded":2`)
 }

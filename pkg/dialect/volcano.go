@@ -148,55 +148,61 @@ type subGroupPolicy struct {
 	MinSubGroups   *int64                `json:"minSubGroups"`
 	LabelSelector  *metav1.LabelSelector `json:"labelSelector"`
 	MatchLabelKeys []string              `json:"matchLabelKeys"`
+	// topology is networkTopology as it stands there.
+	topology map[string]any
 }
 
-// subGroup reads one entry of spec.subGroupPolicy. Pods that differ in the
-// labels of matchLabelKeys are sub-groups; without any, each run of
-// subGroupSize pods is one.
-func (o *object) subGroup(i int, value any) *kube.Role {
-	where := "spec.subGroupPolicy[" + strconv.Itoa(i) + "]"
+// policy reads one entry of spec.subGroupPolicy, or refuses it.
+func (o *object) policy(where string, value any) *subGroupPolicy {
 	fields, ok := value.(map[string]any)
-	policy := subGroupPolicy{}
-	if !ok || !decode(fields, &policy) {
+	p := &subGroupPolicy{}
+	if !ok || !decode(fields, p) {
 		o.refuse("%s: found %s, want a policy with labelSelector, subGroupSize and networkTopology", where, show(value))
 		return nil
 	}
-	if _, err := metav1.LabelSelectorAsSelector(policy.LabelSelector); err != nil {
-		o.refuse("%s.labelSelector: found %s, want a label selector", where, show(policy.LabelSelector))
-		return nil
+	if p.SubGroupSize == nil {
+		p.SubGroupSize = new(int64(1))
 	}
-	size, groups := int64(1), int64(0)
-	if policy.SubGroupSize != nil {
-		size = *policy.SubGroupSize
+	if p.MinSubGroups == nil {
+		p.MinSubGroups = new(int64(0))
 	}
-	if policy.MinSubGroups != nil {
-		groups = *policy.MinSubGroups
-	}
-	if size < 1 || size > kube.MaxMinCount || groups < 0 || groups > kube.MaxMinCount {
-		o.refuse("%s: found subGroupSize %d and minSubGroups %d, want numbers up to %d", where, size, groups, kube.MaxMinCount)
-		return nil
-	}
-	if len(policy.MatchLabelKeys) > 8 {
-		o.refuse("%s.matchLabelKeys: found %d keys, want at most 8", where, len(policy.MatchLabelKeys))
-		return nil
-	}
-	role := &kube.Role{Name: policy.Name, Selector: policy.LabelSelector, Each: policy.MatchLabelKeys}
-	if role.Name == "" {
-		role.Name = "subgroup-" + strconv.Itoa(i)
-	}
-	if len(role.Name) > 253 {
-		o.refuse("%s.name: want at most 253 characters", where)
-		return nil
-	}
-	if groups > 0 {
-		o.minCount = int(min(max(int64(o.minCount), groups*size), kube.MaxMinCount))
-	}
-	topology, ok := fields["networkTopology"].(map[string]any)
-	if !ok && fields["networkTopology"] != nil {
+	if p.topology, ok = fields["networkTopology"].(map[string]any); !ok && fields["networkTopology"] != nil {
 		o.refuse("%s.networkTopology: want an object with mode and highestTierAllowed", where)
 		return nil
 	}
-	level, soft := o.tier(where+".networkTopology", topology)
+	_, err := metav1.LabelSelectorAsSelector(p.LabelSelector)
+	switch size, groups := *p.SubGroupSize, *p.MinSubGroups; {
+	case err != nil:
+		o.refuse("%s.labelSelector: found %s, want a label selector", where, show(p.LabelSelector))
+	case size < 1 || size > kube.MaxMinCount || groups < 0 || groups > kube.MaxMinCount:
+		o.refuse("%s: found subGroupSize %d and minSubGroups %d, want numbers up to %d", where, size, groups, kube.MaxMinCount)
+	case len(p.MatchLabelKeys) > 8:
+		o.refuse("%s.matchLabelKeys: found %d keys, want at most 8", where, len(p.MatchLabelKeys))
+	case len(p.Name) > 253:
+		o.refuse("%s.name: want at most 253 characters", where)
+	default:
+		return p
+	}
+	return nil
+}
+
+// subGroup makes a role of one entry of spec.subGroupPolicy. Pods that differ
+// in the labels of matchLabelKeys are sub-groups; without any, each run of
+// subGroupSize pods is one.
+func (o *object) subGroup(i int, value any) *kube.Role {
+	where := "spec.subGroupPolicy[" + strconv.Itoa(i) + "]"
+	p := o.policy(where, value)
+	if p == nil {
+		return nil
+	}
+	role := &kube.Role{Name: p.Name, Selector: p.LabelSelector, Each: p.MatchLabelKeys}
+	if role.Name == "" {
+		role.Name = "subgroup-" + strconv.Itoa(i)
+	}
+	if groups := *p.MinSubGroups; groups > 0 {
+		o.minCount = int(min(max(int64(o.minCount), groups**p.SubGroupSize), kube.MaxMinCount))
+	}
+	level, soft := o.tier(where+".networkTopology", p.topology)
 	switch {
 	case level == "":
 	case soft:
@@ -204,7 +210,7 @@ func (o *object) subGroup(i int, value any) *kube.Role {
 	case len(role.Each) > 0:
 		role.Required = level
 	default:
-		role.SliceSize, role.SliceTopology = int(size), level
+		role.SliceSize, role.SliceTopology = int(*p.SubGroupSize), level
 	}
 	return role
 }
