@@ -77,7 +77,7 @@ func (g *gangState) enlistRoles(n need, annotations map[string]string) {
 	parts := false
 	roles := make([]kube.Role, 0, len(n.roles))
 	for _, r := range n.roles {
-		role := kube.Role{Name: r.Name, MinCount: r.least}
+		role := kube.Role{Name: r.Name, MinCount: r.least, Beside: r.Beside}
 		if r.Label != "" {
 			role.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{r.Label: r.Value}}
 		}

@@ -116,7 +116,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			m.Roles, m.Pods = append(m.Roles, r), append(m.Pods, nil)
 		}
 		for _, r := range m.Roles {
-			fmt.Fprintf(&class, "|%s %d %d %v", r.Name, r.MinCount, r.Required, r.Slices)
+			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.With)
 		}
 	}
 	if len(scheduled) > 0 {

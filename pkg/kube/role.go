@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +42,9 @@ type Role struct {
 	// one domain of that level.
 	SliceSize     int    `json:"sliceSize,omitempty"`
 	SliceTopology string `json:"sliceTopology,omitempty"`
+	// Beside names the role near whose first member this one should stand, such
+	// as the workers of a launcher.
+	Beside string `json:"beside,omitempty"`
 }
 
 // MaxRoles is the number of roles that one gang may declare.
@@ -219,6 +223,17 @@ func (m *Members) ask(spec *Spec, roles []*role) {
 			m.askPart(spec, &spec.Roles[roles[i].part.role], same, roles)
 		}
 	}
+	for i, r := range roles {
+		if r.part.role >= 0 {
+			m.Roles[i].With = spec.indexOf(spec.Roles[r.part.role].Beside, roles)
+		}
+	}
+}
+
+// indexOf finds the first of the core's roles that is of a role with this name,
+// or -1.
+func (s *Spec) indexOf(name string, roles []*role) int {
+	return slices.IndexFunc(roles, func(r *role) bool { return r.part.role >= 0 && s.Roles[r.part.role].Name == name })
 }
 
 func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) {

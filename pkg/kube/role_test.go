@@ -146,3 +146,17 @@ func TestReadSpec_RolesThatCannotBeRead(t *testing.T) {
 		})
 	}
 }
+
+func TestRoles_StandBesideOneAnother(t *testing.T) {
+	spec, invalid := ReadSpec(withRoles(3, `[{"name":"launcher","selector":{"matchLabels":{"role":"launcher"}},"beside":"worker"},{"name":"worker"}]`), DefaultLadder())
+	require.Nil(t, invalid)
+	m, err := NewCluster(DefaultLadder()).Gang(spec, crew("launcher=1x0", "worker=2x8"), nil, infos(node("n1", "r1", 8), node("n2", "r1", 8)))
+	require.NoError(t, err)
+	beside := map[string]string{}
+	for _, r := range m.Roles {
+		if r.With >= 0 {
+			beside[r.Name] = m.Roles[r.With].Name
+		}
+	}
+	assert.Equal(t, map[string]string{"launcher": "worker"}, beside)
+}
