@@ -40,7 +40,7 @@ scheduler and takes the pods whose schedulerName is that of one of its profiles,
 		SilenceUsage: true,
 		Args:         cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if err := enableGates(); err != nil {
+			if err := setGates(); err != nil {
 				return err
 			}
 			return opts.ComponentGlobalsRegistry.Set()

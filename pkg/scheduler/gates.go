@@ -16,14 +16,24 @@ import (
 // process only: it does not matter what the API server has.
 var needed = []featuregate.Feature{features.GenericWorkload, features.TopologyAwareWorkloadScheduling}
 
-// enableGates turns on the gates that Muster needs. --feature-gates is read
-// later and may turn them off again; checkGates reports that.
-func enableGates() error {
-	on := map[string]bool{}
+// unwanted are gates that are on by default and that Muster turns off unless it
+// is told otherwise. With NominatedNodeNameForExpectation kube-scheduler writes
+// the node of each pod that waits at the barrier into the pod's status, and only
+// then lets it bind: another write for each member, all of a gang at once.
+var unwanted = []featuregate.Feature{features.NominatedNodeNameForExpectation}
+
+// setGates turns the gates on that Muster needs, and off those that it does not
+// want. --feature-gates is read later and may turn them back; checkGates reports
+// one that is missing.
+func setGates() error {
+	gates := map[string]bool{}
 	for _, gate := range needed {
-		on[string(gate)] = true
+		gates[string(gate)] = true
 	}
-	return utilfeature.DefaultMutableFeatureGate.SetFromMap(on)
+	for _, gate := range unwanted {
+		gates[string(gate)] = false
+	}
+	return utilfeature.DefaultMutableFeatureGate.SetFromMap(gates)
 }
 
 // checkGates reports a gate that Muster needs and that was turned off.
