@@ -18,6 +18,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
@@ -147,7 +148,7 @@ func (s *Snapshot) take(kind metav1.TypeMeta, object []byte) error {
 			return nil
 		}
 		u := &unstructured.Unstructured{}
-		if err := json.Unmarshal(object, &u.Object); err != nil {
+		if err := utiljson.Unmarshal(object, &u.Object); err != nil { // whole numbers as int64, as from the API server
 			return err
 		}
 		u.SetAPIVersion(kind.APIVersion)
