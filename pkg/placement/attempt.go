@@ -31,6 +31,7 @@ type attempt struct {
 	shares   []share           // the stack of assign
 	budget   int               // steps left to search
 	effort   int               // members that may still be placed in vain
+	looked   int               // domains whose room was looked at
 	blocked  topology.DomainID // where the last job that found no room was to go
 	ways     int               // ways left to spread the minimum over the roles
 	job      *job              // the job at hand
@@ -68,7 +69,7 @@ type standing struct {
 // begin reads the gang, and refuses what needs no look at the room.
 func (a *attempt) begin(p *Planner, g *gang.Gang) *Refusal {
 	a.p, a.g, a.t = p, g, p.u.Tree
-	a.budget, a.effort = searchBudget, maxEffort
+	a.budget, a.effort, a.looked = searchBudget, maxEffort, 0
 	a.touched = a.touched[:0]
 	a.bound = a.bound[:0]
 	a.want = 0

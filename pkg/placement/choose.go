@@ -78,6 +78,7 @@ func (a *attempt) pinned(level topology.Level) (topology.DomainID, bool) {
 // consider makes d a candidate unless a role alone has too little room there,
 // or d is in no domain of the required level.
 func (a *attempt) consider(d topology.DomainID) {
+	a.looked++
 	if _, ok := a.t.DomainAt(a.t.Domains[d].First, a.widestLevel()); !ok {
 		return
 	}

@@ -91,6 +91,10 @@ func (p *Planner) Solve(g *gang.Gang) Plan {
 	return Plan{Refusal: a.explain()}
 }
 
+// Evaluated is the number of domains whose room the last Solve looked at; one
+// counts again for each level, GPU product and wish that it was looked at for.
+func (p *Planner) Evaluated() int { return p.attempt.looked }
+
 // solve tries one GPU product after the other, and gives up the preferred
 // slices only where no product can keep them.
 func (a *attempt) solve() (Plan, bool) {

@@ -17,6 +17,8 @@
 //	look.go         a gang that is kept out of the queue, when it changes
 //	room.go         what was given back, and whom that can help
 //	shortage.go     the least that a refused gang lacks
+//	postbind.go     when the last member of a gang is bound
+//	gauge.go        what metrics tell of gangs, fragmentation.go of nodes
 //
 // Each method reads its arguments, asks the core (package placement, through
 // package kube) and maps the answer to a status. What a gang is, was translated

@@ -4,12 +4,19 @@
 package plugin
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
+// The metrics of one scheduling step each. What can be counted at any moment is
+// counted when it is asked for: see gauge.go and fragmentation.go. Every label
+// has a closed set of values; docs/metrics.md lists them all.
 var (
 	attempts = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem:      "muster",
@@ -24,6 +31,34 @@ var (
 		Buckets:        metrics.ExponentialBuckets(0.00005, 2, 16),
 		StabilityLevel: metrics.ALPHA,
 	})
+	planDomains = metrics.NewHistogram(&metrics.HistogramOpts{
+		Subsystem:      "muster",
+		Name:           "plan_domains_evaluated",
+		Help:           "Topology domains whose room was looked at to plan one gang.",
+		Buckets:        metrics.ExponentialBuckets(1, 4, 10),
+		StabilityLevel: metrics.ALPHA,
+	})
+	gangWait = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem:      "muster",
+		Name:           "gang_wait_seconds",
+		Help:           "Time from the creation of the youngest member until the whole gang is bound, by the number of its pods.",
+		Buckets:        []float64{1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400},
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"size"})
+	planToBound = metrics.NewHistogram(&metrics.HistogramOpts{
+		Subsystem:      "muster",
+		Name:           "plan_to_bound_seconds",
+		Help:           "Time from the plan of a gang until the last planned member is bound.",
+		Buckets:        metrics.ExponentialBuckets(0.005, 2, 14),
+		StabilityLevel: metrics.ALPHA,
+	})
+	barrierWait = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem:      "muster",
+		Name:           "barrier_wait_seconds",
+		Help:           "Time that the first reserved member of a gang waited for the others, by result: opened or released.",
+		Buckets:        metrics.ExponentialBuckets(0.001, 2, 17),
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
 	verdicts = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem:      "muster",
 		Name:           "gang_verdicts_total",
@@ -41,6 +76,54 @@ var (
 
 func registerMetrics() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(attempts, planSeconds, verdicts, evictions)
+		legacyregistry.MustRegister(attempts, planSeconds, planDomains, gangWait, planToBound, barrierWait, verdicts, evictions)
+		legacyregistry.CustomMustRegister(observed)
+		// Results that have not come about yet are 0, not absent: what is
+		// absent has no rate.
+		for _, result := range []string{"planned", "refused"} {
+			attempts.WithLabelValues(result)
+		}
+		for _, reason := range reasons {
+			verdicts.WithLabelValues(string(reason))
+		}
 	})
+}
+
+// reasonPlaced is the verdict on a gang that got its nodes.
+const reasonPlaced kube.Reason = "GangPlaced"
+
+// reasonOther stands for a reason that Muster did not give itself: the groups of
+// others may carry any text.
+const reasonOther kube.Reason = "Other"
+
+// waitReasons are the reasons for which gangs wait.
+var waitReasons = []kube.Reason{
+	kube.InvalidGangSpec, kube.GangConfigConflict, kube.InvalidMIGProfile, kube.GangIncomplete, kube.GangNotFound,
+	kube.GangApiUnavailable, kube.PriorityMismatch, kube.TopologyUnknownLevel, kube.TopologyLevelUnused,
+	kube.TopologyDrift, kube.NoFittingDomain, kube.GangTooLarge, kube.PartialGang, kube.BindDenied, reasonOther,
+}
+
+var reasons = append(slices.Clone(waitReasons), reasonPlaced)
+
+// reasonLabel is a reason as a label: one of a closed set.
+func reasonLabel(reason kube.Reason) string {
+	if slices.Contains(reasons, reason) {
+		return string(reason)
+	}
+	return string(reasonOther)
+}
+
+// sizeLimits are the largest gangs, in pods, of each class of size but the last.
+var sizeLimits = []int{1, 4, 8, 16, 32, 64, 128, 256, 512}
+
+// sizeLabel is the class of size of a gang, such as "5-8" or "513+".
+func sizeLabel(pods int) string {
+	at, _ := slices.BinarySearch(sizeLimits, pods)
+	switch {
+	case at == 0:
+		return "1"
+	case at == len(sizeLimits):
+		return fmt.Sprintf("%d+", sizeLimits[at-1]+1)
+	}
+	return fmt.Sprintf("%d-%d", sizeLimits[at-1]+1, sizeLimits[at])
 }

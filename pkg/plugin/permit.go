@@ -33,6 +33,7 @@ type commit struct {
 	expected, arrived sets.Set[types.UID]
 	open              bool
 	failed            string
+	course            course
 }
 
 func newCommit(pl *Plugin, group *schedulingapi.PodGroup, plan *planned) *commit {
@@ -73,6 +74,7 @@ func (c *commit) arrive(pod *v1.Pod) (*fwk.Status, time.Duration) {
 		return fwk.NewStatus(fwk.Unschedulable, c.failed), 0
 	}
 	c.arrived.Insert(pod.UID)
+	c.course.arrived(pod, c.pl.now())
 	if len(c.arrived) < len(c.expected) {
 		return fwk.NewStatus(fwk.Wait, "waiting for the other members of the gang to be reserved"), c.timeout
 	}
@@ -81,6 +83,7 @@ func (c *commit) arrive(pod *v1.Pod) (*fwk.Status, time.Duration) {
 		return fwk.NewStatus(fwk.Unschedulable, moved), 0
 	}
 	c.open = true
+	c.course.ended("opened", c.pl.now())
 	for uid := range c.arrived {
 		if waiting := c.pl.handle.GetWaitingPod(uid); waiting != nil {
 			waiting.Allow(Name)
@@ -110,6 +113,7 @@ func (c *commit) fall(pod *v1.Pod) {
 // release rejects everyone who waits. The caller holds the lock.
 func (c *commit) release(why string) {
 	c.failed = why
+	c.course.ended("released", c.pl.now())
 	for uid := range c.arrived {
 		if waiting := c.pl.handle.GetWaitingPod(uid); waiting != nil {
 			// Reject ends in Unreserve, which calls fall: not under our lock.

@@ -48,6 +48,7 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 	attempts.WithLabelValues("planned").Inc()
 	klog.FromContext(ctx).V(2).Info("Planned gang", "gang", klog.KObj(pg), "domain", result.domain, "pods", len(result.nodes), "nodes", len(result.placement.Nodes), "took", pl.now().Sub(start))
 	result.commit = newCommit(pl, pg, result)
+	result.commit.course.planned = start
 	state.Write(planKey, result)
 	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{result.placement}}, nil
 }
@@ -82,6 +83,8 @@ type planned struct {
 	gang    likeness
 	spec    *kube.Spec
 	refusal *verdict
+	// running is the number of members that had a node before.
+	running int
 	// answer is what the engine said, if it was asked.
 	answer *placement.Plan
 	commit *commit
@@ -155,13 +158,15 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 		return &planned{refusal: why, class: members.Class(), gang: likenessOf(pg, state), answer: &plan}, nil
 	}
 	out := p.result(members, plan)
-	out.spec, out.gang, out.answer = spec, likenessOf(pg, state), &plan
+	out.spec, out.gang, out.answer, out.running = spec, likenessOf(pg, state), &plan, len(members.Bound)
 	return out, nil
 }
 
 func (p *planner) solve(g *gang.Gang) placement.Plan {
 	p.follow()
-	return p.engine.Solve(g)
+	plan := p.engine.Solve(g)
+	planDomains.Observe(float64(p.engine.Evaluated()))
+	return plan
 }
 
 // result turns a plan into the placement that the scheduler evaluates: the

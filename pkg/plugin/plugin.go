@@ -75,6 +75,7 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	if err := pl.gpus.watch(handle.SharedInformerFactory()); err != nil {
 		return nil, err
 	}
+	observed.follow(ctx, pl)
 	go pl.work(ctx, groups.Leading())
 	return pl, nil
 }

@@ -19,6 +19,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // Groups is where a gang came from: it finds the object that stands for a gang
@@ -225,7 +227,7 @@ func (r *reporter) flush(ctx context.Context) {
 }
 
 func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
-	verdicts.WithLabelValues(n.reason).Inc()
+	verdicts.WithLabelValues(reasonLabel(kube.Reason(n.reason))).Inc()
 	pods := r.waiting(pg)
 	r.groups.Verdict(pg, n.reason, n.message)
 	if regarding := r.regarding(pg, pods); regarding != nil {
