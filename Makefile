@@ -28,6 +28,9 @@ test: ## Run every test.
 compat: ## Run the end-to-end tests against kube-apiserver 1.34, 1.35 and 1.36, built from source.
 	test/apiservers/run
 
+strangers: ## Run workload controllers of other projects, built from source, above Muster.
+	MUSTER_TEST_STRANGERS=all $(GO) test -count=1 -v -timeout 60m -run TestStrangers ./test/e2e
+
 fuzz: ## Run each fuzz target for a while (FUZZTIME=30s).
 	test/fuzz $(FUZZTIME)
 
@@ -45,4 +48,4 @@ tidy: ## Check formatting and go.mod.
 	test -z "$$(gofmt -l cmd pkg benchmarks test)"
 	$(GO) mod tidy -diff
 
-.PHONY: help build demo sandbox test compat fuzz bench bench-perf lint tidy
+.PHONY: help build demo sandbox test compat strangers fuzz bench bench-perf lint tidy
