@@ -150,9 +150,6 @@ func (s *Spec) readRoles(text string, ladder Ladder) *Invalid {
 			if bad := s.level(wish.level, where, wish.word, ladder); bad != nil {
 				return bad
 			}
-			if s.Required != topology.NoLevel && *wish.level <= s.Required {
-				*wish.level = topology.NoLevel // one domain holds the whole gang anyway
-			}
 		}
 		if slice.Level != topology.NoLevel {
 			r.slices = []gang.Slice{slice}
@@ -163,10 +160,22 @@ func (s *Spec) readRoles(text string, ladder Ladder) *Invalid {
 	return nil
 }
 
-// alone tells whether members of two shapes cannot be of the role together,
-// since each shape is placed by itself.
-func (r *RoleSpec) alone() bool {
-	return r.required != topology.NoLevel || len(r.slices) > 0
+// within is what the role asks for in a gang of which one domain of a level
+// holds every member: at that level and wider ones the role has it anyway.
+func (r *RoleSpec) within(gangs topology.Level) (required, preferred topology.Level, slices []gang.Slice) {
+	required, preferred = r.required, r.preferred
+	if required <= gangs {
+		required = topology.NoLevel
+	}
+	if preferred <= gangs {
+		preferred = topology.NoLevel
+	}
+	for _, s := range r.slices {
+		if s.Level > gangs {
+			slices = append(slices, s)
+		}
+	}
+	return required, preferred, slices
 }
 
 // words are the labels of a pod, and the annotations that are not among them.
@@ -237,13 +246,14 @@ func (s *Spec) indexOf(name string, roles []*role) int {
 }
 
 func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) {
+	required, preferred, layers := r.within(spec.Required)
 	total := 0
 	for _, i := range shapes {
 		have := len(roles[i].waiting) + len(roles[i].bound)
 		total += have
-		m.Roles[i].Name, m.Roles[i].Required, m.Roles[i].Slices = r.label(roles[i].part), r.required, r.slices
-		if r.preferred != topology.NoLevel && len(r.slices) == 0 {
-			m.Roles[i].Slices = []gang.Slice{{Size: max(have, 1), Level: r.preferred, Preferred: true}}
+		m.Roles[i].Name, m.Roles[i].Required, m.Roles[i].Slices = r.label(roles[i].part), required, layers
+		if preferred != topology.NoLevel && len(layers) == 0 {
+			m.Roles[i].Slices = []gang.Slice{{Size: max(have, 1), Level: preferred, Preferred: true}}
 		}
 		m.Roles[i].MinCount = have
 	}
@@ -260,7 +270,7 @@ func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) 
 	default:
 		m.refuse(spec, r, shapes, roles, fmt.Sprintf("only all %d of them can start together, not %d", total, r.MinCount))
 	}
-	if len(shapes) > 1 && r.alone() {
+	if len(shapes) > 1 && (required != topology.NoLevel || len(layers) > 0) { // each shape is placed by itself
 		m.refuse(spec, r, shapes, roles, "pods that share a domain must be alike")
 	}
 }
