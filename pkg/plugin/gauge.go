@@ -22,6 +22,8 @@ import (
 const (
 	// phaseQueued: it may be tried, or is being planned.
 	phaseQueued = "queued"
+	// phaseGated: a member has a scheduling gate, as Kueue sets it.
+	phaseGated = "gated"
 	// phaseWaiting: it is kept out of the queue; the reason says why.
 	phaseWaiting = "waiting"
 	// phaseBinding: members are reserved or being bound.
@@ -108,7 +110,7 @@ type standing struct{ phase, reason string }
 type tally map[standing]int
 
 func (t tally) send(ch chan<- metrics.Metric) {
-	for _, phase := range []string{phaseQueued, phaseBinding, phasePartial, phaseRunning} {
+	for _, phase := range []string{phaseQueued, phaseGated, phaseBinding, phasePartial, phaseRunning} {
 		t[standing{phase: phase}] += 0
 	}
 	for _, reason := range waitReasons {
@@ -130,14 +132,15 @@ func (pl *Plugin) countGangs(count tally) {
 		pg, err := pl.handle.PodGroupManager().PodGroups().Get(key.Namespace, key.Name)
 		switch {
 		case err == nil && pg.Spec.SchedulingPolicy.Gang != nil:
-			count[pl.standing(pg)]++
+			count[pl.standing(pg, pod)]++
 		case err != nil && pod.Spec.NodeName == "":
 			count[standing{phaseWaiting, string(kube.GangNotFound)}]++
 		}
 	}
 }
 
-// oneOfEach finds a pod of each group, one without a node if there is one.
+// oneOfEach finds a pod of each group: one with a scheduling gate if there is
+// any, else one without a node if there is any.
 func (pl *Plugin) oneOfEach() map[types.NamespacedName]*v1.Pod {
 	pods, err := pl.handle.SharedInformerFactory().Core().V1().Pods().Lister().List(labels.Everything())
 	if err != nil {
@@ -150,7 +153,7 @@ func (pl *Plugin) oneOfEach() map[types.NamespacedName]*v1.Pod {
 			continue
 		}
 		key := types.NamespacedName{Namespace: pod.Namespace, Name: group}
-		if one[key] == nil || pod.Spec.NodeName == "" {
+		if one[key] == nil || pod.Spec.NodeName == "" && len(one[key].Spec.SchedulingGates) == 0 {
 			one[key] = pod
 		}
 	}
@@ -161,8 +164,9 @@ func done(pod *v1.Pod) bool {
 	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 }
 
-// standing tells where a gang stands, as the scheduler's cache knows it.
-func (pl *Plugin) standing(pg *schedulingapi.PodGroup) standing {
+// standing tells where a gang stands, as the scheduler's cache knows it; pod is
+// the member that oneOfEach found.
+func (pl *Plugin) standing(pg *schedulingapi.PodGroup, pod *v1.Pod) standing {
 	state, err := pl.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
 		return standing{phase: phaseQueued} // its first pod is on the way to the cache
@@ -183,6 +187,8 @@ func (pl *Plugin) standing(pg *schedulingapi.PodGroup) standing {
 	switch {
 	case have > 0:
 		return standing{phasePartial, reason}
+	case reason == "" && len(pod.Spec.SchedulingGates) > 0:
+		return standing{phase: phaseGated}
 	case reason == "":
 		return standing{phase: phaseQueued}
 	}

@@ -5,6 +5,7 @@ package plugin
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -83,8 +84,14 @@ func registerMetrics() {
 		for _, result := range []string{"planned", "refused"} {
 			attempts.WithLabelValues(result)
 		}
+		for _, result := range []string{"opened", "released"} {
+			barrierWait.WithLabelValues(result)
+		}
 		for _, reason := range reasons {
 			verdicts.WithLabelValues(string(reason))
+		}
+		for _, limit := range append([]int{math.MaxInt}, sizeLimits...) {
+			gangWait.WithLabelValues(sizeLabel(limit))
 		}
 	})
 }
