@@ -114,6 +114,10 @@ func (w *world) apply(t *testing.T, gang string, c explain.Change) {
 			}
 		}
 	}
+	if c.Role != "" {
+		members(func(p *v1.Pod) { p.Annotations[kube.AnnotationRoles] = changedRole(t, p.Annotations[kube.AnnotationRoles], c) })
+		return
+	}
 	switch c.Kind {
 	case explain.Nodes:
 		for _, n := range w.nodes {
@@ -165,6 +169,32 @@ func (w *world) apply(t *testing.T, gang string, c explain.Change) {
 	default:
 		t.Fatalf("kind %q is not known to the test", c.Kind)
 	}
+}
+
+// changedRole makes a change to one of the roles in an annotation.
+func changedRole(t *testing.T, text string, c explain.Change) string {
+	t.Helper()
+	roles, err := kube.ParseRoles(text)
+	require.NoError(t, err)
+	for i := range roles {
+		r := &roles[i]
+		if r.Name != c.Role {
+			continue
+		}
+		switch c.Kind {
+		case explain.Wider:
+			_, value, ok := strings.Cut(c.Setting, `"topologyRequired": `)
+			require.True(t, ok, c.Setting)
+			r.Required = strings.Trim(value, `"`)
+		case explain.Preferred:
+			r.Required, r.Preferred = "", r.Required
+		case explain.Slices:
+			r.SliceSize, r.SliceTopology = 0, ""
+		default:
+			t.Fatalf("kind %q of a role is not known to the test", c.Kind)
+		}
+	}
+	return kube.FormatRoles(roles)
 }
 
 func workload(p *v1.Pod) string {
@@ -234,17 +264,34 @@ func randomWorld(r *rand.Rand) *world {
 			p.Spec.NodeSelector = map[string]string{"pool": "big"}
 		}
 	}
+	if yes(45) {
+		role := kube.Role{Name: "worker", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"part": "worker"}}}
+		if yes(60) {
+			role.Required = []string{"rack", "block"}[r.IntN(2)]
+		} else {
+			role.SliceSize, role.SliceTopology = 3, "rack"
+		}
+		for i, p := range train {
+			p.Annotations[kube.AnnotationRoles] = kube.FormatRoles([]kube.Role{role})
+			if i > 0 {
+				p.Labels["part"] = "worker"
+			}
+		}
+	}
 	return w
 }
 
 func TestExplain_EveryChangeLetsTheGangIn(t *testing.T) {
 	const worlds = 1000
-	seen := map[explain.Kind]int{}
+	seen, ofRoles := map[explain.Kind]int{}, map[explain.Kind]int{}
 	for seed := range uint64(worlds) {
 		w := randomWorld(rand.New(rand.NewPCG(seed, 1)))
 		e := w.explain(t, "train")
 		for _, c := range e.Changes {
 			seen[c.Kind]++
+			if c.Role != "" {
+				ofRoles[c.Kind]++
+			}
 			changed := w.clone()
 			changed.apply(t, "train", c)
 			after := changed.explain(t, "train")
@@ -252,7 +299,10 @@ func TestExplain_EveryChangeLetsTheGangIn(t *testing.T) {
 			require.Contains(t, after.Message, fmt.Sprintf(" %d pod", c.Pods), "seed %d: %s", seed, c.Text)
 		}
 	}
-	t.Logf("changes applied: %v", seen)
+	t.Logf("changes applied: %v; of roles: %v", seen, ofRoles)
+	for _, kind := range []explain.Kind{explain.Wider, explain.Preferred, explain.Slices} {
+		assert.Greater(t, ofRoles[kind], 5, "too few of kind %s to tell anything", kind)
+	}
 	for _, kind := range []explain.Kind{
 		explain.Nodes, explain.Ends, explain.Tolerations, explain.Selector, explain.Wider, explain.Preferred, explain.Slices,
 		explain.Models, explain.Memory, explain.Fewer, explain.Smaller, explain.Restart,

@@ -95,14 +95,18 @@ func (x *explainer) nearest() topology.DomainID {
 	return best
 }
 
-// level is the one whose domains have to hold the gang.
+// level is the one whose domains have to hold the gang, or at least the scarce
+// role.
 func (x *explainer) level() topology.Level {
-	return max(x.g.Spec.Required, topology.ClusterLevel)
+	return max(x.g.Spec.Required, x.members.Roles[x.scarce].Required, topology.ClusterLevel)
 }
 
 // pinned is the domain that the bound members leave.
 func (x *explainer) pinned() (topology.DomainID, bool) {
 	for _, b := range x.members.Bound {
+		if b.Role != x.scarce && x.level() > x.g.Spec.Required {
+			continue // it need not stand with the scarce role
+		}
 		if d, ok := x.usage.Tree.DomainAt(b.Node, x.level()); ok && b.Node >= 0 {
 			return d, true
 		}

@@ -54,6 +54,8 @@ type Change struct {
 	Setting string `json:"setting,omitempty"`
 	// Command does it, where a command can.
 	Command string `json:"command,omitempty"`
+	// Role is the role of the gang for which it is proposed, "" for all of it.
+	Role string `json:"role,omitempty"`
 	// Nodes and Workloads are what the change is about, where it is about
 	// nodes or other workloads.
 	Nodes     []string `json:"nodes,omitempty"`
@@ -66,7 +68,7 @@ type Change struct {
 
 // changes proposes what would let the gang in.
 func (x *explainer) changes() ([]Change, error) {
-	searches := []func() ([]Change, error){x.tolerations, x.selectors, x.wider, x.preferred, x.slices, x.models, x.memory, x.fewer, x.smaller, x.restart}
+	searches := []func() ([]Change, error){x.tolerations, x.selectors, x.wider, x.preferred, x.slices, x.parts, x.models, x.memory, x.fewer, x.smaller, x.restart}
 	if x.refusal.Reason == placement.NoFittingDomain { // else room does not help
 		searches = append([]func() ([]Change, error){x.nodes, x.ends}, searches...)
 	}

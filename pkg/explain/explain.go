@@ -50,6 +50,8 @@ type Asks struct {
 type Slice struct {
 	Size  int    `json:"size"`
 	Level string `json:"level"`
+	// Preferred makes it a wish.
+	Preferred bool `json:"preferred,omitempty"`
 }
 
 // Role is the members of one shape.
@@ -57,6 +59,11 @@ type Role struct {
 	Name     string            `json:"name,omitempty"`
 	Pods     int               `json:"pods"`
 	Requests map[string]string `json:"requests"`
+	// MinCount of them must start together, 0 for what the gang says. Required
+	// and Slices are what these pods ask for beyond the gang.
+	MinCount int     `json:"minCount,omitempty"`
+	Required string  `json:"topologyRequired,omitempty"`
+	Slices   []Slice `json:"slices,omitempty"`
 }
 
 // Stand is where a gang stands at one level.
@@ -205,13 +212,25 @@ func (p *Picture) asks(g *Gang) Asks {
 		return a
 	}
 	for r := range members.Roles {
-		role := Role{Name: members.Roles[r].Name, Pods: members.Roles[r].Count + members.BoundTo(r), Requests: map[string]string{}}
-		for c, q := range members.Roles[r].Request {
-			if name := p.cluster.Usage().Resources[c]; q > 0 && name != string(v1.ResourcePods) {
-				role.Requests[name] = Amount(name, q)
-			}
-		}
-		a.Roles = append(a.Roles, role)
+		a.Roles = append(a.Roles, p.role(&members.Roles[r], members.BoundTo(r)))
 	}
 	return a
+}
+
+// role is what the members of one role ask for, in words.
+func (p *Picture) role(r *gang.Role, bound int) Role {
+	role := Role{Name: r.Name, Pods: r.Count + bound, Requests: map[string]string{}, MinCount: r.MinCount}
+	names := p.ladder.Names()
+	if r.Required >= 0 {
+		role.Required = names[r.Required]
+	}
+	for _, s := range r.Slices {
+		role.Slices = append(role.Slices, Slice{Size: s.Size, Level: names[s.Level], Preferred: s.Preferred})
+	}
+	for c, q := range r.Request {
+		if name := p.cluster.Usage().Resources[c]; q > 0 && name != string(v1.ResourcePods) {
+			role.Requests[name] = Amount(name, q)
+		}
+	}
+	return role
 }

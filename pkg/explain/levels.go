@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
@@ -38,7 +39,7 @@ func (x *explainer) levels() ([]Level, error) {
 			continue
 		}
 		spec := *x.g.Spec
-		spec.Required, spec.Preferred = l, topology.NoLevel
+		spec.Required, spec.Preferred, spec.Slices = l, topology.NoLevel, narrower(spec.Slices, l)
 		if l == topology.ClusterLevel {
 			spec.Required = topology.NoLevel
 		}
@@ -59,6 +60,11 @@ func (x *explainer) levels() ([]Level, error) {
 		all = append(all, level)
 	}
 	return all, nil
+}
+
+// narrower are the slices that one domain of a level does not grant anyway.
+func narrower(all []gang.Slice, l topology.Level) []gang.Slice {
+	return slices.DeleteFunc(slices.Clone(all), func(s gang.Slice) bool { return s.Level <= l })
 }
 
 func (x *explainer) fill(level *Level, plan placement.Plan) {

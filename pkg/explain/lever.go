@@ -114,7 +114,7 @@ func (x *explainer) prune(b *bunch) (*bunch, error) {
 // exact tells whether the estimates are what the engine counts: one role of
 // equal members without slices.
 func (x *explainer) exact() bool {
-	return len(x.members.Roles) == 1 && len(x.g.Spec.Slices) == 0 && len(x.members.Models) < 2
+	return len(x.members.Roles) == 1 && len(x.g.Spec.Slices) == 0 && len(x.g.Spec.Roles) == 0 && len(x.members.Models) < 2
 }
 
 // needs is how many members of the scarce role each domain lacks room for.

@@ -10,7 +10,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
-	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -128,6 +127,3 @@ func (o *Outline) seat(p *Picture, members *kube.Members, plan placement.Plan) {
 	}
 	o.Hosts = len(hosts)
 }
-
-// gangSlice keeps the package's name free for what it is about.
-type gangSlice = gang.Slice

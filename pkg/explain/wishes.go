@@ -33,10 +33,7 @@ func (x *explainer) wider() ([]Change, error) {
 		if len(tree.DomainsAt(l)) == 0 {
 			continue
 		}
-		t := x.with(func(s *kube.Spec) {
-			s.Required = l
-			s.Slices = slices.DeleteFunc(slices.Clone(s.Slices), func(slice gangSlice) bool { return slice.Level <= l })
-		})
+		t := x.with(func(s *kube.Spec) { s.Required = l })
 		found, err := x.try(t, Change{
 			Kind:    Wider,
 			Text:    fmt.Sprintf("ask for one %s instead of one %s", tree.Levels[l], tree.Levels[x.g.Spec.Required]),

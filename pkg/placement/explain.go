@@ -34,6 +34,11 @@ func (a *attempt) explain() *Refusal {
 			r.Slices = append(r.Slices, SliceWant{Size: s.Size, Level: a.t.LevelName(s.Level)})
 		}
 	}
+	for i := range g.Roles {
+		if own := g.Roles[i].Required; own > g.Required && own >= 0 {
+			r.Together = append(r.Together, RoleWant{g.Roles[i].Name, a.t.LevelName(own)})
+		}
+	}
 	if a.levelUnused() {
 		r.Reason = TopologyLevelUnused
 		return r

@@ -62,6 +62,8 @@ type Refusal struct {
 	Level string
 	// Slices are the required slices, widest first.
 	Slices []SliceWant
+	// Together are the roles that ask for one domain of a narrower level.
+	Together []RoleWant
 	// Pinned says that the bound members leave no choice but Best, in which
 	// BoundThere of them stand: the domain of the gang, or of a slice that
 	// lost a member.
@@ -94,6 +96,9 @@ type Refusal struct {
 	// room: InvalidGangSpec and TopologyDrift.
 	Detail string
 }
+
+// RoleWant is a role that one domain of a level must hold, in a refusal.
+type RoleWant struct{ Role, Level string }
 
 // SliceWant is a required layer of slices in a refusal.
 type SliceWant struct {

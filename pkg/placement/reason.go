@@ -38,6 +38,9 @@ func (r *Refusal) needs() string {
 	return fmt.Sprintf("gang %s needs %s", r.Gang, pods)
 }
 
+// maxTogether is the number of roles that a sentence names.
+const maxTogether = 2
+
 // where says what must hold them.
 func (r *Refusal) where() string {
 	var b strings.Builder
@@ -46,6 +49,13 @@ func (r *Refusal) where() string {
 	}
 	for _, s := range r.Slices {
 		fmt.Fprintf(&b, ", every %d in one %s", s.Size, s.Level)
+	}
+	for i, t := range r.Together {
+		if i == maxTogether {
+			fmt.Fprintf(&b, " and %d more parts so", len(r.Together)-i)
+			break
+		}
+		fmt.Fprintf(&b, ", %s in one %s", strings.TrimSpace(t.Role+" pods"), t.Level)
 	}
 	if len(r.Models) > 0 {
 		b.WriteString(", all on " + strings.Join(r.Models, " or all on "))

@@ -65,8 +65,31 @@ func asks(w io.Writer, e *explain.Explanation) {
 		if r.Name != "" {
 			who += " " + r.Name
 		}
-		fmt.Fprintf(w, "      %s with %s each\n", who, strings.Join(amounts, ", "))
+		fmt.Fprintf(w, "      %s with %s each%s\n", who, strings.Join(amounts, ", "), together(&r))
 	}
+}
+
+// together is what the pods of a role ask for beyond the gang.
+func together(r *explain.Role) string {
+	var b strings.Builder
+	if r.Required != "" {
+		b.WriteString(", in one " + r.Required)
+	}
+	for _, s := range r.Slices {
+		if s.Preferred {
+			b.WriteString(", if possible")
+		} else {
+			b.WriteString(",")
+		}
+		if s.Size < r.Pods {
+			fmt.Fprintf(&b, " every %d", s.Size)
+		}
+		b.WriteString(" in one " + s.Level)
+	}
+	if r.MinCount > 0 && r.MinCount != r.Pods {
+		fmt.Fprintf(&b, ", at least %d", r.MinCount)
+	}
+	return b.String()
 }
 
 // stands writes where the bound members are.

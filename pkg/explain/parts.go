@@ -1,0 +1,109 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// parts proposes to change what roles of the gang ask for on their own: a wider
+// level, a level that is preferred and not required, or no slices.
+func (x *explainer) parts() ([]Change, error) {
+	text, ok := x.g.Group.Annotations[kube.AnnotationRoles]
+	if !ok {
+		return nil, nil
+	}
+	roles, err := kube.ParseRoles(text)
+	if err != nil {
+		return nil, nil // the verdict says so
+	}
+	var all []Change
+	for i := range roles {
+		for _, search := range []func([]kube.Role, int) ([]Change, error){x.widerPart, x.preferredPart, x.wholePart} {
+			found, err := search(roles, i)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, found...)
+		}
+	}
+	return all, nil
+}
+
+// tryPart tries the gang with another role in the place of one that it has.
+func (x *explainer) tryPart(roles []kube.Role, i int, role kube.Role, kind Kind, setting, text string) ([]Change, error) {
+	roles = slices.Clone(roles)
+	roles[i] = role
+	group := x.g.Group.DeepCopy()
+	group.Annotations[kube.AnnotationRoles] = kube.FormatRoles(roles)
+	spec, bad := kube.ReadSpec(group, x.p.ladder)
+	if bad != nil {
+		return nil, nil
+	}
+	t := x.g.trial()
+	t.spec = spec
+	c := Change{Kind: kind, Role: role.Name, Text: "for the pods " + role.Name + ", " + text}
+	if x.g.Dialect == kube.DialectLabel || x.g.Dialect == kube.DialectCRD || x.g.Dialect == kube.DialectNative {
+		c.Setting = fmt.Sprintf("in %s, role %s: %s", kube.AnnotationRoles, role.Name, setting)
+	}
+	return x.try(t, c)
+}
+
+// widerPart proposes the narrowest wider level that holds a role.
+func (x *explainer) widerPart(roles []kube.Role, i int) ([]Change, error) {
+	role, required := roles[i], x.levelOf(roles[i].Required)
+	tree := x.usage.Tree
+	for l := required - 1; l > max(x.g.Spec.Required, topology.ClusterLevel); l-- {
+		if len(tree.DomainsAt(l)) == 0 {
+			continue
+		}
+		role.Required = tree.Levels[l]
+		if x.levelOf(role.SliceTopology) <= l {
+			role.SliceSize, role.SliceTopology = 0, ""
+		}
+		found, err := x.tryPart(roles, i, role, Wider, fmt.Sprintf("%q: %q", "topologyRequired", tree.Levels[l]),
+			fmt.Sprintf("ask for one %s instead of one %s", tree.Levels[l], tree.Levels[required]))
+		if err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
+	return nil, nil
+}
+
+// preferredPart proposes to prefer the level that a role requires.
+func (x *explainer) preferredPart(roles []kube.Role, i int) ([]Change, error) {
+	required := x.levelOf(roles[i].Required)
+	if required <= x.g.Spec.Required {
+		return nil, nil
+	}
+	role := roles[i]
+	role.Required, role.Preferred = "", role.Required
+	name := x.usage.Tree.Levels[required]
+	return x.tryPart(roles, i, role, Preferred, fmt.Sprintf("%q in place of %q", "topologyPreferred", "topologyRequired"),
+		fmt.Sprintf("prefer one %s instead of requiring it", name))
+}
+
+// wholePart proposes to give up the slices of a role.
+func (x *explainer) wholePart(roles []kube.Role, i int) ([]Change, error) {
+	level := x.levelOf(roles[i].SliceTopology)
+	if level <= x.g.Spec.Required {
+		return nil, nil
+	}
+	role, size := roles[i], roles[i].SliceSize
+	role.SliceSize, role.SliceTopology = 0, ""
+	return x.tryPart(roles, i, role, Slices, fmt.Sprintf("without %q and %q", "sliceSize", "sliceTopology"),
+		fmt.Sprintf("no longer ask for every %d in one %s", size, x.usage.Tree.Levels[level]))
+}
+
+// levelOf is the level that a word names, or topology.NoLevel.
+func (x *explainer) levelOf(word string) topology.Level {
+	if level, err := x.p.ladder.Find(word); word != "" && err == nil {
+		return level
+	}
+	return topology.NoLevel
+}
