@@ -30,8 +30,9 @@ type Cluster struct {
 	usage  *topology.Usage
 	// order is the NodeID of each node of the last list, in its order.
 	order []topology.NodeID
-	// nodes is indexed by NodeID.
+	// nodes is indexed by NodeID, ids by the snapshot's record of a node.
 	nodes []nodeState
+	ids   map[fwk.NodeInfo]topology.NodeID
 	// columns maps a resource to its column of usage.
 	columns map[v1.ResourceName]int
 	// epoch counts the changes of what filters look at.
@@ -67,6 +68,12 @@ func (c *Cluster) Touched() (nodes []topology.NodeID, rebuilt bool) { return c.t
 // Info returns the snapshot's record of a node.
 func (c *Cluster) Info(id topology.NodeID) fwk.NodeInfo { return c.nodes[id].info }
 
+// NodeID returns the place of a record of the last snapshot.
+func (c *Cluster) NodeID(info fwk.NodeInfo) (topology.NodeID, bool) {
+	id, ok := c.ids[info]
+	return id, ok
+}
+
 // Update brings the cluster up to date with a snapshot. The requests are those
 // that are about to be planned: a resource that no node offers needs a column
 // too. The error is that of topology.NewTree.
@@ -99,7 +106,10 @@ func (c *Cluster) sameNodes(nodes []fwk.NodeInfo) bool {
 	}
 	for i, info := range nodes {
 		state := &c.nodes[c.order[i]]
-		state.info = info
+		if state.info != info {
+			delete(c.ids, state.info)
+			c.ids[info], state.info = c.order[i], info
+		}
 		node := info.Node()
 		if node == state.node {
 			continue
@@ -167,12 +177,12 @@ func (c *Cluster) rebuild(nodes []fwk.NodeInfo, requests []v1.ResourceList) erro
 	}
 	c.usage = topology.NewUsage(tree, names)
 	c.order = make([]topology.NodeID, len(nodes))
-	c.nodes = make([]nodeState, len(nodes))
+	c.nodes, c.ids = make([]nodeState, len(nodes)), make(map[fwk.NodeInfo]topology.NodeID, len(nodes))
 	c.epoch++
 	c.filters.reset()
 	for i, info := range nodes {
 		id, _ := tree.NodeID(info.Node().Name)
-		c.order[i] = id
+		c.order[i], c.ids[info] = id, id
 		c.nodes[id] = nodeState{info: info, node: info.Node(), generation: info.GetGeneration(), changed: c.epoch}
 		c.fillRow(id, info)
 	}

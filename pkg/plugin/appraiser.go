@@ -241,25 +241,19 @@ func (a *appraiser) request(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
 	return r
 }
 
-// score is how well a node suits a pod that asks for devices. Before anything
-// has been learned, that is the node in use the most.
-func (a *appraiser) score(w *wish, info fwk.NodeInfo) int64 {
-	n, gpus := a.of(info.Node()), w.devices.freeOn(info)
-	if len(w.scorer.Workload()) == 0 {
-		return percent(int64(gpus.total-gpus.free+w.request.GPUs), int64(gpus.total))
-	}
+// row reads a node.
+func (a *appraiser) row(info fwk.NodeInfo) row {
+	n, counted := a.of(info.Node()), count(info)
 	cpu := info.GetAllocatable().GetMilliCPU() - info.GetRequested().GetMilliCPU()
-	state := gpu.CountedNode(n.model, cpu, gpus.free, gpus.total)
-	score, _ := w.scorer.Score(&state, &w.request)
-	if score == gpu.Unfit || w.request.GPUs < 2 {
-		return score
+	return row{
+		generation: info.GetGeneration(), node: n, counted: counted,
+		state:  gpu.CountedNode(n.model, cpu, counted.free, counted.total),
+		slices: n.sliceScore(info),
 	}
-	return score + w.scorer.LinkBonus(n.links(gpus, w.request.GPUs))
 }
 
 // sliceScore is how well a node suits a pod that asks for MIG instances.
-func (a *appraiser) sliceScore(info fwk.NodeInfo) int64 {
-	n := a.of(info.Node())
+func (n *appraised) sliceScore(info fwk.NodeInfo) int64 {
 	allocatable, requested := info.GetAllocatable().GetScalarResources(), info.GetRequested().GetScalarResources()
 	var room [2 * gpu.MaxDevices]int // more than any board has profiles
 	free := room[:min(len(n.slices), len(room))]

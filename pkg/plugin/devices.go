@@ -120,6 +120,11 @@ func (d *devices) freeOn(info fwk.NodeInfo) freeGPUs {
 		set := known.Free(d.taken)
 		return freeGPUs{free: bits.OnesCount32(uint32(set)), total: known.Count(), set: set, exact: true}
 	}
+	return count(info)
+}
+
+// count is what the device plugin and the pods' requests say.
+func count(info fwk.NodeInfo) freeGPUs {
 	total := int(info.GetAllocatable().GetScalarResources()[gpu.Resource])
 	return freeGPUs{free: total - int(info.GetRequested().GetScalarResources()[gpu.Resource]), total: total}
 }

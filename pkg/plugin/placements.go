@@ -118,8 +118,10 @@ type planner struct {
 	// engine remembers what it counted of the cluster; it is told which nodes
 	// changed.
 	engine *placement.Planner
-	// idle is what single pods spare for gangs.
+	// idle is what single pods spare for gangs, rows what Score has read of the
+	// nodes, by NodeID.
 	idle *placement.Idle
+	rows []row
 }
 
 func newPlanner(args *config.Args) *planner {

@@ -31,8 +31,8 @@ type wish struct {
 	// of, and amount how much.
 	device v1.ResourceName
 	amount int64
-	// spare is what the pod spares for gangs; nil for a pod without devices.
-	spare *spare
+	// board is what is known of the nodes; nil for a pod without devices.
+	board *board
 	// firm says that the pod itself prefers no node to another, so that only
 	// what its GPUs leave behind counts.
 	firm bool
@@ -78,7 +78,7 @@ func (pl *Plugin) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod,
 	}
 	if w.kind != plain {
 		var err error
-		if w.spare, err = pl.spare(); err != nil {
+		if w.board, err = pl.board(); err != nil {
 			return fwk.AsStatus(err)
 		}
 	}
@@ -115,12 +115,8 @@ func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 			return fwk.MaxScore, nil
 		}
 		return 0, nil
-	case fractional:
-		return w.spare.charge(node, pl.gpus.score(w, node)), nil
-	case sliced:
-		return w.spare.charge(node, pl.gpus.sliceScore(node)), nil
-	case counted:
-		return w.spare.charge(node, packed(w, node)), nil
+	case fractional, sliced, counted:
+		return w.board.score(w, node), nil
 	case plain:
 		if hasDevices(node) {
 			return 0, nil

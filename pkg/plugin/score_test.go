@@ -53,8 +53,29 @@ func want(name string, device v1.ResourceName, count int64) *v1.Pod {
 func alone() *Plugin { return with(&config.GPUs{}) }
 
 func with(args *config.GPUs) *Plugin {
-	return &Plugin{gpus: newAppraiser(args, nil), reports: newReporter(nil, byLabel{})}
+	all, err := config.Decode(nil)
+	if err != nil {
+		panic(err)
+	}
+	return &Plugin{
+		gpus: newAppraiser(args, nil), reports: newReporter(nil, byLabel{}),
+		planner: newPlanner(all), gangs: newRegistry(), handle: &snapshot{},
+	}
 }
+
+// snapshot is a handle that knows a list of nodes and nothing else.
+type snapshot struct {
+	fwk.Handle
+	fwk.SharedLister
+	fwk.NodeInfoLister
+
+	nodes []fwk.NodeInfo
+}
+
+func (s *snapshot) SnapshotSharedLister() fwk.SharedLister { return s }
+func (s *snapshot) NodeInfos() fwk.NodeInfoLister          { return s }
+func (s *snapshot) List() ([]fwk.NodeInfo, error)          { return s.nodes, nil }
+func (s *snapshot) Get(string) (fwk.NodeInfo, error)       { return nil, fmt.Errorf("not needed") }
 
 // learned is a plugin that has seen pods of 1 and of 8 GPUs.
 func learned() *Plugin {
@@ -77,9 +98,10 @@ func refusedBy(t *testing.T, pl *Plugin, pod *v1.Pod, info fwk.NodeInfo) string 
 	return pl.Filter(context.Background(), state, pod, info).Message()
 }
 
-// scores runs the plugin's scoring for a pod.
+// scores runs the plugin's scoring for a pod in a cluster of these nodes.
 func scores(t *testing.T, pl *Plugin, pod *v1.Pod, nodes ...fwk.NodeInfo) map[string]int64 {
 	t.Helper()
+	pl.handle = &snapshot{nodes: nodes}
 	ctx, state := context.Background(), framework.NewCycleState()
 	require.Nil(t, pl.PreScore(ctx, state, pod, nodes))
 	var list fwk.NodeScoreList
@@ -241,29 +263,23 @@ func TestFilter_SaysWhyANodeDoesNotSuit(t *testing.T) {
 	assert.Contains(t, refusedBy(t, alone(), want("p", "nvidia.com/mig-9g.99gb", 1), cut), "InvalidMIGProfile: ")
 }
 
+func TestScore_SeesWhatChanged(t *testing.T) {
+	pl, pod := alone(), want("p", gpu.Resource, 1)
+	a, b := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 4), offer("b", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 2)
+	assert.Equal(t, "a", best(t, scores(t, pl, pod, a, b)))
+	b.(*framework.NodeInfo).AddPod(want("more", gpu.Resource, 5))
+	assert.Equal(t, "b", best(t, scores(t, pl, pod, a, b)), "b is the fuller one now")
+	assert.Equal(t, "a", best(t, scores(t, pl, pod, a, offer("b", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 2))), "b is a new node of the same name")
+	assert.Equal(t, "c", best(t, scores(t, pl, pod, a, offer("c", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 7))), "c is there in its place")
+}
+
 func TestScore_DoesNotAllocate(t *testing.T) {
 	pl, ctx := learned(), context.Background()
+	node := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 3)
+	pl.handle = &snapshot{nodes: []fwk.NodeInfo{node}}
 	for _, pod := range []*v1.Pod{want("whole", gpu.Resource, 2), want("slice", "nvidia.com/mig-1g.10gb", 1)} {
-		node := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 3)
 		state := framework.NewCycleState()
 		require.Nil(t, pl.PreScore(ctx, state, pod, nil))
 		assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = pl.Score(ctx, state, pod, node) }), pod.Name)
-	}
-}
-
-func BenchmarkScore(b *testing.B) {
-	pl, ctx, pod := learned(), context.Background(), want("p", gpu.Resource, 1)
-	nodes := make([]fwk.NodeInfo, 5000)
-	for i := range nodes {
-		nodes[i] = offer(fmt.Sprintf("node-%d", i), "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, int64(i%8))
-	}
-	state := framework.NewCycleState()
-	require.Nil(b, pl.PreScore(ctx, state, pod, nodes))
-	for _, n := range nodes {
-		pl.Score(ctx, state, pod, n)
-	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		pl.Score(ctx, state, pod, nodes[i%len(nodes)])
 	}
 }

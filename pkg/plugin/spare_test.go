@@ -10,35 +10,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/placement"
-	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
-
-// snapshot is a handle that knows a list of nodes and nothing else.
-type snapshot struct {
-	fwk.Handle
-	fwk.SharedLister
-	fwk.NodeInfoLister
-
-	nodes []fwk.NodeInfo
-}
-
-func (s *snapshot) SnapshotSharedLister() fwk.SharedLister { return s }
-func (s *snapshot) NodeInfos() fwk.NodeInfoLister          { return s }
-func (s *snapshot) List() ([]fwk.NodeInfo, error)          { return s.nodes, nil }
-func (s *snapshot) Get(string) (fwk.NodeInfo, error)       { return nil, fmt.Errorf("not needed") }
 
 // onRacks is a plugin that has seen pods, on nodes of 8 GPUs, a rack each row.
 func onRacks(racks ...[]string) (*Plugin, *snapshot) {
-	args, err := config.Decode(nil)
-	if err != nil {
-		panic(err)
-	}
 	pl, s := learned(), &snapshot{}
-	pl.planner, pl.gangs, pl.handle = newPlanner(args), newRegistry(), s
+	pl.handle = s
 	for r, names := range racks {
 		for _, name := range names {
 			info := offer(name, "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0)
@@ -81,30 +61,4 @@ func TestScore_SparesNothingWithoutTopology(t *testing.T) {
 		part, _ := pl.planner.idle.Loss(id)
 		assert.Zero(t, part)
 	}
-}
-
-func BenchmarkSpare(b *testing.B) {
-	names := make([][]string, 314)
-	for i := range 5000 {
-		names[1+i/16] = append(names[1+i/16], fmt.Sprint("n", i))
-	}
-	pl, s := onRacks(names...)
-	b.Run("look", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := pl.spare(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("charge", func(b *testing.B) {
-		spare, err := pl.spare()
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			spare.charge(s.nodes[i%len(s.nodes)], 0)
-		}
-	})
 }
