@@ -44,7 +44,6 @@ func TestMain(m *testing.M) {
 
 // cluster is a control plane with nodes and a scheduler.
 type cluster struct {
-	t      *testing.T
 	client kubernetes.Interface
 	// log is what the scheduler writes down.
 	log string
@@ -56,12 +55,13 @@ func newCluster(t *testing.T, nodes []*v1.Node, config string) *cluster {
 	require.NoError(t, err)
 	t.Cleanup(box.Stop)
 	require.NoError(t, box.CreateNodes(background, nodes))
-	return &cluster{t: t, client: box.Client(), log: startScheduler(t, box, config)}
+	log, _ := startScheduler(t, box, config)
+	return &cluster{client: box.Client(), log: log}
 }
 
 // startScheduler runs the scheduler as a process of its own until the test ends,
-// and returns the path of its log.
-func startScheduler(t *testing.T, box *sandbox.Sandbox, config string) string {
+// and returns the path of its log, and the process.
+func startScheduler(t testing.TB, box *sandbox.Sandbox, config string) (string, *os.Process) {
 	t.Helper()
 	log := filepath.Join(t.ArtifactDir(), "scheduler.log")
 	out, err := os.Create(log)
@@ -84,18 +84,18 @@ func startScheduler(t *testing.T, box *sandbox.Sandbox, config string) string {
 			t.Logf("end of the scheduler's log:\n%s", text[max(0, len(text)-20_000):])
 		}
 	})
-	return log
+	return log, cmd.Process
 }
 
 // namespace makes a namespace for one row.
-func (c *cluster) namespace(t *testing.T) string {
+func (c *cluster) namespace(t testing.TB) string {
 	t.Helper()
 	ns, err := c.client.CoreV1().Namespaces().Create(background, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "row-"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	return ns.Name
 }
 
-func (c *cluster) create(t *testing.T, namespace string, pods []*v1.Pod) {
+func (c *cluster) create(t testing.TB, namespace string, pods []*v1.Pod) {
 	t.Helper()
 	for _, p := range pods {
 		_, err := c.client.CoreV1().Pods(namespace).Create(background, p, metav1.CreateOptions{})
