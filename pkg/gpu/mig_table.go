@@ -6,7 +6,11 @@ package gpu
 // Where the rows come from. The guide gives names, shares of compute and
 // memory and the largest number of instances; positions are what
 // `nvidia-smi mig -lgipp` prints on the board, and where no such output was
-// found, the guide's drawing as k8s-test-infra transcribes it.
+// found, the guide's drawing as k8s-test-infra transcribes it. Names, shares and
+// numbers of all rows with the guide as their source were held against
+// docs.nvidia.com/datacenter/tesla/mig-user-guide/supported-mig-profiles.html.
+// It has tables for the H100 of GH200 (H100-96GB here) and for B200, none for
+// the GH200 of 144 GB and for GB200; of the A100-80GB it gives the names only.
 const (
 	guide       = "NVIDIA MIG user guide, supported MIG profiles"
 	lgipp       = "published output of nvidia-smi mig -lgipp on the board"

@@ -254,7 +254,10 @@ func (n *Node) describe() string {
 // Node.Slices, freeGPUs what is free of the whole devices beside them. Nodes
 // with whole devices stay whole for those who need one; among the others the
 // pod goes where the least is left to lose, so that devices run empty elsewhere
-// and can be cut anew.
+// and can be cut anew. This stands in for Packer, which knows what a place costs
+// a device: the device plugin advertises instances by profile and node, and does
+// not tell which of them share a device. While the cuts stay as they are, an
+// instance of a profile is worth the same on every node.
 func (n *Node) SliceScore(free []int, freeGPUs int) int64 {
 	const perDevice = 1 << 20 // more than the units of any node
 	board, _ := FindBoard(n.Product.Board)
