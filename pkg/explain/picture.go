@@ -20,6 +20,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // Picture is a cluster at one moment, as the scheduler sees it. It is not safe
@@ -106,10 +107,10 @@ func (p *Picture) gang(d dialect.Gang) *Gang {
 }
 
 // Find returns the gangs that a user may mean by a name in a namespace: those
-// of that name, which may be the name of a workload, else the gang of the pod
-// of that name.
+// of that name, which may be the name of a workload, else those with pods of a
+// workload of that name, else the gang of the pod of that name.
 func (p *Picture) Find(namespace, name string) []*Gang {
-	var named, ofPod []*Gang
+	var named, ofWorkload, ofPod []*Gang
 	for _, g := range p.Gangs {
 		if g.Namespace != namespace {
 			continue
@@ -117,15 +118,26 @@ func (p *Picture) Find(namespace, name string) []*Gang {
 		if g.Name == name && g.Dialect != kube.DialectConflict || g.Group.Name == name ||
 			g.Dialect == kube.DialectAuto && strings.HasSuffix(g.Name, "/"+name) {
 			named = append(named, g)
+		} else if slices.ContainsFunc(g.Members(), func(pod *v1.Pod) bool { return isOf(pod, name) }) {
+			ofWorkload = append(ofWorkload, g)
 		}
 		if slices.ContainsFunc(g.Members(), func(pod *v1.Pod) bool { return pod.Name == name }) {
 			ofPod = append(ofPod, g)
 		}
 	}
-	if len(named) > 0 {
-		return named
+	for _, found := range [][]*Gang{named, ofWorkload} {
+		if len(found) > 0 {
+			return found
+		}
 	}
 	return ofPod
+}
+
+// isOf tells whether a pod belongs to the workload of that name, which may
+// stand before its kind and a slash, whatever its gang is called.
+func isOf(pod *v1.Pod, name string) bool {
+	ref, problem := workload.Of(pod)
+	return problem == "" && (ref.Workload == name || ref.Kind.Word()+"/"+ref.Workload == name)
 }
 
 // Usage is what is free in the cluster. It is valid until the next question.

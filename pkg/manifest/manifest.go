@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package manifest reads what a user is about to apply and makes the pods that
-// the API server and the controllers would make of it: from Pods, Jobs and
-// StatefulSets, with the defaults of the API. It looks at no cluster, so that
+// the API server and the controllers would make of it: from Pods, Jobs,
+// StatefulSets, JobSets, LeaderWorkerSets and Kubeflow's jobs, with the defaults
+// of the API. It looks at no cluster, so that
 // what admission would add there, such as a priority or a limit range, is not
 // known to it.
 package manifest
@@ -91,6 +92,12 @@ func (m *Manifest) take(kind metav1.TypeMeta, object []byte, namespace string) e
 		}
 		return m.addGroup(object, namespace)
 	default:
+		if expand := expanders[kind.APIVersion+" "+kind.Kind]; expand != nil {
+			if err := m.addWorkload(expand, object, namespace); err != nil {
+				return err
+			}
+			return m.addGroup(object, namespace)
+		}
 		if dialect.IsGroup(kind.APIVersion, kind.Kind) && !dialect.IsWorkload(kind.APIVersion, kind.Kind) {
 			return m.addGroup(object, namespace)
 		}

@@ -27,8 +27,8 @@ spec:
     metadata: {labels: {muster.sh/gang: auto}}
     spec: {restartPolicy: Never, containers: [{name: main, image: none, env: [{name: TOKEN, value: hunter2}]}]}
 ---
-apiVersion: jobset.x-k8s.io/v1alpha2
-kind: JobSet
+apiVersion: ray.io/v1
+kind: RayCluster
 metadata: {name: other}
 `), "team")
 	require.NoError(t, err)
@@ -39,5 +39,5 @@ metadata: {name: other}
 	text, err := m.Groups[0].MarshalJSON()
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "hunter2")
-	assert.Equal(t, []string{"JobSet other is not planned: what pods it creates is not known here"}, m.Notes)
+	assert.Equal(t, []string{"RayCluster other is not planned: what pods it creates is not known here"}, m.Notes)
 }

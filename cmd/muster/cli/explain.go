@@ -69,7 +69,13 @@ func (v *view) find(namespace, name string) (*explain.Gang, error) {
 	case len(found) > 1:
 		var names []string
 		for _, g := range found {
-			names = append(names, g.Group.Name)
+			names = append(names, g.Name)
+		}
+		if len(slices.Compact(slices.Sorted(slices.Values(names)))) < len(found) { // told apart by what declares them
+			names = names[:0]
+			for _, g := range found {
+				names = append(names, g.Group.Name)
+			}
 		}
 		return nil, fmt.Errorf("%d gangs of namespace %s are called %s; say which: %s", len(found), namespace, name, strings.Join(names, ", "))
 	}

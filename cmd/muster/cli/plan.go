@@ -26,8 +26,9 @@ func planVerb(o *options) *cobra.Command {
 		Use:   "plan -f FILE",
 		Short: "Say where the gangs of a manifest would go, without creating anything",
 		Long: `Say where the gangs of a manifest would go if it were applied now, without
-creating anything. Pods, Jobs, StatefulSets and PodGroups are read; the gangs
-are placed one after the other, in the order of the file. What waits in the
+creating anything. Pods, Jobs, StatefulSets, JobSets, LeaderWorkerSets, jobs of
+the Kubeflow Training Operator and pod groups are read; the gangs are placed one
+after the other, in the order of the file. What waits in the
 cluster already is not placed first.`,
 		Example: `  muster plan -f job.yaml
   helm template train ./chart | muster plan -f -`,
@@ -91,7 +92,7 @@ func (o *options) manifest(files []string, stdin io.Reader) (*manifest.Manifest,
 		if len(all.Skipped) > 0 {
 			found = strings.Join(all.Skipped, ", ")
 		}
-		return nil, fmt.Errorf("%s: found %s, want Pods, Jobs or StatefulSets; of other workloads, plan the pods that they create", strings.Join(files, ", "), found)
+		return nil, fmt.Errorf("%s: found %s, want Pods, Jobs, StatefulSets, JobSets, LeaderWorkerSets or jobs of Kubeflow; of other workloads, plan the pods that they create", strings.Join(files, ", "), found)
 	}
 	return &all, nil
 }
