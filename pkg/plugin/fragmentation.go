@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -46,20 +47,48 @@ func (pl *Plugin) fleet() *fleet {
 	if err != nil {
 		return nil
 	}
-	used := map[string]int64{}
+	// Fleets have thousands of nodes and pods without GPUs: those are passed by.
+	nodes = slices.DeleteFunc(nodes, func(node *v1.Node) bool { return offers(node) == 0 })
+	used := make(map[string]int64, len(nodes))
+	for _, node := range nodes {
+		used[node.Name] = 0
+	}
 	for _, pod := range pods {
-		if pod.Spec.NodeName != "" && !done(pod) {
+		if _, ok := used[pod.Spec.NodeName]; ok && !done(pod) {
 			used[pod.Spec.NodeName] += gpusOf(pod)
 		}
 	}
 	return newFleet(pl.ladder, nodes, used)
 }
 
+// offers is the number of a node's GPUs.
+func offers(node *v1.Node) int64 { return gpusIn(node.Status.Allocatable) }
+
+// gpusOf is the number of GPUs that a pod takes. amountsOf says the same at many
+// times the price, and every pod is asked: GPUs are neither resized nor asked
+// for by the pod as a whole. Init containers run one by one before the others,
+// but for those that go on beside them (KEP-753).
 func gpusOf(pod *v1.Pod) int64 {
+	var beside, most int64
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		n := gpusIn(c.Resources.Requests)
+		most = max(most, beside+n)
+		if c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+			beside += n
+		}
+	}
+	for i := range pod.Spec.Containers {
+		beside += gpusIn(pod.Spec.Containers[i].Resources.Requests)
+	}
+	return max(most, beside)
+}
+
+func gpusIn(list v1.ResourceList) int64 {
 	var sum int64
-	for name, amount := range amountsOf(pod) {
-		if topology.IsGPU(name) {
-			sum += amount
+	for name, amount := range list {
+		if topology.IsGPU(string(name)) {
+			sum += amount.Value()
 		}
 	}
 	return sum
@@ -72,13 +101,7 @@ func newFleet(ladder kube.Ladder, nodes []*v1.Node, used map[string]int64) *flee
 		f.boxes[level] = map[string]*box{}
 	}
 	for _, node := range nodes {
-		var offered int64
-		for name, amount := range node.Status.Allocatable {
-			if topology.IsGPU(string(name)) {
-				offered += amount.Value()
-			}
-		}
-		if offered > 0 {
+		if offered := offers(node); offered > 0 {
 			f.add(node, offered, min(used[node.Name], offered))
 		}
 	}

@@ -87,3 +87,24 @@ func TestAFleetWithoutFreeGPUsIsNotFragmented(t *testing.T) {
 	node.Status.Allocatable = v1.ResourceList{"amd.com/gpu": resource.MustParse("8")}
 	assert.Equal(t, shape{}, newFleet(ladder, []*v1.Node{node}, map[string]int64{"a": 8}).shape(0))
 }
+
+func TestGPUsOfAPodAreThoseThatTheSchedulerCounts(t *testing.T) {
+	always := v1.ContainerRestartPolicyAlways
+	container := func(gpus, mig int64, policy *v1.ContainerRestartPolicy) v1.Container {
+		return v1.Container{RestartPolicy: policy, Resources: v1.ResourceRequirements{Requests: v1.ResourceList{
+			"nvidia.com/gpu": *resource.NewQuantity(gpus, resource.DecimalSI), "nvidia.com/mig-1g.10gb": *resource.NewQuantity(mig, resource.DecimalSI),
+			v1.ResourceCPU: resource.MustParse("4"),
+		}}}
+	}
+	for name, spec := range map[string]v1.PodSpec{
+		"containers":         {Containers: []v1.Container{container(2, 0, nil), container(1, 3, nil)}},
+		"large init":         {Containers: []v1.Container{container(2, 0, nil)}, InitContainers: []v1.Container{container(5, 0, nil), container(1, 0, nil)}},
+		"sidecar":            {Containers: []v1.Container{container(2, 0, nil)}, InitContainers: []v1.Container{container(1, 0, &always)}},
+		"init after sidecar": {Containers: []v1.Container{container(2, 0, nil)}, InitContainers: []v1.Container{container(1, 0, &always), container(4, 0, nil)}},
+		"none":               {Containers: []v1.Container{{}}},
+	} {
+		pod := &v1.Pod{Spec: spec}
+		want := amountsOf(pod)
+		assert.Equal(t, want["nvidia.com/gpu"]+want["nvidia.com/mig-1g.10gb"], gpusOf(pod), name)
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +58,8 @@ type families map[string]*dto.MetricFamily
 type replica struct {
 	t    *testing.T
 	port int
+	// terminate ends the replica as the kubelet does.
+	terminate func()
 }
 
 // startReplica runs the scheduler as one of several that elect a leader.
@@ -74,9 +78,12 @@ func startReplica(t *testing.T, box *sandbox.Sandbox) *replica {
 	child.Env = append(os.Environ(), asScheduler+"=1")
 	child.Stdout, child.Stderr = out, out
 	require.NoError(t, child.Start())
+	r.terminate = sync.OnceFunc(func() {
+		assert.NoError(t, child.Process.Signal(syscall.SIGTERM))
+		assert.NoError(t, child.Wait())
+	})
 	t.Cleanup(func() {
-		assert.NoError(t, child.Process.Kill())
-		_ = child.Wait()
+		r.terminate()
 		assert.NoError(t, out.Close())
 		if text, err := os.ReadFile(log); err == nil && t.Failed() {
 			t.Logf("end of the scheduler's log:\n%s", text[max(0, len(text)-20_000):])

@@ -17,6 +17,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
@@ -44,10 +45,15 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 	await(t, leader, "muster_gangs", 1, "phase", "waiting", "reason", "GangTooLarge")
 	create(t, box, gang("short", 3)[:2]...)
 	await(t, leader, "muster_gangs", 1, "phase", "waiting", "reason", "GangIncomplete")
+	gated := gang("gated", 2)
+	gated[1].Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "example.com/quota"}}
+	create(t, box, gated...)
+	await(t, leader, "muster_gangs", 1, "phase", "gated")
 	create(t, box, pod("single", 2))
 	await(t, leader, "muster_gpus", 34, "state", "used")
 	await(t, leader, "muster_gang_verdicts_total", 1, "reason", "GangTooLarge")
 	await(t, leader, "muster_gang_verdicts_total", 1, "reason", "GangIncomplete")
+	await(t, leader, "muster_plan_to_bound_seconds", 1)
 
 	got := leader.scrape()
 	t.Run("gangs", func(t *testing.T) {
@@ -55,7 +61,7 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 		for _, m := range got["muster_gangs"].GetMetric() {
 			gangs += m.GetGauge().GetValue()
 		}
-		assert.EqualValues(t, 3, gangs, "every gang is in one phase")
+		assert.EqualValues(t, 4, gangs, "every gang is in one phase")
 		got.equal(t, 0, "muster_gangs", "phase", "queued")
 		got.equal(t, 0, "muster_gangs", "phase", "waiting", "reason", "NoFittingDomain")
 		got.equal(t, 0, "muster_partial_gangs")
@@ -70,10 +76,12 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 		got.equal(t, 1, "muster_barrier_wait_seconds", "result", "opened")
 		got.equal(t, 0, "muster_barrier_wait_seconds", "result", "released")
 		got.equal(t, 1, "muster_gang_attempts_total", "result", "planned")
-		got.equal(t, 1, "muster_gang_attempts_total", "result", "refused")
-		got.equal(t, 2, "muster_plan_duration_seconds")
-		got.equal(t, 2, "muster_plan_domains_evaluated")
-		assert.EqualValues(t, 4, got["muster_plan_domains_evaluated"].GetMetric()[0].GetHistogram().GetSampleSum(), "two racks for each gang")
+		refused := got.value("muster_gang_attempts_total", "result", "refused")
+		assert.GreaterOrEqual(t, refused, 1.0)
+		got.equal(t, 1+refused, "muster_plan_duration_seconds")
+		got.equal(t, 1+refused, "muster_plan_domains_evaluated")
+		looked := got["muster_plan_domains_evaluated"].GetMetric()[0].GetHistogram().GetSampleSum()
+		assert.InDelta(t, 2*(1+refused), looked, 1e-9, "two racks for each plan")
 	})
 	t.Run("room", func(t *testing.T) {
 		got.equal(t, 30, "muster_gpus", "state", "free")
@@ -97,6 +105,47 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 			t.Run(q.where, func(t *testing.T) { q.check(t, got) })
 		}
 	})
+	t.Run("partly started", func(t *testing.T) { partlyStarted(t, box, leader) })
+	t.Run("next leader", func(t *testing.T) {
+		before := leader.scrape()
+		leader.terminate()
+		for _, name := range []string{"muster_gangs", "muster_gpus"} {
+			await(t, standby, "muster_leading", 1)
+			for _, m := range before[name].GetMetric() {
+				var labels []string
+				for _, l := range m.GetLabel() {
+					labels = append(labels, l.GetName(), l.GetValue())
+				}
+				await(t, standby, name, m.GetGauge().GetValue(), labels...)
+			}
+		}
+	})
+}
+
+// partlyStarted takes a member and its node from the gang that runs, and gives
+// the node back.
+func partlyStarted(t *testing.T, box *sandbox.Sandbox, leader *replica) {
+	pods, nodes := box.Client().CoreV1().Pods(metav1.NamespaceDefault), box.Client().CoreV1().Nodes()
+	lost, err := pods.Get(t.Context(), "fits-0", metav1.GetOptions{})
+	require.NoError(t, err)
+	cordon := func(is bool) {
+		patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, is)
+		_, err := nodes.Patch(t.Context(), lost.Spec.NodeName, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	cordon(true)
+	require.NoError(t, pods.Delete(t.Context(), lost.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
+	await(t, leader, "muster_gpus", 8, "state", "cordoned")
+	create(t, box, gang("fits", 4)[0])
+	await(t, leader, "muster_gangs", 1, "phase", "partial", "reason", "NoFittingDomain")
+	leader.scrape().equal(t, 1, "muster_partial_gangs")
+	leader.scrape().equal(t, 0, "muster_gangs", "phase", "running")
+	cordon(false)
+	await(t, leader, "muster_gangs", 1, "phase", "running")
+	await(t, leader, "muster_gang_wait_seconds", 2, "size", "2-4")
+	got := leader.scrape()
+	got.equal(t, 0, "muster_partial_gangs")
+	got.equal(t, 0, "muster_gpus", "state", "cordoned")
 }
 
 func (f families) equal(t *testing.T, want float64, name string, labels ...string) {
