@@ -111,7 +111,7 @@ func (c *cluster) clear(t *testing.T, namespace string) {
 	require.Eventually(t, func() bool { return len(c.pods(t, namespace)) == 0 }, patience, poll, "pods are left")
 }
 
-func (c *cluster) pods(t *testing.T, namespace string) []v1.Pod {
+func (c *cluster) pods(t testing.TB, namespace string) []v1.Pod {
 	t.Helper()
 	list, err := c.client.CoreV1().Pods(namespace).List(background, metav1.ListOptions{})
 	require.NoError(t, err)
