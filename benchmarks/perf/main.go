@@ -59,7 +59,7 @@ func compare() error {
 		if *dir, err = os.MkdirTemp("", "muster-perf-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(*dir)
+		defer func() { _ = os.RemoveAll(*dir) }()
 	} else if *dir, err = filepath.Abs(*dir); err != nil {
 		return err
 	}

@@ -52,8 +52,8 @@ type job struct {
 // parse reads what is asked for, the contestants of a shape one after another.
 func parse(shapeNames, contestantNames string) ([]job, error) {
 	var jobs []job
-	for _, name := range strings.Split(shapeNames, ",") {
-		for _, contestant := range strings.Split(contestantNames, ",") {
+	for name := range strings.SplitSeq(shapeNames, ",") {
+		for contestant := range strings.SplitSeq(contestantNames, ",") {
 			one, err := findJob(name, contestant)
 			if err != nil {
 				return nil, err

@@ -5,6 +5,7 @@ package dialect
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -55,9 +56,7 @@ func owned(name, owner string, words ...string) *v1.Pod {
 		rest = append(rest, word)
 	}
 	p := newPod(name, rest...)
-	for key, value := range labels {
-		p.Labels[key] = value
-	}
+	maps.Copy(p.Labels, labels)
 	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: version, Kind: kind, Name: controller, UID: types.UID(uid), Controller: new(true)}}
 	return p
 }

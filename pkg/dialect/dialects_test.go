@@ -243,7 +243,7 @@ func TestEnabled_ADialectThatIsLeftOutIsNotRead(t *testing.T) {
 	}
 	assert.Equal(t, []string{"conflict~b", "kai~train"}, names)
 
-	assert.EqualError(t, Check([]kube.Dialect{"label", "volcanoe"}), `found "volcanoe", want some of `+strings.Join(func() (all []string) {
+	assert.EqualError(t, Check([]kube.Dialect{"label", "vulcan"}), `found "vulcan", want some of `+strings.Join(func() (all []string) {
 		for _, name := range Names() {
 			all = append(all, string(name))
 		}

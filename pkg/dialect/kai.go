@@ -16,7 +16,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// DialectKAI: a PodGroup of the KAI scheduler.
+// DialectKAI is a PodGroup of the KAI scheduler.
 const DialectKAI kube.Dialect = "kai"
 
 // What KAI's pod grouper writes on pods, and what users write on workloads and

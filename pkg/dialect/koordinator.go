@@ -5,6 +5,7 @@ package dialect
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// DialectKoordinator: gang annotations of Koordinator.
+// DialectKoordinator is gang annotations of Koordinator.
 const DialectKoordinator kube.Dialect = "koordinator"
 
 // What users write on pods or on PodGroups. Source: Koordinator's API package
@@ -105,7 +106,7 @@ func koordSays(pod *v1.Pod) said {
 	names, why := koordTogether(pod.Namespace, pod.Annotations[koordName], pod.Annotations[koordGroups])
 	switch {
 	case why != "":
-		out.problem = podInvalid(kube.InvalidGangSpec, pod, "annotation %s: %s", koordGroups, why)
+		out.problem = podInvalid(pod, "annotation %s: %s", koordGroups, why)
 	case len(names) > 1:
 		out.roles, out.problem = koordParts(pod, names, count)
 	case counted:
@@ -114,18 +115,16 @@ func koordSays(pod *v1.Pod) said {
 	if text, ok := pod.Annotations[koordWait]; ok {
 		seconds, bad := koordSeconds(text)
 		if bad != "" && out.problem == nil {
-			out.problem = podInvalid(kube.InvalidGangSpec, pod, "annotation %s: %s", koordWait, bad)
+			out.problem = podInvalid(pod, "annotation %s: %s", koordWait, bad)
 		}
 		out.timeoutSeconds = seconds
 	}
 	notes, topology, bad := koordTerms(pod.Annotations)
 	out.notes = notes
 	if bad != "" && out.problem == nil {
-		out.problem = podInvalid(kube.InvalidGangSpec, pod, "%s", bad)
+		out.problem = podInvalid(pod, "%s", bad)
 	}
-	for key, level := range topology {
-		out.annotations[key] = level
-	}
+	maps.Copy(out.annotations, topology)
 	return out
 }
 
@@ -134,7 +133,7 @@ func koordSays(pod *v1.Pod) said {
 func koordParts(pod *v1.Pod, names []string, count string) ([]kube.Role, *kube.Invalid) {
 	least, err := kube.ParseMinCount(count)
 	if err != nil {
-		return nil, podInvalid(kube.InvalidGangSpec, pod, "annotation %s: %v", koordCount, err)
+		return nil, podInvalid(pod, "annotation %s: %v", koordCount, err)
 	}
 	var parts []kube.Role
 	for _, name := range names {

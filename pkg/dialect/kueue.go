@@ -13,7 +13,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// DialectKueue: plain pods that Kueue admits together.
+// DialectKueue is plain pods that Kueue admits together.
 const DialectKueue kube.Dialect = "kueue"
 
 // What users and Kueue write on pods. Sources: Kueue's documentation of plain
@@ -68,9 +68,9 @@ func kueueDescribes(pod *v1.Pod) said {
 	switch n, err := strconv.Atoi(size); {
 	case !sliced && !sized:
 	case !sliced || !sized:
-		out.problem = podInvalid(kube.InvalidGangSpec, pod, "%s and %s go together: write both or none", kueueSlice, kueueSliceSize)
+		out.problem = podInvalid(pod, "%s and %s go together: write both or none", kueueSlice, kueueSliceSize)
 	case err != nil || n < 1 || n > kube.MaxMinCount || strconv.Itoa(n) != size:
-		out.problem = podInvalid(kube.InvalidGangSpec, pod, "annotation %s: found %s, want the number of pods in a slice, such as \"16\"", kueueSliceSize, kube.Quote(size))
+		out.problem = podInvalid(pod, "annotation %s: found %s, want the number of pods in a slice, such as \"16\"", kueueSliceSize, kube.Quote(size))
 	default:
 		role.SliceSize, role.SliceTopology = n, level
 	}
@@ -83,7 +83,7 @@ func kueueDescribes(pod *v1.Pod) said {
 	}
 	if name != "" {
 		if len(validation.IsValidLabelValue(name)) > 0 {
-			out.problem = podInvalid(kube.InvalidGangSpec, pod, "%s: found %s, want a name of up to 63 letters, digits, '-', '_' and '.'", key, kube.Quote(name))
+			out.problem = podInvalid(pod, "%s: found %s, want a name of up to 63 letters, digits, '-', '_' and '.'", key, kube.Quote(name))
 			return out
 		}
 		role.Name, role.Selector = name, &metav1.LabelSelector{MatchLabels: map[string]string{key: name}}

@@ -176,6 +176,6 @@ func either(bad string, n int64) string {
 }
 
 // podInvalid is why what a pod says cannot be honoured.
-func podInvalid(reason kube.Reason, pod *v1.Pod, format string, args ...any) *kube.Invalid {
-	return &kube.Invalid{Reason: reason, Message: "pod " + pod.Name + ": " + fmt.Sprintf(format, args...)}
+func podInvalid(pod *v1.Pod, format string, args ...any) *kube.Invalid {
+	return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "pod " + pod.Name + ": " + fmt.Sprintf(format, args...)}
 }

@@ -176,6 +176,7 @@ func (g *gangState) unresolved(kinds []standing) *kube.Invalid {
 	var found []string
 	for _, k := range kinds {
 		switch k.is {
+		case absent:
 		case served:
 			found = append(found, k.kind.GroupVersion().String())
 		case listing:

@@ -16,7 +16,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// DialectVolcano: a PodGroup of Volcano.
+// DialectVolcano is a PodGroup of Volcano.
 const DialectVolcano kube.Dialect = "volcano"
 
 // volcanoTask names the task of a VolcanoJob's pod, as its label and its

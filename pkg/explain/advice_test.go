@@ -115,7 +115,9 @@ func (w *world) apply(t *testing.T, gang string, c explain.Change) {
 		}
 	}
 	if c.Role != "" {
-		members(func(p *v1.Pod) { p.Annotations[kube.AnnotationRoles] = changedRole(t, p.Annotations[kube.AnnotationRoles], c) })
+		members(func(p *v1.Pod) {
+			p.Annotations[kube.AnnotationRoles] = changedRole(t, p.Annotations[kube.AnnotationRoles], c)
+		})
 		return
 	}
 	switch c.Kind {

@@ -19,13 +19,7 @@ const maxOddities = 5
 // GPUs: such a node is used as it is, and holds less than one would think. Nodes
 // of the domain that comes nearest are named first.
 func (x *explainer) oddities() []string {
-	asks := func(c int, q int64) bool { return q > 0 && topology.IsGPU(x.usage.Resources[c]) }
-	request := x.members.Roles[x.scarce].Request
-	wanted := false
-	for c, q := range request {
-		wanted = wanted || asks(c, q)
-	}
-	if !wanted {
+	if !x.asksForGPUs() {
 		return nil
 	}
 	tree, nearest := x.usage.Tree, x.nearest()
@@ -57,4 +51,14 @@ func (x *explainer) oddities() []string {
 		notes = append(notes, join(nodes[text])+": "+text)
 	}
 	return notes
+}
+
+// asksForGPUs tells whether the role that is short of room asks for GPUs.
+func (x *explainer) asksForGPUs() bool {
+	for c, q := range x.members.Roles[x.scarce].Request {
+		if q > 0 && topology.IsGPU(x.usage.Resources[c]) {
+			return true
+		}
+	}
+	return false
 }

@@ -35,8 +35,9 @@ func (x *explainer) parts() ([]Change, error) {
 	return all, nil
 }
 
-// tryPart tries the gang with another role in the place of one that it has.
-func (x *explainer) tryPart(roles []kube.Role, i int, role kube.Role, kind Kind, setting, text string) ([]Change, error) {
+// tryPart tries the gang with another role in the place of one that it has. c
+// says what is changed in the role.
+func (x *explainer) tryPart(roles []kube.Role, i int, role kube.Role, c Change) ([]Change, error) {
 	roles = slices.Clone(roles)
 	roles[i] = role
 	group := x.g.Group.DeepCopy()
@@ -47,7 +48,8 @@ func (x *explainer) tryPart(roles []kube.Role, i int, role kube.Role, kind Kind,
 	}
 	t := x.g.trial()
 	t.spec = spec
-	c := Change{Kind: kind, Role: role.Name, Text: "for the pods " + role.Name + ", " + text}
+	setting := c.Setting
+	c.Role, c.Text, c.Setting = role.Name, "for the pods "+role.Name+", "+c.Text, ""
 	if x.g.Dialect == kube.DialectLabel || x.g.Dialect == kube.DialectCRD || x.g.Dialect == kube.DialectNative {
 		c.Setting = fmt.Sprintf("in %s, role %s: %s", kube.AnnotationRoles, role.Name, setting)
 	}
@@ -66,8 +68,8 @@ func (x *explainer) widerPart(roles []kube.Role, i int) ([]Change, error) {
 		if x.levelOf(role.SliceTopology) <= l {
 			role.SliceSize, role.SliceTopology = 0, ""
 		}
-		found, err := x.tryPart(roles, i, role, Wider, fmt.Sprintf("%q: %q", "topologyRequired", tree.Levels[l]),
-			fmt.Sprintf("ask for one %s instead of one %s", tree.Levels[l], tree.Levels[required]))
+		found, err := x.tryPart(roles, i, role, Change{Kind: Wider, Setting: fmt.Sprintf("%q: %q", "topologyRequired", tree.Levels[l]),
+			Text: fmt.Sprintf("ask for one %s instead of one %s", tree.Levels[l], tree.Levels[required])})
 		if err != nil || len(found) > 0 {
 			return found, err
 		}
@@ -84,8 +86,8 @@ func (x *explainer) preferredPart(roles []kube.Role, i int) ([]Change, error) {
 	role := roles[i]
 	role.Required, role.Preferred = "", role.Required
 	name := x.usage.Tree.Levels[required]
-	return x.tryPart(roles, i, role, Preferred, fmt.Sprintf("%q in place of %q", "topologyPreferred", "topologyRequired"),
-		fmt.Sprintf("prefer one %s instead of requiring it", name))
+	return x.tryPart(roles, i, role, Change{Kind: Preferred, Setting: fmt.Sprintf("%q in place of %q", "topologyPreferred", "topologyRequired"),
+		Text: fmt.Sprintf("prefer one %s instead of requiring it", name)})
 }
 
 // wholePart proposes to give up the slices of a role.
@@ -96,8 +98,8 @@ func (x *explainer) wholePart(roles []kube.Role, i int) ([]Change, error) {
 	}
 	role, size := roles[i], roles[i].SliceSize
 	role.SliceSize, role.SliceTopology = 0, ""
-	return x.tryPart(roles, i, role, Slices, fmt.Sprintf("without %q and %q", "sliceSize", "sliceTopology"),
-		fmt.Sprintf("no longer ask for every %d in one %s", size, x.usage.Tree.Levels[level]))
+	return x.tryPart(roles, i, role, Change{Kind: Slices, Setting: fmt.Sprintf("without %q and %q", "sliceSize", "sliceTopology"),
+		Text: fmt.Sprintf("no longer ask for every %d in one %s", size, x.usage.Tree.Levels[level])})
 }
 
 // levelOf is the level that a word names, or topology.NoLevel.

@@ -139,10 +139,9 @@ func (x *explainer) fewer() ([]Change, error) {
 		return nil, failed
 	}
 	c := Change{Kind: Fewer, Text: fmt.Sprintf("start with %s instead of %d", pods(n), x.g.Spec.MinCount)}
-	switch terms := dialect.TermsOf(x.g.Dialect); {
-	case terms.Resource == "":
+	if terms := dialect.TermsOf(x.g.Dialect); terms.Resource == "" {
 		c.Setting = fmt.Sprintf("%s: \"%d\"", terms.Count[0], n)
-	default:
+	} else {
 		c.Setting = fmt.Sprintf("%s: %d", strings.Join(terms.Count, "."), n)
 		if !terms.Fixed {
 			c.Command = fmt.Sprintf("kubectl -n %s patch %s %s --type merge -p '%s'", x.g.Namespace, terms.Resource, x.g.Name, terms.Patch(n))

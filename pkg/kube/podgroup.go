@@ -56,47 +56,46 @@ func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
 		s.MinCount = int(policy.MinCount)
 	}
-	// The annotation stands for the constraint too, and is what the user wrote.
-	word, annotated := pg.Annotations[AnnotationTopologyRequired]
-	if c := pg.Spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 && !annotated {
-		if bad := s.level(&s.Required, "spec.schedulingConstraints.topology", c.Topology[0].Key, ladder); bad != nil {
+	for _, read := range []func(*schedulingapi.PodGroup, Ladder) *Invalid{s.readLevels, s.readSlices, s.readRoles, s.readGPUs} {
+		if bad := read(pg, ladder); bad != nil {
 			return nil, bad
 		}
-	}
-	if annotated {
-		if bad := s.level(&s.Required, AnnotationTopologyRequired, word, ladder); bad != nil {
-			return nil, bad
-		}
-	}
-	if word, ok := pg.Annotations[AnnotationTopologyPreferred]; ok {
-		if bad := s.level(&s.Preferred, AnnotationTopologyPreferred, word, ladder); bad != nil {
-			return nil, bad
-		}
-	}
-	if bad := s.readSlices(pg, ladder); bad != nil {
-		return nil, bad
-	}
-	if text, ok := pg.Annotations[AnnotationRoles]; ok {
-		if bad := s.readRoles(text, ladder); bad != nil {
-			return nil, bad
-		}
-	}
-	if text, ok := pg.Annotations[AnnotationGPUModels]; ok {
-		models, err := ParseModels(text)
-		if err != nil {
-			return nil, s.invalid("%s: %v", AnnotationGPUModels, err)
-		}
-		s.Models = models
-	}
-	if text, ok := pg.Annotations[AnnotationGPUMemory]; ok {
-		memory, err := gpu.ParseMemoryFloor(text)
-		if err != nil {
-			return nil, s.invalid("%s: %v", AnnotationGPUMemory, err)
-		}
-		s.Memory = memory
 	}
 	s.Whole = min(WholeCount(pg), s.MinCount)
 	return s, nil
+}
+
+func (s *Spec) readLevels(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
+	where := AnnotationTopologyRequired
+	word, required := pg.Annotations[where]
+	// The annotation stands for the constraint too, and is what the user wrote.
+	if c := pg.Spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 && !required {
+		where, word, required = "spec.schedulingConstraints.topology", c.Topology[0].Key, true
+	}
+	if required {
+		if bad := s.level(&s.Required, where, word, ladder); bad != nil {
+			return bad
+		}
+	}
+	if word, ok := pg.Annotations[AnnotationTopologyPreferred]; ok {
+		return s.level(&s.Preferred, AnnotationTopologyPreferred, word, ladder)
+	}
+	return nil
+}
+
+func (s *Spec) readGPUs(pg *schedulingapi.PodGroup, _ Ladder) *Invalid {
+	var err error
+	if text, ok := pg.Annotations[AnnotationGPUModels]; ok {
+		if s.Models, err = ParseModels(text); err != nil {
+			return s.invalid("%s: %v", AnnotationGPUModels, err)
+		}
+	}
+	if text, ok := pg.Annotations[AnnotationGPUMemory]; ok {
+		if s.Memory, err = gpu.ParseMemoryFloor(text); err != nil {
+			return s.invalid("%s: %v", AnnotationGPUMemory, err)
+		}
+	}
+	return nil
 }
 
 // WholeCount is the number of members with a node below which a group that has

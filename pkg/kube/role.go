@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -125,7 +126,11 @@ type RoleSpec struct {
 	slices              []gang.Slice
 }
 
-func (s *Spec) readRoles(text string, ladder Ladder) *Invalid {
+func (s *Spec) readRoles(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
+	text, ok := pg.Annotations[AnnotationRoles]
+	if !ok {
+		return nil
+	}
 	roles, err := ParseRoles(text)
 	if err != nil {
 		return s.invalid("%s: %v", AnnotationRoles, err)

@@ -51,6 +51,6 @@ func freePort() (address string, port int, err error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("listen for the API server: %w", err)
 	}
-	defer listener.Close()
-	return listener.Addr().String(), listener.Addr().(*net.TCPAddr).Port, nil
+	address, port = listener.Addr().String(), listener.Addr().(*net.TCPAddr).Port
+	return address, port, listener.Close()
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -60,7 +61,7 @@ func (q query) check(t *testing.T, got families) {
 			selectors++
 			known := labelsOf(t, got, n.Name)
 			for _, m := range n.LabelMatchers {
-				if m.Name == labels.MetricName {
+				if m.Name == model.MetricNameLabel {
 					continue
 				}
 				assert.Contains(t, known, m.Name, "labels of %s", n.Name)
@@ -88,9 +89,7 @@ func grouped(t *testing.T, got families, n *parser.AggregateExpr) map[string]map
 	all := map[string]map[string]bool{}
 	parser.Inspect(n.Expr, func(node parser.Node, _ []parser.Node) error {
 		if s, ok := node.(*parser.VectorSelector); ok {
-			for name, values := range labelsOf(t, got, s.Name) {
-				all[name] = values
-			}
+			maps.Copy(all, labelsOf(t, got, s.Name))
 		}
 		return nil
 	})

@@ -36,7 +36,7 @@ type Args struct {
 	// is kube.DefaultLadder.
 	Levels []Level `json:"levels,omitempty"`
 	// GPUs says which GPUs pods get and how single pods with GPUs are placed.
-	GPUs GPUs `json:"gpus,omitempty"`
+	GPUs GPUs `json:"gpus"`
 	// BarrierTimeout bounds how long a reserved member waits for its siblings
 	// before all of them are released. The default is 30s; a PodGroup's own
 	// scheduleTimeoutSeconds takes its place.

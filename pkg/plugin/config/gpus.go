@@ -22,7 +22,7 @@ type GPUs struct {
 	// gets whole GPUs under either, unless it asks for slices itself.
 	PlainRequests PlainRequests `json:"plainRequests,omitempty"`
 	// Weights weigh what the score of a node for a single pod counts.
-	Weights Weights `json:"weights,omitempty"`
+	Weights Weights `json:"weights"`
 	// TypicalPods are what the cluster usually runs, by which free GPUs are
 	// judged. Left out, they are learned from the pods that the scheduler sees.
 	TypicalPods []TypicalPod `json:"typicalPods,omitempty"`
@@ -67,7 +67,7 @@ type TypicalPod struct {
 	// GPUs is the number of nvidia.com/gpu, 0 for a pod without.
 	GPUs int `json:"gpus,omitempty"`
 	// CPU is the processor request.
-	CPU resource.Quantity `json:"cpu,omitempty"`
+	CPU resource.Quantity `json:"cpu"`
 	// Models are the GPU models that it accepts, as in the annotation
 	// muster.sh/gpu-models; none for any.
 	Models []string `json:"models,omitempty"`

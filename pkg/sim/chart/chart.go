@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,7 +113,7 @@ func (ch *Chart) legend(c *canvas, y float64) float64 {
 
 // drawn calls draw for each run, the first one last, so that it lies on top.
 func (ch *Chart) drawn(draw func(i int, r Run)) {
-	for i := len(ch.Runs) - 1; i >= 0; i-- {
-		draw(i, ch.Runs[i])
+	for i, run := range slices.Backward(ch.Runs) {
+		draw(i, run)
 	}
 }
