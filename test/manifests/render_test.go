@@ -290,12 +290,12 @@ func TestFlowSchemasComeBeforeTheOneForAllServiceAccounts(t *testing.T) {
 func TestExamplesAskForMuster(t *testing.T) {
 	files, err := filepath.Glob(root + "/examples/*.yaml")
 	require.NoError(t, err)
-	require.Len(t, files, 3)
+	require.Len(t, files, 4)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		assert.Contains(t, string(text), "schedulerName: muster", file)
-		assert.Contains(t, string(text), "muster.sh/topology-required: rack", file)
+		assert.Contains(t, string(text), "muster.sh/topology-required: ", file)
 		assert.False(t, strings.Contains(string(text), "\t"), file)
 	}
 }
