@@ -41,6 +41,11 @@ func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*app
 	if err != nil {
 		return nil, nil, err
 	}
+	eventClient, err := kubernetes.NewForConfig(c.KubeConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.EventBroadcaster = newBroadcaster(ctx, c.EventBroadcaster, eventClient)
 	c.InformerFactory = translator.InformerFactory()
 	if err := adapt(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
 		return nil, nil, err
