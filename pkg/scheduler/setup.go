@@ -78,7 +78,12 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 	if errs := opts.Validate(); len(errs) > 0 {
 		return nil, utilerrors.NewAggregate(errs)
 	}
+	// The informers that upstream builds here give way to our own, which have
+	// the name in metrics.
+	name := opts.InformerName
+	opts.InformerName = nil
 	c, err := opts.Config(ctx)
+	opts.InformerName = name
 	if err != nil {
 		return nil, err
 	}
