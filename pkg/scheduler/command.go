@@ -78,7 +78,7 @@ func describe(flags *cliflag.NamedFlagSets) {
 			flag.DefValue = value
 		}
 	}
-	for name, value := range map[string]string{"kube-api-qps": "300", "kube-api-burst": "600"} {
+	for name, value := range map[string]string{"kube-api-qps": "1000", "kube-api-burst": "600"} {
 		if flag := flags.FlagSet("deprecated").Lookup(name); flag != nil {
 			flag.DefValue = value
 		}

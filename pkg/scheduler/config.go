@@ -26,9 +26,11 @@ const (
 	LeaseNamespace = "muster-system"
 )
 
-// defaultConfig is the configuration without --config. A gang of 64 is 64
+// defaultConfig is the configuration without --config. A gang of 1,000 is 1,000
 // bindings: kube-scheduler's default of 50 requests a second would stretch its
-// start, and the time in which a crash leaves it partly started. Every node is
+// start, and the time in which a crash leaves it partly started. What spares the
+// API server is that bindings are made 32 at a time, see pkg/dialect; the burst
+// bounds what has no such limit, the writes to claims and volumes. Every node is
 // scored: kube-scheduler's default looks at a part of a large cluster, in turn,
 // and spreads single pods over what should stay whole.
 const defaultConfig = `
@@ -36,7 +38,7 @@ apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 percentageOfNodesToScore: 100
 clientConnection:
-  qps: 300
+  qps: 1000
   burst: 600
 leaderElection:
   leaderElect: true

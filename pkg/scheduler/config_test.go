@@ -20,7 +20,7 @@ func TestDefaultConfig(t *testing.T) {
 	require.NoError(t, CheckConfig(cfg))
 	assert.True(t, cfg.LeaderElection.LeaderElect)
 	assert.Equal(t, "muster-system/muster-scheduler", cfg.LeaderElection.ResourceNamespace+"/"+cfg.LeaderElection.ResourceName)
-	assert.EqualValues(t, 300, cfg.ClientConnection.QPS)
+	assert.EqualValues(t, 1000, cfg.ClientConnection.QPS)
 	assert.EqualValues(t, 600, cfg.ClientConnection.Burst)
 	assert.False(t, cfg.EnableProfiling)
 	assert.Equal(t, "muster", cfg.Profiles[0].SchedulerName)
