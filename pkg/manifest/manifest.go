@@ -66,49 +66,49 @@ func Parse(text []byte, namespace string) (*Manifest, error) {
 }
 
 func (m *Manifest) take(kind metav1.TypeMeta, object []byte, namespace string) error {
+	var err error
 	switch kind.APIVersion + " " + kind.Kind {
 	case "v1 Pod":
 		pod := &v1.Pod{}
-		if err := strict(object, pod); err != nil {
-			return err
+		if err = strict(object, pod); err == nil {
+			m.add(pod, namespace)
 		}
-		m.add(pod, namespace)
+		return err
 	case "batch/v1 Job":
 		job := &batchv1.Job{}
-		if err := strict(object, job); err != nil {
-			return err
+		if err = strict(object, job); err == nil {
+			err = m.addJob(job, namespace)
 		}
-		if err := m.addJob(job, namespace); err != nil {
-			return err
-		}
-		return m.addGroup(object, namespace)
 	case "apps/v1 StatefulSet":
 		set := &appsv1.StatefulSet{}
-		if err := strict(object, set); err != nil {
-			return err
+		if err = strict(object, set); err == nil {
+			err = m.addStatefulSet(set, namespace)
 		}
-		if err := m.addStatefulSet(set, namespace); err != nil {
-			return err
-		}
-		return m.addGroup(object, namespace)
 	default:
-		if expand := expanders[kind.APIVersion+" "+kind.Kind]; expand != nil {
-			if err := m.addWorkload(expand, object, namespace); err != nil {
-				return err
-			}
-			return m.addGroup(object, namespace)
+		expand := expanders[kind.APIVersion+" "+kind.Kind]
+		if expand == nil {
+			return m.takeOther(kind, object, namespace)
 		}
-		if dialect.IsGroup(kind.APIVersion, kind.Kind) && !dialect.IsWorkload(kind.APIVersion, kind.Kind) {
-			return m.addGroup(object, namespace)
-		}
-		var meta metav1.PartialObjectMetadata
-		if err := yaml.Unmarshal(object, &meta); err != nil {
-			return err
-		}
-		m.Skipped = append(m.Skipped, kind.Kind+" "+meta.Name)
-		if !harmless[kind.Kind] {
-			m.Notes = append(m.Notes, kind.Kind+" "+meta.Name+" is not planned: what pods it creates is not known here")
-		}
+		err = m.addWorkload(expand, object, namespace)
+	}
+	if err != nil {
+		return err
+	}
+	return m.addGroup(object, namespace)
+}
+
+// takeOther reads an object that creates no pods, or not in a known way.
+func (m *Manifest) takeOther(kind metav1.TypeMeta, object []byte, namespace string) error {
+	if dialect.IsGroup(kind.APIVersion, kind.Kind) && !dialect.IsWorkload(kind.APIVersion, kind.Kind) {
+		return m.addGroup(object, namespace)
+	}
+	var meta metav1.PartialObjectMetadata
+	if err := yaml.Unmarshal(object, &meta); err != nil {
+		return err
+	}
+	m.Skipped = append(m.Skipped, kind.Kind+" "+meta.Name)
+	if !harmless[kind.Kind] {
+		m.Notes = append(m.Notes, kind.Kind+" "+meta.Name+" is not planned: what pods it creates is not known here")
 	}
 	return nil
 }

@@ -22,20 +22,23 @@ const boundEvents = 4
 // reasonBound is the reason of kube-scheduler's event about a pod that is bound.
 const reasonBound = "Scheduled"
 
+//nolint:staticcheck // kube-scheduler's configuration is of this type
+type adapter = events.EventBroadcasterAdapter
+
 // broadcaster has the scheduler's events written by a client of their own.
 // Those about leader election stay with the first one.
 type broadcaster struct {
-	events.EventBroadcasterAdapter
-	paced events.EventBroadcasterAdapter
+	adapter
+	paced adapter
 }
 
-func newBroadcaster(ctx context.Context, first events.EventBroadcasterAdapter, client kubernetes.Interface) broadcaster {
+func newBroadcaster(ctx context.Context, first adapter, client kubernetes.Interface) broadcaster {
 	return broadcaster{first, events.NewEventBroadcasterAdapterWithContext(ctx, pacedClient{client, make(chan struct{}, boundEvents)})}
 }
 
 // StartRecordingToSink starts the writing of events.
 func (b broadcaster) StartRecordingToSink(stop <-chan struct{}) {
-	b.EventBroadcasterAdapter.StartRecordingToSink(stop)
+	b.adapter.StartRecordingToSink(stop)
 	b.paced.StartRecordingToSink(stop)
 }
 
@@ -47,7 +50,7 @@ func (b broadcaster) NewRecorder(name string) events.EventRecorderLogger {
 // Shutdown ends the writing of events.
 func (b broadcaster) Shutdown() {
 	b.paced.Shutdown()
-	b.EventBroadcasterAdapter.Shutdown()
+	b.adapter.Shutdown()
 }
 
 // pacedClient is a client that holds events about bound pods back until few of
@@ -78,8 +81,6 @@ type pacedEvents struct {
 }
 
 // Create writes an event, one about a bound pod when it has its turn.
-//
-//nolint:revive // the signature is client-go's
 func (e pacedEvents) Create(ctx context.Context, event *eventsv1.Event, options metav1.CreateOptions) (*eventsv1.Event, error) {
 	if event.Reason != reasonBound {
 		return e.EventInterface.Create(ctx, event, options)

@@ -206,6 +206,7 @@ func (l *live) take(t *testing.T, w wants, c explain.Change) {
 			require.NoError(t, pods.Delete(t.Context(), strings.TrimPrefix(name, "pod default/"), atOnce))
 		}
 		return
+	default:
 	}
 	key, value, _ := strings.Cut(c.Setting, ": ")
 	value = strings.Trim(value, `"`)
@@ -226,6 +227,7 @@ func (l *live) take(t *testing.T, w wants, c explain.Change) {
 			p.Annotations[key], _, _ = strings.Cut(value, " ")
 		case explain.Slices, explain.Memory:
 			maps.DeleteFunc(p.Annotations, func(key, _ string) bool { return strings.Contains(c.Setting, key) })
+		default:
 		}
 	})
 }
