@@ -130,7 +130,7 @@ func TestPage_WithoutAMouse(t *testing.T) {
 
 	p.press(kb.PageDown, kb.PageDown, kb.PageDown, kb.PageDown, kb.Enter)
 	assert.Equal(t, "block-2/rack-5", p.text("#rack-title"))
-	assert.Equal(t, "node-33\t2 of 8\tvision/seg-small 6 (ranks 0 to 2)", value[string](p, `document.querySelector('#rows .here').innerText`))
+	assert.Equal(t, "node-33\t0 of 8\tresearch/reward-model 8 (rank 0)", value[string](p, `document.querySelector('#rows .here').innerText`))
 	assert.Equal(t, 8, value[int](p, `document.querySelectorAll('#rows tr').length`))
 	p.shoot("rack")
 	p.press(kb.Escape)
