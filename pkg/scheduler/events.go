@@ -13,11 +13,11 @@ import (
 	"k8s.io/client-go/tools/events"
 )
 
-// boundEvents is the number of events "Scheduled" that are written at a time.
+// boundEvents is how many events "Scheduled" are written at a time.
 // client-go writes each event from a goroutine of its own, as many as there are:
 // those of the first members of a large gang would compete with the bindings of
 // the others, 32 at a time (see pkg/dialect). None is left out.
-const boundEvents = 4
+const boundEvents = 1
 
 // reasonBound is the reason of kube-scheduler's event about a pod that is bound.
 const reasonBound = "Scheduled"
