@@ -16,6 +16,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/audit"
 	"github.com/muster-scheduler/muster/pkg/sim"
+	"github.com/muster-scheduler/muster/pkg/terminal"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
@@ -225,7 +226,7 @@ func TestProgress(t *testing.T) {
 
 func TestProgress_FitsTheTerminal(t *testing.T) {
 	var out strings.Builder
-	p := &progress{out: &out, terminal: true, gpus: 100, width: func() int { return 40 }}
+	p := &progress{out: &out, line: &terminal.Line{Out: &out, Columns: func() int { return 40 }}, gpus: 100}
 	p.show(sample{at: time.Second, working: 50, held: 60}, audit.Report{})
 	assert.Equal(t, "\r\033[K  1 s [█████▒    ]  50 % at work, 10 % ", out.String())
 }

@@ -6,13 +6,11 @@ package demo
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 // plainEvery is the distance of progress lines where the output is no terminal.
@@ -24,44 +22,29 @@ const barWidth = 10
 // progress shows how a replay goes: one line that changes on a terminal, a line
 // now and then elsewhere.
 type progress struct {
-	out      io.Writer
-	terminal bool
-	width    func() int // of the terminal, in columns
-	gpus     int
-	next     time.Duration
+	out  io.Writer
+	line *terminal.Line // nil where out is no terminal
+	gpus int
+	next time.Duration
 }
 
 func newProgress(out io.Writer, gpus int) *progress {
-	p := &progress{out: out, gpus: gpus}
-	file, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return p
-	}
-	p.terminal = true
-	p.width = func() int {
-		columns, _, err := term.GetSize(int(file.Fd()))
-		if err != nil || columns <= 0 {
-			return 80
-		}
-		return columns
-	}
-	return p
+	return &progress{out: out, line: terminal.NewLine(out), gpus: gpus}
 }
 
 func (p *progress) show(s sample, found audit.Report) {
-	if !p.terminal && s.at < p.next {
+	if p.line == nil && s.at < p.next {
 		return
 	}
 	p.next += plainEvery
 	work, idle := share(s.working, p.gpus), share(s.held-s.working, p.gpus)
-	line := fmt.Sprintf("%3.0f s %s %3.0f %% at work, %.0f %% idle | %d done, %d working, %d waiting | partly started %d",
+	text := fmt.Sprintf("%3.0f s %s %3.0f %% at work, %.0f %% idle | %d done, %d working, %d waiting | partly started %d",
 		s.at.Seconds(), bar(work, idle), 100*work, 100*idle, s.done, s.running, s.waiting+s.partial, found.Partial)
-	if !p.terminal {
-		fmt.Fprintln(p.out, line)
+	if p.line == nil {
+		fmt.Fprintln(p.out, text)
 		return
 	}
-	runes := []rune(line)
-	fmt.Fprintf(p.out, "\r\033[K%s", string(runes[:min(len(runes), p.width()-1)]))
+	p.line.Show(text)
 }
 
 // bar draws GPUs at work, held without work, and free.
@@ -80,7 +63,7 @@ func (p *progress) note(format string, args ...any) {
 
 // clear removes the changing line.
 func (p *progress) clear() {
-	if p.terminal {
-		fmt.Fprint(p.out, "\r\033[K")
+	if p.line != nil {
+		p.line.Clear()
 	}
 }

@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 func TestBar(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	b := &bar{out: &out, width: func() int { return 80 }, now: func() time.Time { return now }}
+	line := &terminal.Line{Out: &out, Columns: func() int { return 80 }}
+	b := &bar{line: line, now: func() time.Time { return now }}
 	b.show("1 of 2, muster", 1, 4)
 	b.show("1 of 2, muster", 2, 4) // too soon
 	now = now.Add(redraw)
@@ -27,13 +30,6 @@ func TestBar(t *testing.T) {
 		"\x1b[K[" + strings.Repeat("█", 22) + strings.Repeat("░", 8) + "]  75 %  1 of 2, muster: 3 of 4 jobs have ended",
 		"\x1b[K",
 	}, strings.Split(out.String(), "\r"))
-}
-
-func TestBar_FitsTheTerminal(t *testing.T) {
-	var out bytes.Buffer
-	b := &bar{out: &out, width: func() int { return 10 }, now: time.Now}
-	b.show("muster", 0, 0)
-	assert.Equal(t, "\r\x1b[K[░░░░░░░░", out.String())
 }
 
 func TestBar_IsSilentWithoutATerminal(t *testing.T) {

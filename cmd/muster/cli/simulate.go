@@ -16,6 +16,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/report"
 	"github.com/muster-scheduler/muster/pkg/sim"
 	"github.com/muster-scheduler/muster/pkg/sim/chart"
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 // simulate is the flags of the verb.
@@ -89,7 +90,7 @@ func (s *simulate) run(cmd *cobra.Command, o *options) error {
 	}
 	start := time.Now()
 	cfg.Strict, cfg.Clock = s.strict, func() time.Duration { return time.Since(start) }
-	quiet := format != report.Text && !isTerminal(cmd.OutOrStdout())
+	quiet := format != report.Text && !terminal.Is(cmd.OutOrStdout())
 	runs, err := s.replays(cfg, newBar(cmd.ErrOrStderr(), quiet))
 	if err != nil {
 		return err

@@ -9,14 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/muster-scheduler/muster/pkg/report"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 // watch is the flag --watch of a verb.
@@ -113,7 +112,7 @@ type screen struct {
 
 func screenOf(out io.Writer) *screen {
 	s := &screen{out: out}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if terminal.Is(out) {
 		s.terminal, s.tick = true, 5*time.Second
 	}
 	return s
