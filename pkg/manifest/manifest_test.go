@@ -53,6 +53,7 @@ func TestParse_CountsPodsAsTheirControllersDo(t *testing.T) {
 		{"a set without a number has one pod", set + "template: {}}", 1},
 		{"replicas", set + "replicas: 4, template: {}}", 4},
 		{"a list", "apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}, {metadata: {name: b}}]", 2},
+		{"a list of jobs, which carry no kind", "apiVersion: batch/v1\nkind: JobList\nitems: [{metadata: {name: a}, spec: {parallelism: 2, template: {}}}]", 2},
 		{"nothing", "# a comment\n---\n---\n", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -70,6 +71,9 @@ func TestParse_Refuses(t *testing.T) {
 		{"an object without a kind", "metadata: {name: x}", "found an object without a kind, want Kubernetes objects"},
 		{"one key twice", "apiVersion: v1\nkind: Pod\nkind: Pod", `key "kind" already set`},
 		{"a field in the wrong place", "apiVersion: v1\nkind: Pod\nspec: {schedulername: muster}", `object 1, Pod: unknown field "spec.schedulername"`},
+		{"a field in the wrong place of a template", "apiVersion: jobset.x-k8s.io/v1alpha2\nkind: JobSet\nspec: {replicatedJobs: [{template: {spec: {template: {spec: {schedulername: muster}}}}}]}",
+			`object 1, JobSet: spec.replicatedJobs[0].template.spec.template: unknown field "spec.schedulername"`},
+		{"one key twice in JSON", `{"apiVersion": "batch/v1", "kind": "Job", "spec": {"parallelism": 1, "parallelism": 2}}`, `object 1, Job: duplicate field "spec.parallelism"`},
 		{"a number of the wrong type", "apiVersion: batch/v1\nkind: Job\nspec: {parallelism: two}", "object 1, Job: "},
 		{"fewer than no pods", "apiVersion: batch/v1\nkind: Job\nspec: {parallelism: -1}", "object 1, Job: spec.parallelism: found -1, want 0 or more"},
 		{"more pods than anyone means", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {parallelism: 2000000000, template: {}}", "object 1, Job: more than 100000 pods"},

@@ -4,18 +4,18 @@
 package manifest
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-
-	"github.com/muster-scheduler/muster/pkg/snapshot"
 )
 
 // crew is what a controller makes pods from: a template, how many, and what it
@@ -33,9 +33,11 @@ type crew struct {
 // expander makes the crews of a workload of one kind.
 type expander func(m *Manifest, u *unstructured.Unstructured) ([]crew, error)
 
-// expanders are the kinds of custom resource whose pods are known, as their
+// expanders are the kinds of workload whose pods are known, as their
 // controllers make them.
 var expanders = map[string]expander{
+	"batch/v1 Job":                                jobCrew,
+	"apps/v1 StatefulSet":                         statefulSetCrew,
 	"jobset.x-k8s.io/v1alpha2 JobSet":             jobSetCrews,
 	"leaderworkerset.x-k8s.io/v1 LeaderWorkerSet": leaderWorkerSetCrews,
 	"kubeflow.org/v1 PyTorchJob":                  replicaCrews("pytorchReplicaSpecs"),
@@ -46,19 +48,8 @@ var expanders = map[string]expander{
 	"kubeflow.org/v2beta1 MPIJob":                 replicaCrews("mpiReplicaSpecs"),
 }
 
-// addWorkload adds the pods that the controller of a custom resource makes.
-func (m *Manifest) addWorkload(expand expander, object []byte, namespace string) error {
-	u := &unstructured.Unstructured{}
-	if err := u.UnmarshalJSON(object); err != nil {
-		return err
-	}
-	if u.GetNamespace() == "" {
-		u.SetNamespace(namespace)
-	}
-	if u.GetName() == "" && u.GetGenerateName() != "" {
-		u.SetName(u.GetGenerateName() + "x")
-	}
-	u.SetUID(snapshot.HandmadeUID(u.GetNamespace(), u.GetName()))
+// addCrews adds the pods that the controller of a workload makes.
+func (m *Manifest) addCrews(u *unstructured.Unstructured, expand expander) error {
 	crews, err := expand(m, u)
 	if err != nil {
 		return err
@@ -77,14 +68,61 @@ func (m *Manifest) addCrew(c *crew, namespace string) {
 		number := strconv.Itoa(c.first + i)
 		pod := &v1.Pod{ObjectMeta: *c.template.ObjectMeta.DeepCopy(), Spec: *c.template.Spec.DeepCopy()}
 		pod.Name, pod.Namespace, pod.OwnerReferences = c.name+"-"+number, namespace, []metav1.OwnerReference{c.owner}
-		if pod.Labels == nil {
-			pod.Labels = map[string]string{}
-		}
 		for key, value := range c.labels {
-			pod.Labels[key] = strings.ReplaceAll(value, "%d", number)
+			metav1.SetMetaDataLabel(&pod.ObjectMeta, key, strings.ReplaceAll(value, "%d", number))
 		}
 		m.add(pod, namespace)
 	}
+}
+
+// jobCrew: the pods that a Job starts with.
+func jobCrew(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
+	job := &batchv1.Job{}
+	if err := decode(u.Object, job); err != nil {
+		return nil, err
+	}
+	count, err := countOf(job.Spec.Parallelism, "spec.parallelism")
+	if err != nil {
+		return nil, err
+	}
+	if job.Spec.Completions != nil {
+		completions, err := countOf(job.Spec.Completions, "spec.completions")
+		if err != nil {
+			return nil, err
+		}
+		count = min(count, completions)
+	}
+	if job.Spec.Suspend != nil && *job.Spec.Suspend {
+		m.Notes = append(m.Notes, "Job "+job.Name+" is suspended; planned as if it were resumed")
+	}
+	return []crew{{template: job.Spec.Template, owner: ownedBy(u.GetAPIVersion(), u.GetKind(), job.Name, u), name: job.Name, count: count}}, nil
+}
+
+// statefulSetCrew: all pods, in the order of their numbers.
+func statefulSetCrew(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
+	set := &appsv1.StatefulSet{}
+	if err := decode(u.Object, set); err != nil {
+		return nil, err
+	}
+	count, err := countOf(set.Spec.Replicas, "spec.replicas")
+	if err != nil {
+		return nil, err
+	}
+	if set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement && count > 1 {
+		m.Notes = append(m.Notes, "StatefulSet "+set.Name+" creates its pods one by one, so that a gang of them never gets complete: write podManagementPolicy: Parallel; planned as if it were there")
+	}
+	return []crew{{template: set.Spec.Template, owner: ownedBy(u.GetAPIVersion(), u.GetKind(), set.Name, u), name: set.Name, count: count}}, nil
+}
+
+// countOf is a number of pods, 1 when none is given.
+func countOf(n *int32, field string) (int, error) {
+	if n == nil {
+		return 1, nil
+	}
+	if *n < 0 {
+		return 0, fmt.Errorf("%s: found %d, want 0 or more", field, *n)
+	}
+	return int(*n), nil
 }
 
 // jobSetCrews: each replicated job makes Jobs, each of these its pods.
@@ -229,12 +267,21 @@ func templateIn(object map[string]any, where string, path ...string) (*v1.PodTem
 	fields, _, err := unstructured.NestedMap(object, path...)
 	template := &v1.PodTemplateSpec{}
 	if err == nil {
-		err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(fields, template, true)
+		err = decode(fields, template)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at(where, path), err)
 	}
 	return template, nil
+}
+
+// decode reads a part of an object into its type, strictly.
+func decode(fields map[string]any, into any) error {
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	return strict(text, into)
 }
 
 // countIn reads a number of pods, 1 when none is given.
