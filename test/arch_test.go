@@ -51,6 +51,16 @@ func TestCoreReadsNothing(t *testing.T) {
 	}
 }
 
+func TestCommandsHoldNoTestCode(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"/cmd/...").Output()
+	require.NoError(t, err)
+	deps := strings.Fields(string(out))
+	assert.Contains(t, deps, module+"/pkg/scheduler")
+	for _, dep := range deps {
+		assert.False(t, strings.HasPrefix(dep, module+"/test/"), "a command depends on %s", dep)
+	}
+}
+
 func TestPackagesAndExportedNamesAreDocumented(t *testing.T) {
 	for _, dir := range packages(t, "../pkg", "../cmd", "../benchmarks", "../test") {
 		files := parseDir(t, dir)
