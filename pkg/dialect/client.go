@@ -32,12 +32,6 @@ func (c client) SchedulingV1beta1() schedulingv1beta1.SchedulingV1beta1Interface
 	return schedulingClient{c.Interface.SchedulingV1beta1(), c.t}
 }
 
-// binds is the number of bindings at a time. More than an HTTP/2 connection has
-// streams (100 on an API server) would each open a connection, and the burst
-// makes the API server drop watchers that lag behind, the scheduler's first. At
-// 20 ms a binding these are 1,600 a second.
-const binds = 32
-
 type coreClient struct {
 	corev1.CoreV1Interface
 	t *Translator
@@ -56,13 +50,7 @@ type podClient struct {
 
 // Bind waits for its turn: the scheduler binds all members of a gang at once.
 func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1.CreateOptions) error {
-	select {
-	case c.t.binds <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-c.t.binds }()
-	return c.PodInterface.Bind(ctx, binding, options)
+	return c.t.bindings.do(ctx, func() error { return c.PodInterface.Bind(ctx, binding, options) })
 }
 
 // Patch leaves a patch that only says that a member of a gang is not scheduled

@@ -42,6 +42,8 @@ type groupWriter struct {
 	dynamic dynamic.Interface
 	queue   workqueue.TypedRateLimitingInterface[groupKey]
 	now     func() time.Time
+	// bindings go before the writing of statuses.
+	bindings *bindings
 
 	mu sync.Mutex
 	// notes are what the scheduler said of gangs with an object.
@@ -61,9 +63,9 @@ type written struct {
 	text string
 }
 
-func newGroupWriter(s *store, client kubernetes.Interface, dynamic dynamic.Interface) *groupWriter {
+func newGroupWriter(s *store, client kubernetes.Interface, dynamic dynamic.Interface, b *bindings) *groupWriter {
 	return &groupWriter{
-		store: s, client: client, dynamic: dynamic,
+		store: s, client: client, dynamic: dynamic, bindings: b,
 		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[groupKey]()),
 		now:     time.Now,
 		notes:   map[groupKey]note{},
@@ -138,6 +140,9 @@ func (w *groupWriter) next(ctx context.Context) bool {
 		return false
 	}
 	defer w.queue.Done(key)
+	if w.bindings.wait(ctx) != nil {
+		return false
+	}
 	err := w.write(ctx, key)
 	switch {
 	case err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err):

@@ -59,10 +59,9 @@ type Translator struct {
 	podsRead cache.ResourceEventHandlerRegistration
 	groups   *groupWriter
 	pods     *podWriter
-	// binds has an element for each binding under way.
-	binds   chan struct{}
-	leading chan struct{}
-	lead    sync.Once
+	bindings *bindings
+	leading  chan struct{}
+	lead     sync.Once
 }
 
 // New returns a Translator whose background work ends with ctx.
@@ -78,13 +77,13 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 		options:  options,
 		assigner: newAssigner(dialects, options.SchedulerNames),
 		store:    newStore(newFeed(), dialects),
-		binds:    make(chan struct{}, binds),
+		bindings: newBindings(),
 		leading:  make(chan struct{}),
 	}
 	if err := t.buildFactory(ctx); err != nil {
 		return nil, err
 	}
-	t.groups = newGroupWriter(t.store, options.StatusClient, options.Dynamic)
+	t.groups = newGroupWriter(t.store, options.StatusClient, options.Dynamic, t.bindings)
 	t.store.changed = func(key groupKey) {
 		if t.leads() {
 			t.groups.enqueue(key)
@@ -221,6 +220,10 @@ func (t *Translator) leads() bool {
 		return false
 	}
 }
+
+// AfterBindings returns once no burst of bindings goes on: then it is time to
+// tell of them. It fails only with the context.
+func (t *Translator) AfterBindings(ctx context.Context) error { return t.bindings.wait(ctx) }
 
 // Client is the client for the scheduler.
 func (t *Translator) Client() kubernetes.Interface {

@@ -96,8 +96,9 @@ func registerMetrics() {
 	})
 }
 
-// reasonPlaced is the verdict on a gang that got its nodes.
-const reasonPlaced kube.Reason = "GangPlaced"
+// ReasonPlaced is the verdict on a gang that got its nodes, and the reason of its
+// event.
+const ReasonPlaced kube.Reason = "GangPlaced"
 
 // reasonOther stands for a reason that Muster did not give itself: the groups of
 // others may carry any text.
@@ -110,7 +111,7 @@ var waitReasons = []kube.Reason{
 	kube.TopologyDrift, kube.NoFittingDomain, kube.GangTooLarge, kube.PartialGang, kube.BindDenied, reasonOther,
 }
 
-var reasons = append(slices.Clone(waitReasons), reasonPlaced)
+var reasons = append(slices.Clone(waitReasons), ReasonPlaced)
 
 // reasonLabel is a reason as a label: one of a closed set.
 func reasonLabel(reason kube.Reason) string {

@@ -137,7 +137,7 @@ func (r *reporter) placed(pg *schedulingapi.PodGroup, plan *planned, pods int) {
 		hosts[node] = struct{}{}
 	}
 	r.set(pg, &notice{
-		kind: v1.EventTypeNormal, reason: "GangPlaced",
+		kind: v1.EventTypeNormal, reason: string(ReasonPlaced),
 		message: fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain),
 	}, 0)
 }

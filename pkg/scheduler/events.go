@@ -5,22 +5,24 @@ package scheduler
 
 import (
 	"context"
+	"slices"
 
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	typedeventsv1 "k8s.io/client-go/kubernetes/typed/events/v1"
 	"k8s.io/client-go/tools/events"
+
+	"github.com/muster-scheduler/muster/pkg/plugin"
 )
 
-// boundEvents is how many events "Scheduled" are written at a time.
-// client-go writes each event from a goroutine of its own, as many as there are:
-// those of the first members of a large gang would compete with the bindings of
-// the others, 32 at a time (see pkg/dialect). None is left out.
-const boundEvents = 1
+// told is how many events about bindings are written at a time.
+// client-go writes each event from a goroutine of its own, as many as there are.
+const told = 4
 
-// reasonBound is the reason of kube-scheduler's event about a pod that is bound.
-const reasonBound = "Scheduled"
+// aboutBindings are the reasons of the events that follow bindings:
+// kube-scheduler's for a pod, and the plugin's for a gang.
+var aboutBindings = []string{"Scheduled", string(plugin.ReasonPlaced)}
 
 //nolint:staticcheck // kube-scheduler's configuration is of this type
 type adapter = events.EventBroadcasterAdapter
@@ -32,8 +34,10 @@ type broadcaster struct {
 	paced adapter
 }
 
-func newBroadcaster(ctx context.Context, first adapter, client kubernetes.Interface) broadcaster {
-	return broadcaster{first, events.NewEventBroadcasterAdapterWithContext(ctx, pacedClient{client, make(chan struct{}, boundEvents)})}
+// after returns when events about bindings may be written.
+func newBroadcaster(ctx context.Context, first adapter, client kubernetes.Interface, after func(context.Context) error) broadcaster {
+	paced := pacedClient{client, pace{after, make(chan struct{}, told)}}
+	return broadcaster{first, events.NewEventBroadcasterAdapterWithContext(ctx, paced)}
 }
 
 // StartRecordingToSink starts the writing of events.
@@ -53,43 +57,53 @@ func (b broadcaster) Shutdown() {
 	b.adapter.Shutdown()
 }
 
-// pacedClient is a client that holds events about bound pods back until few of
-// them are under way.
+// pace has events about bindings wait until those are done: those of the first
+// members of a large gang would compete with the bindings of the others. None is
+// left out.
+type pace struct {
+	after    func(context.Context) error
+	underWay chan struct{}
+}
+
+// pacedClient is a client that writes events about bindings at a pace.
 type pacedClient struct {
 	kubernetes.Interface
-	underWay chan struct{}
+	pace pace
 }
 
 // EventsV1 is the API of events.
 func (c pacedClient) EventsV1() typedeventsv1.EventsV1Interface {
-	return pacedEventsAPI{c.Interface.EventsV1(), c.underWay}
+	return pacedEventsAPI{c.Interface.EventsV1(), c.pace}
 }
 
 type pacedEventsAPI struct {
 	typedeventsv1.EventsV1Interface
-	underWay chan struct{}
+	pace pace
 }
 
 // Events is the API of events in a namespace.
 func (e pacedEventsAPI) Events(namespace string) typedeventsv1.EventInterface {
-	return pacedEvents{e.EventsV1Interface.Events(namespace), e.underWay}
+	return pacedEvents{e.EventsV1Interface.Events(namespace), e.pace}
 }
 
 type pacedEvents struct {
 	typedeventsv1.EventInterface
-	underWay chan struct{}
+	pace pace
 }
 
-// Create writes an event, one about a bound pod when it has its turn.
+// Create writes an event, one about a binding when it has its turn.
 func (e pacedEvents) Create(ctx context.Context, event *eventsv1.Event, options metav1.CreateOptions) (*eventsv1.Event, error) {
-	if event.Reason != reasonBound {
+	if !slices.Contains(aboutBindings, event.Reason) {
 		return e.EventInterface.Create(ctx, event, options)
 	}
 	select {
-	case e.underWay <- struct{}{}:
+	case e.pace.underWay <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-e.underWay }()
+	defer func() { <-e.pace.underWay }()
+	if err := e.pace.after(ctx); err != nil {
+		return nil, err
+	}
 	return e.EventInterface.Create(ctx, event, options)
 }

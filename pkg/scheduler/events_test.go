@@ -18,62 +18,65 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	typedeventsv1 "k8s.io/client-go/kubernetes/typed/events/v1"
 	"k8s.io/client-go/tools/events"
+
+	"github.com/muster-scheduler/muster/pkg/plugin"
 )
 
-// slowAPI is an API server that answers when it is told to.
-type slowAPI struct {
+// api notes the reasons of the events that come.
+type api struct {
 	kubernetes.Interface
-	came   chan<- string
-	answer <-chan struct{}
+	came chan<- string
 }
 
-func (s slowAPI) EventsV1() typedeventsv1.EventsV1Interface {
-	return slowEvents{s.Interface.EventsV1(), nil, s}
+func (a api) EventsV1() typedeventsv1.EventsV1Interface {
+	return eventsAPI{a.Interface.EventsV1(), nil, a.came}
 }
 
-type slowEvents struct {
+type eventsAPI struct {
 	typedeventsv1.EventsV1Interface
 	typedeventsv1.EventInterface
-	api slowAPI
+	came chan<- string
 }
 
-func (s slowEvents) Events(string) typedeventsv1.EventInterface { return s }
+func (e eventsAPI) Events(string) typedeventsv1.EventInterface { return e }
 
-func (s slowEvents) Create(_ context.Context, event *eventsv1.Event, _ metav1.CreateOptions) (*eventsv1.Event, error) {
-	s.api.came <- event.Reason
-	if event.Reason == reasonBound {
-		<-s.api.answer
-	}
+func (e eventsAPI) Create(_ context.Context, event *eventsv1.Event, _ metav1.CreateOptions) (*eventsv1.Event, error) {
+	e.came <- event.Reason
 	return event, nil
 }
 
-// TestBroadcaster_PacesWhatFollowsABinding checks that events about bound pods
-// are written a few at a time, that all of them are, and that others pass them.
-func TestBroadcaster_PacesWhatFollowsABinding(t *testing.T) {
-	const pods = 5 * boundEvents
-	came, answer := make(chan string, 2*pods), make(chan struct{})
+func TestBroadcaster_TellsOfBindingsAfterThem(t *testing.T) {
+	const pods = 5 * told
+	came, bindingsEnd := make(chan string, 2*pods), make(chan struct{})
 	known := fake.NewClientset()
 	known.Resources = []*metav1.APIResourceList{{GroupVersion: eventsv1.SchemeGroupVersion.String()}}
-	api := slowAPI{known, came, answer}
-	b := newBroadcaster(t.Context(), events.NewEventBroadcasterAdapterWithContext(t.Context(), fake.NewClientset()), api)
+	after := func(context.Context) error {
+		<-bindingsEnd
+		return nil
+	}
+	b := newBroadcaster(t.Context(), events.NewEventBroadcasterAdapterWithContext(t.Context(), fake.NewClientset()), api{known, came}, after)
 	b.StartRecordingToSink(t.Context().Done())
 	defer b.Shutdown()
 	recorder := b.NewRecorder("muster")
+	tell := func(pod, reason string) {
+		regarding := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: pod}}
+		recorder.Eventf(regarding, nil, v1.EventTypeNormal, reason, "Scheduling", "it is so")
+	}
+	want := []string{string(plugin.ReasonPlaced)}
+	tell("w-0", string(plugin.ReasonPlaced))
 	for i := range pods {
-		pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint("w-", i)}}
-		recorder.Eventf(pod, nil, v1.EventTypeNormal, reasonBound, "Binding", "bound")
+		tell(fmt.Sprint("w-", i), "Scheduled")
+		want = append(want, "Scheduled")
 	}
-	for range boundEvents {
-		assert.Equal(t, reasonBound, <-came)
-	}
-	recorder.Eventf(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "w"}}, nil, v1.EventTypeNormal, "GangPlaced", "Scheduling", "placed")
-	assert.Equal(t, "GangPlaced", <-came, "more than %d at a time, or the gang's event waits behind them", boundEvents)
-	close(answer)
-	seen := boundEvents
+	tell("waits", "GangTooLarge")
+	assert.Equal(t, "GangTooLarge", <-came, "a refusal does not stand behind bindings")
+	close(bindingsEnd)
+	var got []string
 	require.Eventually(t, func() bool {
-		seen += len(drain(came))
-		return seen == pods
+		got = append(got, drain(came)...)
+		return len(got) == len(want)
 	}, 30*time.Second, 5*time.Millisecond)
+	assert.ElementsMatch(t, want, got, "none is left out")
 }
 
 func drain(from chan string) (all []string) {

@@ -45,7 +45,7 @@ func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*app
 	if err != nil {
 		return nil, nil, err
 	}
-	c.EventBroadcaster = newBroadcaster(ctx, c.EventBroadcaster, eventClient)
+	c.EventBroadcaster = newBroadcaster(ctx, c.EventBroadcaster, eventClient, translator.AfterBindings)
 	c.InformerFactory = translator.InformerFactory()
 	if err := adapt(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
 		return nil, nil, err
