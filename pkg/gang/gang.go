@@ -56,6 +56,11 @@ type Role struct {
 	// Count is the number of members that wait for a node. Member i of the
 	// role is the i-th in rank order.
 	Count int
+	// Ranks are the places of the waiting members among all members of the role,
+	// counted from 0 and rising: slices are counted in them. A place that nobody
+	// has is that of a member that has ended or is still to come. nil gives the
+	// waiting members the lowest places that no bound one has.
+	Ranks []int
 	// MinCount is the number of members of this role, bound ones included,
 	// that must have a node. Zero leaves it to Gang.MinCount.
 	MinCount int

@@ -46,6 +46,10 @@ func TestValidate(t *testing.T) {
 		{"a slice at no level", func(g *Gang) { g.Roles[1].Slices[0].Level = 2 }, "role 1 worker: slice layer 0 has size 2 and level 2: the size must be from 1 to 1048576, the level one of 2"},
 		{"slices that do not nest", func(g *Gang) { g.Slices[1].Size = 3 }, "slice layer 1 (size 3) must be narrower than the layer around it and divide its size 4"},
 		{"slices of one level", func(g *Gang) { g.Slices[1].Level = 0 }, "slice layer 1 (size 2) must be narrower than the layer around it and divide its size 4"},
+		{"ranks of some members", func(g *Gang) { g.Roles[1].Ranks = []int{1} }, "role 1 worker: there are 1 ranks for 2 members"},
+		{"a rank twice", func(g *Gang) { g.Roles[1].Ranks = []int{1, 1} }, "role 1 worker: member 1 has rank 1 after rank 1: ranks must rise, from 0 to 1073741823"},
+		{"a negative rank", func(g *Gang) { g.Roles[1].Ranks = []int{-1, 1} }, "role 1 worker: member 0 has rank -1 after rank -1: ranks must rise, from 0 to 1073741823"},
+		{"a rank beyond reason", func(g *Gang) { g.Roles[1].Ranks = []int{1, 1 << 30} }, "role 1 worker: member 1 has rank 1073741824 after rank 1: ranks must rise, from 0 to 1073741823"},
 		{"too many layers", func(g *Gang) { g.Slices = make([]Slice, 4) }, "there are 4 layers of slices: at most 3 may nest"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -15,6 +15,9 @@ const MaxSlices = 3
 // MaxMembers is the number of members that one role may have, and one slice.
 const MaxMembers = 1 << 20
 
+// MaxRank is a number that every rank is below.
+const MaxRank = 1 << 30
+
 // Waiting is the number of members that wait for a node.
 func (g *Gang) Waiting() int {
 	n := 0
@@ -87,12 +90,32 @@ func (g *Gang) validateRole(r, levels, resources int) error {
 	case role.With >= len(g.Roles):
 		return fmt.Errorf("it stands with role %d, but there are %d roles", role.With, len(g.Roles))
 	}
+	if err := role.validateRanks(); err != nil {
+		return err
+	}
 	for c, q := range role.Request {
 		if q < 0 {
 			return fmt.Errorf("the request for resource %d is %d: it must be 0 or more", c, q)
 		}
 	}
 	return validateSlices(role.Slices, levels)
+}
+
+func (r *Role) validateRanks() error {
+	if r.Ranks == nil {
+		return nil
+	}
+	if len(r.Ranks) != r.Count {
+		return fmt.Errorf("there are %d ranks for %d members", len(r.Ranks), r.Count)
+	}
+	last := -1
+	for i, rank := range r.Ranks {
+		if rank <= last || rank >= MaxRank {
+			return fmt.Errorf("member %d has rank %d after rank %d: ranks must rise, from 0 to %d", i, rank, last, MaxRank-1)
+		}
+		last = rank
+	}
+	return nil
 }
 
 func validLevel(l topology.Level, levels int) bool {

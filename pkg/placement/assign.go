@@ -89,7 +89,9 @@ func (a *attempt) fill(d topology.DomainID, n int64) {
 func (a *attempt) put(node topology.NodeID, n int64) {
 	out := a.roles[a.job.role].out
 	for _, m := range a.next[:n] {
-		out[m] = node
+		if m != nobody {
+			out[m] = node
+		}
 	}
 	a.next = a.next[n:]
 }

@@ -51,12 +51,13 @@ type role struct {
 	layers   []gang.Slice // the slices to keep, the whole role first
 	rooms    *rooms       // for layers
 	wished   *rooms       // also for the preferred slices, while soft
-	plain    *rooms       // without slices, where bound members hold parts of them
+	plain    *rooms       // without slices, where parts of them are bound or missing
 	need     int          // members that must be placed, at least
 	limit    int          // members that may fit in the domain at hand, at most
 	count    int          // members to place: the first ones in rank order
 	bound    []standing   // bound members of known rank, by rank
 	ranks    []int32      // rank of each waiting member
+	gaps     bool         // the ranks of the waiting members are not 0, 1, 2, ...
 	out      []topology.NodeID
 }
 
@@ -151,7 +152,14 @@ func (a *attempt) readBound() {
 	for r := range a.roles {
 		role := &a.roles[r]
 		slices.SortStableFunc(role.bound, func(x, y standing) int { return cmp.Compare(x.rank, y.rank) })
-		role.ranks = freeRanks(role.ranks[:0], role.bound, role.Count)
+		role.ranks = role.ranks[:0]
+		for _, rank := range role.Ranks {
+			role.ranks = append(role.ranks, int32(rank))
+		}
+		if role.Ranks == nil {
+			role.ranks = freeRanks(role.ranks, role.bound, role.Count)
+		}
+		role.gaps = role.Count > 0 && int(role.ranks[role.Count-1]) != role.Count-1
 	}
 }
 
@@ -237,7 +245,7 @@ func (a *attempt) count(product int, soft bool) {
 		}
 		role.rooms = a.p.rooms(role.Request, role.Filter, p, role.layers)
 		role.plain = nil
-		if len(role.layers) > 0 && a.g.BoundTo(r) > 0 {
+		if len(role.layers) > 0 && (role.gaps || a.g.BoundTo(r) > 0) {
 			role.plain = a.p.rooms(role.Request, role.Filter, p, nil)
 		}
 	}

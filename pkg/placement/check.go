@@ -274,7 +274,8 @@ func (c *checker) slices() error {
 }
 
 // ranked lists the members of role r that have a node and a known rank. The
-// waiting members have the lowest ranks that no bound one has.
+// waiting members have the ranks that they say, or else the lowest that no bound
+// one has.
 func (c *checker) ranked(r int) (ranks []int, nodes []topology.NodeID) {
 	taken := map[int]bool{}
 	for _, b := range c.g.Bound {
@@ -286,8 +287,11 @@ func (c *checker) ranked(r int) (ranks []int, nodes []topology.NodeID) {
 		}
 	}
 	rank := 0
-	for _, n := range c.p.Nodes[r] {
-		for taken[rank] {
+	for i, n := range c.p.Nodes[r] {
+		if given := c.g.Roles[r].Ranks; given != nil {
+			rank = given[i]
+		}
+		for taken[rank] && c.g.Roles[r].Ranks == nil {
 			rank++
 		}
 		if n != NoNode {

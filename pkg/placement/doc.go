@@ -58,7 +58,8 @@
 // # What is exact
 //
 // For a gang of one role the answer is exact: it is refused if and only if no
-// plan keeps every rule, slices and bound members included. Roles of several
+// plan keeps every rule, slices and bound members included; where several of its
+// slices have lost members, within the steps of the search below. Roles of several
 // shapes that share nodes make a packing problem: the role with the least to
 // spare goes first; where that fails the role of the largest members does, and
 // where that fails too comes a search that is exact within a fixed number of
@@ -70,6 +71,7 @@
 // Bound members count towards the minimum and tie the rest: the gang to the
 // domain of its required level, each of their slices to its domain, all to
 // their GPU model. A member that comes back takes the free node nearest to its
-// neighbours in rank. If the bound members break these rules themselves, the
+// neighbours in rank. A member that has ended leaves a gap in the ranks, and the
+// others stay in their slices. If the bound members break these rules themselves, the
 // refusal is TopologyDrift.
 package placement

@@ -169,7 +169,7 @@ func (a *attempt) grow(d topology.DomainID) bool {
 		fits, most := role.count, role.limit
 		for fits < most {
 			role.count = (fits + most + 1) / 2
-			if a.try(d) {
+			if a.tryGaps(d) {
 				fits = role.count
 			} else {
 				most = role.count - 1
@@ -177,7 +177,16 @@ func (a *attempt) grow(d topology.DomainID) bool {
 		}
 		role.count = fits
 	}
-	return a.try(d)
+	return a.tryGaps(d)
+}
+
+// tryGaps tries as try does, and searches where slices miss members: these are
+// boxes of different sizes, which pack in more ways than one.
+func (a *attempt) tryGaps(d topology.DomainID) bool {
+	if a.try(d) {
+		return true
+	}
+	return slices.ContainsFunc(a.roles, func(r role) bool { return r.gaps && len(r.layers) > 0 }) && a.search(d)
 }
 
 // counted is the number of members to place.
@@ -251,6 +260,9 @@ func (a *attempt) take(job *job, d topology.DomainID) {
 	}
 	first := len(a.touched)
 	for _, m := range job.members {
+		if m == nobody {
+			continue
+		}
 		n := role.out[m]
 		cells := a.p.taken[int(n)*width:]
 		for c, q := range role.Request {

@@ -21,7 +21,7 @@ func (a *attempt) list(r int, d topology.DomainID) bool {
 	first := len(a.jobs)
 	members := a.run(0, role.count)
 	if len(role.bound) == 0 && (len(role.layers) == 0 || role.layers[0].Size != wholeRole) {
-		a.listFree(r, d, members)
+		a.listFree(r, d, members, 0)
 		return true
 	}
 	if !a.listPinned(r, d, members, 0) {
@@ -43,9 +43,10 @@ func (a *attempt) run(first, end int) []int32 {
 	return a.members[from:len(a.members):len(a.members)]
 }
 
-// listFree appends the jobs of a run that may stand anywhere in d: as many
-// whole preferred slices as fit, while they are not given up, then the rest.
-func (a *attempt) listFree(r int, d topology.DomainID, members []int32) {
+// listFree appends the jobs of members that may stand anywhere in d: as many
+// whole preferred slices as fit, while they are not given up, then the rest, of
+// which the slices of layer k and narrower ones stay whole.
+func (a *attempt) listFree(r int, d topology.DomainID, members []int32, k int) {
 	role := &a.roles[r]
 	near := NoNode
 	if role.With >= 0 && role.With != r {
@@ -58,9 +59,58 @@ func (a *attempt) listFree(r int, d topology.DomainID, members []int32) {
 		a.jobs = append(a.jobs, job{role: r, rooms: role.wished, domain: d, members: members[:whole], near: near})
 		members = members[whole:]
 	}
-	if len(members) > 0 {
-		a.jobs = append(a.jobs, job{role: r, rooms: role.rooms, domain: d, members: members, near: near})
+	for len(members) > 0 {
+		n := role.oneRun(members, k)
+		a.jobs = append(a.jobs, job{role: r, rooms: role.rooms, domain: d, members: a.padded(role, members[:n], k+1), near: near})
+		members = members[n:]
 	}
+}
+
+// oneRun is how many of the members, from the first one on, one job can place
+// as a run: whole slices of layer k, and one that misses members after them.
+func (r *role) oneRun(members []int32, k int) int {
+	if !r.gaps || k >= len(r.layers) {
+		return len(members)
+	}
+	size := int32(r.layers[k].Size)
+	n := 0
+	for whole := true; whole && n < len(members); {
+		first := n
+		for n < len(members) && r.ranks[members[n]]/size == r.ranks[members[first]]/size {
+			n++
+		}
+		whole = n-first == int(size)
+	}
+	return n
+}
+
+// nobody stands in a run for a member that is missing.
+const nobody = -1
+
+// padded lets members that are missing inside slices of layer k keep their room
+// in a run, so that those after them stay in their slices.
+func (a *attempt) padded(role *role, members []int32, k int) []int32 {
+	if !role.gaps || k >= len(role.layers) {
+		return members
+	}
+	size := int32(role.layers[k].Size)
+	from := len(a.members)
+	place := int32(0) // the rank that comes next
+	for i, m := range members {
+		rank := role.ranks[m]
+		if i == 0 || (place-1)/size != rank/size {
+			for ; i > 0 && place%size != 0; place++ {
+				a.members = append(a.members, nobody)
+			}
+			place = rank - rank%size
+		}
+		for ; place < rank; place++ {
+			a.members = append(a.members, nobody)
+		}
+		a.members = append(a.members, m)
+		place++
+	}
+	return a.members[from:len(a.members):len(a.members)]
 }
 
 // wholeWishes is the number of members, of n, that go into whole preferred
@@ -119,7 +169,7 @@ func (a *attempt) listPinned(r int, d topology.DomainID, members []int32, k int)
 		}
 	}
 	if free > 0 {
-		a.listFree(r, d, a.unpinned(r, k, members))
+		a.listFree(r, d, a.unpinned(r, k, members), k)
 	}
 	return true
 }

@@ -36,6 +36,11 @@ func bind(text string) func(*gang.Gang) {
 	}
 }
 
+// ranked gives the waiting members of role 0 their ranks.
+func ranked(ranks ...int) func(*gang.Gang) {
+	return func(g *gang.Gang) { g.Roles[0].Ranks = ranks }
+}
+
 // repairRacks are two racks; of n2, n6 and n9 nothing is free.
 const repairRacks = `
 levels: block rack
@@ -102,6 +107,18 @@ func TestSolve_Repairs(t *testing.T) {
 			"gang train needs 2 pods in one rack, but its running pods stand on nodes that are gone, so that their rack is not known",
 		},
 		{"a gone node does not matter where no level is asked", pods(1, 1, minCount(2), bind("0:?")), "n10"},
+		{
+			"a member keeps its slice where another has ended",
+			pods(1, 1, sliced(slice(2, rack)), minCount(3), bind("0:n2 2:n8"), ranked(3)), "n10",
+		},
+		{
+			"slices that miss members are placed apart",
+			pods(3, 1, sliced(slice(3, rack)), minCount(3), ranked(1, 3, 4)), "n10 n1 n3",
+		},
+		{
+			"slices inside slices that miss members",
+			pods(4, 1, sliced(slice(4, block), slice(2, rack)), minCount(4), ranked(1, 3, 4, 5)), "n3 n5 n1 n4",
+		},
 		{"unknown ranks still pin the rack", pods(1, 1, required(rack), minCount(2), bind("?:n8")), "n10"},
 		{"all are there", pods(0, 1, required(rack), minCount(1), bind("0:n8")), ""},
 	} {

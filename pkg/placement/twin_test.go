@@ -180,7 +180,25 @@ func smallGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
 	if rng.IntN(3) > 0 {
 		g.MinCount = g.Total()
 	}
+	for r := range g.Roles {
+		if rng.IntN(4) == 0 {
+			g.Roles[r].Ranks = smallRanks(rng, g, r)
+		}
+	}
 	return g
+}
+
+// smallRanks gives the waiting members of role r ranks with gaps between them,
+// which no bound member has.
+func smallRanks(rng *rand.Rand, g *gang.Gang, r int) []int {
+	ranks := make([]int, 0, g.Roles[r].Count)
+	for rank := 0; len(ranks) < g.Roles[r].Count; rank++ {
+		bound := slices.ContainsFunc(g.Bound, func(b gang.Bound) bool { return b.Role == r && b.Rank == rank })
+		if !bound && rng.IntN(3) > 0 {
+			ranks = append(ranks, rank)
+		}
+	}
+	return ranks
 }
 
 func smallSlices(rng *rand.Rand, u *topology.Usage) []gang.Slice {
