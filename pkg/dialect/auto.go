@@ -102,9 +102,9 @@ func (o Objects) Workloads() []schema.GroupVersionResource {
 	s := o.set()
 	var all []schema.GroupVersionResource
 	for _, pod := range o.Pods {
-		marker, _ := s.markerOf(pod)
+		m, _ := s.markerOf(pod)
 		ref, why := workload.Of(pod)
-		if marker.Dialect != kube.DialectAuto || why != "" {
+		if m.dialect != kube.DialectAuto || why != "" {
 			continue
 		}
 		for _, resource := range ref.Kind.Served() {

@@ -173,8 +173,8 @@ func TestAuto_OfANamespace(t *testing.T) {
 	assert.Empty(t, inUse([]kube.Dialect{kube.DialectLabel}, []string{"*"}).groupOf(owned("p", trainJob)), "the dialect is left out")
 	pod := owned("p", trainJob, asks)
 	assert.Equal(t, "conflict~p", inUse([]kube.Dialect{kube.DialectLabel}, nil).groupOf(pod), "it never runs as a single pod")
-	marker, _ := inUse([]kube.Dialect{kube.DialectLabel}, nil).markerOf(pod)
-	assert.Contains(t, marker.Problem.Message, "argument dialects leaves auto out")
+	m, _ := inUse([]kube.Dialect{kube.DialectLabel}, nil).markerOf(pod)
+	assert.Contains(t, m.problem.Message, "argument dialects leaves auto out")
 }
 
 func TestAuto_AnotherMinimum(t *testing.T) {

@@ -13,32 +13,28 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// Marker is what a pod says about the gang that it belongs to.
-type Marker struct {
-	Dialect kube.Dialect
-	// Group is the name of the PodGroup as the scheduler knows it: the name of
+// marker is what a pod says about the gang that it belongs to.
+type marker struct {
+	dialect kube.Dialect
+	// group is the name of the PodGroup as the scheduler knows it: the name of
 	// the object for a native group, else "dialect~name".
-	Group string
-	// Name is the name that the user wrote.
-	Name string
-	// Problem is why the markers of the pod make no sense together, or nil.
-	Problem *kube.Invalid
+	group string
+	// name is the name that the user wrote.
+	name string
+	// problem is why the markers of the pod make no sense together, or nil.
+	problem *kube.Invalid
 }
 
-// MarkerOf reads the gang markers of a pod in any dialect, and whether it has
-// any. It may be given a pod from the API or one that was translated already.
-func MarkerOf(pod *v1.Pod) (Marker, bool) { return set(table).markerOf(pod) }
-
-// GroupOf returns the name of the PodGroup that a pod belongs to, as the
-// scheduler knows it, or "" for a pod outside gangs.
-func GroupOf(pod *v1.Pod) string { return set(table).groupOf(pod) }
-
+// groupOf is the name of the PodGroup that a pod belongs to, as the scheduler
+// knows it, or "" for a pod outside gangs.
 func (s set) groupOf(pod *v1.Pod) string {
-	marker, _ := s.markerOf(pod)
-	return marker.Group
+	m, _ := s.markerOf(pod)
+	return m.group
 }
 
-func (s set) markerOf(pod *v1.Pod) (Marker, bool) {
+// markerOf reads the gang markers of a pod in any dialect, and whether it has
+// any. It may be given a pod from the API or one that was translated already.
+func (s set) markerOf(pod *v1.Pod) (marker, bool) {
 	if group := groupName(pod); kube.IsTranslated(group) {
 		return s.translated(pod, group), true
 	}
@@ -47,22 +43,22 @@ func (s set) markerOf(pod *v1.Pod) (Marker, bool) {
 
 // translated reads the markers of a pod that has its group already: the one
 // that it was given when it was first seen.
-func (s set) translated(pod *v1.Pod, group string) Marker {
+func (s set) translated(pod *v1.Pod, group string) marker {
 	dialect, name := kube.SplitGroupName(group)
-	m := Marker{Dialect: dialect, Group: group, Name: name}
+	m := marker{dialect: dialect, group: group, name: name}
 	raw := *pod
 	raw.Spec.SchedulingGroup = nil
 	now, _ := s.readMarkers(&raw)
 	switch {
-	case now.Group == group:
-		m.Problem = now.Problem
+	case now.group == group:
+		m.problem = now.problem
 	case dialect == kube.DialectConflict:
 		// spec.schedulingGroup was replaced in memory, so that the conflict
 		// can no longer be spelled out.
-		m.Problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
+		m.problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
 			"pod %s declares its gang more than once; create it again with one of spec.schedulingGroup and the label", pod.Name)}
 	default:
-		m.Problem = moved(pod, group)
+		m.problem = moved(pod, group)
 	}
 	return m
 }
@@ -100,7 +96,7 @@ func (s set) marks(pod *v1.Pod) (dialect *entry, marks []mark) {
 // strength orders the marks of dialects, the strongest first.
 func (e *entry) strength() int { return count(e.weak) + 2*count(e.last) }
 
-func (s set) readMarkers(pod *v1.Pod) (Marker, bool) {
+func (s set) readMarkers(pod *v1.Pod) (marker, bool) {
 	e, marks := s.marks(pod)
 	count, counted := pod.Annotations[kube.AnnotationMinCount]
 	counted = counted && s.find(kube.DialectLabel) != nil
@@ -110,7 +106,7 @@ func (s set) readMarkers(pod *v1.Pod) (Marker, bool) {
 			"pod %s asks for %s: %s, but the scheduler's argument dialects leaves %s out; give its gang a name and the annotation %s, or add the dialect",
 			pod.Name, kube.LabelGang, kube.GangAuto, kube.DialectAuto, kube.AnnotationMinCount)), true
 	case len(marks) == 0 && !counted:
-		return Marker{}, false
+		return marker{}, false
 	case len(marks) == 0:
 		return alone(pod, kube.InvalidGangSpec, fmt.Sprintf(
 			"pod %s has annotation %s but no gang; add the label %s with the name of its gang", pod.Name, kube.AnnotationMinCount, kube.LabelGang)), true
@@ -133,22 +129,22 @@ func (s set) readMarkers(pod *v1.Pod) (Marker, bool) {
 	if first.gang != "" {
 		group := kube.GroupName(e.name, first.gang)
 		_, name := kube.SplitGroupName(group)
-		return Marker{Dialect: e.name, Group: group, Name: name}, true
+		return marker{dialect: e.name, group: group, name: name}, true
 	}
-	m := Marker{Dialect: e.name, Group: kube.GroupName(e.name, first.name), Name: first.name, Problem: nameProblem(e, first)}
-	if m.Problem != nil && len(first.name) > validation.DNS1123SubdomainMaxLength {
-		return alone(pod, m.Problem.Reason, m.Problem.Message), true
+	m := marker{dialect: e.name, group: kube.GroupName(e.name, first.name), name: first.name, problem: nameProblem(e, first)}
+	if m.problem != nil && len(first.name) > validation.DNS1123SubdomainMaxLength {
+		return alone(pod, m.problem.Reason, m.problem.Message), true
 	}
 	return m, true
 }
 
 // alone puts a pod into a group of its own that is never scheduled.
-func alone(pod *v1.Pod, reason kube.Reason, message string) Marker {
-	return Marker{
-		Dialect: kube.DialectConflict,
-		Group:   kube.GroupName(kube.DialectConflict, pod.Name),
-		Name:    pod.Name,
-		Problem: &kube.Invalid{Reason: reason, Message: message},
+func alone(pod *v1.Pod, reason kube.Reason, message string) marker {
+	return marker{
+		dialect: kube.DialectConflict,
+		group:   kube.GroupName(kube.DialectConflict, pod.Name),
+		name:    pod.Name,
+		problem: &kube.Invalid{Reason: reason, Message: message},
 	}
 }
 

@@ -62,17 +62,17 @@ func TestMarkerOf(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPod("p", test.words...)
-			m, ok := MarkerOf(p)
+			m, ok := enabled(nil).markerOf(p)
 			assert.Equal(t, test.group != "", ok)
-			assert.Equal(t, test.group, m.Group)
-			assert.Equal(t, test.group, GroupOf(p))
+			assert.Equal(t, test.group, m.group)
+			assert.Equal(t, test.group, Objects{}.GroupOf(p))
 			if test.reason == "" {
-				assert.Nil(t, m.Problem)
+				assert.Nil(t, m.problem)
 				return
 			}
-			require.NotNil(t, m.Problem)
-			assert.Equal(t, test.reason, m.Problem.Reason)
-			assert.Equal(t, test.message, m.Problem.Message)
+			require.NotNil(t, m.problem)
+			assert.Equal(t, test.reason, m.problem.Reason)
+			assert.Equal(t, test.message, m.problem.Message)
 		})
 	}
 }
@@ -93,15 +93,15 @@ func TestMarkerOf_AfterTranslation(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			m, ok := MarkerOf(newPod("p", test.words...))
+			m, ok := enabled(nil).markerOf(newPod("p", test.words...))
 			assert.True(t, ok)
-			assert.Equal(t, test.group, m.Group)
+			assert.Equal(t, test.group, m.group)
 			if test.message == "" {
-				assert.Nil(t, m.Problem)
+				assert.Nil(t, m.problem)
 				return
 			}
-			require.NotNil(t, m.Problem)
-			assert.Contains(t, m.Problem.Message, test.message)
+			require.NotNil(t, m.problem)
+			assert.Contains(t, m.problem.Message, test.message)
 		})
 	}
 }
@@ -131,22 +131,22 @@ func FuzzMarkerOf(f *testing.F) {
 		if which&8 != 0 {
 			p.Annotations[kube.AnnotationMinCount] = count
 		}
-		m, ok := MarkerOf(p)
+		m, ok := enabled(nil).markerOf(p)
 		marked := which&3 != 0 || which&8 != 0 || p.Spec.SchedulingGroup != nil
-		if ok != marked || ok != (m.Group != "") {
-			t.Fatalf("marked %t, found %t with group %q", marked, ok, m.Group)
+		if ok != marked || ok != (m.group != "") {
+			t.Fatalf("marked %t, found %t with group %q", marked, ok, m.group)
 		}
 		if !ok {
 			return
 		}
-		if strings.Contains(m.Group, "/") {
-			t.Fatalf("group %q", m.Group)
+		if strings.Contains(m.group, "/") {
+			t.Fatalf("group %q", m.group)
 		}
-		if m.Problem != nil {
-			checkMessage(t, m.Problem.Message)
+		if m.problem != nil {
+			checkMessage(t, m.problem.Message)
 		}
-		p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &m.Group}
-		if again, _ := MarkerOf(p); again.Group != m.Group || m.Problem != nil && again.Problem == nil {
+		p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &m.group}
+		if again, _ := enabled(nil).markerOf(p); again.group != m.group || m.problem != nil && again.problem == nil {
 			t.Fatalf("%+v was read as %+v after translation", m, again)
 		}
 	})

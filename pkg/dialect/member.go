@@ -56,11 +56,11 @@ func (s *store) newMember(pod *v1.Pod) *member {
 
 func (s *store) problemOf(pod *v1.Pod) *kube.Invalid {
 	group := groupName(pod)
-	marker, _ := s.set.markerOf(pod)
-	if marker.Problem == nil && marker.Group != group {
+	m, _ := s.set.markerOf(pod)
+	if m.problem == nil && m.group != group {
 		return moved(pod, group)
 	}
-	return marker.Problem
+	return m.problem
 }
 
 func (g *gangState) add(m *member) {

@@ -105,25 +105,21 @@ type said struct {
 
 // labelMarks are the marks of a dialect that names gangs in these labels.
 func labelMarks(keys ...string) func(*v1.Pod) []mark {
-	return func(pod *v1.Pod) []mark {
-		var marks []mark
-		for _, key := range keys {
-			if name, ok := pod.Labels[key]; ok {
-				marks = append(marks, mark{where: "label " + key, name: name})
-			}
-		}
-		return marks
-	}
+	return marksIn("label ", func(pod *v1.Pod) map[string]string { return pod.Labels }, keys)
 }
 
 // annotationMarks are the marks of a dialect that names gangs in these
 // annotations.
 func annotationMarks(keys ...string) func(*v1.Pod) []mark {
+	return marksIn("annotation ", func(pod *v1.Pod) map[string]string { return pod.Annotations }, keys)
+}
+
+func marksIn(what string, values func(*v1.Pod) map[string]string, keys []string) func(*v1.Pod) []mark {
 	return func(pod *v1.Pod) []mark {
 		var marks []mark
 		for _, key := range keys {
-			if name, ok := pod.Annotations[key]; ok {
-				marks = append(marks, mark{where: "annotation " + key, name: name})
+			if name, ok := values(pod)[key]; ok {
+				marks = append(marks, mark{where: what + key, name: name})
 			}
 		}
 		return marks
