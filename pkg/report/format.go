@@ -88,9 +88,6 @@ func (t *Table) Row(cells ...any) {
 	t.rows = append(t.rows, row)
 }
 
-// Len is the number of rows under the titles.
-func (t *Table) Len() int { return len(t.rows) - 1 }
-
 // Write writes the table, each line after an indent of so many blanks.
 // Columns without any content are left out.
 func (t *Table) Write(w io.Writer, indent int) {
