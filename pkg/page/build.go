@@ -15,6 +15,7 @@ import (
 	"k8s.io/component-helpers/resource"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
@@ -139,7 +140,7 @@ func (b *builder) gpus(list v1.ResourceList) []Amount {
 // compareDevices puts MIG instances behind whole GPUs.
 func compareDevices(x, y v1.ResourceName) int {
 	mig := func(name v1.ResourceName) int {
-		if strings.Contains(string(name), "/mig-") {
+		if strings.HasPrefix(string(name), gpu.ResourcePrefix) {
 			return 1
 		}
 		return 0
