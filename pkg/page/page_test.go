@@ -59,7 +59,7 @@ func pod(namespace, name, gang, on, what string, count int) *v1.Pod {
 	return p
 }
 
-const gpu = "nvidia.com/gpu"
+const gpus = "nvidia.com/gpu"
 
 func build(t *testing.T, namespace string, nodes []*v1.Node, pods ...*v1.Pod) *Data {
 	t.Helper()
@@ -72,15 +72,15 @@ func build(t *testing.T, namespace string, nodes []*v1.Node, pods ...*v1.Pod) *D
 
 func racks() ([]*v1.Node, []*v1.Pod) {
 	nodes := []*v1.Node{
-		node("n1", "rack-1", gpu, 8), node("n2", "rack-1", gpu, 8), node("n3", "rack-2", gpu, 8),
-		node("mig", "rack-2", "nvidia.com/mig-1g.10gb", 7, gpu, 2, "nvidia.com/mig-3g.40gb", 2), node("plain", ""),
+		node("n1", "rack-1", gpus, 8), node("n2", "rack-1", gpus, 8), node("n3", "rack-2", gpus, 8),
+		node("mig", "rack-2", "nvidia.com/mig-1g.10gb", 7, gpus, 2, "nvidia.com/mig-3g.40gb", 2), node("plain", ""),
 	}
 	nodes[0].Labels[kube.LabelGPUProduct] = "NVIDIA-H100-80GB-HBM3"
 	nodes[2].Spec.Unschedulable = true
 	return nodes, []*v1.Pod{
-		pod("a", "train-1", "train", "n1", gpu, 4), pod("a", "train-0", "train", "n1", gpu, 4),
-		pod("b", "lone", "", "n2", gpu, 3), pod("a", "slice", "", "mig", "nvidia.com/mig-1g.10gb", 1),
-		pod("b", "big-0", "big", "", gpu, 16), pod("b", "big-1", "big", "", gpu, 16), pod("b", "cpu-only", "", "n2", "cpu", 1),
+		pod("a", "train-1", "train", "n1", gpus, 4), pod("a", "train-0", "train", "n1", gpus, 4),
+		pod("b", "lone", "", "n2", gpus, 3), pod("a", "slice", "", "mig", "nvidia.com/mig-1g.10gb", 1),
+		pod("b", "big-0", "big", "", gpus, 16), pod("b", "big-1", "big", "", gpus, 16), pod("b", "cpu-only", "", "n2", "cpu", 1),
 	}
 }
 
@@ -88,7 +88,7 @@ func TestBuild(t *testing.T) {
 	nodes, pods := racks()
 	d := build(t, "", nodes, pods...)
 	assert.Equal(t, []Domain{{"cluster", "cluster", -1}, {"rack-1", "rack", 0}, {"rack-2", "rack", 0}}, d.Domains)
-	assert.Equal(t, []string{gpu, "nvidia.com/mig-1g.10gb", "nvidia.com/mig-3g.40gb"}, d.Resources)
+	assert.Equal(t, []string{gpus, "nvidia.com/mig-1g.10gb", "nvidia.com/mig-3g.40gb"}, d.Resources)
 	assert.Equal(t, []string{"NVIDIA-H100-80GB-HBM3"}, d.Models)
 
 	byName := map[string]Node{}
