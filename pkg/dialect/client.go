@@ -50,7 +50,8 @@ type podClient struct {
 
 // Bind waits for its turn: the scheduler binds all members of a gang at once.
 func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1.CreateOptions) error {
-	return c.t.bindings.do(ctx, func() error { return c.PodInterface.Bind(ctx, binding, options) })
+	err := c.t.bindings.do(ctx, func() error { return c.PodInterface.Bind(ctx, binding, options) })
+	return c.outcome(ctx, binding, err)
 }
 
 // Patch leaves a patch that only says that a member of a gang is not scheduled
