@@ -5,7 +5,6 @@ package gpu
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"testing"
 
@@ -132,15 +131,14 @@ func TestLinksAreExactWhereADriverPublishesDevices(t *testing.T) {
 	}
 	assert.Equal(t, []string{"gpu-2", "gpu-3"}, names)
 
-	text, err := os.ReadFile(c.log)
-	require.NoError(t, err)
+	log := c.scheduler.Log()
 	for pod, want := range map[string]string{
 		"two": `node="paired" gpus=2 link="NV12" direct="NV12" score=100 basis="exact"`,
 		// Of the six pairs of free GPUs two are linked and four are not.
 		"counted-2": `node="counted-a" gpus=2 link="SYS" direct="SYS" score=40 basis="estimated"`,
 	} {
-		line := regexp.MustCompile(`Scored GPU links" pod="[^"]*/` + pod + `" (.*)`).FindSubmatch(text)
+		line := regexp.MustCompile(`Scored GPU links" pod="[^"]*/` + pod + `" (.*)`).FindStringSubmatch(log)
 		require.NotNil(t, line, pod)
-		assert.Equal(t, want, string(line[1]))
+		assert.Equal(t, want, line[1])
 	}
 }

@@ -5,9 +5,7 @@ package gpu
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,9 +52,9 @@ func placeSingles(b *testing.B, nodes []*v1.Node, config string) {
 		p.Name = fmt.Sprintf("p-%d", i)
 		c.create(b, namespace, []*v1.Pod{p})
 	}
-	_, scheduler := startScheduler(b, box, config)
-	start, before := c.awaitBound(b, namespace, pods-counted, scheduler.Pid)
-	end, after := c.awaitBound(b, namespace, pods, scheduler.Pid)
+	c.scheduler = startScheduler(b, box, config)
+	start, before := c.awaitBound(b, namespace, pods-counted)
+	end, after := c.awaitBound(b, namespace, pods)
 	b.ReportMetric(counted/end.Sub(start).Seconds(), "pods/s")
 	b.ReportMetric((after-before).Seconds()*1000/counted, "cpu-ms/pod")
 	rack := map[string]string{}
@@ -72,31 +70,16 @@ func placeSingles(b *testing.B, nodes []*v1.Node, config string) {
 }
 
 // awaitBound waits until so many pods have a node, and returns when that was and
-// how much processor time a process had used by then.
-func (c *cluster) awaitBound(t testing.TB, namespace string, count, pid int) (time.Time, time.Duration) {
+// how much processor time the scheduler had used by then.
+func (c *cluster) awaitBound(t testing.TB, namespace string, count int) (time.Time, time.Duration) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(poll) {
 		list, err := c.client.CoreV1().Pods(namespace).List(background, metav1.ListOptions{FieldSelector: "spec.nodeName!=", ResourceVersion: "0"})
 		require.NoError(t, err)
 		if len(list.Items) >= count {
-			return time.Now(), processorTime(t, pid)
+			return time.Now(), c.scheduler.CPU()
 		}
 	}
 	require.Fail(t, "pods without a node are left", "%d were awaited", count)
 	return time.Time{}, 0
-}
-
-// processorTime is what a process has used so far: fields 14 and 15 of
-// /proc/pid/stat, in hundredths of a second (proc_pid_stat(5)).
-func processorTime(t testing.TB, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	require.NoError(t, err)
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	user, err := strconv.Atoi(fields[11])
-	require.NoError(t, err)
-	system, err := strconv.Atoi(fields[12])
-	require.NoError(t, err)
-	return time.Duration(user+system) * 10 * time.Millisecond
 }

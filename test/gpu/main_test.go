@@ -8,7 +8,6 @@ package gpu
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,14 +17,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/component-base/cli"
 
 	"github.com/muster-scheduler/muster/pkg/sandbox"
-	"github.com/muster-scheduler/muster/pkg/scheduler"
+	"github.com/muster-scheduler/muster/test/process"
 )
-
-// asScheduler tells a copy of the test binary to be the scheduler.
-const asScheduler = "MUSTER_TEST_SCHEDULER"
 
 const (
 	// patience is how long a test waits for what must come.
@@ -35,18 +30,12 @@ const (
 
 var background = context.Background()
 
-func TestMain(m *testing.M) {
-	if os.Getenv(asScheduler) != "" {
-		os.Exit(cli.Run(scheduler.NewCommand()))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { process.Main(m.Run) }
 
 // cluster is a control plane with nodes and a scheduler.
 type cluster struct {
-	client kubernetes.Interface
-	// log is what the scheduler writes down.
-	log string
+	client    kubernetes.Interface
+	scheduler *process.Process
 }
 
 func newCluster(t *testing.T, nodes []*v1.Node, config string) *cluster {
@@ -55,36 +44,19 @@ func newCluster(t *testing.T, nodes []*v1.Node, config string) *cluster {
 	require.NoError(t, err)
 	t.Cleanup(box.Stop)
 	require.NoError(t, box.CreateNodes(background, nodes))
-	log, _ := startScheduler(t, box, config)
-	return &cluster{client: box.Client(), log: log}
+	return &cluster{client: box.Client(), scheduler: startScheduler(t, box, config)}
 }
 
-// startScheduler runs the scheduler as a process of its own until the test ends,
-// and returns the path of its log, and the process.
-func startScheduler(t testing.TB, box *sandbox.Sandbox, config string) (string, *os.Process) {
+// startScheduler runs the scheduler until the test ends.
+func startScheduler(t testing.TB, box *sandbox.Sandbox, config string) *process.Process {
 	t.Helper()
-	log := filepath.Join(t.ArtifactDir(), "scheduler.log")
-	out, err := os.Create(log)
-	require.NoError(t, err)
 	flags := []string{"--kubeconfig=" + box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2"}
 	if config != "" {
 		path := filepath.Join(t.TempDir(), "config.yaml")
 		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(config, "KUBECONFIG", box.Kubeconfig())), 0o600))
 		flags = append(flags, "--config="+path)
 	}
-	cmd := exec.Command(os.Args[0], flags...)
-	cmd.Env = append(os.Environ(), asScheduler+"=1")
-	cmd.Stdout, cmd.Stderr = out, out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = out.Close()
-		if text, err := os.ReadFile(log); t.Failed() && err == nil {
-			t.Logf("end of the scheduler's log:\n%s", text[max(0, len(text)-20_000):])
-		}
-	})
-	return log, cmd.Process
+	return process.Scheduler(t, flags...)
 }
 
 // namespace makes a namespace for one row.
