@@ -43,13 +43,13 @@ func Read(ctx context.Context, c Clients) (*Snapshot, error) {
 		return nil, err
 	}
 	s := &Snapshot{Header: Header{Taken: metav1.Time{Time: time.Now().Truncate(time.Second)}, Absent: absent}}
-	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return s.readNodes(ctx, c) })
-	tasks.Go(func() error { return s.readPods(ctx, c) })
+	tasks, together := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return s.readNodes(together, c) })
+	tasks.Go(func() error { return s.readPods(together, c) })
 	var mu sync.Mutex // guards the groups
 	for _, kind := range dialect.Kinds() {
 		if s.serves(kind.GroupVersion()) {
-			tasks.Go(func() error { return s.readGroups(ctx, c, kind, &mu) })
+			tasks.Go(func() error { return s.readGroups(together, c, kind, &mu) })
 		}
 	}
 	if err := tasks.Wait(); err != nil {

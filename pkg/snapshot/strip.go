@@ -4,6 +4,7 @@
 package snapshot
 
 import (
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -134,19 +135,29 @@ var keptDomains = []string{
 	"batch.kubernetes.io", "training.kubeflow.org", "ray.io", "grove.io",
 }
 
+// keptKeys are those of them that have no domain: KAI's name of a pod's gang.
+var keptKeys = []string{"pod-group-name"}
+
 func stripAnnotations(annotations map[string]string) map[string]string {
 	var kept map[string]string
 	for key, value := range annotations {
-		domain, _, _ := strings.Cut(key, "/")
-		for _, known := range keptDomains {
-			if domain != known && !strings.HasSuffix(domain, "."+known) {
-				continue
-			}
-			if kept == nil {
-				kept = map[string]string{}
-			}
-			kept[key] = value
+		if !isKept(key) {
+			continue
 		}
+		if kept == nil {
+			kept = map[string]string{}
+		}
+		kept[key] = value
 	}
 	return kept
+}
+
+func isKept(key string) bool {
+	domain, _, qualified := strings.Cut(key, "/")
+	if !qualified {
+		return slices.Contains(keptKeys, key)
+	}
+	return slices.ContainsFunc(keptDomains, func(known string) bool {
+		return domain == known || strings.HasSuffix(domain, "."+known)
+	})
 }
