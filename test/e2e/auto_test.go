@@ -111,6 +111,7 @@ profiles:
 	c.deleteJob("big")
 	c.createSet("ordered", 2, appsv1.OrderedReadyPodManagement, unlabelled)
 	c.awaitBound("ordered", 2)
+	c.deleteSet("ordered")
 }
 
 // on is the cluster for a part of a test.
