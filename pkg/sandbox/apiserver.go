@@ -22,9 +22,9 @@ import (
 // apiServer is a kube-apiserver that runs in this process or beside it.
 type apiServer struct {
 	address string
-	stop    func()        // ends the server and waits for it; nil before it runs
+	stop    func()        // ends the server and waits for it
 	ended   chan struct{} // closed when the server has ended
-	err     *error        // how it ended; to be read after that
+	err     error         // how it ended; to be read after that
 }
 
 // drainLimit is how long a stopping server waits for open requests. Watches
@@ -70,14 +70,14 @@ func apiServerFlags(dir, etcdURL string, opts Options) []string {
 
 // startAPIServer runs a kube-apiserver on a free loopback port. It returns
 // before the server is ready.
-func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (apiServer, error) {
+func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*apiServer, error) {
 	run, err := apiServerOptions(flags)
 	if err != nil {
-		return apiServer{}, err
+		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return apiServer{}, fmt.Errorf("listen for the API server: %w", err)
+		return nil, fmt.Errorf("listen for the API server: %w", err)
 	}
 	run.SecureServing.Listener = listener
 	run.SecureServing.BindPort = listener.Addr().(*net.TCPAddr).Port
@@ -89,16 +89,16 @@ func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (a
 	if err != nil {
 		cancel()
 		_ = listener.Close() // the server may have closed it
-		return apiServer{}, fmt.Errorf("start kube-apiserver: %w", err)
+		return nil, fmt.Errorf("start kube-apiserver: %w", err)
 	}
-	server := apiServer{address: listener.Addr().String(), ended: make(chan struct{}), err: new(error)}
+	server := &apiServer{address: listener.Addr().String(), ended: make(chan struct{})}
 	server.stop = func() {
 		cancel()
 		<-server.ended
 	}
 	go func() {
 		defer close(server.ended)
-		*server.err = serve(ctx)
+		server.err = serve(ctx)
 	}()
 	return server, nil
 }

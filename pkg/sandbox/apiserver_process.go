@@ -15,21 +15,21 @@ import (
 
 // startAPIServerProcess runs the kube-apiserver at path on a loopback port that
 // is free. It returns before the server is ready.
-func startAPIServerProcess(path string, flags []string, logTo io.Writer) (apiServer, error) {
+func startAPIServerProcess(path string, flags []string, logTo io.Writer) (*apiServer, error) {
 	address, port, err := freePort()
 	if err != nil {
-		return apiServer{}, err
+		return nil, err
 	}
 	cmd := exec.Command(path, append(flags, "--secure-port="+strconv.Itoa(port))...)
 	cmd.Stdout, cmd.Stderr = logTo, logTo
 	cmd.WaitDelay = drainLimit
 	if err := cmd.Start(); err != nil {
-		return apiServer{}, fmt.Errorf("start kube-apiserver %s: %w", path, err)
+		return nil, fmt.Errorf("start kube-apiserver %s: %w", path, err)
 	}
-	server := apiServer{address: address, ended: make(chan struct{}), err: new(error)}
+	server := &apiServer{address: address, ended: make(chan struct{})}
 	go func() {
 		defer close(server.ended)
-		*server.err = cmd.Wait()
+		server.err = cmd.Wait()
 	}()
 	server.stop = func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)

@@ -76,7 +76,7 @@ func (s *Sandbox) until(ctx context.Context, what string, check func(context.Con
 	err := wait.PollUntilContextTimeout(ctx, readyPoll, readyLimit, true, func(ctx context.Context) (bool, error) {
 		select {
 		case <-s.server.ended:
-			return false, errors.Join(errServerEnded, *s.server.err)
+			return false, errors.Join(errServerEnded, s.server.err)
 		default:
 		}
 		last = check(ctx)

@@ -50,7 +50,7 @@ type Sandbox struct {
 	dir       string
 	authority *authority
 	etcd      *embed.Etcd
-	server    apiServer
+	server    *apiServer
 	forbidden refusals
 
 	config *rest.Config
@@ -120,7 +120,7 @@ func (s *Sandbox) start(ctx context.Context, opts Options) error {
 }
 
 // startServer runs the API server that opts asks for.
-func (s *Sandbox) startServer(ctx context.Context, etcdURL string, opts Options) (apiServer, error) {
+func (s *Sandbox) startServer(ctx context.Context, etcdURL string, opts Options) (*apiServer, error) {
 	flags := apiServerFlags(s.dir, etcdURL, opts)
 	if opts.APIServer != "" {
 		return startAPIServerProcess(opts.APIServer, flags, opts.LogTo)
@@ -179,7 +179,7 @@ func (s *Sandbox) Stop() {
 		s.detach()
 		s.cancel()
 		s.running.Wait()
-		if s.server.stop != nil {
+		if s.server != nil {
 			s.server.stop()
 		}
 		if s.etcd != nil {
@@ -200,7 +200,7 @@ func (s *Sandbox) Done() <-chan struct{} { return s.server.ended }
 func (s *Sandbox) Err() error {
 	select {
 	case <-s.server.ended:
-		return *s.server.err
+		return s.server.err
 	default:
 		return nil
 	}
