@@ -105,9 +105,6 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 		}
 		m.Pods = append(m.Pods, pods)
 		fmt.Fprintf(&class, "|%d %v %s", len(r.waiting), m.Roles[i].Request, r.constraints.key())
-		for _, b := range r.bound {
-			m.Bound = append(m.Bound, gang.Bound{Role: i, Rank: b.rank.index, Node: c.nodeOf(b.pod)})
-		}
 	}
 	if len(spec.Roles) > 0 {
 		m.ask(spec, roles)
@@ -117,6 +114,12 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 		}
 		for _, r := range m.Roles {
 			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.With)
+		}
+	}
+	for i, r := range roles {
+		m.number(i, r, c)
+		if ranks := m.Roles[i].Ranks; ranks != nil {
+			fmt.Fprintf(&class, "|%v", ranks)
 		}
 	}
 	if len(scheduled) > 0 {

@@ -173,7 +173,7 @@ func TestFilter_FollowsTheNodes(t *testing.T) {
 func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
 	c := NewCluster(DefaultLadder())
 	var pods []*v1.Pod
-	for _, i := range []int{10, 2, 1} {
+	for _, i := range []int{10, 2, 1, 4} {
 		pods = append(pods, pod(fmt.Sprintf("train-worker-%d", i), 8))
 	}
 	launcher := pod("train-launcher-0", 0)
@@ -193,9 +193,11 @@ func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
 		}
 		names = append(names, list)
 	}
-	assert.Equal(t, [][]string{{"train-launcher-0"}, {"train-worker-1", "train-worker-2", "train-worker-10"}}, names)
+	assert.Equal(t, [][]string{{"train-launcher-0"}, {"train-worker-1", "train-worker-2", "train-worker-4", "train-worker-10"}}, names)
 	id, _ := c.Usage().Tree.NodeID("n2")
 	assert.Equal(t, []gang.Bound{{Role: 1, Rank: 0, Node: id}, {Role: 1, Rank: 3, Node: -1}}, m.Bound)
+	assert.Equal(t, []int{1, 2, 4, 10}, m.Roles[1].Ranks)
+	assert.Nil(t, m.Roles[0].Ranks)
 	assert.Empty(t, m.Open)
 }
 
