@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -167,6 +168,10 @@ func TestUp_Refuses(t *testing.T) {
 		return path
 	}
 	precious := write("config", "apiVersion: v1\nkind: Config\ncurrent-context: production\n")
+	running, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = running.Close() }()
+	taken := write("taken", kubeconfigOf(running.Addr().String()))
 	for _, test := range []struct {
 		name string
 		args []string
@@ -174,6 +179,7 @@ func TestUp_Refuses(t *testing.T) {
 	}{
 		{"to replace a kubeconfig that is not its own", []string{"up", "--kubeconfig", precious}, `was not written by a sandbox (its context is "production")`},
 		{"to replace a file of another kind", []string{"up", "--kubeconfig", write("thesis.tex", "\\documentclass")}, "is no kubeconfig"},
+		{"to replace the kubeconfig of a sandbox that runs", []string{"up", "--kubeconfig", taken}, "leads to a sandbox that still runs, at https://" + running.Addr().String()},
 		{"an inventory that is not there", []string{"up", "--inventory", filepath.Join(dir, "none.csv")}, "no such file"},
 		{"an inventory with a bad cell", []string{"up", "--inventory", write("bad.csv", "node,gpus\na,8x\n")}, `line 2: gpus is "8x"`},
 		{"a negative number of nodes", []string{"up", "--nodes", "-1"}, "cannot be negative"},
@@ -190,4 +196,17 @@ func TestUp_Refuses(t *testing.T) {
 	data, err := os.ReadFile(precious)
 	require.NoError(t, err)
 	assert.Contains(t, string(data), "production")
+}
+
+func TestMayReplace_TheKubeconfigOfASandboxThatHasEnded(t *testing.T) {
+	ended, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ended.Close())
+	path := filepath.Join(t.TempDir(), "config")
+	require.NoError(t, os.WriteFile(path, []byte(kubeconfigOf(ended.Addr().String())), 0o600))
+	assert.NoError(t, mayReplace(path))
+}
+
+func kubeconfigOf(address string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: %[1]s\nclusters:\n- {name: %[1]s, cluster: {server: 'https://%[2]s'}}\n", sandbox.ContextName, address)
 }
