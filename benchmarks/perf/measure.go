@@ -84,6 +84,9 @@ func (j job) finish(watch *stopwatch) error {
 	if run.Wall, err = watch.wall(); err != nil {
 		return err
 	}
+	if run.Told, err = watch.told(); err != nil {
+		return err
+	}
 	if run.Decision, err = decision(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 // stopwatch takes the time from the first pod created to the last one bound. It
 // learns both from the API server: scheduler_perf itself looks once a second.
 type stopwatch struct {
+	client metadata.Interface
+	start  time.Time
 	done   chan struct{}
 	result time.Duration
 }
@@ -40,16 +43,16 @@ func startStopwatch(tCtx ktesting.TContext, count int) (*stopwatch, error) {
 		return nil, err
 	}
 	background(tCtx, bound.RunWithContext)
-	s := &stopwatch{done: make(chan struct{})}
+	s := &stopwatch{client: client, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		<-created.ResultChan()
-		start := time.Now()
+		s.start = time.Now()
 		created.Stop()
 		for range count {
 			<-seen
 		}
-		s.result = time.Since(start)
+		s.result = time.Since(s.start)
 	}()
 	return s, nil
 }
@@ -62,4 +65,28 @@ func (s *stopwatch) wall() (time.Duration, error) {
 	case <-time.After(10 * time.Second):
 		return 0, errors.New("the stopwatch has not seen all pods bound")
 	}
+}
+
+// told returns the time from the first pod created until nothing more was
+// written to the API server for a second, such as the events about bound pods.
+func (s *stopwatch) told() (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	last, since := "", s.start.Add(s.result)
+	for time.Since(since) < time.Second {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, errors.New("the API server is written to without end")
+		}
+		// The version of any list is that of the whole store.
+		list, err := s.client.Resource(v1.SchemeGroupVersion.WithResource("namespaces")).List(ctx, metav1.ListOptions{Limit: 1})
+		if err != nil {
+			return 0, err
+		}
+		if list.ResourceVersion != last {
+			last, since = list.ResourceVersion, time.Now()
+		}
+	}
+	return since.Sub(s.start), nil
 }

@@ -18,6 +18,8 @@ type Run struct {
 	Pods              int
 	// Wall is the time from the first pod created to the last one bound.
 	Wall time.Duration
+	// Told is the time until nothing more was written, such as events.
+	Told time.Duration
 	// Decision is the mean time that the scheduler took to decide on one gang;
 	// zero if it does not decide.
 	Decision time.Duration
@@ -29,13 +31,14 @@ type Run struct {
 // slow, the rate with that of the contestant fast.
 func Write(w io.Writer, runs []Run, slow, fast string) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "| shape | scheduler | runs | wall time, s | pods/s | decision a gang | times faster than %s | rate of %s |\n", slow, fast)
-	text.WriteString("|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&text, "| shape | scheduler | runs | wall time, s | all told, s | pods/s | decision a gang | times faster than %s | rate of %s |\n", slow, fast)
+	text.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for _, row := range group(runs) {
 		wall := median(row, func(r Run) time.Duration { return r.Wall })
 		text.WriteString(strings.Join([]string{
 			"| " + row[0].Shape, row[0].Contestant, fmt.Sprint(len(row)),
-			spread(row, func(r Run) time.Duration { return r.Wall }, func(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }),
+			spread(row, func(r Run) time.Duration { return r.Wall }, seconds),
+			spread(row, func(r Run) time.Duration { return r.Told }, seconds),
 			fmt.Sprintf("%.0f", float64(row[0].Pods)/wall.Seconds()),
 			spread(row, func(r Run) time.Duration { return r.Decision }, decision),
 			compare(runs, row[0].Shape, slow, func(other time.Duration) string { return fmt.Sprintf("%.1f", other.Seconds()/wall.Seconds()) }),
@@ -101,6 +104,8 @@ func spread(runs []Run, of func(Run) time.Duration, show func(time.Duration) str
 	values := sorted(runs, of)
 	return fmt.Sprintf("%s (%s-%s)", middle, show(values[0]), show(values[len(values)-1]))
 }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }
 
 func decision(d time.Duration) string {
 	switch {
