@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -60,8 +61,8 @@ func (f Fleet) Build() ([]*v1.Node, error) {
 func gpuNode(name, product string, gpus int, shape NodeShape) *v1.Node {
 	if gpus > 0 {
 		shape.Extended = map[string]int64{GPUResource: int64(gpus)}
-		shape.CPU = orDefault(shape.CPU, strconv.Itoa(16*gpus))
-		shape.Memory = orDefault(shape.Memory, strconv.Itoa(256*gpus)+"Gi")
+		shape.CPU = cmp.Or(shape.CPU, strconv.Itoa(16*gpus))
+		shape.Memory = cmp.Or(shape.Memory, strconv.Itoa(256*gpus)+"Gi")
 		if product != "" {
 			shape.Labels[ProductLabel] = product
 		}

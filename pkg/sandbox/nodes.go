@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -32,9 +33,9 @@ type NodeShape struct {
 // Node builds a Ready node of that shape.
 func Node(name string, shape NodeShape) *v1.Node {
 	capacity := v1.ResourceList{
-		v1.ResourceCPU:    resource.MustParse(orDefault(shape.CPU, "64")),
-		v1.ResourceMemory: resource.MustParse(orDefault(shape.Memory, "512Gi")),
-		v1.ResourcePods:   *resource.NewQuantity(int64(orDefault(shape.Pods, 110)), resource.DecimalSI),
+		v1.ResourceCPU:    resource.MustParse(cmp.Or(shape.CPU, "64")),
+		v1.ResourceMemory: resource.MustParse(cmp.Or(shape.Memory, "512Gi")),
+		v1.ResourcePods:   *resource.NewQuantity(int64(cmp.Or(shape.Pods, 110)), resource.DecimalSI),
 	}
 	for name, count := range shape.Extended {
 		capacity[v1.ResourceName(name)] = *resource.NewQuantity(count, resource.DecimalSI)
@@ -80,12 +81,3 @@ func (s *Sandbox) CreateNodes(ctx context.Context, nodes []*v1.Node) error {
 
 // createParallelism keeps two cores busy; more requests at a time only queue.
 const createParallelism = 16
-
-// orDefault is value, or fallback where value is zero.
-func orDefault[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
-}
