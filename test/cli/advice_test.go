@@ -8,9 +8,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,26 +21,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/test/process"
 )
-
-// asScheduler tells a copy of the test binary to be the scheduler.
-const asScheduler = "MUSTER_TEST_SCHEDULER"
-
-// schedule runs Muster against the API server until the test ends.
-func (l *live) schedule(t *testing.T) {
-	t.Helper()
-	log, err := os.Create(filepath.Join(t.ArtifactDir(), "scheduler.log"))
-	require.NoError(t, err)
-	cmd := exec.Command(os.Args[0], "--kubeconfig="+l.Kubeconfig(), "--leader-elect=false", "--secure-port=0")
-	cmd.Env = append(os.Environ(), asScheduler+"=1")
-	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = log.Close()
-	})
-}
 
 // wants is a gang that waits on two racks of three nodes in one block, each node
 // with eight GPUs, until a change of the kind is made.
@@ -69,7 +48,7 @@ var (
 // user would, and waits until the scheduler has started the gang.
 func TestLive_SchedulerTakesTheAdvice(t *testing.T) {
 	l := startLive(t)
-	l.schedule(t)
+	process.Scheduler(t, "--kubeconfig="+l.Kubeconfig(), "--leader-elect=false", "--secure-port=0")
 	for _, w := range []wants{
 		{kind: explain.Nodes, pods: 3, annotations: rack, cordoned: []int{0}, busy: []int{3}},
 		{kind: explain.Ends, pods: 3, annotations: rack, busy: []int{0, 3}},

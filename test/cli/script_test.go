@@ -21,25 +21,24 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kubecli "k8s.io/component-base/cli"
 
 	"github.com/muster-scheduler/muster/cmd/muster/cli"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/manifest"
-	"github.com/muster-scheduler/muster/pkg/scheduler"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
 	"github.com/muster-scheduler/muster/pkg/topology"
+	"github.com/muster-scheduler/muster/test/process"
 )
 
 var update = flag.Bool("update", false, "write what the commands print into the pages")
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asScheduler) != "" {
-		os.Exit(kubecli.Run(scheduler.NewCommand()))
-	}
-	run := func() { os.Exit(cli.Run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
-	testscript.Main(m, map[string]func(){"muster": run, "kubectl-muster": run})
+	process.Main(func() int {
+		run := func() { os.Exit(cli.Run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+		testscript.Main(m, map[string]func(){"muster": run, "kubectl-muster": run})
+		return 0 // testscript has ended the process
+	})
 }
 
 func TestScripts(t *testing.T) {
