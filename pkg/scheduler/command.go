@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/component-base/featuregate"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/term"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
@@ -112,6 +114,7 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		}
 		opts.InformerName = name
 	}
+	leaveOutMetrics(opts)
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
 	stop := server.SetupSignalHandler()
@@ -139,4 +142,12 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		return cause
 	}
 	return err
+}
+
+// leaveOutMetrics keeps upstream from applying the options for metrics where
+// none is set: it logs an error about a file of labels that nobody named.
+func leaveOutMetrics(opts *options.Options) {
+	if reflect.DeepEqual(opts.Metrics, metrics.NewOptions()) {
+		opts.Metrics = nil
+	}
 }

@@ -260,6 +260,9 @@ func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	require.Eventually(t, func() bool { return c.phase() == "Finished 0" }, patience, pause, "phase %s", c.phase())
 	assert.Contains(t, c.state("bad"), "InvalidGangSpec", "it never runs on its own")
 	assert.Contains(t, c.state("two"), "GangConfigConflict")
+	log, err := os.ReadFile(c.log)
+	require.NoError(t, err)
+	assert.NotRegexp(t, `(?m)^E\d+ .*`, string(log), "no error is logged where none happened")
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	assert.NoError(t, cmd.Wait(), "it was asked to stop")
