@@ -129,13 +129,8 @@ func (x *explainer) workloadLever(name string, on map[topology.NodeID][]*v1.Pod)
 // addRequests gives back to a row what a pod asks for.
 func (x *explainer) addRequests(row []int64, pod *v1.Pod) {
 	for name, q := range kube.Requests(pod) {
-		c, ok := x.usage.Resource(string(name))
-		switch {
-		case !ok:
-		case name == v1.ResourceCPU:
-			row[c] += q.MilliValue()
-		default:
-			row[c] += q.Value()
+		if c, ok := x.usage.Resource(string(name)); ok {
+			row[c] += kube.Units(name, q)
 		}
 	}
 	if c, ok := x.usage.Resource(string(v1.ResourcePods)); ok {

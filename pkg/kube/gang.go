@@ -169,16 +169,20 @@ func (c *Cluster) vector(requests v1.ResourceList) []int64 {
 	row := make([]int64, len(c.columns))
 	row[c.columns[v1.ResourcePods]] = 1
 	for name, quantity := range requests {
-		column, ok := c.columns[name]
-		switch {
-		case !ok:
-		case name == v1.ResourceCPU:
-			row[column] = quantity.MilliValue()
-		default:
-			row[column] = quantity.Value()
+		if column, ok := c.columns[name]; ok {
+			row[column] = Units(name, quantity)
 		}
 	}
 	return row
+}
+
+// Units is an amount of a resource in the unit of a Usage: milli-cores of CPU,
+// bytes, or a count.
+func Units(name v1.ResourceName, quantity resource.Quantity) int64 {
+	if name == v1.ResourceCPU {
+		return quantity.MilliValue()
+	}
+	return quantity.Value()
 }
 
 func rolesOf(spec *Spec, waiting, scheduled []*v1.Pod) []*role {

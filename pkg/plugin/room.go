@@ -14,6 +14,8 @@ import (
 	resourcehelper "k8s.io/component-helpers/resource"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // room is the book of what was given back in the cluster, so that a refused
@@ -96,11 +98,7 @@ func amountsOf(pod *v1.Pod) amounts {
 	for name, quantity := range resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{
 		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
 	}) {
-		if name == v1.ResourceCPU {
-			took[string(name)] = quantity.MilliValue()
-		} else {
-			took[string(name)] = quantity.Value()
-		}
+		took[string(name)] = kube.Units(name, quantity)
 	}
 	return took
 }
