@@ -35,7 +35,7 @@ func (s set) groupOf(pod *v1.Pod) string {
 // markerOf reads the gang markers of a pod in any dialect, and whether it has
 // any. It may be given a pod from the API or one that was translated already.
 func (s set) markerOf(pod *v1.Pod) (marker, bool) {
-	if group := groupName(pod); kube.IsTranslated(group) {
+	if group := kube.GroupOf(pod); kube.IsTranslated(group) {
 		return s.translated(pod, group), true
 	}
 	return s.readMarkers(pod)

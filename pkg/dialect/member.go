@@ -30,7 +30,7 @@ type member struct {
 }
 
 func (s *store) newMember(pod *v1.Pod) *member {
-	dialect, _ := kube.SplitGroupName(groupName(pod))
+	dialect, _ := kube.SplitGroupName(kube.GroupOf(pod))
 	terms, wrong := s.set.termsOf(pod, s.set.find(dialect))
 	m := &member{
 		name: pod.Name, uid: pod.UID,
@@ -55,7 +55,7 @@ func (s *store) newMember(pod *v1.Pod) *member {
 }
 
 func (s *store) problemOf(pod *v1.Pod) *kube.Invalid {
-	group := groupName(pod)
+	group := kube.GroupOf(pod)
 	m, _ := s.set.markerOf(pod)
 	if m.problem == nil && m.group != group {
 		return moved(pod, group)

@@ -25,7 +25,7 @@ var nativeKind = schedulingapi.SchemeGroupVersion.WithResource("podgroups")
 var nativeDialect = &entry{
 	name: kube.DialectNative,
 	marks: func(pod *v1.Pod) []mark {
-		if name := groupName(pod); name != "" {
+		if name := kube.GroupOf(pod); name != "" {
 			return []mark{{where: "spec.schedulingGroup", name: name}}
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
@@ -76,7 +77,7 @@ func (o Objects) Gangs(schedulerNames ...string) []Gang {
 func (o Objects) members(s *store, a *assigner) map[groupKey][]*v1.Pod {
 	members := map[groupKey][]*v1.Pod{}
 	for _, pod := range o.Pods {
-		if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed || !a.ours(pod.Spec.SchedulerName) {
+		if podutil.IsPodTerminal(pod) || !a.ours(pod.Spec.SchedulerName) {
 			continue
 		}
 		group := s.set.groupOf(pod)

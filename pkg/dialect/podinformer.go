@@ -8,6 +8,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // podInformer is the scheduler's pod informer, but for two cases. A pod that is
@@ -47,18 +49,11 @@ type splitter struct {
 func (h splitter) OnUpdate(before, after any) {
 	old, okOld := before.(*v1.Pod)
 	now, okNow := after.(*v1.Pod)
-	if !okOld || !okNow || old.UID == now.UID && groupName(old) == groupName(now) {
+	if !okOld || !okNow || old.UID == now.UID && kube.GroupOf(old) == kube.GroupOf(now) {
 		h.ResourceEventHandler.OnUpdate(before, after)
 		return
 	}
 	// What became of the old pod in the meantime is not known.
 	h.OnDelete(cache.DeletedFinalStateUnknown{Key: old.Namespace + "/" + old.Name, Obj: old})
 	h.OnAdd(now, false)
-}
-
-func groupName(pod *v1.Pod) string {
-	if group := pod.Spec.SchedulingGroup; group != nil && group.PodGroupName != nil {
-		return *group.PodGroupName
-	}
-	return ""
 }

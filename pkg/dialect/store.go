@@ -127,7 +127,7 @@ func (s *store) open() {
 // setPod takes in a pod that was added or has changed, as the transform left
 // it.
 func (s *store) setPod(pod *v1.Pod) {
-	group := groupName(pod)
+	group := kube.GroupOf(pod)
 	if group == "" {
 		return
 	}

@@ -87,7 +87,7 @@ func TestTransform_AGatedPodMayStillGetItsGang(t *testing.T) {
 		p.Spec.SchedulingGates = gates
 		_, err := a.transform(p)
 		require.NoError(t, err)
-		return groupName(p)
+		return kube.GroupOf(p)
 	}
 	gate := v1.PodSchedulingGate{Name: "queue"}
 	assert.Empty(t, give(newPod("a"), gate))

@@ -71,7 +71,7 @@ func (a *appraiser) watch(factory informers.SharedInformerFactory) error {
 		AddFunc:    func(obj any) { a.of(obj.(*v1.Node)) },
 		UpdateFunc: func(_, obj any) { a.of(obj.(*v1.Node)) },
 		DeleteFunc: func(obj any) {
-			if node, ok := lastState(obj).(*v1.Node); ok {
+			if node, ok := last(obj).(*v1.Node); ok {
 				a.remove(node.Name)
 			}
 		},
@@ -86,20 +86,12 @@ func (a *appraiser) watch(factory informers.SharedInformerFactory) error {
 			}
 		},
 		DeleteFunc: func(obj any) {
-			if pod, ok := lastState(obj).(*v1.Pod); ok {
+			if pod, ok := last(obj).(*v1.Pod); ok {
 				a.forget(pod.UID)
 			}
 		},
 	})
 	return err
-}
-
-// lastState is the object of a deletion, which the informer may have missed.
-func lastState(obj any) any {
-	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		return gone.Obj
-	}
-	return obj
 }
 
 // of returns what a node says of its GPUs, read once for each state of it.

@@ -13,6 +13,8 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // nodeChanges are the changes of a node that plans look at.
@@ -29,7 +31,7 @@ func (pl *Plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint,
 }
 
 func hintSingle(_ klog.Logger, pod *v1.Pod, _, _ any) (fwk.QueueingHint, error) {
-	if _, member := groupName(pod); member {
+	if kube.GroupOf(pod) != "" {
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil

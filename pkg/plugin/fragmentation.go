@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-base/metrics"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -54,7 +55,7 @@ func (pl *Plugin) fleet() *fleet {
 		used[node.Name] = 0
 	}
 	for _, pod := range pods {
-		if _, ok := used[pod.Spec.NodeName]; ok && !done(pod) {
+		if _, ok := used[pod.Spec.NodeName]; ok && !podutil.IsPodTerminal(pod) {
 			used[pod.Spec.NodeName] += gpusOf(pod)
 		}
 	}

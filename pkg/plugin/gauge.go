@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/component-base/metrics"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
@@ -148,8 +149,8 @@ func (pl *Plugin) oneOfEach() map[types.NamespacedName]*v1.Pod {
 	}
 	one := map[types.NamespacedName]*v1.Pod{}
 	for _, pod := range pods {
-		group, member := groupName(pod)
-		if !member || pod.Spec.SchedulerName != pl.handle.ProfileName() || done(pod) {
+		group := kube.GroupOf(pod)
+		if group == "" || pod.Spec.SchedulerName != pl.handle.ProfileName() || podutil.IsPodTerminal(pod) {
 			continue
 		}
 		key := types.NamespacedName{Namespace: pod.Namespace, Name: group}
@@ -158,10 +159,6 @@ func (pl *Plugin) oneOfEach() map[types.NamespacedName]*v1.Pod {
 		}
 	}
 	return one
-}
-
-func done(pod *v1.Pod) bool {
-	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 }
 
 // standing tells where a gang stands, as the scheduler's cache knows it; pod is

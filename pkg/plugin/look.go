@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // A gang that is kept out of the queue is looked at when its members or its
@@ -93,7 +95,7 @@ func (r *registry) marked(now time.Time) []string {
 
 // notice marks the gang of a pod that came, went or changed.
 func (pl *Plugin) notice(pod *v1.Pod) {
-	if group, ok := groupName(pod); ok {
+	if group := kube.GroupOf(pod); group != "" {
 		pl.gangs.mark(pod.Namespace+"/"+group, pl.now())
 	}
 }

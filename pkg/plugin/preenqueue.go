@@ -18,8 +18,8 @@ import (
 // members it needs, and keeps one out that was refused while nothing changed.
 // A pod whose gang cannot be told stays out too: it never runs on its own.
 func (pl *Plugin) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
-	group, ok := groupName(pod)
-	if !ok {
+	group := kube.GroupOf(pod)
+	if group == "" {
 		return nil
 	}
 	pg, err := pl.handle.PodGroupManager().PodGroups().Get(pod.Namespace, group)
@@ -79,14 +79,6 @@ func priorityOf(pg *schedulingapi.PodGroup) int32 {
 		return *pg.Spec.Priority
 	}
 	return 0
-}
-
-// groupName returns the group that a pod belongs to.
-func groupName(pod *v1.Pod) (string, bool) {
-	if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
-		return *g.PodGroupName, true
-	}
-	return "", false
 }
 
 // specOf reads a group's specification, or why it has none.

@@ -44,7 +44,7 @@ func (pl *Plugin) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 }
 
 func (pl *Plugin) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	if _, member := groupName(pod); member {
+	if kube.GroupOf(pod) != "" {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	if group := pl.reports.groups.GroupOf(pod); group != "" {

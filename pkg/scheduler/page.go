@@ -14,6 +14,7 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
@@ -80,9 +81,7 @@ func (s *pageSource) take(context.Context) (*page.Data, error) {
 	}
 	now := time.Now()
 	pods := listed[*v1.Pod](s.pods)
-	pods = slices.DeleteFunc(pods, func(pod *v1.Pod) bool {
-		return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
-	})
+	pods = slices.DeleteFunc(pods, podutil.IsPodTerminal)
 	p, err := explain.NewPicture(s.ladder, listed[*v1.Node](s.nodes), pods, gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
 	if err != nil {
 		return nil, err
@@ -110,8 +109,8 @@ func listed[T any](informer cache.SharedIndexInformer) []T {
 func gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
 	members := map[string][]*v1.Pod{}
 	for _, pod := range pods {
-		if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
-			key := pod.Namespace + "/" + *g.PodGroupName
+		if group := kube.GroupOf(pod); group != "" {
+			key := pod.Namespace + "/" + group
 			members[key] = append(members[key], pod)
 		}
 	}
