@@ -98,14 +98,9 @@ func (b *Board) Profile(name string) (*Profile, error) {
 }
 
 // ResourcePrefix is what the names of MIG resources begin with under the
-// strategy "mixed".
+// strategy "mixed". Behind it stands the name of the profile, with "." for a
+// "+", which is not allowed there.
 const ResourcePrefix = "nvidia.com/mig-"
-
-// ResourceName is the extended resource under which the device plugin
-// advertises instances of the profile; a "+" is not allowed there.
-func (p *Profile) ResourceName() string {
-	return ResourcePrefix + strings.ReplaceAll(p.Name, "+", ".")
-}
 
 // attributes are the endings that make a variant of a profile: the media
 // engines (one instance, all of them, or none) and graphics.
