@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
@@ -79,9 +78,10 @@ func hold(merged map[string]string, r kube.Role) {
 	}
 	set(kube.AnnotationTopologyRequired, r.Required)
 	set(kube.AnnotationTopologyPreferred, r.Preferred)
-	_, size := merged[kube.AnnotationSliceSize]
-	_, level := merged[kube.AnnotationSliceTopology]
-	if r.SliceSize > 0 && !size && !level {
-		merged[kube.AnnotationSliceSize], merged[kube.AnnotationSliceTopology] = strconv.Itoa(r.SliceSize), r.SliceTopology
+	for _, key := range kube.SliceAnnotations() {
+		if _, said := merged[key]; said {
+			return
+		}
 	}
+	maps.Copy(merged, r.SliceAnnotations())
 }

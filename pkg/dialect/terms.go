@@ -36,7 +36,7 @@ type text struct {
 	set   bool
 }
 
-const gangTerms = 8
+const gangTerms = 9
 
 var gangAnnotations = [gangTerms]string(kube.GangAnnotations())
 

@@ -18,10 +18,15 @@ const (
 	AnnotationTopologyRequired = "muster.sh/topology-required"
 	// AnnotationTopologyPreferred names the level whose one domain should.
 	AnnotationTopologyPreferred = "muster.sh/topology-preferred"
-	// AnnotationSliceSize is the number of members in a sub-block.
+	// AnnotationSliceSize is the number of members in a slice, such as "16". Of
+	// slices inside slices it lists the sizes, the largest first: "16,4".
 	AnnotationSliceSize = "muster.sh/slice-size"
-	// AnnotationSliceTopology names the level that holds one sub-block.
-	AnnotationSliceTopology = "muster.sh/slice-topology"
+	// AnnotationSliceTopology names the level whose one domain must hold a
+	// slice, AnnotationSliceTopologyPreferred the level whose one domain should.
+	// Of slices inside slices each lists levels: "rack,clique". The largest size
+	// belongs to the widest level of both lists, and so on.
+	AnnotationSliceTopology          = "muster.sh/slice-topology"
+	AnnotationSliceTopologyPreferred = "muster.sh/slice-topology-preferred"
 	// AnnotationGPUModels is the ordered choice of GPU models, such as
 	// "H100,A100". The whole gang gets one of them.
 	AnnotationGPUModels = "muster.sh/gpu-models"
@@ -89,10 +94,15 @@ func GangAnnotations() []string {
 	return []string{
 		AnnotationMinCount,
 		AnnotationTopologyRequired, AnnotationTopologyPreferred,
-		AnnotationSliceSize, AnnotationSliceTopology,
+		AnnotationSliceSize, AnnotationSliceTopology, AnnotationSliceTopologyPreferred,
 		AnnotationGPUModels, AnnotationGPUMemory,
 		AnnotationRoles,
 	}
+}
+
+// SliceAnnotations are those of them that describe slices.
+func SliceAnnotations() []string {
+	return []string{AnnotationSliceSize, AnnotationSliceTopology, AnnotationSliceTopologyPreferred}
 }
 
 // Reason is the stable name of why a gang is not running.

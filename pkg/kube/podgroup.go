@@ -119,30 +119,6 @@ func (s *Spec) level(level *topology.Level, where, word string, ladder Ladder) *
 	return nil
 }
 
-func (s *Spec) readSlices(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
-	size, hasSize := pg.Annotations[AnnotationSliceSize]
-	word, hasLevel := pg.Annotations[AnnotationSliceTopology]
-	if !hasSize && !hasLevel {
-		return nil
-	}
-	if hasSize != hasLevel {
-		return s.invalid("%s and %s go together: write both or none", AnnotationSliceSize, AnnotationSliceTopology)
-	}
-	n, err := strconv.Atoi(size)
-	if err != nil || n < 1 || strconv.Itoa(n) != size {
-		return s.invalid("%s: found %q, want the number of pods in a slice, such as \"16\"", AnnotationSliceSize, size)
-	}
-	slice := gang.Slice{Size: n}
-	if bad := s.level(&slice.Level, AnnotationSliceTopology, word, ladder); bad != nil {
-		return bad
-	}
-	if s.Required != topology.NoLevel && slice.Level < s.Required {
-		return s.invalid("%s: %s is wider than the level that the whole gang asks for", AnnotationSliceTopology, word)
-	}
-	s.Slices = []gang.Slice{slice}
-	return nil
-}
-
 func (s *Spec) invalid(format string, args ...any) *Invalid {
 	return &Invalid{InvalidGangSpec, "gang " + s.Name + ": " + fmt.Sprintf(format, args...)}
 }

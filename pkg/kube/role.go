@@ -43,6 +43,9 @@ type Role struct {
 	// one domain of that level.
 	SliceSize     int    `json:"sliceSize,omitempty"`
 	SliceTopology string `json:"sliceTopology,omitempty"`
+	// Slices are further layers of slices, the widest first and each inside the
+	// one before; those of SliceSize, if any, lie around all of them.
+	Slices []RoleSlice `json:"slices,omitempty"`
 	// Beside names the role near whose first member this one should stand, such
 	// as the workers of a launcher.
 	Beside string `json:"beside,omitempty"`
@@ -87,15 +90,13 @@ func (r *Role) check() error {
 		return fmt.Errorf("minCount: found %d, want a number from 0 to %d", r.MinCount, MaxMinCount)
 	case r.SliceSize < 0 || r.SliceSize > MaxMinCount:
 		return fmt.Errorf("sliceSize: found %d, want a number from 1 to %d", r.SliceSize, MaxMinCount)
-	case (r.SliceSize > 0) != (r.SliceTopology != ""):
-		return fmt.Errorf("sliceSize and sliceTopology go together: write both or none")
 	case len(r.Each) > 8:
 		return fmt.Errorf("each: found %d keys, want at most 8", len(r.Each))
 	}
 	if _, err := metav1.LabelSelectorAsSelector(r.Selector); err != nil {
 		return fmt.Errorf("selector: %s is not a valid label selector", show(r.Selector))
 	}
-	return nil
+	return r.checkSlices()
 }
 
 func show(value any) string {
@@ -144,11 +145,10 @@ func (s *Spec) readRoles(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
 			r.selector = labels.Everything()
 		}
 		where := AnnotationRoles + ": role " + Quote(role.Name)
-		slice := gang.Slice{Size: role.SliceSize, Level: topology.NoLevel}
 		for _, wish := range []struct {
 			level *topology.Level
 			word  string
-		}{{&r.required, role.Required}, {&r.preferred, role.Preferred}, {&slice.Level, role.SliceTopology}} {
+		}{{&r.required, role.Required}, {&r.preferred, role.Preferred}} {
 			if wish.word == "" {
 				continue
 			}
@@ -156,8 +156,9 @@ func (s *Spec) readRoles(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
 				return bad
 			}
 		}
-		if slice.Level != topology.NoLevel {
-			r.slices = []gang.Slice{slice}
+		var bad *Invalid
+		if r.slices, bad = s.readRoleSlices(where, &role, ladder); bad != nil {
+			return bad
 		}
 		s.Roles = append(s.Roles, r)
 	}
@@ -257,8 +258,8 @@ func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) 
 		have := len(roles[i].waiting) + len(roles[i].bound)
 		total += have
 		m.Roles[i].Name, m.Roles[i].Required, m.Roles[i].Slices = r.label(roles[i].part), required, layers
-		if preferred != topology.NoLevel && len(layers) == 0 {
-			m.Roles[i].Slices = []gang.Slice{{Size: max(have, 1), Level: preferred, Preferred: true}}
+		if preferred != topology.NoLevel {
+			m.Roles[i].Slices = togetherIn(preferred, max(have, 1), layers)
 		}
 		m.Roles[i].MinCount = have
 	}
@@ -278,6 +279,22 @@ func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) 
 	if len(shapes) > 1 && (required != topology.NoLevel || len(layers) > 0) { // each shape is placed by itself
 		m.refuse(spec, r, shapes, roles, "pods that share a domain must be alike")
 	}
+}
+
+// togetherIn puts a wish for one domain of a level around the slices of a role of
+// so many members, where that level is wider than theirs.
+func togetherIn(level topology.Level, members int, layers []gang.Slice) []gang.Slice {
+	whole := gang.Slice{Size: members, Level: level, Preferred: true}
+	if len(layers) == 0 {
+		return []gang.Slice{whole}
+	}
+	if len(layers) == gang.MaxSlices || level >= layers[0].Level {
+		return layers
+	}
+	if short := members % layers[0].Size; short > 0 {
+		whole.Size += layers[0].Size - short
+	}
+	return append([]gang.Slice{whole}, layers...)
 }
 
 func (m *Members) refuse(spec *Spec, r *RoleSpec, shapes []int, roles []*role, why string) {

@@ -1,0 +1,146 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// RoleSlice is a layer of slices of a Role: each run of Size members, in rank
+// order, shares one domain of a level, or should.
+type RoleSlice struct {
+	Size      int    `json:"size"`
+	Topology  string `json:"topology"`
+	Preferred bool   `json:"preferred,omitempty"`
+}
+
+// layers are all slices of a role, the widest first.
+func (r *Role) layers() []RoleSlice {
+	if r.SliceSize == 0 {
+		return r.Slices
+	}
+	return append([]RoleSlice{{Size: r.SliceSize, Topology: r.SliceTopology}}, r.Slices...)
+}
+
+// SliceAnnotations are the annotations by which a whole gang asks for the slices
+// of a role.
+func (r *Role) SliceAnnotations() map[string]string {
+	said := map[string]string{}
+	add := func(key, word string) {
+		if said[key] != "" {
+			word = "," + word
+		}
+		said[key] += word
+	}
+	for _, s := range r.layers() {
+		key := AnnotationSliceTopology
+		if s.Preferred {
+			key = AnnotationSliceTopologyPreferred
+		}
+		add(key, s.Topology)
+		add(AnnotationSliceSize, strconv.Itoa(s.Size))
+	}
+	return said
+}
+
+func (r *Role) checkSlices() error {
+	if (r.SliceSize > 0) != (r.SliceTopology != "") {
+		return fmt.Errorf("sliceSize and sliceTopology go together: write both or none")
+	}
+	for _, s := range r.layers() {
+		if s.Size < 1 || s.Size > MaxMinCount {
+			return fmt.Errorf("size of a slice: found %d, want a number from 1 to %d", s.Size, MaxMinCount)
+		}
+	}
+	return nil
+}
+
+// readSlices reads the annotations for slices.
+func (s *Spec) readSlices(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
+	sizes, sized := pg.Annotations[AnnotationSliceSize]
+	levelled := false
+	var layers []gang.Slice
+	for _, key := range []string{AnnotationSliceTopology, AnnotationSliceTopologyPreferred} {
+		text, ok := pg.Annotations[key]
+		if !ok {
+			continue
+		}
+		levelled = true
+		for word := range strings.SplitSeq(text, ",") {
+			layer := gang.Slice{Preferred: key == AnnotationSliceTopologyPreferred}
+			if bad := s.level(&layer.Level, OriginOf(pg, key).Word, strings.TrimSpace(word), ladder); bad != nil {
+				return bad
+			}
+			if layers = append(layers, layer); len(layers) > gang.MaxSlices {
+				return s.invalid("%s: found more than %d levels, want at most that many slices inside slices", key, gang.MaxSlices)
+			}
+		}
+	}
+	if sized != levelled {
+		return s.invalid("%s and %s go together: write both or none", AnnotationSliceSize, AnnotationSliceTopology)
+	}
+	if !sized {
+		return nil
+	}
+	slices.SortStableFunc(layers, func(a, b gang.Slice) int { return cmp.Compare(a.Level, b.Level) })
+	words := strings.Split(sizes, ",")
+	if len(words) != len(layers) {
+		return s.invalid("%s: found %s, want a size for each of the %d levels of slices, the largest first", AnnotationSliceSize, Quote(sizes), len(layers))
+	}
+	for i, word := range words {
+		n, err := ParseMinCount(strings.TrimSpace(word))
+		if err != nil {
+			return s.invalid("%s: found %s, want the number of pods in a slice, such as \"16\", at most %d", AnnotationSliceSize, Quote(word), MaxMinCount)
+		}
+		layers[i].Size = n
+	}
+	if bad := s.nest(AnnotationSliceSize, layers, ladder); bad != nil {
+		return bad
+	}
+	s.Slices = layers
+	return nil
+}
+
+// readRoleSlices reads the slices of one role.
+func (s *Spec) readRoleSlices(where string, role *Role, ladder Ladder) ([]gang.Slice, *Invalid) {
+	var layers []gang.Slice
+	for _, asked := range role.layers() {
+		layer := gang.Slice{Size: asked.Size, Preferred: asked.Preferred}
+		if bad := s.level(&layer.Level, where, asked.Topology, ladder); bad != nil {
+			return nil, bad
+		}
+		layers = append(layers, layer)
+	}
+	if len(layers) > gang.MaxSlices {
+		return nil, s.invalid("%s: found %d layers of slices, want at most %d", where, len(layers), gang.MaxSlices)
+	}
+	return layers, s.nest(where, layers, ladder)
+}
+
+// nest reports layers of slices, the widest first, that do not lie inside one
+// another.
+func (s *Spec) nest(where string, layers []gang.Slice, ladder Ladder) *Invalid {
+	for i, layer := range layers {
+		name := ladder[layer.Level].Name
+		switch {
+		case !layer.Preferred && s.Required != topology.NoLevel && layer.Level < s.Required:
+			return s.invalid("%s: slices in one %s are wider than the %s that must hold the whole gang", where, name, ladder[s.Required].Name)
+		case i == 0:
+		case layer.Level <= layers[i-1].Level:
+			return s.invalid("%s: slices of %d in one %s cannot lie inside those in one %s: want narrower levels from each to the next", where, layer.Size, name, ladder[layers[i-1].Level].Name)
+		case layers[i-1].Size%layer.Size != 0:
+			return s.invalid("%s: slices of %d do not fill those of %d around them: want sizes that divide the one before", where, layer.Size, layers[i-1].Size)
+		}
+	}
+	return nil
+}
