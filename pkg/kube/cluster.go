@@ -79,56 +79,58 @@ func (c *Cluster) NodeID(info fwk.NodeInfo) (topology.NodeID, bool) {
 // too. The error is that of topology.NewTree.
 func (c *Cluster) Update(nodes []fwk.NodeInfo, requests ...v1.ResourceList) error {
 	c.touched, c.rebuilt = c.touched[:0], false
-	if !c.sameNodes(nodes) || !c.hasColumns(requests) {
+	if !c.hasColumns(requests) || !c.follow(nodes) {
 		return c.rebuild(nodes, requests)
+	}
+	return nil
+}
+
+// follow reads the nodes again that have changed. It reports false if the tree
+// or the columns have to be built again, for other nodes than these.
+func (c *Cluster) follow(nodes []fwk.NodeInfo) bool {
+	if c.usage == nil || len(nodes) != len(c.order) {
+		return false
 	}
 	for i, info := range nodes {
 		id := c.order[i]
 		state := &c.nodes[id]
-		if state.generation == info.GetGeneration() {
+		// This is all that most nodes cost a plan.
+		if state.info == info && state.generation == info.GetGeneration() {
 			continue
 		}
-		if !c.columnsHold(info.GetAllocatable()) {
-			return c.rebuild(nodes, requests)
+		if !c.samePlace(state, info.Node()) || !c.columnsHold(info.GetAllocatable()) {
+			return false
+		}
+		if state.info != info {
+			delete(c.ids, state.info)
+			c.ids[info], state.info = id, info
 		}
 		state.generation = info.GetGeneration()
 		c.fillRow(id, info)
 		c.touched = append(c.touched, id)
 	}
-	return nil
+	return true
 }
 
-// sameNodes reports whether the list names the same nodes in the same places of
-// the tree, and notes which of them changed in what filters look at.
-func (c *Cluster) sameNodes(nodes []fwk.NodeInfo) bool {
-	if c.usage == nil || len(nodes) != len(c.order) {
+// samePlace reports whether a node is the one that was known, in the same place
+// of the tree, and notes if it changed in what filters look at.
+func (c *Cluster) samePlace(state *nodeState, node *v1.Node) bool {
+	before := state.node
+	if node == before {
+		return true
+	}
+	if node == nil || node.Name != before.Name {
 		return false
 	}
-	for i, info := range nodes {
-		state := &c.nodes[c.order[i]]
-		if state.info != info {
-			delete(c.ids, state.info)
-			c.ids[info], state.info = c.order[i], info
-		}
-		node := info.Node()
-		if node == state.node {
-			continue
-		}
-		if node == nil || node.Name != state.node.Name {
-			return false
-		}
-		if !maps.Equal(node.Labels, state.node.Labels) {
-			if c.moved(node, state.node) {
-				return false
-			}
-			c.epoch++
-			state.changed = c.epoch
-		} else if node.Spec.Unschedulable != state.node.Spec.Unschedulable || !slices.Equal(node.Spec.Taints, state.node.Spec.Taints) {
-			c.epoch++
-			state.changed = c.epoch
-		}
-		state.node = node
+	sameLabels := maps.Equal(node.Labels, before.Labels)
+	if !sameLabels && c.moved(node, before) {
+		return false
 	}
+	if !sameLabels || node.Spec.Unschedulable != before.Spec.Unschedulable || !slices.Equal(node.Spec.Taints, before.Spec.Taints) {
+		c.epoch++
+		state.changed = c.epoch
+	}
+	state.node = node
 	return true
 }
 
