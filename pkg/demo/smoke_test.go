@@ -4,34 +4,19 @@
 package demo_test
 
 import (
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"k8s.io/component-base/cli"
-	kubescheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
 	"github.com/muster-scheduler/muster/pkg/demo"
-	"github.com/muster-scheduler/muster/pkg/scheduler"
+	"github.com/muster-scheduler/muster/test/process"
 )
 
 // TestMain lets the test binary play the scheduler binaries.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "kube-scheduler":
-			os.Args = os.Args[1:]
-			os.Exit(cli.Run(kubescheduler.NewSchedulerCommand()))
-		case scheduler.Name:
-			os.Args = os.Args[1:]
-			os.Exit(cli.Run(scheduler.NewCommand()))
-		}
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { process.Main(m.Run) }
 
 // small is the demo in a few seconds.
 func small() demo.Options {
@@ -42,10 +27,8 @@ func small() demo.Options {
 }
 
 func TestRun_Muster(t *testing.T) {
-	self, err := os.Executable()
-	require.NoError(t, err)
 	opts := small()
-	opts.Program = []string{self, scheduler.Name}
+	opts.Program = process.Command().Args
 	opts.Stall = time.Minute // longer than the queue's backoff of a gang of 32
 	report, err := demo.Run(t.Context(), opts)
 	require.NoError(t, err)
