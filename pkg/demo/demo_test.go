@@ -242,9 +242,3 @@ func TestShorten(t *testing.T) {
 	assert.Equal(t, "short", shorten("short", 5))
 	assert.Equal(t, "gän…", shorten("gänge", 4))
 }
-
-func TestThousands(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -4321: "-4,321"} {
-		assert.Equal(t, want, thousands(n))
-	}
-}

@@ -51,14 +51,14 @@ func row(w io.Writer, name, format string, args ...any) {
 
 func (r *Report) writePromises(w io.Writer) {
 	a := r.Audit
-	row(w, "gangs placed whole", "%d of %d (%s pods)", r.Placed, r.Load.Gangs, thousands(r.Load.Pods))
+	row(w, "gangs placed whole", "%d of %d (%s pods)", r.Placed, r.Load.Gangs, sim.Thousands(r.Load.Pods))
 	row(w, "gangs partly started", "%d (for over %s; the longest was %s%s)", a.Partial, a.CommitWindow, round(a.Longest), of(a.LongestGang))
 	row(w, "overcommits", "%d (kubelets refused %d pods)", a.Violations[audit.NoOvercommit], a.Rejected)
 	if r.Load.Topology == Required {
 		row(w, "topology broken", "%d", a.Violations[audit.RequiredTopology])
 	}
 	row(w, "pods bound twice", "%d", a.Violations[audit.BindOnce])
-	row(w, "checked", "by an auditor of its own, at each of %s events (%s binds)", thousands(a.Events), thousands(a.Binds))
+	row(w, "checked", "by an auditor of its own, at each of %s events (%s binds)", sim.Thousands(a.Events), sim.Thousands(a.Binds))
 }
 
 func of(gang string) string {
@@ -94,7 +94,7 @@ func (r *Report) writePlaces(w io.Writer) {
 		row(w, "leaves of larger gangs", "%.2f x the fewest possible", r.LeafSpread)
 	}
 	row(w, "binding", "%s pods; %.0f/s while busy, %d/s at best; a gang's first to last bind p50 %.2f s, p95 %.2f s",
-		thousands(r.Binds), r.BindRateMean, r.BindRatePeak, r.CommitP50, r.CommitP95)
+		sim.Thousands(r.Binds), r.BindRateMean, r.BindRatePeak, r.CommitP50, r.CommitP95)
 	row(w, "control plane", "p95 of a gang: %.1f s to create it, %.1f s from bound to running, %.1f s to remove it", r.Creating.P95, r.Starting.P95, r.Removing.P95)
 	if r.SchedulerCPU > 0 {
 		row(w, "scheduler", "%.1f s of processor time", r.SchedulerCPU)
@@ -142,25 +142,13 @@ func some(names []string) string {
 
 // writeIntro says what is about to be replayed.
 func (l *Load) writeIntro(w io.Writer, scheduler string) {
-	fmt.Fprintf(w, "%s replays %d gangs of the Kalos LLM cluster (%s pods, real sizes, order and run times)\n", title(scheduler), l.Gangs, thousands(l.Pods))
+	fmt.Fprintf(w, "%s replays %d gangs of the Kalos LLM cluster (%s pods, real sizes, order and run times)\n", title(scheduler), l.Gangs, sim.Thousands(l.Pods))
 	fmt.Fprintf(w, "on %d nodes x %d A100 under a real three-layer Clos fabric (Lingjun).\n", l.Nodes, l.GPUs/max(1, l.Nodes))
 	fmt.Fprintf(w, "Time is squeezed: run times / %s, none under %.3g s; arrivals / %s, over %.0f s; offered load %.3g of the fleet.\n",
-		thousands(int(l.Speed)), l.MinRun, thousands(int(l.ArrivalSpeed)), l.Span, l.Offered)
+		sim.Thousands(int(l.Speed)), l.MinRun, sim.Thousands(int(l.ArrivalSpeed)), l.Span, l.Offered)
 	if l.TooLarge > 0 {
 		fmt.Fprintf(w, "%d gangs are left out: the fleet could not hold them even when empty.\n", l.TooLarge)
 	}
 }
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
-
-// thousands writes 12345 as 12,345.
-func thousands(n int) string {
-	if n < 0 {
-		return "-" + thousands(-n)
-	}
-	digits := fmt.Sprint(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}

@@ -164,3 +164,12 @@ func Sparkline(shares []float64) string {
 	}
 	return string(line)
 }
+
+// Thousands writes 12345 as 12,345.
+func Thousands(n int) string {
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}

@@ -59,3 +59,9 @@ func TestPercentile(t *testing.T) {
 func TestSparkline(t *testing.T) {
 	assert.Equal(t, "▁▄█ ", sim.Sparkline([]float64{0.01, 0.49, 1, 0}))
 }
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
+		assert.Equal(t, want, sim.Thousands(n))
+	}
+}

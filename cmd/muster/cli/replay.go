@@ -15,7 +15,6 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/demo/data"
 	"github.com/muster-scheduler/muster/pkg/sim"
-	"github.com/muster-scheduler/muster/pkg/sim/chart"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
@@ -178,7 +177,7 @@ func inNumbers(cfg *sim.Config) string {
 	gpus := cfg.Shape.Total(cfg.Nodes)
 	span := (cfg.Gangs[len(cfg.Gangs)-1].Arrival - cfg.Gangs[0].Arrival).Seconds()
 	text := fmt.Sprintf("%s gangs and %s single pods on %s nodes with %s GPUs",
-		chart.Thousands(gangs), chart.Thousands(len(cfg.Gangs)-gangs), chart.Thousands(len(cfg.Nodes)), chart.Thousands(gpus))
+		sim.Thousands(gangs), sim.Thousands(len(cfg.Gangs)-gangs), sim.Thousands(len(cfg.Nodes)), sim.Thousands(gpus))
 	if span > 0 && gpus > 0 {
 		text += fmt.Sprintf("; they ask for %.0f %% of the GPU time of the %.3g days in which they arrive", 100*work/span/float64(gpus), span/86400)
 	}

@@ -5,7 +5,6 @@ package chart
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/muster-scheduler/muster/pkg/sim"
@@ -153,16 +152,5 @@ func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return Thousands(n) + " " + what + "s"
-}
-
-// Thousands writes 12345 as 12,345.
-func Thousands(n int) string {
-	digits := fmt.Sprint(n)
-	var groups []string
-	for len(digits) > 3 {
-		groups = append([]string{digits[len(digits)-3:]}, groups...)
-		digits = digits[:len(digits)-3]
-	}
-	return strings.Join(append([]string{digits}, groups...), ",")
+	return sim.Thousands(n) + " " + what + "s"
 }
