@@ -26,6 +26,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/sandbox"
 	"github.com/muster-scheduler/muster/pkg/workload"
+	"github.com/muster-scheduler/muster/test/process"
 )
 
 // unusedOnPurpose are the permissions that this test does not see in use, and
@@ -58,7 +59,7 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 	for _, rack := range []string{"a", "b", "c"} {
 		c.addRack(rack)
 	}
-	binary := buildScheduler(t)
+	binary := process.Build(t)
 	leader := c.startReplica(binary)
 	c.eventually(func() bool { return c.holder() != "" }, "the replica leads")
 	for _, gang := range gangs {
@@ -323,7 +324,7 @@ func (c *cluster) metricsAreForThoseAllowed(r *replica) {
 func (c *cluster) anotherReplicaTakesOver(leader, other *replica) {
 	c.t.Helper()
 	before := c.holder()
-	require.NoError(c.t, leader.terminate(), "the leader ends in order")
+	require.NoError(c.t, leader.Terminate(), "the leader ends in order")
 	c.eventually(func() bool { return c.holder() != "" && c.holder() != before }, "the other replica leads")
 	assert.Equal(c.t, http.StatusOK, other.ask("/readyz", ""))
 	c.applyText(c.testdata("single"))
