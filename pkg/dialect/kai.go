@@ -73,7 +73,7 @@ func readKAI(o *object, u *unstructured.Unstructured) {
 		}
 	}
 	o.kaiTopology(u)
-	o.setRoles(o.kaiRoles(subs))
+	o.setRoles(o.kaiRoles(subs), "spec.subGroups")
 	if queue, _, _ := unstructured.NestedString(u.Object, "spec", "queue"); queue != "" && queue != "default" && queue != "default-queue" {
 		o.note("KAI: spec.queue %s is not read; Muster has no queues", kube.Quote(queue))
 	}
@@ -90,16 +90,16 @@ func (o *object) kaiTopology(u *unstructured.Unstructured) {
 		o.refuse("spec.topologyConstraint: want an object with requiredTopologyLevel and preferredTopologyLevel")
 		return
 	}
-	for _, wish := range [][3]string{
-		{kube.AnnotationTopologyRequired, topology.Required, kaiRequired},
-		{kube.AnnotationTopologyPreferred, topology.Preferred, kaiPreferred},
+	for _, wish := range [][4]string{
+		{kube.AnnotationTopologyRequired, topology.Required, "spec.topologyConstraint.requiredTopologyLevel", kaiRequired},
+		{kube.AnnotationTopologyPreferred, topology.Preferred, "spec.topologyConstraint.preferredTopologyLevel", kaiPreferred},
 	} {
-		level := wish[1]
+		level, where := wish[1], wish[2]
 		if level == "" {
-			level = o.annotations[wish[2]]
+			level, where = o.annotations[wish[3]], wish[3]
 		}
 		if level != "" {
-			o.wish(wish[0], level)
+			o.wish(wish[0], level, where)
 		}
 	}
 }

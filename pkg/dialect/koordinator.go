@@ -37,6 +37,11 @@ const (
 	koordCountLabel = "pod-group.scheduling.sigs.k8s.io/min-available"
 )
 
+// koordWords are what Koordinator calls Muster's annotations.
+var koordWords = map[string]string{
+	kube.AnnotationTopologyRequired: koordNetwork, kube.AnnotationTopologyPreferred: koordNetwork,
+}
+
 // koordinatorDialect reads gang annotations, and the PodGroups that the pods of
 // the coscheduling dialect name too.
 var koordinatorDialect = &entry{
@@ -229,6 +234,6 @@ func readKoordinator(o *object, u *unstructured.Unstructured) {
 	}
 	o.notes = append(o.notes, notes...)
 	for key, level := range topology {
-		o.wish(key, level)
+		o.wish(key, level, koordNetwork)
 	}
 }

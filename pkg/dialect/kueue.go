@@ -30,6 +30,14 @@ const (
 	kueueTogether  = "kueue.x-k8s.io/podset-group-name"
 )
 
+// kueueWords are what Kueue calls Muster's annotations: of all dialects it is
+// the one whose pods ask for levels of parts.
+var kueueWords = map[string]string{
+	kube.AnnotationTopologyRequired: kueueRequired, kube.AnnotationTopologyPreferred: kueuePreferred,
+	kube.AnnotationSliceSize: kueueSliceSize, kube.AnnotationSliceTopology: kueueSlice,
+	kube.AnnotationRoles: "kueue.x-k8s.io/podset-*",
+}
+
 // kueueDialect reads Kueue's groups of plain pods, and its topology requests on
 // the pods of any gang. The group is what Kueue admits together. Where a pod
 // names a gang in another way too, as the pods of a LeaderWorkerSet that Kueue

@@ -31,7 +31,9 @@ type object struct {
 	// annotations are in Muster's terms: those that the user wrote on the
 	// object, and what its fields say where there are none.
 	annotations map[string]string
-	minCount    int
+	// origins are where the latter stand on the object, by the annotation.
+	origins  map[string]string
+	minCount int
 	// timeoutSeconds is how long members may wait for one another; 0 for the
 	// scheduler's own time.
 	timeoutSeconds int64
@@ -95,11 +97,25 @@ func (o *object) note(format string, args ...any) {
 }
 
 // wish takes what a field says as an annotation, unless the user wrote that
-// annotation on the object.
-func (o *object) wish(key, value string) {
-	if _, ok := o.annotations[key]; !ok {
-		o.annotations[key] = value
+// annotation on the object. where is the field, or the annotation of its own
+// dialect.
+func (o *object) wish(key, value, where string) {
+	if _, ok := o.annotations[key]; ok {
+		return
 	}
+	o.annotations[key] = value
+	if o.origins == nil {
+		o.origins = map[string]string{}
+	}
+	o.origins[key] = where
+}
+
+// origin is where the object says what it has in an annotation.
+func (o *object) origin(key string) kube.Origin {
+	if where, ok := o.origins[key]; ok {
+		return kube.Origin{Word: where}
+	}
+	return kube.Origin{Word: key}
 }
 
 // readCount reads the number of members that start together.

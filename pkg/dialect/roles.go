@@ -11,9 +11,9 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// setRoles gives an object's gang its parts. The gang cannot start with fewer
-// members than these need.
-func (o *object) setRoles(roles []kube.Role) {
+// setRoles gives an object's gang its parts, which it has in the field where.
+// The gang cannot start with fewer members than these need.
+func (o *object) setRoles(roles []kube.Role, where string) {
 	switch {
 	case len(roles) == 0:
 		return
@@ -21,7 +21,7 @@ func (o *object) setRoles(roles []kube.Role) {
 		o.refuse("it has %d sub-groups; a gang may have at most %d", len(roles), kube.MaxRoles)
 		return
 	}
-	o.wish(kube.AnnotationRoles, kube.FormatRoles(roles))
+	o.wish(kube.AnnotationRoles, kube.FormatRoles(roles), where)
 	if o.minCount > 0 {
 		o.minCount = max(o.minCount, kube.LeastOf(roles))
 	}
@@ -61,19 +61,26 @@ func (g *gangState) unite(merged map[string]string, camps []camp) *kube.Invalid 
 	}
 	all := slices.SortedFunc(maps.Values(parts), func(a, b kube.Role) int { return cmp.Compare(a.Name, b.Name) })
 	if alike && len(all) == 1 && all[0].MinCount == 0 {
-		hold(merged, all[0])
+		g.hold(merged, all[0])
 		return nil
 	}
 	merged[kube.AnnotationRoles] = kube.FormatRoles(all)
+	if slices.ContainsFunc(all, func(r kube.Role) bool { return r.Required+r.Preferred+r.SliceTopology != "" }) {
+		kube.SetOrigin(merged, kube.AnnotationRoles, kube.Origin{Word: kueueWords[kube.AnnotationRoles], OnPods: g.grouped()})
+	}
 	return nil
 }
 
 // hold lets a whole gang ask for what a part asks for, where it asks for
 // nothing itself.
-func hold(merged map[string]string, r kube.Role) {
+func (g *gangState) hold(merged map[string]string, r kube.Role) {
+	put := func(key, value string) {
+		merged[key] = value
+		kube.SetOrigin(merged, key, kube.Origin{Word: cmp.Or(kueueWords[key], key), OnPods: g.grouped()})
+	}
 	set := func(key, value string) {
 		if _, said := merged[key]; !said && value != "" {
-			merged[key] = value
+			put(key, value)
 		}
 	}
 	set(kube.AnnotationTopologyRequired, r.Required)
@@ -83,5 +90,7 @@ func hold(merged map[string]string, r kube.Role) {
 			return
 		}
 	}
-	maps.Copy(merged, r.SliceAnnotations())
+	for key, value := range r.SliceAnnotations() {
+		put(key, value)
+	}
 }

@@ -247,30 +247,38 @@ func (g *gangState) merge() (map[string]string, *kube.Invalid) {
 	var conflict *kube.Invalid
 	for i, key := range gangAnnotations {
 		var value text
+		origin := kube.Origin{Word: key}
 		if g.object != nil {
 			value.value, value.set = g.object.annotations[key]
+			origin = g.object.origin(key)
 		}
 		fromObject := value.set
 		for n, c := range camps {
 			says := c.terms.annotations[i]
 			switch {
 			case fromObject:
-				if says.set && says != value && conflict == nil {
-					conflict = g.conflict(key, "the "+g.object.kind.name+" "+value.say(), "pod "+c.voice()+" "+says.say())
+				if says.set && !says.same(value) && conflict == nil {
+					conflict = g.conflict(origin.Word, "the "+g.object.kind.name+" "+value.say(), "pod "+c.voice()+" "+says.say())
 				}
 			case n == 0:
 				value = says
-			case says != value && conflict == nil:
-				conflict = g.conflict(key, "pod "+camps[0].voice()+" "+value.say(), "pod "+c.voice()+" "+says.say())
+				origin = kube.Origin{Word: cmp.Or(says.origin, key), OnPods: g.grouped()}
+			case !says.same(value) && conflict == nil:
+				conflict = g.conflict(origin.Word, "pod "+camps[0].voice()+" "+value.say(), "pod "+c.voice()+" "+says.say())
 			}
 		}
 		if value.set {
 			merged[key] = value.value
+			kube.SetOrigin(merged, key, origin)
 		}
 	}
 	conflict = cmp.Or(conflict, g.unite(merged, camps))
 	return merged, cmp.Or(conflict, g.disagreement(camps))
 }
+
+// grouped tells whether a group object stands behind the gang, and not just its
+// pods or a workload.
+func (g *gangState) grouped() bool { return g.object != nil && g.object.shape == nil }
 
 // say puts an annotation into a sentence.
 func (t text) say() string {

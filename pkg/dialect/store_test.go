@@ -191,6 +191,7 @@ func TestServe_ObjectAndMembersTogether(t *testing.T) {
 	assert.Equal(t, map[string]string{
 		kube.AnnotationTopologyRequired: "rack", kube.AnnotationGPUModels: "H100",
 		kube.AnnotationDialect: "crd", kube.AnnotationScheduleTimeout: "90",
+		"origin." + kube.AnnotationGPUModels: "pods " + kube.AnnotationGPUModels,
 	}, pg.Annotations, "the members add to what the object says, and only known keys are taken")
 
 	w.pod(newPod("b", kube.LabelPodGroup+"=train", kube.AnnotationGPUModels+"=H100", kube.AnnotationTopologyRequired+"=block"))

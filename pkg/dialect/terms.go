@@ -34,7 +34,12 @@ type terms struct {
 type text struct {
 	value string
 	set   bool
+	// origin is the annotation of another dialect that says so, or "".
+	origin string
 }
+
+// same tells whether both say the same, wherever it stands.
+func (t text) same(o text) bool { return t.value == o.value && t.set == o.set }
 
 const gangTerms = 9
 
@@ -57,6 +62,10 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 	var problem *kube.Invalid
 	var notes []string
 	var roles []kube.Role
+	words := kueueWords
+	if e == koordinatorDialect {
+		words = koordWords
+	}
 	add := func(read func(*v1.Pod) said) {
 		if read == nil {
 			return
@@ -64,7 +73,7 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 		more := read(pod)
 		for i, key := range gangAnnotations {
 			if value, ok := more.annotations[key]; ok && !t.annotations[i].set {
-				t.annotations[i] = text{value, true}
+				t.annotations[i] = text{value, true, words[key]}
 			}
 		}
 		notes, roles = append(notes, more.notes...), append(roles, more.roles...)

@@ -55,7 +55,11 @@ func readVolcano(o *object, u *unstructured.Unstructured) {
 			roles = append(roles, *role)
 		}
 	}
-	o.setRoles(roles)
+	where := "spec.subGroupPolicy"
+	if len(policies) == 0 {
+		where = "spec.minTaskMember"
+	}
+	o.setRoles(roles, where)
 	if queue, _, _ := unstructured.NestedString(u.Object, "spec", "queue"); queue != "" && queue != "default" {
 		o.note("Volcano: spec.queue %s is not read; Muster has no queues", kube.Quote(queue))
 	}
@@ -100,9 +104,9 @@ func (o *object) networkTopology(u *unstructured.Unstructured) {
 	switch {
 	case level == "":
 	case soft:
-		o.wish(kube.AnnotationTopologyPreferred, level)
+		o.wish(kube.AnnotationTopologyPreferred, level, "spec.networkTopology")
 	default:
-		o.wish(kube.AnnotationTopologyRequired, level)
+		o.wish(kube.AnnotationTopologyRequired, level, "spec.networkTopology")
 	}
 }
 

@@ -66,8 +66,8 @@ func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
 }
 
 func (s *Spec) readLevels(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
-	where := AnnotationTopologyRequired
-	word, required := pg.Annotations[where]
+	word, required := pg.Annotations[AnnotationTopologyRequired]
+	where := OriginOf(pg, AnnotationTopologyRequired).Word
 	// The annotation stands for the constraint too, and is what the user wrote.
 	if c := pg.Spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 && !required {
 		where, word, required = "spec.schedulingConstraints.topology", c.Topology[0].Key, true
@@ -78,7 +78,7 @@ func (s *Spec) readLevels(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
 		}
 	}
 	if word, ok := pg.Annotations[AnnotationTopologyPreferred]; ok {
-		return s.level(&s.Preferred, AnnotationTopologyPreferred, word, ladder)
+		return s.level(&s.Preferred, OriginOf(pg, AnnotationTopologyPreferred).Word, word, ladder)
 	}
 	return nil
 }

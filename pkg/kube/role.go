@@ -133,18 +133,19 @@ func (s *Spec) readRoles(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
 		return nil
 	}
 	roles, err := ParseRoles(text)
+	origin := OriginOf(pg, AnnotationRoles).Word
 	if err != nil {
-		return s.invalid("%s: %v", AnnotationRoles, err)
+		return s.invalid("%s: %v", origin, err)
 	}
 	for _, role := range roles {
 		r := RoleSpec{Role: role, required: topology.NoLevel, preferred: topology.NoLevel}
 		if r.selector, err = metav1.LabelSelectorAsSelector(role.Selector); err != nil {
-			return s.invalid("%s: role %s: %v", AnnotationRoles, Quote(role.Name), err)
+			return s.invalid("%s: role %s: %v", origin, Quote(role.Name), err)
 		}
 		if role.Selector == nil {
 			r.selector = labels.Everything()
 		}
-		where := AnnotationRoles + ": role " + Quote(role.Name)
+		where := origin + ": role " + Quote(role.Name)
 		for _, wish := range []struct {
 			level *topology.Level
 			word  string
