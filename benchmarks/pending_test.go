@@ -4,12 +4,10 @@
 package benchmarks
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/test/process"
 )
 
 // The gangs that wait: each takes the whole cluster.
@@ -41,10 +40,7 @@ const (
 func BenchmarkPending(b *testing.B) {
 	binary := os.Getenv("MUSTER_SCHEDULER")
 	if binary == "" {
-		binary = filepath.Join(b.TempDir(), "muster-scheduler")
-		if out, err := exec.Command("go", "build", "-o", binary, "../cmd/muster-scheduler").CombinedOutput(); err != nil {
-			b.Fatalf("building the scheduler: %v: %s", err, out)
-		}
+		binary = process.Build(b)
 	}
 	for _, gangs := range []int{125, 625} {
 		b.Run(fmt.Sprintf("gangs=%d", gangs), func(b *testing.B) {
@@ -63,8 +59,7 @@ type waiting struct {
 	b         *testing.B
 	config    *rest.Config
 	client    kubernetes.Interface
-	scheduler *exec.Cmd
-	log       string
+	scheduler *process.Process
 }
 
 func newWaiting(b *testing.B, binary string) *waiting {
@@ -78,17 +73,7 @@ func newWaiting(b *testing.B, binary string) *waiting {
 		nodes = append(nodes, sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{Extended: map[string]int64{pendingGPU: pendingPods / pendingNodes}}))
 	}
 	w.must(box.CreateNodes(context.Background(), nodes))
-	w.log = filepath.Join(b.TempDir(), "scheduler.log")
-	out, err := os.Create(w.log)
-	w.must(err)
-	defer out.Close()
-	w.scheduler = exec.Command(binary, "--kubeconfig="+box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2")
-	w.scheduler.Stdout, w.scheduler.Stderr = out, out
-	w.must(w.scheduler.Start())
-	b.Cleanup(func() {
-		_ = w.scheduler.Process.Kill()
-		_ = w.scheduler.Wait()
-	})
+	w.scheduler = process.Start(b, exec.Command(binary, "--kubeconfig="+box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2"))
 	return w
 }
 
@@ -173,27 +158,11 @@ type cost struct {
 }
 
 func (w *waiting) look() cost {
-	log, err := os.ReadFile(w.log)
-	w.must(err)
+	log := w.scheduler.Log()
 	return cost{
-		at: time.Now(), cpu: w.cpu(), patches: w.patches(),
-		planned: bytes.Count(log, []byte("Planned gang")), refused: bytes.Count(log, []byte("Refused gang")),
+		at: time.Now(), cpu: w.scheduler.CPU(), patches: w.patches(),
+		planned: strings.Count(log, "Planned gang"), refused: strings.Count(log, "Refused gang"),
 	}
-}
-
-// cpu is the processor time of the scheduler: the 14th and 15th field of its
-// stat file, in hundredths of a second (proc_pid_stat(5)).
-func (w *waiting) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.scheduler.Process.Pid))
-	w.must(err)
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	total := 0
-	for _, field := range fields[11:13] {
-		ticks, err := strconv.Atoi(field)
-		w.must(err)
-		total += ticks
-	}
-	return time.Duration(total) * 10 * time.Millisecond
 }
 
 // patches asks the API server how many PATCH requests for pods it has served.
@@ -214,10 +183,8 @@ func (w *waiting) patches() int {
 
 // gangs are the gangs that the scheduler's log names in a message.
 func (w *waiting) gangs(message string) map[string]bool {
-	log, err := os.ReadFile(w.log)
-	w.must(err)
 	names := map[string]bool{}
-	for line := range strings.Lines(string(log)) {
+	for line := range strings.Lines(w.scheduler.Log()) {
 		if !strings.Contains(line, `"`+message+`"`) {
 			continue
 		}
