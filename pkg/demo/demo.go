@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/demo/data"
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
@@ -112,7 +113,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		}
 		show.note("watch who gets which GPU: %s", address)
 	}
-	show.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", box.Kubeconfig(), namespace, gangLabel)
+	show.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", box.Kubeconfig(), namespace, kube.LabelGang)
 	log := cmp.Or(opts.SchedulerLog, filepath.Join(box.Dir(), "scheduler.log"))
 	scheduler, err := startScheduler(ctx, program, box.Kubeconfig(), log, opts.SchedulerArgs...)
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/sandbox"
 	"github.com/muster-scheduler/muster/pkg/sim"
 	"github.com/muster-scheduler/muster/pkg/terminal"
 	"github.com/muster-scheduler/muster/pkg/trace"
@@ -78,7 +80,7 @@ func TestFleet(t *testing.T) {
 	assert.Equal(t, "P10", last.Labels["network.topology.nvidia.com/spine"])
 	assert.Equal(t, "NVIDIA-A100-SXM4-80GB", last.Labels["nvidia.com/gpu.product"])
 	assert.Equal(t, last.Name, last.Labels["kubernetes.io/hostname"])
-	gpus := last.Status.Allocatable[gpuResource]
+	gpus := last.Status.Allocatable[sandbox.GPUResource]
 	assert.Equal(t, int64(8), gpus.Value())
 	assert.Equal(t, 8, largestLeaf(places))
 }
@@ -114,7 +116,7 @@ func TestPodsOf(t *testing.T) {
 }
 
 func podAt(name, gang, node string, phase v1.PodPhase) *v1.Pod {
-	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{gangLabel: gang}}}
+	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{kube.LabelGang: gang}}}
 	p.Spec.NodeName, p.Status.Phase = node, phase
 	return p
 }

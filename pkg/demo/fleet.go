@@ -17,16 +17,12 @@ import (
 // KalosNodes is the size of the cluster on which the gangs ran.
 const KalosNodes = 302
 
-const (
-	gpuResource  = "nvidia.com/gpu"
-	productLabel = "nvidia.com/gpu.product"
-	gpuProduct   = "NVIDIA-A100-SXM4-80GB"
-)
+const gpuProduct = "NVIDIA-A100-SXM4-80GB"
 
 // levels are the topology levels of the fleet as the auditor checks them.
 var levels = map[string][]string{
-	"spine": {"network.topology.nvidia.com/core", "network.topology.nvidia.com/spine"},
-	"leaf":  {"network.topology.nvidia.com/core", "network.topology.nvidia.com/spine", "network.topology.nvidia.com/leaf"},
+	"spine": {trace.CoreLabel, trace.SpineLabel},
+	"leaf":  {trace.CoreLabel, trace.SpineLabel, trace.LeafLabel},
 }
 
 // hosts returns the first n hosts of the fabric.
@@ -46,11 +42,11 @@ func hosts(n int) ([]trace.Node, error) {
 func fleet(hosts []trace.Node) []*v1.Node {
 	nodes := make([]*v1.Node, len(hosts))
 	for i, host := range hosts {
-		labels := map[string]string{productLabel: gpuProduct}
+		labels := map[string]string{sandbox.ProductLabel: gpuProduct}
 		maps.Copy(labels, host.TopologyLabels())
 		nodes[i] = sandbox.Node(host.Name, sandbox.NodeShape{
 			CPU: "128", Memory: "2048G", Labels: labels,
-			Extended: map[string]int64{gpuResource: trace.GPUsPerNode},
+			Extended: map[string]int64{sandbox.GPUResource: trace.GPUsPerNode},
 		})
 	}
 	return nodes

@@ -11,12 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/sandbox"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
 const (
 	namespace = "kalos"
-	gangLabel = "muster.sh/gang"
 	// leafWord names the level that the gangs ask for.
 	leafWord = "leaf"
 )
@@ -36,31 +37,31 @@ const (
 // podsOf are the pods of a gang, in rank order. leaf is the number of nodes of
 // the largest leaf.
 func podsOf(g trace.Gang, schedulerName string, wish Wish, leaf int) []*v1.Pod {
-	annotations := map[string]string{"muster.sh/min-count": strconv.Itoa(g.Pods)}
+	annotations := map[string]string{kube.AnnotationMinCount: strconv.Itoa(g.Pods)}
 	switch {
 	case wish == Required && g.Pods <= leaf:
-		annotations["muster.sh/topology-required"] = leafWord
+		annotations[kube.AnnotationTopologyRequired] = leafWord
 	case wish != None:
-		annotations["muster.sh/topology-preferred"] = leafWord
+		annotations[kube.AnnotationTopologyPreferred] = leafWord
 	}
 	request := v1.ResourceList{
-		v1.ResourceCPU:    *resource.NewMilliQuantity(g.CPUMilli, resource.DecimalSI),
-		v1.ResourceMemory: *resource.NewQuantity(g.MemBytes, resource.DecimalSI),
-		gpuResource:       *resource.NewQuantity(int64(g.GPUs), resource.DecimalSI),
+		v1.ResourceCPU:      *resource.NewMilliQuantity(g.CPUMilli, resource.DecimalSI),
+		v1.ResourceMemory:   *resource.NewQuantity(g.MemBytes, resource.DecimalSI),
+		sandbox.GPUResource: *resource.NewQuantity(int64(g.GPUs), resource.DecimalSI),
 	}
 	pods := make([]*v1.Pod, g.Pods)
 	for i := range pods {
 		pods[i] = &v1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: namespace, Name: fmt.Sprintf("%s-%d", g.Name, i),
-				Labels: map[string]string{gangLabel: g.Name, "app.kubernetes.io/name": g.Name}, Annotations: annotations,
+				Labels: map[string]string{kube.LabelGang: g.Name, "app.kubernetes.io/name": g.Name}, Annotations: annotations,
 			},
 			Spec: v1.PodSpec{
 				SchedulerName: schedulerName,
 				RestartPolicy: v1.RestartPolicyNever,
 				Containers: []v1.Container{{
 					Name: "worker", Image: "registry.example/train:1",
-					Resources: v1.ResourceRequirements{Requests: request, Limits: v1.ResourceList{gpuResource: request[gpuResource]}},
+					Resources: v1.ResourceRequirements{Requests: request, Limits: v1.ResourceList{sandbox.GPUResource: request[sandbox.GPUResource]}},
 				}},
 			},
 		}

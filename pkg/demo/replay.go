@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
@@ -133,7 +134,7 @@ func unplaced(ctx context.Context, client kubernetes.Interface, t *tracker) map[
 	defer t.mu.Unlock()
 	reasons := map[string]string{}
 	for i := range pods.Items {
-		j := t.byName[pods.Items[i].Labels[gangLabel]]
+		j := t.byName[pods.Items[i].Labels[kube.LabelGang]]
 		if j == nil || j.placed >= 0 || reasons[j.Name] != "" {
 			continue
 		}

@@ -23,6 +23,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
@@ -88,7 +89,7 @@ func wholeGangs(waiting []*v1.Pod, free int) []*v1.Pod {
 	gangs := map[string][]*v1.Pod{}
 	var names []string
 	for _, pod := range waiting {
-		name := pod.Labels[gangLabel]
+		name := pod.Labels[kube.LabelGang]
 		if gangs[name] == nil {
 			names = append(names, name)
 		}

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
@@ -88,7 +89,7 @@ func (t *tracker) submit(now time.Duration, j *job) {
 func (t *tracker) set(now time.Duration, p *v1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	j := t.byName[p.Labels[gangLabel]]
+	j := t.byName[p.Labels[kube.LabelGang]]
 	if j == nil {
 		return
 	}
@@ -126,7 +127,7 @@ func (t *tracker) remove(now time.Duration, p *v1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	state, seen := t.pods[p.UID]
-	j := t.byName[p.Labels[gangLabel]]
+	j := t.byName[p.Labels[kube.LabelGang]]
 	if !seen || j == nil {
 		return
 	}

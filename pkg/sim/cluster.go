@@ -40,7 +40,7 @@ const (
 	memColumn
 )
 
-var columns = []string{"nvidia.com/gpu", "cpu", "memory"}
+var columns = []string{topology.GPU, "cpu", "memory"}
 
 // Cluster is the fleet and what is free on it.
 type Cluster struct {

@@ -4,6 +4,7 @@
 package trace
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -45,8 +46,8 @@ func (g Gang) TotalGPUs() int { return g.Pods * g.GPUs }
 //   - Philly: submit_s, duration_s, num_gpus, vc. A job of more than
 //     GPUsPerNode GPUs becomes the fewest equal pods that hold it;
 //   - openb: name, cpu_milli, memory_mib, num_gpu, gpu_milli, creation_time,
-//     deletion_time, scheduled_time; each row a pod of no gang. Pods that share a GPU, use none
-//     or were never scheduled are left out.
+//     deletion_time, scheduled_time; each row a pod of no gang. Pods that share
+//     a GPU, use none or were never scheduled are left out.
 func Gangs(name string, r io.Reader) ([]Gang, error) {
 	t, err := openTable(name, r)
 	if err != nil {
@@ -63,22 +64,18 @@ func Gangs(name string, r io.Reader) ([]Gang, error) {
 		return nil, fmt.Errorf("%s: a trace in Kalos, Philly or openb format is wanted; the header row is %q", name, strings.Join(t.header, ","))
 	}
 	var gangs []Gang
-	seen := map[string]bool{}
 	for t.next() {
 		if !keep(t) {
 			continue
 		}
 		g := read(t, len(gangs))
-		if t.err == nil && seen[g.Name] {
-			return nil, fmt.Errorf("%s:%d: job %s stands there twice", name, t.line, g.Name)
-		}
-		seen[g.Name] = true
+		t.unique("job", g.Name)
 		gangs = append(gangs, g)
 	}
 	if t.err != nil {
 		return nil, t.err
 	}
-	slices.SortStableFunc(gangs, func(a, b Gang) int { return int(a.Arrival/time.Second) - int(b.Arrival/time.Second) })
+	slices.SortStableFunc(gangs, func(a, b Gang) int { return cmp.Compare(a.Arrival, b.Arrival) })
 	return gangs, nil
 }
 

@@ -54,13 +54,9 @@ func Nodes(name string, r io.Reader) ([]Node, error) {
 		return nil, fmt.Errorf("%s: a fabric or an inventory in a known format is wanted; the header row is %q", name, strings.Join(t.header, ","))
 	}
 	var nodes []Node
-	seen := map[string]bool{}
 	for t.next() {
 		n := read(t)
-		if t.err == nil && seen[n.Name] {
-			return nil, fmt.Errorf("%s:%d: node %s stands there twice", name, t.line, n.Name)
-		}
-		seen[n.Name] = true
+		t.unique("node", n.Name)
 		nodes = append(nodes, n)
 	}
 	if t.err != nil {
@@ -92,16 +88,21 @@ func inventoryNode(t *table) Node {
 	}
 }
 
-// TopologyLabels are the node labels that tell Kubernetes where the node
-// stands: the keys of NVIDIA's topograph, and of GPU Feature Discovery for the
-// NVLink domain. Levels that the file does not know are left out.
+// The node labels that tell Kubernetes where a node stands: the keys of NVIDIA's
+// topograph, and of GPU Feature Discovery for the NVLink domain.
+const (
+	CoreLabel   = "network.topology.nvidia.com/core"
+	SpineLabel  = "network.topology.nvidia.com/spine"
+	LeafLabel   = "network.topology.nvidia.com/leaf"
+	CliqueLabel = "nvidia.com/gpu.clique"
+)
+
+// TopologyLabels are the labels of the node. Levels that the file does not know
+// are left out.
 func (n Node) TopologyLabels() map[string]string {
 	labels := map[string]string{}
 	for key, value := range map[string]string{
-		"network.topology.nvidia.com/core":  n.Core,
-		"network.topology.nvidia.com/spine": n.Spine,
-		"network.topology.nvidia.com/leaf":  n.Leaf,
-		"nvidia.com/gpu.clique":             n.Clique,
+		CoreLabel: n.Core, SpineLabel: n.Spine, LeafLabel: n.Leaf, CliqueLabel: n.Clique,
 	} {
 		if value != "" {
 			labels[key] = value

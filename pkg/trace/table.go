@@ -24,11 +24,12 @@ type table struct {
 	header []string
 	row    []string
 	line   int
+	names  map[string]bool // see unique
 	err    error
 }
 
 func openTable(name string, r io.Reader) (*table, error) {
-	t := &table{name: name, csv: csv.NewReader(r)}
+	t := &table{name: name, csv: csv.NewReader(r), names: map[string]bool{}}
 	t.csv.ReuseRecord = true
 	header, err := t.csv.Read()
 	if err != nil {
@@ -88,6 +89,14 @@ func (t *table) word(column string) string {
 		t.fail(column, value, "a name")
 	}
 	return strings.Clone(value)
+}
+
+// unique fails for the name of a row that an earlier one had.
+func (t *table) unique(what, name string) {
+	if t.err == nil && t.names[name] {
+		t.err = fmt.Errorf("%s:%d: %s %s stands there twice", t.name, t.line, what, name)
+	}
+	t.names[name] = true
 }
 
 // count returns a whole number between min and 2^31-1.
