@@ -115,7 +115,7 @@ func (p *Picture) Find(namespace, name string) []*Gang {
 		if g.Namespace != namespace {
 			continue
 		}
-		if g.Name == name && g.Dialect != kube.DialectConflict || g.Group.Name == name ||
+		if g.Name == name && g.Dialect != kube.DialectConflict || g.FullName() == name ||
 			g.Dialect == kube.DialectAuto && strings.HasSuffix(g.Name, "/"+name) {
 			named = append(named, g)
 		} else if slices.ContainsFunc(g.Members(), func(pod *v1.Pod) bool { return isOf(pod, name) }) {
@@ -131,6 +131,15 @@ func (p *Picture) Find(namespace, name string) []*Gang {
 		}
 	}
 	return ofPod
+}
+
+// FullName tells the gang from others of its name that are declared in another
+// way.
+func (g *Gang) FullName() string {
+	if g.Dialect == kube.DialectNative {
+		return string(kube.DialectNative) + "~" + g.Name
+	}
+	return g.Group.Name
 }
 
 // isOf tells whether a pod belongs to the workload of that name, which may

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -212,7 +213,7 @@ func TestLive_NativeGroups(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var page buffer
-	ended := make(chan int)
+	ended := make(chan int, 2)
 	go func() {
 		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.Kubeconfig(), "explain", "train", "-w"}, strings.NewReader(""), &page, &page)
 	}()
@@ -230,7 +231,7 @@ func TestLive_WatchShowsChanges(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var out buffer
-	ended := make(chan int)
+	ended := make(chan int, 2)
 	go func() {
 		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.Kubeconfig(), "status", "--watch"}, strings.NewReader(""), &out, &out)
 	}()
@@ -247,7 +248,20 @@ func TestLive_WatchShowsChanges(t *testing.T) {
 	require.NoError(t, l.Client().CoreV1().Pods("default").Bind(t.Context(), binding, metav1.CreateOptions{}))
 	shows("running")
 	assert.NotContains(t, out.String(), "\x1b", "no control characters in a pipe")
+
+	var tree buffer
+	go func() {
+		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.Kubeconfig(), "topology", "-w"}, strings.NewReader(""), &tree, &tree)
+	}()
+	follows := func(pattern string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return regexp.MustCompile(pattern).MatchString(tree.String()) }, patience, pollPause, pattern)
+	}
+	follows(`r1 +rack +2 +1 +8 +16`)
+	l.rack(t, "r1", "n3")
+	follows(`r1 +rack +3 +2 +16 +24`)
 	stop()
+	assert.Equal(t, 0, <-ended)
 	assert.Equal(t, 0, <-ended)
 }
 

@@ -36,7 +36,7 @@ var update = flag.Bool("update", false, "write what the commands print into the 
 func TestMain(m *testing.M) {
 	process.Main(func() int {
 		run := func() { os.Exit(cli.Run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
-		testscript.Main(m, map[string]func(){"muster": run, "kubectl-muster": run})
+		testscript.Main(m, map[string]func(){"muster": run, "kubectl-muster": run, "kubectl_complete-muster": run})
 		return 0 // testscript has ended the process
 	})
 }

@@ -43,8 +43,12 @@ func Main() int {
 
 // Run runs the command: args[0] is the name that it was called by.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot(filepath.Base(args[0]))
-	root.SetArgs(args[1:])
+	name, args := filepath.Base(args[0]), args[1:]
+	if name == kubectlCompletes {
+		args = append([]string{cobra.ShellCompRequestCmd}, args...)
+	}
+	root := newRoot(name)
+	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

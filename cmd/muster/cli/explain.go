@@ -74,7 +74,7 @@ func (v *view) find(namespace, name string) (*explain.Gang, error) {
 		if len(slices.Compact(slices.Sorted(slices.Values(names)))) < len(found) { // told apart by what declares them
 			names = names[:0]
 			for _, g := range found {
-				names = append(names, g.Group.Name)
+				names = append(names, g.FullName())
 			}
 		}
 		return nil, fmt.Errorf("%d gangs of namespace %s are called %s; say which: %s", len(found), namespace, name, strings.Join(names, ", "))
@@ -105,23 +105,4 @@ func orNone(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 	}
 	return strings.Join(names, ", ")
-}
-
-// completeGang offers the gangs of the namespace to the shell.
-func (o *options) completeGang(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	namespace, err := o.namespace()
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	v, err := o.look(cmd.Context())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	for _, g := range v.Gangs {
-		if g.Namespace == namespace {
-			names = append(names, g.Name)
-		}
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -6,6 +6,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,6 +60,8 @@ func (o *options) addFlags(root *cobra.Command) {
 		f.Usage = "the `namespace` of the gang"
 	}
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("namespace", o.completeNamespace)
+	_ = root.RegisterFlagCompletionFunc("context", o.completeContext)
 	_ = root.MarkPersistentFlagDirname("snapshot")
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "json")
 }
@@ -78,13 +81,16 @@ func (o *options) namespace() (string, error) {
 		return metav1.NamespaceDefault, nil
 	}
 	namespace, _, err := o.client().Namespace()
-	return namespace, unconfigured(err)
+	return namespace, o.unconfigured(err)
 }
 
 // unconfigured says what to do about a kubeconfig that cannot be used.
-func unconfigured(err error) error {
+func (o *options) unconfigured(err error) error {
 	if err == nil {
 		return nil
+	}
+	if clientcmd.IsEmptyConfig(err) {
+		err = fmt.Errorf("no kubeconfig at %s", strings.Join(o.loading.GetLoadingPrecedence(), ", "))
 	}
 	return fmt.Errorf("no cluster to read: %w; name one with --kubeconfig or --context, or a folder with --snapshot", err)
 }
@@ -93,7 +99,7 @@ func unconfigured(err error) error {
 func (o *options) clients() (snapshot.Clients, error) {
 	c, err := o.client().ClientConfig()
 	if err != nil {
-		return snapshot.Clients{}, unconfigured(err)
+		return snapshot.Clients{}, o.unconfigured(err)
 	}
 	c.QPS = -1 // a handful of requests
 	c.UserAgent = "muster-cli"

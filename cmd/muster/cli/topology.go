@@ -19,6 +19,7 @@ import (
 func topologyVerb(o *options) *cobra.Command {
 	var resource, html string
 	var nodes bool
+	var w watch
 	cmd := &cobra.Command{
 		Use:   "topology",
 		Short: "Show the tree of domains with what is free in each",
@@ -28,33 +29,34 @@ func topologyVerb(o *options) *cobra.Command {
   muster topology --html cluster.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := o.format()
-			if err != nil {
-				return err
-			}
-			if html != "" && o.output != "" {
-				return errors.New("--html is a format of its own; leave out --output")
-			}
-			v, err := o.look(cmd.Context())
-			if err != nil {
-				return err
-			}
 			if html != "" {
+				if o.output != "" {
+					return errors.New("--html is a format of its own; leave out --output")
+				}
+				v, err := o.look(cmd.Context())
+				if err != nil {
+					return err
+				}
 				return writePage(cmd.OutOrStdout(), html, v, o.overrides.Context.Namespace)
 			}
-			fabric, err := v.Fabric(resource, nodes)
-			if err != nil {
-				return err
-			}
-			return report.Write(cmd.OutOrStdout(), format, fabric, func(w io.Writer) { report.Fabric(w, fabric) })
+			return w.run(cmd, o, func(v *view, out io.Writer, format report.Format) error {
+				fabric, err := v.Fabric(resource, nodes)
+				if err != nil {
+					return err
+				}
+				return report.Write(out, format, fabric, func(out io.Writer) { report.Fabric(out, fabric) })
+			})
 		},
 	}
 	cmd.Flags().StringVar(&resource, "resource", "", "the `resource` to count; by default the GPUs of which there are most")
 	cmd.Flags().BoolVar(&nodes, "nodes", false, "show each node too")
 	cmd.Flags().StringVar(&html, "html", "", "draw the GPUs and who holds them into this `file`, a page for a browser; - for standard output. With -n, only gangs and pods of that namespace are named")
+	w.addFlags(cmd)
 	_ = cmd.MarkFlagFilename("html", "html")
+	_ = cmd.RegisterFlagCompletionFunc("resource", o.completeResource)
 	cmd.MarkFlagsMutuallyExclusive("html", "resource")
 	cmd.MarkFlagsMutuallyExclusive("html", "nodes")
+	cmd.MarkFlagsMutuallyExclusive("html", "watch")
 	return cmd
 }
 

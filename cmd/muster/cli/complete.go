@@ -1,0 +1,67 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+// kubectlCompletes is the name by which kubectl calls a plugin that is called
+// kubectl-muster to complete its arguments.
+const kubectlCompletes = "kubectl_complete-muster"
+
+// offer makes the shell's suggestions out of what is seen of the cluster. A
+// cluster that cannot be read offers nothing: a shell has no place for errors.
+func (o *options) offer(cmd *cobra.Command, names func(*view) []string) ([]string, cobra.ShellCompDirective) {
+	v, err := o.look(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list := names(v)
+	slices.Sort(list)
+	return slices.Compact(list), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGang offers the gangs of the namespace.
+func (o *options) completeGang(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	namespace, err := o.namespace()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return o.offer(cmd, func(v *view) (names []string) {
+		for _, g := range v.Gangs {
+			if g.Namespace == namespace {
+				names = append(names, g.Name)
+			}
+		}
+		return names
+	})
+}
+
+// completeNamespace offers the namespaces in which there are gangs.
+func (o *options) completeNamespace(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return o.offer(cmd, func(v *view) (names []string) {
+		for _, g := range v.Gangs {
+			names = append(names, g.Namespace)
+		}
+		return names
+	})
+}
+
+// completeContext offers the contexts of the kubeconfig.
+func (o *options) completeContext(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	config, err := o.client().RawConfig()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return slices.Sorted(maps.Keys(config.Contexts)), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeResource offers the resources of nodes.
+func (o *options) completeResource(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return o.offer(cmd, func(v *view) []string { return slices.Clone(v.Usage().Resources) })
+}
