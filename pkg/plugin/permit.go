@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -75,10 +77,13 @@ func (c *commit) arrive(pod *v1.Pod) (*fwk.Status, time.Duration) {
 	}
 	c.arrived.Insert(pod.UID)
 	c.course.arrived(pod, c.pl.now())
+	if len(c.arrived) == 1 {
+		c.pl.gangs.commit(c.group.UID, c)
+	}
 	if len(c.arrived) < len(c.expected) {
 		return fwk.NewStatus(fwk.Wait, "waiting for the other members of the gang to be reserved"), c.timeout
 	}
-	if moved := c.pl.nodesGone(c.plan); moved != "" {
+	if moved := cmp.Or(c.pl.nodesGone(c.plan), c.memberGone(pod)); moved != "" {
 		c.release(moved)
 		return fwk.NewStatus(fwk.Unschedulable, moved), 0
 	}
@@ -103,11 +108,55 @@ func (c *commit) fall(pod *v1.Pod) {
 	switch {
 	case c.failed != "":
 		return
-	case c.open:
+	case c.open && c.pl.stands(pod):
 		c.pl.bindFailed(c.group, pod)
 		return
+	case c.open:
+		return // it was deleted while it was being bound
 	}
 	c.release(fmt.Sprintf("member %s could not be reserved, so the whole gang is released", pod.Name))
+}
+
+// memberGone names a member that was deleted while it waited for the last one,
+// or "": the others would start without it.
+func (c *commit) memberGone(last *v1.Pod) string {
+	for uid := range c.arrived {
+		pod := last
+		if uid != last.UID {
+			waiting := c.pl.handle.GetWaitingPod(uid)
+			if waiting == nil {
+				return "a member was deleted while the gang was being placed"
+			}
+			pod = waiting.GetPod()
+		}
+		if !c.pl.stands(pod) {
+			return fmt.Sprintf("member %s was deleted while the gang was being placed", pod.Name)
+		}
+	}
+	return ""
+}
+
+// stands reports whether a pod is still there and is to stay.
+func (pl *Plugin) stands(pod *v1.Pod) bool {
+	now, err := pl.handle.SharedInformerFactory().Core().V1().Pods().Lister().Pods(pod.Namespace).Get(pod.Name)
+	return err == nil && now.UID == pod.UID && now.DeletionTimestamp == nil
+}
+
+// held counts the members that are still reserved for a plan that has come to
+// nothing. The scheduler's cache takes them for members with a node until they
+// are released: the others of the gang must not be planned beside them.
+func (c *commit) held(assumed sets.Set[types.UID]) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open {
+		return 0
+	}
+	held := c.arrived.Intersection(assumed).Len()
+	if held > 0 && c.failed == "" {
+		// The cycle is over, and somebody fell without a word.
+		c.release("a member could not be reserved, so the whole gang is released")
+	}
+	return held
 }
 
 // release rejects everyone who waits. The caller holds the lock.
@@ -133,8 +182,8 @@ func (pl *Plugin) bindFailed(group *schedulingapi.PodGroup, pod *v1.Pod) {
 }
 
 // nodesGone checks the plan against the newest nodes just before it is
-// committed: it names the first planned node that went away or was cordoned
-// since the snapshot, or returns "".
+// committed: it names the first planned node that went away, was cordoned or was
+// tainted since the snapshot, as one that fails is, or returns "".
 func (pl *Plugin) nodesGone(plan *planned) string {
 	lister := pl.handle.SharedInformerFactory().Core().V1().Nodes().Lister()
 	for _, info := range plan.placement.Nodes {
@@ -146,6 +195,43 @@ func (pl *Plugin) nodesGone(plan *planned) string {
 		if node.Spec.Unschedulable && !planned.Spec.Unschedulable {
 			return fmt.Sprintf("node %s was cordoned while the gang was being placed", planned.Name)
 		}
+		if node != planned && !equality.Semantic.DeepEqual(node.Spec.Taints, planned.Spec.Taints) {
+			return fmt.Sprintf("the taints of node %s changed while the gang was being placed", planned.Name)
+		}
 	}
 	return ""
+}
+
+// released is why a gang may not be planned yet: members of it are still
+// reserved for an earlier plan. It is tried again at once.
+func (pl *Plugin) released(pg *schedulingapi.PodGroup, state fwk.PodGroupState) *verdict {
+	before := pl.gangs.last(pg.UID)
+	if before == nil {
+		return nil
+	}
+	held := before.held(state.AssumedPods())
+	if held == 0 {
+		pl.gangs.commit(pg.UID, nil)
+		return nil
+	}
+	return &verdict{reason: kube.GangIncomplete, message: fmt.Sprintf(
+		"gang %s could not start, and %d of its pods are still being released; trying again when they are", kube.GangName(pg), held)}
+}
+
+// commit notes the plan that a gang is at the barrier with.
+func (r *registry) commit(uid types.UID, c *commit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gang(uid).committed = c
+}
+
+// last is the last plan of a gang that came to the barrier and did not open it,
+// as far as is known, or nil.
+func (r *registry) last(uid types.UID) *commit {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g, ok := r.gangs[uid]; ok {
+		return g.committed
+	}
+	return nil
 }

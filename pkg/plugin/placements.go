@@ -143,6 +143,9 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 	if why := incomplete(spec, state); why != nil {
 		return &planned{refusal: why}, nil // a member went since it was queued
 	}
+	if why := pl.released(pg, state); why != nil {
+		return &planned{refusal: why}, nil
+	}
 	members, err := p.cluster.Gang(spec, group.GetUnscheduledPods(), state.ScheduledPods(), nodes)
 	if err != nil {
 		return nil, err

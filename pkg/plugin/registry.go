@@ -61,6 +61,8 @@ type gangState struct {
 	// it may have been on its way back to the queue then, and is handed over
 	// again. Zero when it is not to be woken.
 	awake time.Time
+	// committed is the last plan that came to the barrier, until it opens.
+	committed *commit
 	// bindFailures is how often in a row a member could not be bound.
 	bindFailures int
 	// partialSince is when the gang was first seen below its minimum with
@@ -222,7 +224,7 @@ func (r *registry) placed(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g := r.gang(uid)
-	g.partialSince, g.awake, g.tries = time.Time{}, time.Time{}, 0
+	g.partialSince, g.awake, g.tries, g.committed = time.Time{}, time.Time{}, 0, nil
 	r.passOn(g)
 }
 
