@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ var (
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	fence   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
 	noSlug  = regexp.MustCompile(`[^a-z0-9 _-]`)
+	tested  = regexp.MustCompile("go test [^`\n]*-(run|bench) '?([^'\\s]+)'? [^`\n]*?\\.(/[a-z0-9/]+)")
 	target  = regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)")
 )
 
@@ -78,6 +80,36 @@ func TestTheTargetsOfMakeThatAreNamedAreThere(t *testing.T) {
 			assert.Regexp(t, `(?m)^`+found[1]+`:`, string(makefile), "%s names make %s", path, found[1])
 		}
 	}
+}
+
+func TestTheTestsThatAreNamedAreThere(t *testing.T) {
+	named := 0
+	for path, text := range pages(t) {
+		for _, found := range tested.FindAllStringSubmatch(strings.ReplaceAll(text, "-run '^$' ", ""), -1) {
+			kind := map[string]string{"run": "Test", "bench": "Benchmark"}[found[1]]
+			pattern, err := regexp.Compile(found[2])
+			require.NoError(t, err, "%s: %s", path, found[0])
+			assert.True(t, slices.ContainsFunc(functions(t, ".."+found[3], kind), pattern.MatchString), "%s: %s", path, found[0])
+			named++
+		}
+	}
+	assert.Greater(t, named, 5)
+}
+
+// functions are the tests, or the benchmarks, of a folder.
+func functions(t *testing.T, dir, kind string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	require.NoError(t, err)
+	var names []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, found := range regexp.MustCompile(`(?m)^func (`+kind+`\w*)\(`).FindAllStringSubmatch(string(text), -1) {
+			names = append(names, found[1])
+		}
+	}
+	return names
 }
 
 // The reasons that a running scheduler may give stand in metrics.md, which is
