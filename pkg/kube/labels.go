@@ -3,6 +3,8 @@
 
 package kube
 
+import "github.com/muster-scheduler/muster/pkg/gpu"
+
 // What users write on pods and on group objects.
 const (
 	// LabelGang names the gang of a pod that has no group object.
@@ -45,7 +47,7 @@ const (
 // What GPU Feature Discovery writes on nodes.
 const (
 	// LabelGPUProduct is the GPU model, such as "NVIDIA-H100-80GB-HBM3".
-	LabelGPUProduct = "nvidia.com/gpu.product"
+	LabelGPUProduct = gpu.ProductLabel
 )
 
 // What the translator writes on the PodGroups that the scheduler sees. These
@@ -53,6 +55,10 @@ const (
 const (
 	// AnnotationDialect says how the gang was declared; see Dialect.
 	AnnotationDialect = "muster.sh/dialect"
+	// AnnotationObject is the resource of the group object behind the gang, such
+	// as "podgroups.scheduling.x-k8s.io"; there is none behind pods alone, nor
+	// behind the gang of a workload.
+	AnnotationObject = "muster.sh/object"
 	// AnnotationInvalidReason and AnnotationInvalidMessage say why the gang
 	// cannot be scheduled as it is declared: a Reason and a sentence.
 	AnnotationInvalidReason  = "muster.sh/invalid-reason"

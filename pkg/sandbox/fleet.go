@@ -15,13 +15,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
 // Labels and resources of GPU nodes, as NVIDIA's device plugin, GPU Feature
 // Discovery and topograph write them.
 const (
-	GPUResource  = "nvidia.com/gpu"
-	ProductLabel = "nvidia.com/gpu.product"
+	GPUResource  = gpu.Resource
+	ProductLabel = gpu.ProductLabel
 	RackLabel    = "network.topology.nvidia.com/leaf"
 	BlockLabel   = "network.topology.nvidia.com/spine"
 )
