@@ -88,7 +88,7 @@ func TestAtomic_KilledSchedulerFinishesItsGangs(t *testing.T) {
 		case <-time.After(patience):
 			require.Fail(t, "no gang began to bind", "round %d", round)
 		}
-		scheduler.kill()
+		scheduler.Kill()
 		if n := len(c.bound(gang)); n > 0 && n < size {
 			partial++
 		}

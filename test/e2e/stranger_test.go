@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/cert"
+
+	"github.com/muster-scheduler/muster/test/process"
 )
 
 // start builds the controller, installs its kinds and webhooks and runs it until
@@ -27,7 +29,7 @@ func (s stranger) start(t *testing.T, k *kubectl) {
 	s.run(t, "go", "build", "-o", command, s.main)
 	sources := strings.TrimSpace(s.run(t, "go", "list", "-m", "-f", "{{.Dir}}", s.module))
 
-	ports := freePorts(t, 2)
+	ports := process.FreePorts(t, 2)
 	data := strangerData{
 		Kubeconfig: k.c.box.Kubeconfig(), Config: filepath.Join(dir, "config.yaml"),
 		// Where controller-runtime looks unless it is told otherwise.
@@ -47,19 +49,7 @@ func (s stranger) start(t *testing.T, k *kubectl) {
 		cmd.Args = append(cmd.Args, fill(t, flag, data))
 	}
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+data.Kubeconfig, "TMPDIR="+dir, "POD_NAMESPACE=default")
-	log, err := os.Create(filepath.Join(t.ArtifactDir(), s.name+".log"))
-	require.NoError(t, err)
-	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(t, cmd.Start())
-	p := &process{cmd: cmd, done: make(chan error, 1), log: log.Name()}
-	go func() { p.done <- cmd.Wait() }()
-	t.Cleanup(func() {
-		p.kill()
-		_ = log.Close()
-		if t.Failed() {
-			p.dump(t)
-		}
-	})
+	process.Start(t, cmd)
 	require.Eventually(t, func() bool { return s.ready(data) }, patience, poll, "%s has to be ready", s.name)
 	for _, path := range s.webhooks {
 		k.apply(s.reached(t, k.decode(readFiles(t, filepath.Join(sources, path))), data, authority))
@@ -148,16 +138,4 @@ func readFiles(t *testing.T, path string) []byte {
 		all = append(append(all, text...), "\n---\n"...)
 	}
 	return all
-}
-
-// freePorts finds ports that are free now.
-func freePorts(t *testing.T, count int) []int {
-	var ports []int
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }

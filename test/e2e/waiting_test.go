@@ -4,10 +4,9 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,23 +17,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/test/process"
 )
 
 // attempts counts what a scheduler has planned and refused.
-func (p *process) attempts(t *testing.T) (planned, refused int) {
-	t.Helper()
-	log, err := os.ReadFile(p.log)
-	require.NoError(t, err)
-	return bytes.Count(log, []byte(`"Planned gang"`)), bytes.Count(log, []byte(`"Refused gang"`))
+func attempts(scheduler *process.Process) (planned, refused int) {
+	log := scheduler.Log()
+	return strings.Count(log, `"Planned gang"`), strings.Count(log, `"Refused gang"`)
 }
 
 // settled waits until the scheduler has made no attempt for a while, and returns
 // how many it has made.
-func (p *process) settled(t *testing.T) int {
+func settled(t *testing.T, scheduler *process.Process) int {
 	t.Helper()
 	last, since := 0, time.Now()
 	require.Eventually(t, func() bool {
-		planned, refused := p.attempts(t)
+		planned, refused := attempts(scheduler)
 		if planned+refused != last {
 			last, since = planned+refused, time.Now()
 		}
@@ -59,19 +57,19 @@ func TestWaitingGangsCostNothing(t *testing.T) {
 			}
 			c.create(pods...)
 			require.Eventually(t, func() bool {
-				_, refused := scheduler.attempts(t)
+				_, refused := attempts(scheduler)
 				return refused >= gangs-1 && len(c.running()) == size
 			}, patience, poll)
-			before := scheduler.settled(t)
+			before := settled(t, scheduler)
 			for slot := range slots {
-				planned, _ := scheduler.attempts(t)
+				planned, _ := attempts(scheduler)
 				c.remove(c.running()...)
 				require.Eventually(t, func() bool {
-					now, _ := scheduler.attempts(t)
+					now, _ := attempts(scheduler)
 					return now > planned && len(c.running()) == size
 				}, patience, poll, "the gang of slot %d has to run", slot)
 			}
-			assert.LessOrEqual(t, scheduler.settled(t)-before, 3*slots, "a slot costs one plan and the refusal of the next gang")
+			assert.LessOrEqual(t, settled(t, scheduler)-before, 3*slots, "a slot costs one plan and the refusal of the next gang")
 		})
 	}
 }
