@@ -15,6 +15,7 @@
 //	permit.go       the barrier: no member binds before all are reserved
 //	events.go       what can help a gang that was refused
 //	look.go         a gang that is kept out of the queue, when it changes
+//	sweep.go        what is forgotten of gangs that are gone
 //	room.go         what was given back, and whom that can help
 //	shortage.go     the least that a refused gang lacks
 //	postbind.go     when the last member of a gang is bound

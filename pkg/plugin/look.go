@@ -146,6 +146,7 @@ func (pl *Plugin) runWaker(ctx context.Context) {
 			for _, key := range pl.gangs.waiting() {
 				pl.look(key)
 			}
+			pl.sweep()
 		case <-pl.gangs.wake:
 		}
 		for _, pod := range pl.gangs.takeDue() {
