@@ -87,7 +87,7 @@ func (w *groupWriter) unscheduled(pg *schedulingapi.PodGroup, reason, message st
 // starts to bind, and it becomes true when the members are bound.
 func (w *groupWriter) conditions(pg *schedulingapi.PodGroup, conditions []metav1.Condition) {
 	key := groupKey{pg.Namespace, pg.Name}
-	if !w.store.hasObject(key) {
+	if !w.store.hasStatus(key) {
 		return
 	}
 	w.mu.Lock()

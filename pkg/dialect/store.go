@@ -204,6 +204,12 @@ func (s *store) choose(g *gangState) {
 // setKind notes whether the API server has a kind of group object. The objects
 // of one that is absent are dropped.
 func (s *store) setKind(k *kind, a availability) {
+	var dropped []groupKey
+	defer func() {
+		for _, key := range dropped {
+			s.changed(key)
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if before, known := s.kinds[k.GroupVersionResource]; known && before == a {
@@ -219,6 +225,9 @@ func (s *store) setKind(k *kind, a availability) {
 			continue
 		}
 		if a == absent {
+			if g.object != nil {
+				dropped = append(dropped, key)
+			}
 			g.objects = g.without(k)
 			s.choose(g)
 		}
@@ -328,12 +337,13 @@ func (s *store) declared() []groupKey {
 	return keys
 }
 
-// hasObject tells whether a gang is declared by an object.
-func (s *store) hasObject(key groupKey) bool {
+// hasStatus tells whether a gang is declared by an object that has a status for
+// gangs.
+func (s *store) hasStatus(key groupKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.gangs[key]
-	return g != nil && g.object != nil
+	return g != nil && g.object != nil && g.object.kind.status != nil
 }
 
 // view is a copy of what is known of a gang with an object, or nil. Its members
