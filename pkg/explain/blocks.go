@@ -73,26 +73,16 @@ func (x *explainer) blocks() (string, []Block) {
 }
 
 // nearest is the domain that the refusal speaks of; where it names none, the
-// whole cluster.
+// one with the most room.
 func (x *explainer) nearest() topology.DomainID {
-	tree := x.usage.Tree
 	if d, ok := x.pinned(); ok {
 		return d
 	}
-	if d, ok := x.named(x.refusal.Best, tree.LevelName(x.level())); ok && x.refusal.Reason == placement.NoFittingDomain {
+	if d, ok := x.named(x.refusal.Best, x.level()); ok && x.refusal.Reason == placement.NoFittingDomain {
 		return d
 	}
-	best, most := topology.DomainID(0), int64(-1)
-	for _, d := range tree.DomainsAt(x.level()) {
-		room := int64(0)
-		for n := tree.Domains[d].First; n < tree.Domains[d].End; n++ {
-			room += x.room(n)
-		}
-		if room > most {
-			best, most = d, room
-		}
-	}
-	return best
+	d, _ := x.roomiest(x.level())
+	return d
 }
 
 // level is the one whose domains have to hold the gang, or at least the scarce

@@ -50,7 +50,7 @@ func (x *explainer) levels() ([]Level, error) {
 			return nil, err
 		}
 		level := Level{Level: tree.LevelName(l), Domains: len(tree.DomainsAt(l)), Want: max(x.g.Spec.MinCount, len(x.g.Bound))}
-		x.fill(&level, plan)
+		x.fill(&level, l, plan)
 		switch {
 		case l >= 0 && l == x.g.Spec.Required:
 			level.Asked = "required"
@@ -67,15 +67,19 @@ func narrower(all []gang.Slice, l topology.Level) []gang.Slice {
 	return slices.DeleteFunc(slices.Clone(all), func(s gang.Slice) bool { return s.Level <= l })
 }
 
-func (x *explainer) fill(level *Level, plan placement.Plan) {
+// fill says how near the gang comes at level l, for which this is the plan.
+func (x *explainer) fill(level *Level, l topology.Level, plan placement.Plan) {
 	if r := plan.Refusal; r != nil {
 		level.Room = r.Room
-		if d, ok := x.named(r.Best, level.Level); ok {
+		if d, ok := x.named(r.Best, l); ok {
 			level.Best = x.usage.Tree.Path(d)
 		}
 		level.Want = cmp.Or(r.Want, level.Want)
 		if r.Reason == placement.GangTooLarge { // it speaks of empty domains
-			level.Best, level.Room = x.roomiest(level.Level)
+			level.Best, level.Room = "", 0
+			if d, room := x.roomiest(l); room > 0 {
+				level.Best, level.Room = x.usage.Tree.Path(d), int(room)
+			}
 		}
 		return
 	}
@@ -91,14 +95,10 @@ func (x *explainer) fill(level *Level, plan placement.Plan) {
 	}
 }
 
-// named is the domain that a refusal calls by its name, or by its path where
-// several have that name.
-func (x *explainer) named(best, level string) (topology.DomainID, bool) {
+// named is the domain of a level that a refusal calls by its name, or by its
+// path where several have that name.
+func (x *explainer) named(best string, l topology.Level) (topology.DomainID, bool) {
 	tree := x.usage.Tree
-	l, ok := tree.Level(level)
-	if !ok {
-		l = topology.ClusterLevel
-	}
 	for _, d := range tree.DomainsAt(l) {
 		if tree.Domains[d].Name == best || tree.Path(d) == best {
 			return d, true
@@ -107,25 +107,25 @@ func (x *explainer) named(best, level string) (topology.DomainID, bool) {
 	return 0, false
 }
 
-// roomiest is the domain of a level with the most room for the scarce role,
-// and that room.
-func (x *explainer) roomiest(name string) (string, int) {
-	tree := x.usage.Tree
-	level := topology.ClusterLevel
-	if l, ok := tree.Level(name); ok {
-		level = l
-	}
-	best, most := "", int64(0)
-	for _, d := range tree.DomainsAt(level) {
-		room := int64(0)
-		for n := tree.Domains[d].First; n < tree.Domains[d].End; n++ {
-			room += x.room(n)
-		}
-		if room > most {
-			best, most = tree.Path(d), room
+// roomiest is the domain of a level with the most room for the scarce role, the
+// first of equals, and that room.
+func (x *explainer) roomiest(l topology.Level) (topology.DomainID, int64) {
+	best, most := topology.DomainID(0), int64(-1)
+	for _, d := range x.usage.Tree.DomainsAt(l) {
+		if room := x.roomIn(d); room > most {
+			best, most = d, room
 		}
 	}
-	return best, int(most)
+	return best, most
+}
+
+// roomIn is the number of members of the scarce role that fit in a domain now.
+func (x *explainer) roomIn(d topology.DomainID) int64 {
+	domain, room := &x.usage.Tree.Domains[d], int64(0)
+	for n := domain.First; n < domain.End; n++ {
+		room += x.room(n)
+	}
+	return room
 }
 
 // room is the number of members of the scarce role that fit on a node now.

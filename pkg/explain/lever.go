@@ -119,18 +119,13 @@ func (x *explainer) exact() bool {
 
 // needs is how many members of the scarce role each domain lacks room for.
 func (x *explainer) needs() map[topology.DomainID]int64 {
-	tree := x.usage.Tree
-	domains := tree.DomainsAt(x.level())
+	domains := x.usage.Tree.DomainsAt(x.level())
 	if d, ok := x.pinned(); ok {
 		domains = []topology.DomainID{d}
 	}
 	needs := map[topology.DomainID]int64{}
 	for _, d := range domains {
-		need := int64(x.want)
-		for n := tree.Domains[d].First; n < tree.Domains[d].End; n++ {
-			need -= x.room(n)
-		}
-		needs[d] = need
+		needs[d] = int64(x.want) - x.roomIn(d)
 	}
 	return needs
 }
