@@ -55,7 +55,7 @@ func (pl *Plugin) release(ctx context.Context, pg *schedulingapi.PodGroup) error
 		return nil // the last pod is gone
 	}
 	bound := state.ScheduledPods()
-	want := kube.WholeCount(pg)
+	want := pl.gangs.needs(pg.UID, len(bound), kube.WholeCount(pg))
 	done, err := pl.finished(ctx, pg)
 	if err != nil {
 		return err
@@ -125,6 +125,22 @@ func (r *registry) stale(before time.Time) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// needs is the number of members below which a gang that began is broken: whole,
+// or what it ran with before its minimum was raised. Nobody is evicted for
+// members that were not asked for when the gang began.
+func (r *registry) needs(uid types.UID, bound, whole int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.gang(uid)
+	if bound >= whole {
+		g.ran = whole
+	}
+	if g.ran > 0 {
+		return min(whole, g.ran)
+	}
+	return whole
 }
 
 // postpone looks at a stale gang again only at the given time.

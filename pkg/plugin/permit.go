@@ -95,6 +95,7 @@ func (c *commit) arrive(pod *v1.Pod) (*fwk.Status, time.Duration) {
 		}
 	}
 	c.pl.gangs.placed(c.group.UID)
+	c.pl.gangs.needs(c.group.UID, c.plan.spec.Whole, c.plan.spec.Whole)
 	c.pl.reports.placed(c.group, c.plan, len(c.arrived))
 	return nil, 0
 }

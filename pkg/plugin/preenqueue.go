@@ -58,7 +58,7 @@ func (pl *Plugin) fit(pg *schedulingapi.PodGroup, state fwk.PodGroupState) (turn
 		return t, why
 	}
 	bound := state.ScheduledPodsCount()
-	t.partial = bound > 0 && bound < spec.Whole
+	t.partial = bound > 0 && bound < pl.gangs.needs(pg.UID, bound, spec.Whole)
 	return t, incomplete(spec, state)
 }
 

@@ -61,6 +61,9 @@ type gangState struct {
 	// it may have been on its way back to the queue then, and is handed over
 	// again. Zero when it is not to be woken.
 	awake time.Time
+	// ran is the number of members that the gang ran whole with; zero when it
+	// did not yet, as far as this process knows.
+	ran int
 	// committed is the last plan that came to the barrier, until it opens.
 	committed *commit
 	// bindFailures is how often in a row a member could not be bound.
