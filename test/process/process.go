@@ -32,7 +32,7 @@ type Process struct {
 	// ended is closed once the process has ended, and err is how.
 	ended chan struct{}
 	err   error
-	// asked is true once the test has seen to the end itself.
+	// asked is true once the test expects the end.
 	asked bool
 }
 
@@ -66,9 +66,10 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 
 // end is what is left to do when the test is over.
 func (p *Process) end() {
+	_ = p.cmd.Process.Kill() // an error says that it has ended, which p.err tells better
+	<-p.ended
 	if !p.asked {
-		_ = p.cmd.Process.Kill() // an error says that it has ended, and so does Wait
-		assert.EqualError(p.t, p.Wait(), "signal: killed", "%s ended by itself", p.cmd)
+		assert.EqualError(p.t, p.err, "signal: killed", "%s ended by itself", p.cmd)
 	}
 	if p.t.Failed() {
 		text := p.Log()
@@ -87,26 +88,28 @@ func (p *Process) Log() string {
 // Kill ends the process as a crash would.
 func (p *Process) Kill() {
 	p.t.Helper()
-	_ = p.Stop(os.Kill)
+	p.Signal(os.Kill)
+	_ = p.Wait()
 }
 
 // Terminate stops the process as the kubelet does, and returns how it ended.
 func (p *Process) Terminate() error {
 	p.t.Helper()
-	return p.Stop(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
+	return p.Wait()
 }
 
-// Stop sends a signal and returns how the process ended.
-func (p *Process) Stop(signal os.Signal) error {
+// Signal tells the process to end, and does not wait for it.
+func (p *Process) Signal(signal os.Signal) {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(signal), "%s", p.cmd)
-	return p.Wait()
+	p.asked = true
 }
 
 // Wait waits for the end of the process and returns how it ended.
 func (p *Process) Wait() error {
-	<-p.ended
 	p.asked = true
+	<-p.ended
 	return p.err
 }
 

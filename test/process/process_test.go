@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,6 +100,7 @@ func TestProcess_ToldToEnd(t *testing.T) {
 	shell(r, busy).Kill()
 	assert.EqualError(t, shell(r, busy).Terminate(), "signal: terminated")
 	assert.NoError(t, shell(r, "trap 'exit 0' TERM; "+busy).Terminate())
+	shell(r, busy).Signal(syscall.SIGTERM) // nobody waits for it
 	r.over()
 	assert.False(t, r.failed, r.said)
 }
