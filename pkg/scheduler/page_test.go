@@ -83,10 +83,10 @@ func TestScheduler_TopologyPage(t *testing.T) {
 	}
 	status, _, _ := c.ask(reader, http.MethodGet, "/topology/")
 	assert.Equal(t, http.StatusNotFound, status, "it is served only where it was asked for")
-	require.NoError(t, plain.Process.Signal(os.Interrupt))
+	plain.Signal(os.Interrupt)
 	require.NoError(t, plain.Wait())
 
-	cmd := c.run(append(delegate, "--topology-page")...)
+	p := c.run(append(delegate, "--topology-page")...)
 	for _, path := range paths {
 		for name, who := range map[string]*rest.Config{"nobody": nil, "reader": reader, "stranger": stranger} {
 			got, _, _ := c.ask(who, http.MethodGet, path)
@@ -125,8 +125,8 @@ func TestScheduler_TopologyPage(t *testing.T) {
 		return len(data.Nodes) == 4 && len(data.Gangs) == 2 && data.Gangs[1].Name == "train" && data.Gangs[1].Started != nil &&
 			data.Gangs[0].Reason == kube.GangIncomplete && held(&data) == 8
 	}, patience, pause)
-	require.NoError(t, cmd.Process.Signal(os.Interrupt))
-	require.NoError(t, cmd.Wait())
+	p.Signal(os.Interrupt)
+	require.NoError(t, p.Wait())
 }
 
 // held is how many GPUs gangs hold.
@@ -143,9 +143,7 @@ func held(data *page.Data) (count int64) {
 
 func TestScheduler_TopologyPageNeedsAPort(t *testing.T) {
 	c := start(t, sandbox.Options{DisableControllers: true})
-	cmd := c.launch("--kubeconfig", c.Kubeconfig(), "--topology-page", "--secure-port=0")
-	require.Error(t, cmd.Wait())
-	text, err := os.ReadFile(c.log)
-	require.NoError(t, err)
-	assert.Contains(t, string(text), "--topology-page: there is no secure port; leave out --secure-port=0")
+	p := c.launch("--kubeconfig", c.Kubeconfig(), "--topology-page", "--secure-port=0")
+	require.Error(t, p.Wait())
+	assert.Contains(t, p.Log(), "--topology-page: there is no secure port; leave out --secure-port=0")
 }

@@ -5,14 +5,8 @@ package scheduler_test
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,22 +28,12 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/sandbox"
 	"github.com/muster-scheduler/muster/pkg/scheduler"
+	"github.com/muster-scheduler/muster/test/process"
 )
 
-// asScheduler makes this test binary the scheduler: feature gates belong to a
+// TestMain lets the test binary be the scheduler too: feature gates belong to a
 // process, and those of the scheduler are not to become the API server's.
-const asScheduler = "MUSTER_TEST_AS_SCHEDULER"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asScheduler) != "" {
-		if err := scheduler.NewCommand().Execute(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { process.Main(m.Run) }
 
 const patience, pause = 2 * time.Minute, 50 * time.Millisecond
 
@@ -60,7 +44,6 @@ type cluster struct {
 	*testing.T
 	*sandbox.Sandbox
 	crds dynamic.Interface
-	log  string
 	port int
 }
 
@@ -83,56 +66,24 @@ func start(t *testing.T, opts sandbox.Options) *cluster {
 }
 
 // run starts the scheduler and returns when it is ready.
-func (c *cluster) run(flags ...string) *exec.Cmd {
+func (c *cluster) run(flags ...string) *process.Process {
 	c.Helper()
-	cmd := c.launch(append([]string{"--kubeconfig", c.Kubeconfig()}, flags...)...)
+	p := c.launch(append([]string{"--kubeconfig", c.Kubeconfig()}, flags...)...)
 	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
-	return cmd
+	return p
 }
 
 // launch starts the scheduler.
-func (c *cluster) launch(flags ...string) *exec.Cmd {
+func (c *cluster) launch(flags ...string) *process.Process {
 	c.Helper()
-	c.port = freePort(c.T)
-	c.log = filepath.Join(c.TempDir(), "scheduler.log")
-	log, err := os.Create(c.log)
-	require.NoError(c, err)
-	cmd := exec.Command(os.Args[0], append([]string{
-		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port), "-v=2",
-	}, flags...)...)
-	cmd.Env = append(os.Environ(), asScheduler+"=1")
-	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(c, cmd.Start())
-	c.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = log.Close()
-		if c.Failed() {
-			text, _ := os.ReadFile(c.log)
-			c.Logf("the scheduler's log:\n%s", text)
-		}
-	})
-	return cmd
+	c.port = process.FreePorts(c, 1)[0]
+	return process.Scheduler(c, append([]string{"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port), "-v=2"}, flags...)...)
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
-// get asks an endpoint of the scheduler, whose certificate it signed itself.
+// get asks an endpoint of the scheduler, and returns the status of the answer.
 func (c *cluster) get(path string) int {
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	answer, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d%s", c.port, path))
-	if err != nil {
-		return 0
-	}
-	_, _ = io.Copy(io.Discard, answer.Body)
-	_ = answer.Body.Close()
-	return answer.StatusCode
+	status, _ := process.Ask(c, c.port, path, "")
+	return status
 }
 
 // create makes pods for the scheduler; words are labels and annotations by
@@ -233,7 +184,7 @@ func (c *cluster) phase() string {
 
 func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	c := start(t, sandbox.Options{})
-	cmd := c.run()
+	p := c.run()
 	assert.Equal(t, http.StatusOK, c.get("/livez"))
 	assert.Equal(t, http.StatusForbidden, c.get("/metrics"), "metrics are not for everybody")
 
@@ -260,12 +211,9 @@ func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	require.Eventually(t, func() bool { return c.phase() == "Finished 0" }, patience, pause, "phase %s", c.phase())
 	assert.Contains(t, c.state("bad"), "InvalidGangSpec", "it never runs on its own")
 	assert.Contains(t, c.state("two"), "GangConfigConflict")
-	log, err := os.ReadFile(c.log)
-	require.NoError(t, err)
-	assert.NotRegexp(t, `(?m)^E\d+ .*`, string(log), "no error is logged where none happened")
+	assert.NotRegexp(t, `(?m)^E\d+ .*`, p.Log(), "no error is logged where none happened")
 
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	assert.NoError(t, cmd.Wait(), "it was asked to stop")
+	assert.NoError(t, p.Terminate(), "it was asked to stop")
 }
 
 func TestScheduler_NativeGroups(t *testing.T) {
@@ -336,7 +284,7 @@ func TestScheduler_LeaderElectionHandsOver(t *testing.T) {
 	c.create([]string{"bad"}, kube.LabelGang+"=bad", kube.AnnotationMinCount+"=0")
 	c.tellsOnce("bad")
 	c.create([]string{"b"}, kube.LabelGang+"=two", kube.AnnotationMinCount+"=2")
-	require.NoError(t, first.Process.Signal(syscall.SIGTERM))
+	first.Signal(syscall.SIGTERM)
 	c.create([]string{"c"}, kube.LabelGang+"=two", kube.AnnotationMinCount+"=2")
 	c.sees([]string{"b", "c"}, "bound")
 	lease, err := c.Client().CoordinationV1().Leases("default").Get(t.Context(), scheduler.LeaseName, metav1.GetOptions{})
@@ -366,9 +314,7 @@ func (c *cluster) tellsOnce(gang string) {
 }
 
 func TestScheduler_TellsItsVersion(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "--version")
-	cmd.Env = append(os.Environ(), asScheduler+"=1")
-	out, err := cmd.Output()
+	out, err := process.Command("--version").Output()
 	require.NoError(t, err)
 	assert.Regexp(t, `^muster-scheduler .+, on kube-scheduler .+\n$`, string(out))
 }
@@ -385,9 +331,7 @@ func TestScheduler_RefusesWhatCannotWork(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], test.flags...)
-			cmd.Env = append(os.Environ(), asScheduler+"=1")
-			out, err := cmd.CombinedOutput()
+			out, err := process.Command(test.flags...).CombinedOutput()
 			require.Error(t, err)
 			assert.Contains(t, string(out), test.want)
 		})

@@ -87,7 +87,7 @@ func TestScheduler_PlacesNothingBeforeAllIsKnown(t *testing.T) {
 			c.create(names[1:2], kube.LabelPodGroup+"=crd")
 			c.create(names[2:])
 			server, kubeconfig := c.slow(held)
-			cmd := c.launch("--kubeconfig", kubeconfig)
+			p := c.launch("--kubeconfig", kubeconfig)
 			<-server.asked
 			require.Eventually(t, func() bool { return c.get("/livez") == http.StatusOK }, patience, pause)
 			require.Eventually(t, func() bool { return c.get("/readyz") == http.StatusInternalServerError }, patience, pause)
@@ -97,8 +97,8 @@ func TestScheduler_PlacesNothingBeforeAllIsKnown(t *testing.T) {
 			close(server.goOn)
 			c.sees(names, "bound")
 			assert.Equal(t, http.StatusOK, c.get("/readyz"))
-			require.NoError(t, cmd.Process.Signal(os.Interrupt))
-			require.NoError(t, cmd.Wait())
+			p.Signal(os.Interrupt)
+			require.NoError(t, p.Wait())
 			c.remove(names...)
 		})
 	}
