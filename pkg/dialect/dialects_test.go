@@ -68,7 +68,7 @@ func (r reading) run(t *testing.T, k *kind) {
 		case kube.AnnotationNotes, kube.AnnotationRoles:
 			assert.Contains(t, value, r.want[key], key)
 			assert.NotEmpty(t, r.want[key], "%s: %s", key, value)
-		case kube.AnnotationDialect:
+		case kube.AnnotationDialect, kube.AnnotationObject:
 		default:
 			if strings.HasPrefix(key, "muster.sh/") {
 				assert.Equal(t, r.want[key], value, key)

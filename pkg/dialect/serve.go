@@ -51,6 +51,9 @@ func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 	}
 	delete(annotations, kube.AnnotationMinCount)
 	annotations[kube.AnnotationDialect] = string(g.dialect)
+	if g.grouped() {
+		annotations[kube.AnnotationObject] = g.object.kind.GroupResource().String()
+	}
 	if seconds := g.timeoutSeconds(); seconds > 0 {
 		annotations[kube.AnnotationScheduleTimeout] = strconv.FormatInt(seconds, 10)
 	}
@@ -257,6 +260,7 @@ func (g *gangState) merge() (map[string]string, *kube.Invalid) {
 			says := c.terms.annotations[i]
 			switch {
 			case fromObject:
+				origin.OnPods = origin.OnPods || says.set
 				if says.set && !says.same(value) && conflict == nil {
 					conflict = g.conflict(origin.Word, "the "+g.object.kind.name+" "+value.say(), "pod "+c.voice()+" "+says.say())
 				}

@@ -191,7 +191,7 @@ func TestServe_ObjectAndMembersTogether(t *testing.T) {
 	assert.Equal(t, map[string]string{
 		kube.AnnotationTopologyRequired: "rack", kube.AnnotationGPUModels: "H100",
 		kube.AnnotationDialect: "crd", kube.AnnotationScheduleTimeout: "90",
-		"origin." + kube.AnnotationGPUModels: "pods " + kube.AnnotationGPUModels,
+		"origin." + kube.AnnotationGPUModels: "pods " + kube.AnnotationGPUModels, kube.AnnotationObject: "podgroups.scheduling.x-k8s.io",
 	}, pg.Annotations, "the members add to what the object says, and only known keys are taken")
 
 	w.pod(newPod("b", kube.LabelPodGroup+"=train", kube.AnnotationGPUModels+"=H100", kube.AnnotationTopologyRequired+"=block"))
@@ -213,7 +213,7 @@ func TestServe_NativeKeepsItsSpecAndTellsAWrongPriority(t *testing.T) {
 	pg := w.get("train")
 	assert.Equal(t, native.Spec, pg.Spec)
 	assert.Equal(t, types.UID("u1"), pg.UID)
-	assert.Equal(t, map[string]string{kube.AnnotationDialect: "native"}, pg.Annotations)
+	assert.Equal(t, map[string]string{kube.AnnotationDialect: "native", kube.AnnotationObject: "podgroups.scheduling.k8s.io"}, pg.Annotations)
 
 	w.pod(newPod("b", "group=train", "priority=9"))
 	w.deletePod("uid-a")

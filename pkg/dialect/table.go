@@ -6,7 +6,6 @@ package dialect
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -217,39 +216,4 @@ func IsGroup(apiVersion, name string) bool {
 		}
 	}
 	return false
-}
-
-// Terms say how a gang's declaration is changed.
-type Terms struct {
-	// Resource is the group object as kubectl names it, "" without one.
-	Resource string
-	// Count is the path of the number of members that start together in that
-	// object, or the annotation on the pods.
-	Count []string
-	// Fixed says that the count of an existing gang stays as it is.
-	Fixed bool
-}
-
-// Patch is the merge patch that makes the count n.
-func (t Terms) Patch(n int) string {
-	text := strconv.Itoa(n)
-	for _, field := range slices.Backward(t.Count) {
-		text = "{" + strconv.Quote(field) + ":" + text + "}"
-	}
-	return text
-}
-
-// TermsOf returns how the gangs of a dialect are changed.
-func TermsOf(name kube.Dialect) Terms {
-	e := set(table).find(name)
-	if e == nil {
-		return Terms{Count: []string{kube.AnnotationMinCount}, Fixed: true}
-	}
-	if e.override != "" {
-		return Terms{Count: []string{e.override}, Fixed: true}
-	}
-	for _, k := range set(table).kindsOf(name) {
-		return Terms{Resource: k.Resource + "." + k.Group, Count: k.countField, Fixed: k.fixed}
-	}
-	return Terms{Count: []string{e.count}, Fixed: true}
 }

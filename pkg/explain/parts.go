@@ -50,8 +50,12 @@ func (x *explainer) tryPart(roles []kube.Role, i int, role kube.Role, c Change) 
 	t.spec = spec
 	setting := c.Setting
 	c.Role, c.Text, c.Setting = role.Name, "for the pods "+role.Name+", "+c.Text, ""
-	if x.g.Dialect == kube.DialectLabel || x.g.Dialect == kube.DialectCRD || x.g.Dialect == kube.DialectNative {
-		c.Setting = fmt.Sprintf("in %s, role %s: %s", kube.AnnotationRoles, role.Name, setting)
+	switch word := x.origin(kube.AnnotationRoles).Word; {
+	case x.g.Dialect == kube.DialectAuto: // its parts are those of the workload
+	case word == kube.AnnotationRoles:
+		c.Setting = fmt.Sprintf("in %s, role %s: %s", word, role.Name, setting)
+	default:
+		c.Setting = fmt.Sprintf("in %s, for %s", word, role.Name)
 	}
 	return x.try(t, c)
 }

@@ -38,7 +38,7 @@ func (x *explainer) wider() ([]Change, error) {
 			Kind:    Wider,
 			Text:    fmt.Sprintf("ask for one %s instead of one %s", tree.Levels[l], tree.Levels[x.g.Spec.Required]),
 			Setting: kube.AnnotationTopologyRequired + ": " + tree.Levels[l],
-			Command: x.annotate(kube.AnnotationTopologyRequired + "=" + tree.Levels[l]),
+			Command: x.command(edit{set: map[string]string{kube.AnnotationTopologyRequired: tree.Levels[l]}}),
 		})
 		if err != nil || len(found) > 0 {
 			return found, err
@@ -55,15 +55,12 @@ func (x *explainer) preferred() ([]Change, error) {
 	}
 	name := x.usage.Tree.Levels[required]
 	t := x.with(func(s *kube.Spec) { s.Required, s.Preferred = topology.NoLevel, required })
-	c := Change{
+	return x.try(t, Change{
 		Kind:    Preferred,
 		Text:    fmt.Sprintf("prefer one %s instead of requiring it", name),
-		Setting: kube.AnnotationTopologyPreferred + ": " + name + " in place of " + kube.AnnotationTopologyRequired,
-	}
-	if _, ok := x.g.Group.Annotations[kube.AnnotationTopologyRequired]; ok {
-		c.Command = x.annotate(kube.AnnotationTopologyRequired+"-", kube.AnnotationTopologyPreferred+"="+name)
-	}
-	return x.try(t, c)
+		Setting: kube.AnnotationTopologyPreferred + ": " + name + " in place of " + x.origin(kube.AnnotationTopologyRequired).Word,
+		Command: x.command(edit{drop: []string{kube.AnnotationTopologyRequired}, set: map[string]string{kube.AnnotationTopologyPreferred: name}}),
+	})
 }
 
 // slices proposes to give the sub-blocks up.
@@ -72,11 +69,12 @@ func (x *explainer) slices() ([]Change, error) {
 		return nil, nil
 	}
 	s := x.g.Spec.Slices[0]
+	keys := slices.DeleteFunc(kube.SliceAnnotations(), func(key string) bool { return x.g.Group.Annotations[key] == "" })
 	return x.try(x.with(func(s *kube.Spec) { s.Slices = nil }), Change{
 		Kind:    Slices,
 		Text:    fmt.Sprintf("no longer ask for every %d in one %s", s.Size, x.usage.Tree.Levels[s.Level]),
-		Setting: "without " + kube.AnnotationSliceSize + " and " + kube.AnnotationSliceTopology,
-		Command: x.annotate(kube.AnnotationSliceSize+"-", kube.AnnotationSliceTopology+"-"),
+		Setting: x.without(keys...),
+		Command: x.command(edit{drop: keys}),
 	})
 }
 
@@ -96,7 +94,7 @@ func (x *explainer) models() ([]Change, error) {
 			Kind:    Models,
 			Text:    "allow " + product + " too",
 			Setting: fmt.Sprintf("%s: %q", kube.AnnotationGPUModels, value),
-			Command: x.annotate(kube.AnnotationGPUModels + "=" + value),
+			Command: x.command(edit{set: map[string]string{kube.AnnotationGPUModels: value}}),
 		})
 		if err != nil {
 			return nil, err
@@ -114,15 +112,15 @@ func (x *explainer) memory() ([]Change, error) {
 	return x.try(x.with(func(s *kube.Spec) { s.Memory = 0 }), Change{
 		Kind:    Memory,
 		Text:    fmt.Sprintf("accept GPUs with less memory than %s", strings.TrimPrefix(x.g.Spec.Memory.String(), ">=")),
-		Setting: "without " + kube.AnnotationGPUMemory,
-		Command: x.annotate(kube.AnnotationGPUMemory + "-"),
+		Setting: x.without(kube.AnnotationGPUMemory),
+		Command: x.command(edit{drop: []string{kube.AnnotationGPUMemory}}),
 	})
 }
 
 // fewer proposes the largest number of members that can start together now.
 func (x *explainer) fewer() ([]Change, error) {
 	have := len(x.g.Waiting) + len(x.g.Bound)
-	least, most := len(x.g.Bound)+1, min(x.g.Spec.MinCount, have+1)
+	least, most := max(len(x.g.Bound)+1, x.leastOfParts()), min(x.g.Spec.MinCount, have+1)
 	if least >= most {
 		return nil, nil
 	}
@@ -139,15 +137,29 @@ func (x *explainer) fewer() ([]Change, error) {
 		return nil, failed
 	}
 	c := Change{Kind: Fewer, Text: fmt.Sprintf("start with %s instead of %d", pods(n), x.g.Spec.MinCount)}
-	if terms := dialect.TermsOf(x.g.Dialect); terms.Resource == "" {
+	switch terms := dialect.TermsOf(x.g.Group); {
+	case terms.Resource == "":
 		c.Setting = fmt.Sprintf("%s: \"%d\"", terms.Count[0], n)
-	} else {
+	case x.origin(kube.AnnotationRoles).Word == "spec.subGroupPolicy":
+		c.Setting = fmt.Sprintf("%s: %d, and no minSubGroups in spec.subGroupPolicy that add up to more", strings.Join(terms.Count, "."), n)
+	default:
 		c.Setting = fmt.Sprintf("%s: %d", strings.Join(terms.Count, "."), n)
 		if !terms.Fixed {
 			c.Command = fmt.Sprintf("kubectl -n %s patch %s %s --type merge -p '%s'", x.g.Namespace, terms.Resource, x.g.Name, terms.Patch(n))
 		}
 	}
 	return x.try(x.with(func(s *kube.Spec) { s.MinCount = n }), c)
+}
+
+// leastOfParts is the number of members that the roles of the gang need, which
+// no other number makes smaller. The number of a workload's gang replaces what
+// its roles need.
+func (x *explainer) leastOfParts() int {
+	roles, err := kube.ParseRoles(x.g.Group.Annotations[kube.AnnotationRoles])
+	if err != nil || x.g.Dialect == kube.DialectAuto {
+		return 0
+	}
+	return kube.LeastOf(roles)
 }
 
 // restart proposes to start the bound members again with the others.
@@ -167,16 +179,6 @@ func (x *explainer) restart() ([]Change, error) {
 		Text:    fmt.Sprintf("start again elsewhere: delete the %s with a node, if a controller creates them again", pods(len(x.g.Bound))),
 		Command: "kubectl -n " + x.g.Namespace + " delete pod " + strings.Join(names, " "),
 	})
-}
-
-// annotate is the command that changes annotations of the object behind the
-// gang, "" when they stand on the pods, which keep theirs for life.
-func (x *explainer) annotate(changes ...string) string {
-	kind := dialect.TermsOf(x.g.Dialect).Resource
-	if kind == "" {
-		return ""
-	}
-	return fmt.Sprintf("kubectl -n %s annotate --overwrite %s %s %s", x.g.Namespace, kind, x.g.Name, strings.Join(changes, " "))
 }
 
 // smaller proposes to ask for less of what is short, unless that is GPUs.

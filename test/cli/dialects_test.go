@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
@@ -29,43 +31,57 @@ import (
 // labels and annotations of the pods, and the group object, if there is one.
 type declared struct {
 	labels, annotations string
-	group, spec         string
-	// minimum is the command that proposes to start with two pods; "" where
-	// that stands on pods, or is fixed.
-	minimum string
-	dialect kube.Dialect
-	gang    string
+	// version is that of the group object, wishes are its annotations.
+	version, wishes, spec string
+	dialect               kube.Dialect
+	gang                  string
+	// changes are what the command can propose as a command, since it stands on
+	// an object that can be changed.
+	changes []explain.Kind
 }
 
 func everyDialect() map[string]declared {
-	merge := func(resource, field string) string {
-		return fmt.Sprintf(`kubectl -n default patch %s train --type merge -p '{"spec":{"%s":2}}'`, resource, field)
-	}
 	const rackKey, wish = "topology.kubernetes.io/rack", "muster.sh/topology-required: rack"
+	all := []explain.Kind{explain.Wider, explain.Preferred, explain.Fewer}
 	return map[string]declared{
 		"label": {labels: "muster.sh/gang: train", annotations: `muster.sh/min-count: "3", ` + wish, dialect: kube.DialectLabel},
 		"auto":  {labels: "muster.sh/gang: auto", annotations: wish, dialect: kube.DialectAuto, gang: "job/train"},
 		"crd": {
-			labels: "scheduling.x-k8s.io/pod-group: train", annotations: wish, group: "scheduling.x-k8s.io/v1alpha1", spec: "minMember: 3",
-			dialect: kube.DialectCRD, minimum: merge("podgroups.scheduling.x-k8s.io", "minMember"),
+			labels: "scheduling.x-k8s.io/pod-group: train", version: "scheduling.x-k8s.io/v1alpha1", wishes: wish, spec: "minMember: 3",
+			dialect: kube.DialectCRD, changes: all,
+		},
+		"crd, with wishes on its pods": {
+			labels: "scheduling.x-k8s.io/pod-group: train", version: "scheduling.x-k8s.io/v1alpha1", annotations: wish, spec: "minMember: 3",
+			dialect: kube.DialectCRD, changes: []explain.Kind{explain.Fewer},
 		},
 		"koordinator": {
-			annotations: `gang.scheduling.koordinator.sh/name: train, gang.scheduling.koordinator.sh/min-available: "3", ` + wish,
-			dialect:     "koordinator",
+			annotations: `gang.scheduling.koordinator.sh/name: train, gang.scheduling.koordinator.sh/min-available: "3",
+        gang.scheduling.koordinator.sh/network-topology-spec: '{"gatherStrategy":[{"layer":"RackLayer","strategy":"MustGather"}]}'`,
+			dialect: "koordinator",
+		},
+		"koordinator's PodGroup": {
+			labels: "pod-group.scheduling.sigs.k8s.io: train", version: "scheduling.sigs.k8s.io/v1alpha1", spec: "minMember: 3",
+			wishes:  `gang.scheduling.koordinator.sh/network-topology-spec: '{"gatherStrategy":[{"layer":"RackLayer","strategy":"MustGather"}]}'`,
+			dialect: kube.DialectCRD, changes: all,
 		},
 		"native": {
-			annotations: wish, group: "scheduling.k8s.io/v1beta1", spec: "schedulingPolicy: {gang: {minCount: 3}}",
-			dialect: kube.DialectNative,
+			version: "scheduling.k8s.io/v1beta1", wishes: wish, spec: "schedulingPolicy: {gang: {minCount: 3}}",
+			dialect: kube.DialectNative, changes: []explain.Kind{explain.Wider, explain.Preferred},
 		},
 		"volcano": {
-			annotations: "scheduling.k8s.io/group-name: train", group: "scheduling.volcano.sh/v1beta1",
+			annotations: "scheduling.k8s.io/group-name: train", version: "scheduling.volcano.sh/v1beta1",
 			spec:    "minMember: 3\n  networkTopology: {mode: hard, highestTierAllowed: 1}",
-			dialect: "volcano", minimum: merge("podgroups.scheduling.volcano.sh", "minMember"),
+			dialect: "volcano", changes: all,
 		},
 		"kai": {
-			annotations: "pod-group-name: train", group: "scheduling.run.ai/v2alpha2",
+			annotations: "pod-group-name: train", version: "scheduling.run.ai/v2alpha2",
 			spec:    "minMember: 3\n  topologyConstraint: {requiredTopologyLevel: " + rackKey + "}",
-			dialect: "kai", minimum: merge("podgroups.scheduling.run.ai", "minMember"),
+			dialect: "kai", changes: all,
+		},
+		"kai, by annotation": {
+			annotations: "pod-group-name: train", version: "scheduling.run.ai/v2alpha2",
+			wishes: "kai.scheduler/topology-required-placement: " + rackKey, spec: "minMember: 3",
+			dialect: "kai", changes: all,
 		},
 		"kueue": {
 			labels:      "kueue.x-k8s.io/pod-group-name: train",
@@ -78,8 +94,9 @@ func everyDialect() map[string]declared {
 // manifest is the group object and a Job of three pods.
 func (d declared) manifest() string {
 	group, member := "", ""
-	if d.group != "" {
-		group = fmt.Sprintf("apiVersion: %s\nkind: PodGroup\nmetadata: {name: train, namespace: default}\nspec:\n  %s\n---\n", d.group, d.spec)
+	if d.version != "" {
+		group = fmt.Sprintf("apiVersion: %s\nkind: PodGroup\nmetadata: {name: train, namespace: default, annotations: {%s}}\nspec:\n  %s\n---\n",
+			d.version, d.wishes, d.spec)
 	}
 	if d.dialect == kube.DialectNative {
 		member = "\n      schedulingGroup: {podGroupName: train}"
@@ -133,19 +150,22 @@ func TestLive_EveryDialect(t *testing.T) {
 			var e explain.Explanation
 			require.Eventually(t, func() bool {
 				_, out, errs := l.muster(t, "explain", "train", "-o", "json")
+				e = explain.Explanation{}
 				return errs == "" && json.Unmarshal([]byte(out), &e) == nil && e.Pods == 3
 			}, patience, pollPause)
 			assert.Equal(t, want, e.Name)
 			assert.Equal(t, d.dialect, e.Dialect)
 			assert.Equal(t, 3, e.MinCount)
 			assert.Equal(t, kube.GangTooLarge, e.Reason, e.Message)
-			commands := map[explain.Kind]string{}
+			var changes []explain.Kind
 			for _, c := range e.Changes {
-				commands[c.Kind] = c.Command
+				if c.Command != "" {
+					changes = append(changes, c.Kind)
+					l.follow(t, d, c.Command)
+				}
 			}
-			assert.Contains(t, commands, explain.Wider)
-			assert.Contains(t, commands, explain.Fewer)
-			assert.Equal(t, d.minimum, commands[explain.Fewer])
+			assert.Equal(t, d.changes, changes, "%+v", e.Changes)
+			assert.Len(t, e.Changes, 3, "%+v", e.Changes)
 
 			dir := t.TempDir() + "/report"
 			_, _, errs := l.muster(t, "snapshot", dir)
@@ -153,6 +173,57 @@ func TestLive_EveryDialect(t *testing.T) {
 			assert.Equal(t, l.statuses(t), l.statuses(t, "--snapshot", dir))
 		})
 	}
+}
+
+// follow does what the command proposes, sees that the gang then fits, and undoes
+// it.
+func (l *live) follow(t *testing.T, d declared, command string) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(l.Config())
+	require.NoError(t, err)
+	version, err := schema.ParseGroupVersion(d.version)
+	require.NoError(t, err)
+	resource, patch := mergePatch(t, command)
+	require.Equal(t, "podgroups."+version.Group, resource, command)
+	objects := client.Resource(version.WithResource("podgroups")).Namespace("default")
+	before, err := objects.Get(t.Context(), "train", metav1.GetOptions{})
+	require.NoError(t, err)
+	_, err = objects.Patch(t.Context(), "train", types.MergePatchType, patch, metav1.PatchOptions{})
+	require.NoError(t, err, command)
+	_, e := l.explain(t, "train")
+	assert.Equal(t, explain.FitsNow, e.Reason, "after %s: %s", command, e.Message)
+
+	now, err := objects.Get(t.Context(), "train", metav1.GetOptions{})
+	require.NoError(t, err)
+	before.SetResourceVersion(now.GetResourceVersion())
+	_, err = objects.Update(t.Context(), before, metav1.UpdateOptions{})
+	require.NoError(t, err)
+}
+
+var (
+	annotates = regexp.MustCompile(`^kubectl -n default annotate --overwrite (\S+) train (.*)$`)
+	patches   = regexp.MustCompile(`^kubectl -n default patch (\S+) train --type merge -p '(.*)'$`)
+)
+
+// mergePatch is what kubectl makes of a command.
+func mergePatch(t *testing.T, command string) (resource string, patch []byte) {
+	t.Helper()
+	if m := patches.FindStringSubmatch(command); m != nil {
+		return m[1], []byte(m[2])
+	}
+	m := annotates.FindStringSubmatch(command)
+	require.NotNil(t, m, command)
+	annotations := map[string]any{}
+	for _, word := range strings.Fields(m[2]) {
+		key, value, set := strings.Cut(word, "=")
+		if annotations[key] = value; !set {
+			delete(annotations, key)
+			annotations[strings.TrimSuffix(key, "-")] = nil
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	require.NoError(t, err)
+	return m[1], patch
 }
 
 // statuses are what the command says of all gangs, without what grows by the
