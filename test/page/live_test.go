@@ -58,13 +58,25 @@ func (c *changing) source() page.Source {
 	}
 }
 
-func TestPage_Live(t *testing.T) {
-	c := example(t)
+// serve serves the page until the test ends.
+func (c *changing) serve(t *testing.T) *httptest.Server {
+	server := httptest.NewServer(page.NewServer(c.source()))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// live opens the page of a cluster, which the returned source changes.
+func (c *cluster) live(t *testing.T) (*changing, *httptest.Server, *tab) {
+	t.Helper()
 	source := &changing{}
 	source.set(c.data(""))
-	server := httptest.NewServer(page.NewServer(source.source()))
-	defer server.Close()
-	p := open(t, server.URL+"/", 1440, 700)
+	server := source.serve(t)
+	return source, server, open(t, server.URL+"/", 1440, 700)
+}
+
+func TestPage_Live(t *testing.T) {
+	c := example(t)
+	source, server, p := c.live(t)
 	assert.Equal(t, "live", p.text("#clock"))
 	assert.Equal(t, white, p.colour("node-57", 3))
 
@@ -126,11 +138,7 @@ func withoutNode(c *cluster, name string) []*v1.Pod {
 
 func TestPage_LiveFocusStays(t *testing.T) {
 	c := example(t)
-	source := &changing{}
-	source.set(c.data(""))
-	server := httptest.NewServer(page.NewServer(source.source()))
-	defer server.Close()
-	p := open(t, server.URL+"/", 1440, 700)
+	source, _, p := c.live(t)
 	value[any](p, `document.querySelector('[data-key="vision/video-gen"] button').focus()`)
 	c.gang("aaa", "first", 99, 8, 50*time.Hour)
 	source.set(c.data(""))
@@ -143,9 +151,7 @@ func TestPage_LiveFocusStays(t *testing.T) {
 
 func TestPage_LiveBeforeThereIsData(t *testing.T) {
 	source := &changing{}
-	server := httptest.NewServer(page.NewServer(source.source()))
-	defer server.Close()
-	p := visit(t, server.URL+"/", 1000, 600)
+	p := visit(t, source.serve(t).URL+"/", 1000, 600)
 	p.until(`document.getElementById('clock').textContent.startsWith('no news since ')`)
 	assert.Equal(t, "nothing yet", value[string](p, `document.getElementById('clock').title`))
 	source.set(fleet(t, 8).data(""))
