@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // verbs make the subcommands; each file of this folder adds its own.
@@ -34,8 +36,24 @@ func newRoot() *cobra.Command {
 	root.Use = "muster-sandbox"
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
+	// The libraries of Kubernetes register a flag of this name for every command
+	// of the process, which nothing here reads.
+	if upstream := pflag.Lookup("version"); upstream != nil {
+		upstream.Hidden = true
+	}
+	root.Version = version()
+	root.Flags().Bool("version", false, "print the version and quit")
 	for _, verb := range verbs {
 		root.AddCommand(verb())
 	}
 	return root
+}
+
+// version is what this binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version + ", built with " + info.GoVersion
 }

@@ -198,6 +198,15 @@ func TestUp_Refuses(t *testing.T) {
 	assert.Contains(t, string(data), "production")
 }
 
+func TestVersion_StartsNothing(t *testing.T) {
+	var out strings.Builder
+	root := newRoot()
+	root.SetArgs([]string{"--version"})
+	root.SetOut(&out)
+	require.NoError(t, root.ExecuteContext(t.Context()))
+	assert.Regexp(t, `^muster-sandbox version .*, built with go1\.`, out.String())
+}
+
 func TestMayReplace_TheKubeconfigOfASandboxThatHasEnded(t *testing.T) {
 	ended, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
@@ -29,17 +27,11 @@ func addPageFlag(cmd *cobra.Command, port *int) {
 // returns its address. The control plane is followed from the first time that
 // somebody looks.
 func servePage(ctx context.Context, cfg *rest.Config, port int) (string, error) {
-	cfg = rest.CopyConfig(cfg)
-	cfg.QPS, cfg.UserAgent = -1, "muster-sandbox-page"
-	typed, err := kubernetes.NewForConfig(cfg)
+	clients, err := snapshot.Connect(cfg, "muster-sandbox-page")
 	if err != nil {
 		return "", err
 	}
-	untyped, err := dynamic.NewForConfig(cfg)
-	if err != nil {
-		return "", err
-	}
-	f := &follower{ctx: ctx, clients: snapshot.Clients{Typed: typed, Dynamic: untyped}}
+	f := &follower{ctx: ctx, clients: clients}
 	return page.ServeLocal(ctx, port, page.NewServer(page.Source{Version: f.version, Take: f.take}))
 }
 
