@@ -92,17 +92,7 @@ func TestAuto(t *testing.T) {
 func TestAuto_OfANamespace(t *testing.T) {
 	box := startSandbox(t, sandbox.Options{})
 	c := on(t, box, racks(4, 4)...)
-	config := writeFile(t, "config.yaml", fmt.Sprintf(`
-apiVersion: kubescheduler.config.k8s.io/v1
-kind: KubeSchedulerConfiguration
-clientConnection: {kubeconfig: %s}
-leaderElection: {leaderElect: false}
-profiles:
-- schedulerName: muster
-  plugins: {multiPoint: {enabled: [{name: Muster, weight: 20}]}}
-  pluginConfig:
-  - {name: Muster, args: {autoGangNamespaces: [%s]}}
-`, box.Kubeconfig(), c.namespace))
+	config := writeConfig(t, box, fmt.Sprintf("{name: Muster, args: {autoGangNamespaces: [%s]}}", c.namespace))
 	startScheduler(t, box, "--config="+config)
 	unlabelled := func(p *v1.Pod) { delete(p.Labels, kube.LabelGang) }
 	c.createJob("big", 5, 5, unlabelled)

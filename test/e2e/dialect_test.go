@@ -6,6 +6,8 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -123,7 +125,8 @@ func TestPartialGang_BarePodsAreKept(t *testing.T) {
 // writeConfig writes a scheduler configuration with one entry of pluginConfig.
 func writeConfig(t *testing.T, box *sandbox.Sandbox, pluginConfig string) string {
 	t.Helper()
-	return writeFile(t, "config.yaml", fmt.Sprintf(`apiVersion: kubescheduler.config.k8s.io/v1
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 clientConnection: {kubeconfig: %q, qps: 300, burst: 600}
 leaderElection: {leaderElect: false}
@@ -131,5 +134,6 @@ profiles:
 - schedulerName: muster
   plugins: {multiPoint: {enabled: [{name: Muster, weight: 20}]}}
   pluginConfig: [%s]
-`, box.Kubeconfig(), pluginConfig))
+`, box.Kubeconfig(), pluginConfig), 0o600))
+	return path
 }

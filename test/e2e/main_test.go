@@ -41,10 +41,3 @@ func startSandbox(t *testing.T, opts sandbox.Options) *sandbox.Sandbox {
 	t.Cleanup(box.Stop)
 	return box
 }
-
-func writeFile(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	return path
-}
