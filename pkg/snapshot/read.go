@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 )
@@ -33,6 +34,21 @@ type Clients struct {
 	// AutoGangNamespaces are those whose pods are gangs of their workloads
 	// without being asked to. Workloads are read only where gangs need them.
 	AutoGangNamespaces []string
+}
+
+// Connect makes clients under the name of agent. A picture takes a handful of
+// requests, so that they do not hold themselves back.
+func Connect(cfg *rest.Config, agent string) (Clients, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.UserAgent = -1, agent
+	untyped, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return Clients{}, err
+	}
+	cfg.ContentType = runtime.ContentTypeProtobuf
+	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	typed, err := kubernetes.NewForConfig(cfg)
+	return Clients{Typed: typed, Dynamic: untyped}, err
 }
 
 // Read takes a picture of a live cluster. The lists are read side by side, so

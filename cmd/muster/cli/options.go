@@ -12,9 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
@@ -101,21 +98,13 @@ func (o *options) clients() (snapshot.Clients, error) {
 	if err != nil {
 		return snapshot.Clients{}, o.unconfigured(err)
 	}
-	c.QPS = -1 // a handful of requests
-	c.UserAgent = "muster-cli"
-	plain := rest.CopyConfig(c)
-	c.ContentType = "application/vnd.kubernetes.protobuf"
-	c.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	typed, err := kubernetes.NewForConfig(c)
-	if err != nil {
-		return snapshot.Clients{}, err
-	}
-	untyped, err := dynamic.NewForConfig(plain)
-	if err != nil {
-		return snapshot.Clients{}, err
-	}
 	setup, err := o.setup(nil)
-	return snapshot.Clients{Typed: typed, Dynamic: untyped, AutoGangNamespaces: setup.autoNamespaces}, err
+	if err != nil {
+		return snapshot.Clients{}, err
+	}
+	clients, err := snapshot.Connect(c, "muster-cli")
+	clients.AutoGangNamespaces = setup.autoNamespaces
+	return clients, err
 }
 
 // read takes a picture of the cluster, or loads the folder.
