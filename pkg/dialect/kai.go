@@ -74,8 +74,11 @@ func readKAI(o *object, u *unstructured.Unstructured) {
 	}
 	o.kaiTopology(u)
 	o.setRoles(o.kaiRoles(subs), "spec.subGroups")
-	if queue, _, _ := unstructured.NestedString(u.Object, "spec", "queue"); queue != "" && queue != "default" && queue != "default-queue" {
-		o.note("KAI: spec.queue %s is not read; Muster has no queues", kube.Quote(queue))
+	o.unread(u, "KAI", "queue", noQueues, "default", "default-queue")
+	o.unread(u, "KAI", "priorityClassName", ownPriority, "train") // what KAI's pod grouper writes
+	o.unread(u, "KAI", "preemptibility", "a gang of higher priority may preempt any other", "preemptible")
+	if backoff, found, bad := number(u, "spec", "schedulingBackoff"); found && backoff != -1 {
+		o.note("KAI: spec.schedulingBackoff %s is not read; a gang is tried whenever there may be room for it", either(bad, backoff))
 	}
 	phase, _ := o.status["phase"].(string)
 	running, _ := whole(o.status["running"])

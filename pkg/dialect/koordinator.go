@@ -28,6 +28,7 @@ const (
 	koordName    = "gang.scheduling.koordinator.sh/name"
 	koordCount   = "gang.scheduling.koordinator.sh/min-available"
 	koordWait    = "gang.scheduling.koordinator.sh/waiting-time"
+	koordTotal   = "gang.scheduling.koordinator.sh/total-number"
 	koordMode    = "gang.scheduling.koordinator.sh/mode"
 	koordPolicy  = "gang.scheduling.koordinator.sh/match-policy"
 	koordGroups  = "gang.scheduling.koordinator.sh/groups"
@@ -171,6 +172,9 @@ func koordTerms(annotations map[string]string) (notes []string, topology map[str
 	}
 	if policy := annotations[koordPolicy]; policy != "" && policy != "waiting-and-running" {
 		notes = append(notes, "Koordinator: match-policy "+kube.Quote(policy)+" is not read; waiting and running members count")
+	}
+	if total, ok := annotations[koordTotal]; ok && total != annotations[koordCount] {
+		notes = append(notes, "Koordinator: total-number "+kube.Quote(total)+" is not read; as many as must start together start, the others follow as room allows")
 	}
 	text := annotations[koordNetwork]
 	if text == "" {

@@ -71,6 +71,9 @@ func (k *kind) newObject(u *unstructured.Unstructured) *object {
 func (k *kind) translate(u *unstructured.Unstructured) *object {
 	o := k.newObject(u)
 	k.read(o, u)
+	if k.workload == nil {
+		o.notes = append(o.notes, misspelled(nil, u.GetAnnotations())...)
+	}
 	if text, ok := o.annotations[kube.AnnotationMinCount]; ok && text != strconv.Itoa(o.minCount) && o.problem == nil {
 		o.problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
 			"gang %s: %s %s has %s %d and annotation %s %s; remove the annotation",

@@ -213,7 +213,10 @@ func TestServe_NativeKeepsItsSpecAndTellsAWrongPriority(t *testing.T) {
 	pg := w.get("train")
 	assert.Equal(t, native.Spec, pg.Spec)
 	assert.Equal(t, types.UID("u1"), pg.UID)
-	assert.Equal(t, map[string]string{kube.AnnotationDialect: "native", kube.AnnotationObject: "podgroups.scheduling.k8s.io"}, pg.Annotations)
+	assert.Equal(t, map[string]string{
+		kube.AnnotationDialect: "native", kube.AnnotationObject: "podgroups.scheduling.k8s.io",
+		kube.AnnotationNotes: `annotation "muster.sh/invalid-reason" is not read; Muster knows no such key`,
+	}, pg.Annotations)
 
 	w.pod(newPod("b", "group=train", "priority=9"))
 	w.deletePod("uid-a")

@@ -86,7 +86,7 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 	for _, other := range s {
 		add(other.describes)
 	}
-	t.notes = strings.Join(notes, "\n")
+	t.notes = strings.Join(append(notes, misspelled(pod.Labels, pod.Annotations)...), "\n")
 	if len(roles) > 0 {
 		t.roles = kube.FormatRoles(roles)
 	}

@@ -60,10 +60,10 @@ func readVolcano(o *object, u *unstructured.Unstructured) {
 		where = "spec.minTaskMember"
 	}
 	o.setRoles(roles, where)
-	if queue, _, _ := unstructured.NestedString(u.Object, "spec", "queue"); queue != "" && queue != "default" {
-		o.note("Volcano: spec.queue %s is not read; Muster has no queues", kube.Quote(queue))
-	}
-	if resources, found, _ := unstructured.NestedMap(u.Object, "spec", "minResources"); found && len(resources) > 0 && o.minCount <= 1 {
+	o.unread(u, "Volcano", "queue", noQueues, "default")
+	o.unread(u, "Volcano", "priorityClassName", ownPriority)
+	// Volcano's own controllers write what the pods ask for.
+	if resources, found, _ := unstructured.NestedMap(u.Object, "spec", "minResources"); found && len(resources) > 0 && (o.minCount <= 1 || metav1.GetControllerOf(u) == nil) {
 		o.note("Volcano: spec.minResources is not read; the requests of the pods count, %d at a time", max(o.minCount, 1))
 	}
 	phase, _ := o.status["phase"].(string)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,6 +75,8 @@ type report struct {
 	// that is to take its place numbersPace after it was written.
 	shown, newer *verdict
 	shownAt      time.Time
+	// noted is what was told of what the gang asks for and does not get.
+	noted string
 }
 
 // notice is one verdict to be told.
@@ -196,6 +199,7 @@ func (r *reporter) flush(ctx context.Context) {
 	type task struct {
 		group  *schedulingapi.PodGroup
 		notice *notice
+		notes  string
 	}
 	type renewal struct {
 		group *schedulingapi.PodGroup
@@ -207,7 +211,7 @@ func (r *reporter) flush(ctx context.Context) {
 	now := r.now()
 	for _, entry := range r.gangs {
 		if entry.next != nil && !now.Before(entry.due) {
-			tasks = append(tasks, task{entry.group, entry.next})
+			tasks = append(tasks, task{entry.group, entry.next, entry.unheard()})
 			entry.told, entry.next = entry.next.text(), nil
 		}
 		if entry.newer != nil && now.Sub(entry.shownAt) >= numbersPace {
@@ -218,6 +222,9 @@ func (r *reporter) flush(ctx context.Context) {
 	r.mu.Unlock()
 	for _, t := range tasks {
 		r.tell(ctx, t.group, t.notice)
+		if t.notes != "" {
+			r.event(ctx, t.group, v1.EventTypeWarning, ReasonNotHonoured, t.notes)
+		}
 	}
 	for _, n := range renewals {
 		for _, pod := range r.waiting(n.group) {
@@ -228,16 +235,39 @@ func (r *reporter) flush(ctx context.Context) {
 
 func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
 	verdicts.WithLabelValues(reasonLabel(kube.Reason(n.reason))).Inc()
-	pods := r.waiting(pg)
 	r.groups.Verdict(pg, n.reason, n.message)
-	if regarding := r.regarding(pg, pods); regarding != nil {
-		r.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(regarding, nil, n.kind, n.reason, "Scheduling", "%s", n.message)
-	}
+	r.event(ctx, pg, n.kind, n.reason, n.message)
 	if !n.pods {
 		return
 	}
-	for _, pod := range pods {
+	for _, pod := range r.waiting(pg) {
 		r.setCondition(ctx, pod, n.reason, n.text())
+	}
+}
+
+// ReasonNotHonoured is the reason of the event that tells what a gang asks for,
+// in its dialect or in a key that does not exist, and does not get.
+const ReasonNotHonoured = "NotHonoured"
+
+// longestNote is the length of the text of an event that the API takes, in
+// bytes. Source: the validation of events.k8s.io/v1.
+const longestNote = 1024
+
+// unheard returns what is not honoured of what the gang asks for, in one line,
+// if that was not told yet.
+func (e *report) unheard() string {
+	notes := e.group.Annotations[kube.AnnotationNotes]
+	if notes == e.noted {
+		return ""
+	}
+	e.noted = notes
+	line := strings.ReplaceAll(notes, "\n", ". ")
+	return strings.ToValidUTF8(line[:min(len(line), longestNote)], "")
+}
+
+func (r *reporter) event(ctx context.Context, pg *schedulingapi.PodGroup, kind, reason, message string) {
+	if regarding := r.regarding(pg, r.waiting(pg)); regarding != nil {
+		r.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(regarding, nil, kind, reason, "Scheduling", "%s", message)
 	}
 }
 

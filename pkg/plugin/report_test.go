@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,19 @@ func TestReporter_PodsFollowNumbersNowAndThen(t *testing.T) {
 	r.set(pg, &notice{kind: v1.EventTypeNormal, reason: "GangPlaced"}, 0)
 	assert.Nil(t, r.gangs["g"].newer, "the gang runs")
 	assert.Same(t, large, r.show(pg, large))
+}
+
+func TestReporter_WhatIsNotHonouredIsToldOnce(t *testing.T) {
+	r := newReporter(nil, nil)
+	pg := &schedulingapi.PodGroup{}
+	pg.UID = "g"
+	r.refused(pg, &verdict{reason: kube.NoFittingDomain, message: "room for none"})
+	assert.Empty(t, r.gangs["g"].unheard())
+	pg.Annotations = map[string]string{kube.AnnotationNotes: "no queue\nno backoff"}
+	assert.Equal(t, "no queue. no backoff", r.gangs["g"].unheard())
+	assert.Empty(t, r.gangs["g"].unheard(), "once")
+	pg.Annotations = map[string]string{kube.AnnotationNotes: strings.Repeat("é", longestNote)}
+	assert.Equal(t, strings.Repeat("é", longestNote/2), r.gangs["g"].unheard(), "as much as an event takes")
 }
 
 func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {

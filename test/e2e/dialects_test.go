@@ -116,7 +116,7 @@ func dialects() map[string]declared {
 		"volcano": {
 			kind: groups("scheduling.volcano.sh", "v1beta1"),
 			spec: func(pods int) map[string]any {
-				return map[string]any{"minMember": int64(pods), "networkTopology": map[string]any{"highestTierAllowed": int64(1)}}
+				return map[string]any{"minMember": int64(pods), "queue": "gold", "networkTopology": map[string]any{"highestTierAllowed": int64(1)}}
 			},
 			mark: func(gang string, _ int) func(*v1.Pod) { return annotation("scheduling.k8s.io/group-name", gang) },
 			placed: func(status map[string]any, _ string) bool {
@@ -181,6 +181,9 @@ func TestDialects(t *testing.T) {
 				return
 			}
 			require.Eventually(t, func() bool { return d.placed(c.status(d, "train"), "") }, patience, poll, "%v", c.status(d, "train"))
+			if name == "volcano" {
+				require.Eventually(t, func() bool { return len(c.events("NotHonoured")) == 2 }, patience, poll, "each gang is told once")
+			}
 			require.Eventually(t, func() bool { return d.refused(c.status(d, "huge"), string(kube.GangTooLarge)) }, patience, poll, "%v", c.status(d, "huge"))
 		})
 	}
