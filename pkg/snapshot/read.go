@@ -6,6 +6,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func Read(ctx context.Context, c Clients) (*Snapshot, error) {
 	tasks.Go(func() error { return s.readPods(together, c) })
 	var mu sync.Mutex // guards the groups
 	for _, kind := range dialect.Kinds() {
-		if s.serves(kind.GroupVersion()) {
+		if !slices.Contains(absent, kind.GroupVersion().String()) {
 			tasks.Go(func() error { return s.readGroups(together, c, kind, &mu) })
 		}
 	}
@@ -101,15 +102,6 @@ func (c Clients) workloads(pods []*v1.Pod, known map[schema.GroupVersionResource
 		}
 	}
 	return all, nil
-}
-
-func (s *Snapshot) serves(kind schema.GroupVersion) bool {
-	for _, text := range s.Absent {
-		if text == kind.String() {
-			return false
-		}
-	}
-	return true
 }
 
 func (s *Snapshot) readNodes(ctx context.Context, c Clients) error {

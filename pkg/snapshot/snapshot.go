@@ -41,13 +41,12 @@ type Header struct {
 	metav1.TypeMeta `json:",inline"`
 	// Taken is when the picture was taken; zero when that is not known.
 	Taken metav1.Time `json:"taken"`
-	// SchedulerNames, Levels and Dialects are the configuration of the scheduler; empty
-	// for the defaults.
-	SchedulerNames []string       `json:"schedulerNames,omitempty"`
-	Levels         []config.Level `json:"levels,omitempty"`
-	Dialects       []kube.Dialect `json:"dialects,omitempty"`
-	// AutoGangNamespaces are configuration too.
-	AutoGangNamespaces []string `json:"autoGangNamespaces,omitempty"`
+	// SchedulerNames, Levels, Dialects and AutoGangNamespaces are what matters
+	// here of the scheduler's configuration; empty for the defaults.
+	SchedulerNames     []string       `json:"schedulerNames,omitempty"`
+	Levels             []config.Level `json:"levels,omitempty"`
+	Dialects           []kube.Dialect `json:"dialects,omitempty"`
+	AutoGangNamespaces []string       `json:"autoGangNamespaces,omitempty"`
 	// Absent are the kinds of pod group that the API server did not serve, such
 	// as "scheduling.k8s.io/v1beta1".
 	Absent []string `json:"absent,omitempty"`
