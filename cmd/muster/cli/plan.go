@@ -119,15 +119,13 @@ func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, er
 	groupOf := setup.groupOf()
 	replaced := map[string]bool{}
 	for _, pod := range m.Pods {
-		replaced[pod.Namespace+"/"+groupOf(pod)] = true
-		replaced[pod.Namespace+"/ "+pod.Name] = true
+		replaced[unit(pod, groupOf(pod))] = true
+		replaced[unit(pod, "")] = true
 	}
 	kept := s.Pods[:0:0]
 	for _, pod := range s.Pods {
-		group := groupOf(pod)
-		ours := group != "" && replaced[pod.Namespace+"/"+group] || replaced[pod.Namespace+"/ "+pod.Name]
 		switch {
-		case !ours:
+		case !replaced[unit(pod, groupOf(pod))] && !replaced[unit(pod, "")]:
 			kept = append(kept, pod)
 		case pod.Spec.NodeName != "": // holds its node, but is no member of the new gang
 			kept = append(kept, loose(pod))
@@ -139,6 +137,15 @@ func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, er
 		return slices.ContainsFunc(m.Groups, func(g *unstructured.Unstructured) bool { return g.GetAPIVersion() == kind })
 	})
 	return o.view(s)
+}
+
+// unit names what is planned at once: the gang of a pod, or, without one, the
+// pod itself. No name of a group begins with a blank.
+func unit(pod *v1.Pod, group string) string {
+	if group == "" {
+		return pod.Namespace + "/ " + pod.Name
+	}
+	return pod.Namespace + "/" + group
 }
 
 // adopt plans pods of other schedulers as if they were Muster's, with a note.
@@ -180,15 +187,11 @@ func (v *view) plan(m *manifest.Manifest) ([]*explain.Outline, error) {
 	done := map[string]bool{}
 	groupOf := v.setup.groupOf()
 	for _, pod := range m.Pods {
-		group := groupOf(pod)
-		key := pod.Namespace + "/" + group
-		if group == "" {
-			key = pod.Namespace + "/ " + pod.Name
-		}
-		if done[key] {
+		u := unit(pod, groupOf(pod))
+		if done[u] {
 			continue
 		}
-		done[key] = true
+		done[u] = true
 		outline, err := v.Outline(pod)
 		if err != nil {
 			return nil, err
