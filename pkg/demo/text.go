@@ -26,7 +26,7 @@ func (r *Report) WriteText(w io.Writer) {
 }
 
 func title(scheduler string) string {
-	if scheduler == "default" {
+	if scheduler == Default {
 		return "Stock kube-scheduler"
 	}
 	return "Muster"

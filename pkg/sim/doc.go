@@ -1,8 +1,8 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sim replays gangs and single pods on a fleet in virtual time, with the same
-// placement engine as the scheduler, and measures what became of the gangs.
+// Package sim replays gangs and single pods on a fleet in virtual time, with the
+// same placement engine as the scheduler, and measures what became of them.
 // Weeks replay in seconds, and the same input gives the same figures: the
 // package reads no clock and draws no lots.
 //
