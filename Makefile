@@ -31,11 +31,11 @@ compat: ## Run the end-to-end tests against kube-apiserver 1.34, 1.35 and 1.36, 
 strangers: ## Run workload controllers of other projects, built from source, above Muster.
 	MUSTER_TEST_STRANGERS=all $(GO) test -count=1 -v -timeout 60m -run TestStrangers ./test/e2e
 
-fuzz: ## Run each fuzz target for a while (FUZZTIME=30s).
+fuzz: ## Run each fuzz target for 30s. FUZZTIME=5m for longer.
 	test/fuzz $(FUZZTIME)
 
-bench: ## Run the core's benchmarks.
-	$(GO) test -run '^$$' -bench . -benchmem ./benchmarks/...
+bench: ## Run all benchmarks of the core, which takes long; benchmarks/README.md has commands for parts.
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 4h ./benchmarks
 
 bench-perf: ## Compare with kube-scheduler in scheduler_perf. RUNS=3 SHAPES=... CONTESTANTS=... DIR=... for more.
 	$(GO) build -o bin/perf ./benchmarks/perf
@@ -45,7 +45,7 @@ lint: ## Run the linters of .golangci.yml.
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) run
 
 tidy: ## Check formatting and go.mod.
-	test -z "$$(gofmt -l cmd pkg benchmarks test)"
+	@! gofmt -l cmd pkg benchmarks test | grep . # names the files that gofmt would change
 	$(GO) mod tidy -diff
 
 .PHONY: help build demo sandbox test compat strangers fuzz bench bench-perf lint tidy
