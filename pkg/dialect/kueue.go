@@ -4,12 +4,15 @@
 package dialect
 
 import (
+	"encoding/json"
 	"strconv"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -68,13 +71,13 @@ func kueueDescribes(pod *v1.Pod) said {
 		Name:     "podset",
 		Required: pod.Annotations[kueueRequired], Preferred: pod.Annotations[kueuePreferred],
 	}
-	if _, ok := pod.Annotations[kueueSlices]; ok {
-		out.notes = append(out.notes, "Kueue: "+kueueSlices+" is not read; one layer of slices is, from "+kueueSlice)
+	if text, ok := pod.Annotations[kueueSlices]; ok {
+		role.Slices, out.problem = kueueLayers(pod, text)
 	}
 	level, sliced := pod.Annotations[kueueSlice]
 	size, sized := pod.Annotations[kueueSliceSize]
 	switch n, err := strconv.Atoi(size); {
-	case !sliced && !sized:
+	case !sliced && !sized || out.problem != nil:
 	case !sliced || !sized:
 		out.problem = podInvalid(pod, "%s and %s go together: write both or none", kueueSlice, kueueSliceSize)
 	case err != nil || n < 1 || n > kube.MaxMinCount || strconv.Itoa(n) != size:
@@ -82,7 +85,7 @@ func kueueDescribes(pod *v1.Pod) said {
 	default:
 		role.SliceSize, role.SliceTopology = n, level
 	}
-	if out.problem != nil || role.Required == "" && role.Preferred == "" && role.SliceSize == 0 {
+	if out.problem != nil || role.Required == "" && role.Preferred == "" && role.SliceSize == 0 && len(role.Slices) == 0 {
 		return out
 	}
 	key, name := kueuePodSet, pod.Labels[kueuePodSet]
@@ -98,4 +101,22 @@ func kueueDescribes(pod *v1.Pod) said {
 	}
 	out.roles = []kube.Role{role}
 	return out
+}
+
+// kueueLayers reads layers of slices, the widest first. Source: Kueue's
+// documentation of multi-layer topologies, of which there are up to three.
+func kueueLayers(pod *v1.Pod, text string) ([]kube.RoleSlice, *kube.Invalid) {
+	var layers []kube.RoleSlice
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields() // such as sizes that differ from slice to slice
+	err := decoder.Decode(&layers)
+	bad := err != nil || decoder.More() || len(layers) < 1 || len(layers) > gang.MaxSlices
+	for _, l := range layers {
+		bad = bad || l.Topology == "" || l.Size < 1 || l.Size > kube.MaxMinCount || l.Preferred
+	}
+	if bad {
+		return nil, podInvalid(pod, "annotation %s: found %s, want up to %d layers of slices, such as [{\"topology\":\"rack\",\"size\":16},{\"topology\":\"clique\",\"size\":4}]",
+			kueueSlices, kube.Quote(text), gang.MaxSlices)
+	}
+	return layers, nil
 }
