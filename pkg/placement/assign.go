@@ -48,7 +48,7 @@ func (a *attempt) assign(j *job) {
 	for d != j.domain && r.dom[d] < n {
 		d = a.t.Domains[d].Parent
 	}
-	if inside && a.t.Next(d) == d+1 {
+	if int(r.layer[d]) == len(r.layers) && a.t.Domains[d].Level >= r.lowest {
 		a.fillNear(d, j.near, n)
 		return
 	}
@@ -174,25 +174,27 @@ func (r *rooms) shared(d topology.DomainID) topology.DomainID {
 	return d
 }
 
-// fillNear places the next n members on the nodes right below d that are
-// nearest in number to a node, on the side where they belong in rank order if
-// both sides are as near.
+// fillNear places the next n members on the nodes of d, a domain of no narrower
+// ones but of single nodes, that are nearest in number to a node, on the side
+// where they belong in rank order if both sides are as near.
 func (a *attempt) fillNear(d topology.DomainID, near topology.NodeID, n int64) {
 	from := len(a.shares)
-	a.children(d)
-	shares := a.shares[from:]
-	away := func(s share) int {
-		if s.node < near == a.job.before {
-			return 2 * max(int(s.node-near), int(near-s.node))
+	left, right := near, near+1
+	for first, end := a.t.Domains[d].First, a.t.Domains[d].End; n > 0 && (left >= first || right < end); {
+		var node topology.NodeID
+		toLeft, toRight := near-left, right-near
+		if right >= end || left >= first && (toLeft < toRight || toLeft == toRight && a.job.before) {
+			node, left = left, left-1
+		} else {
+			node, right = right, right+1
 		}
-		return 2*max(int(s.node-near), int(near-s.node)) + 1
+		if room := int64(a.job.rooms.node[node]); room > 0 {
+			a.shares = append(a.shares, share{domain: -1, node: node, room: room, amount: min(n, room)})
+			n -= min(n, room)
+		}
 	}
-	slices.SortStableFunc(shares, func(x, y share) int { return cmp.Compare(away(x), away(y)) })
-	for i := range shares {
-		shares[i].amount = min(n, shares[i].room)
-		n -= shares[i].amount
-	}
-	slices.SortStableFunc(shares, func(x, y share) int { return cmp.Compare(x.node, y.node) })
+	shares := a.shares[from:]
+	slices.SortFunc(shares, func(x, y share) int { return cmp.Compare(x.node, y.node) })
 	for _, s := range shares {
 		a.put(s.node, s.amount)
 	}

@@ -240,11 +240,39 @@ func (a *attempt) listGaps(r int, d topology.DomainID, members []int32) {
 			n, _ = slices.BinarySearchFunc(members, bound[0].rank, func(m, rank int32) int {
 				return cmp.Compare(role.ranks[m], rank)
 			})
-			if first {
-				near = bound[0].node
+			if first || n > 0 && a.vacatedAfter(role, before, bound[0].node, n) {
+				near, first = bound[0].node, true
 			}
 		}
 		a.jobs = append(a.jobs, job{role: r, rooms: role.rooms, domain: d, members: members[:n], near: near, before: first})
 		members = members[n:]
 	}
+}
+
+// vacatedAfter tells whether n members whose neighbours in rank stand in two
+// domains belong to the second one: it has room, and the first has none, or holds
+// more members and so has lost none. Gangs are spread evenly.
+func (a *attempt) vacatedAfter(role *role, before, after topology.NodeID, n int) bool {
+	if before == NoNode || after == NoNode {
+		return after != NoNode
+	}
+	r := role.rooms
+	x, y := r.shared(a.t.Leaf(before)), r.shared(a.t.Leaf(after))
+	switch {
+	case x == y || r.dom[y] < int64(n):
+		return false
+	case r.dom[x] < int64(n):
+		return true
+	}
+	more := 0
+	for _, b := range role.bound {
+		switch {
+		case b.node == NoNode:
+		case a.t.Holds(x, b.node):
+			more++
+		case a.t.Holds(y, b.node):
+			more--
+		}
+	}
+	return more > 0
 }
