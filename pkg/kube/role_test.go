@@ -111,6 +111,7 @@ func TestRoles_ArePlaced(t *testing.T) {
 	require.NoError(t, err)
 	plan := placement.NewPlanner(c.Usage()).Solve(&m.Gang)
 	require.Nil(t, plan.Refusal)
+	require.NoError(t, placement.Check(c.Usage(), &m.Gang, plan))
 	for r := range m.Roles {
 		racks := map[string]bool{}
 		for _, n := range plan.Nodes[r] {

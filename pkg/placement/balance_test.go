@@ -64,8 +64,7 @@ func TestSolve_Balances(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			u := boxes(t, tc.gpus, tc.sizes...)
-			p := Solve(u, tc.gang)
-			require.NoError(t, Check(u, tc.gang, p))
+			p := solved(t, u, tc.gang)
 			require.Nil(t, p.Refusal)
 			assert.Equal(t, tc.want, perBox(u, p))
 		})
@@ -80,8 +79,7 @@ func TestSolve_IsElastic(t *testing.T) {
 	u.Take(n, []int64{8})
 
 	g := pods(6, 8, required(1), minCount(2))
-	p := Solve(u, g)
-	require.NoError(t, Check(u, g, p))
+	p := solved(t, u, g)
 	assert.Equal(t, "n0-1 n0-2 n0-3 3*-", names(u, p), "the clique with the most room, and no other")
 
 	late := pods(3, 8, required(1), minCount(2))
@@ -89,9 +87,8 @@ func TestSolve_IsElastic(t *testing.T) {
 		u.Take(n, []int64{8})
 		late.Bound = append(late.Bound, gang.Bound{Rank: i, Node: n})
 	}
-	assert.Equal(t, "gang train needs 4 pods in one clique; clique-0, where 3 of them run, has room for 3 (short of nvidia.com/gpu); 8 more nvidia.com/gpu must be free there", names(u, Solve(u, late)))
+	assert.Equal(t, "gang train needs 4 pods in one clique; clique-0, where 3 of them run, has room for 3 (short of nvidia.com/gpu); 8 more nvidia.com/gpu must be free there", names(u, solved(t, u, late)))
 	u.Give(n, []int64{8})
-	p = Solve(u, late)
-	require.NoError(t, Check(u, late, p))
+	p = solved(t, u, late)
 	assert.Equal(t, "n0-0 2*-", names(u, p), "a node came free in the gang's clique")
 }

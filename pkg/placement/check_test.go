@@ -135,7 +135,7 @@ func TestSolve_RefusesWhatNeedsNoLook(t *testing.T) {
 		{"bound members on two models", twoKinds, TopologyDrift, "gang train needs 3 pods, but its running pods use both NVIDIA-A100-SXM4-40GB and NVIDIA-H100-80GB-HBM3"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := Solve(u, tc.gang)
+			p := solved(t, u, tc.gang)
 			require.NotNil(t, p.Refusal)
 			assert.Equal(t, tc.reason, p.Refusal.Reason)
 			assert.Equal(t, tc.want, p.Refusal.Error())
@@ -148,8 +148,8 @@ func TestSolve_OnNothing(t *testing.T) {
 	tree, err := topology.NewTree([]string{"rack"}, nil)
 	require.NoError(t, err)
 	u := topology.NewUsage(tree, []string{"nvidia.com/gpu"})
-	assert.Equal(t, "gang train needs 1 pod; the cluster would hold none even if it were empty", Solve(u, pods(1, 1)).Refusal.Error())
-	assert.Equal(t, "gang train needs 1 pod in one rack; no node that it may use is in a rack", Solve(u, pods(1, 1, required(0))).Refusal.Error())
-	assert.Nil(t, Solve(u, &gang.Gang{Required: none, Preferred: none}).Refusal)
-	assert.Equal(t, NoFittingDomain, Solve(u, &gang.Gang{Preferred: none}).Refusal.Reason)
+	assert.Equal(t, "gang train needs 1 pod; the cluster would hold none even if it were empty", solved(t, u, pods(1, 1)).Refusal.Error())
+	assert.Equal(t, "gang train needs 1 pod in one rack; no node that it may use is in a rack", solved(t, u, pods(1, 1, required(0))).Refusal.Error())
+	assert.Nil(t, solved(t, u, &gang.Gang{Required: none, Preferred: none}).Refusal)
+	assert.Equal(t, NoFittingDomain, solved(t, u, &gang.Gang{Preferred: none}).Refusal.Reason)
 }

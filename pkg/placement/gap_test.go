@@ -111,7 +111,7 @@ func TestSolve_GapToTheBestPlan(t *testing.T) {
 	for seed := range uint64(6000) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		u, g := small(rng)
-		p := Solve(u, g)
+		p := solved(t, u, g)
 		if p.Refusal != nil || g.Waiting() == 0 {
 			continue
 		}

@@ -43,15 +43,15 @@ func TestIdle_Loss(t *testing.T) {
 		u.Take(n, []int64{8})
 		i.Set(n, u.Idle(n))
 	}
-	i.Planned("a", Solve(u, waiting))
+	i.Planned("a", solved(t, u, waiting))
 	assert.Equal(t, "n1:3/3 n2:3/3 n3:3/3 n4:3/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "a waits in rack-1")
-	i.Planned("b", Solve(u, pods(7, 8, required(block))))
+	i.Planned("b", solved(t, u, pods(7, 8, required(block))))
 	assert.Equal(t, "n1:3/3 n2:3/3 n3:3/3 n4:3/3 n5:3/3 n6:3/3 n7:3/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "and b in block-a")
 	i.Retain(func(gang string) bool { return gang == "a" })
-	i.Planned("a", Solve(u, pods(2, 8, required(rack))))
+	i.Planned("a", solved(t, u, pods(2, 8, required(rack))))
 	assert.Equal(t, "n1:0/3 n2:0/3 n3:2/3 n4:2/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "b is gone and a has a plan")
-	i.Planned("c", Solve(u, pods(9, 8, required(rack))))
-	i.Planned("d", Solve(u, pods(9, 8)))
+	i.Planned("c", solved(t, u, pods(9, 8, required(rack))))
+	i.Planned("d", solved(t, u, pods(9, 8)))
 	assert.Equal(t, "n1:0/3 n2:0/3 n3:2/3 n4:2/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "c can never have a place, and d waits for the cluster")
 }
 

@@ -95,10 +95,9 @@ func TestSolve_KeepsEveryRuleOnLargerClusters(t *testing.T) {
 			g = withLauncher(rng, g)
 		}
 		before := u.Clone()
-		p := Solve(u, g)
-		require.NoError(t, Check(u, g, p), "seed %d", seed)
+		p := solved(t, u, g)
 		require.Equal(t, before.Free, u.Free, "seed %d: Solve changed the usage", seed)
-		require.Equal(t, p, Solve(u, g), "seed %d: the same input gave another plan", seed)
+		require.Equal(t, p, solved(t, u, g), "seed %d: the same input gave another plan", seed)
 		if p.Refusal == nil {
 			placed++
 		}
@@ -115,11 +114,11 @@ func TestSolve_FreeNodeNeverHurts(t *testing.T) {
 		if seed%2 == 0 {
 			u, g = small(rng)
 		}
-		if Solve(u, g).Refusal != nil {
+		if solved(t, u, g).Refusal != nil {
 			continue
 		}
 		wider, moved := addNode(t, rng, u, g)
-		require.Nil(t, Solve(wider, moved).Refusal, "seed %d\n%s%+v", seed, topology.Format(u), *g)
+		require.Nil(t, solved(t, wider, moved).Refusal, "seed %d\n%s%+v", seed, topology.Format(u), *g)
 	}
 }
 
@@ -200,7 +199,7 @@ func TestSolve_RenamingKeepsFeasibility(t *testing.T) {
 			}
 		}
 		v, h := rebuild(t, u, g, nodes, func(name string) string { return old[name] })
-		require.Equal(t, Solve(u, g).Refusal == nil, Solve(v, h).Refusal == nil, "seed %d", seed)
+		require.Equal(t, solved(t, u, g).Refusal == nil, solved(t, v, h).Refusal == nil, "seed %d", seed)
 	}
 }
 
@@ -224,7 +223,7 @@ func TestPlanner_AgreesWithSolve(t *testing.T) {
 		for step := range 40 {
 			g := gangs[rng.IntN(len(gangs))]
 			plan := p.Solve(g)
-			require.Equal(t, Solve(u, g), plan, "seed %d step %d", seed, step)
+			require.Equal(t, solved(t, u, g), plan, "seed %d step %d", seed, step)
 			for r, nodes := range plan.Nodes {
 				for _, n := range nodes {
 					if n != NoNode {
@@ -257,8 +256,7 @@ func TestPlanner_AgreesWithSolveOnSmallClusters(t *testing.T) {
 		for step := range 30 {
 			g := smallGang(rng, u)
 			plan := p.Solve(g)
-			require.Equal(t, Solve(u, g), plan, "seed %d step %d", seed, step)
-			require.NoError(t, Check(u, g, plan), "seed %d step %d", seed, step)
+			require.Equal(t, solved(t, u, g), plan, "seed %d step %d", seed, step)
 			for range rng.IntN(3) {
 				n := topology.NodeID(rng.IntN(len(u.Tree.Nodes)))
 				u.FreeRow(n)[rng.IntN(len(u.Resources))] = int64(rng.IntN(6) - 1)

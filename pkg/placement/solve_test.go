@@ -99,6 +99,14 @@ func names(u *topology.Usage, p Plan) string {
 	return strings.Join(roles, " | ")
 }
 
+// solved is the plan of Solve, held against the rules.
+func solved(t testing.TB, u *topology.Usage, g *gang.Gang) Plan {
+	t.Helper()
+	p := Solve(u, g)
+	require.NoError(t, Check(u, g, p), "%+v", *g)
+	return p
+}
+
 func parse(t *testing.T, drawing string) *topology.Usage {
 	t.Helper()
 	_, u, err := topology.Parse(drawing)
