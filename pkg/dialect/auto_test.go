@@ -235,6 +235,20 @@ func TestAuto_AJobSetHasRoles(t *testing.T) {
 	assert.Nil(t, invalid)
 }
 
+func TestAuto_SlicesOfAJobSetMayBeAWish(t *testing.T) {
+	w := newWorld()
+	w.workload(t, jobSet)
+	w.pod(childOf("workers", 1, kube.AnnotationSliceTopologyPreferred+"=rack"))
+	pg := w.get("auto~jobset~train")
+	require.NotNil(t, pg)
+	roles, err := kube.ParseRoles(pg.Annotations[kube.AnnotationRoles])
+	require.NoError(t, err)
+	require.Len(t, roles, 2)
+	assert.Equal(t, []kube.RoleSlice{{Size: 4, Topology: "rack", Preferred: true}}, roles[1].Slices)
+	_, invalid := kube.ReadSpec(pg, kube.DefaultLadder())
+	assert.Nil(t, invalid)
+}
+
 func TestAuto_EachGroupOfALeaderWorkerSetIsAGang(t *testing.T) {
 	w := newWorld()
 	w.workload(t, "{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, metadata: {name: serve, uid: abcd4444}, spec: {replicas: 2, leaderWorkerTemplate: {size: 4}}}")

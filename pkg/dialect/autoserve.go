@@ -70,7 +70,12 @@ func (g *gangState) enlist(pg *schedulingapi.PodGroup, annotations map[string]st
 // enlistRoles lists the roles of a workload that has several, or one in parts.
 // A level for slices without their size asks for the workload's own parts.
 func (g *gangState) enlistRoles(n need, annotations map[string]string) {
-	level, sliced := annotations[kube.AnnotationSliceTopology]
+	key := kube.AnnotationSliceTopology
+	level, sliced := annotations[key]
+	if !sliced {
+		key = kube.AnnotationSliceTopologyPreferred
+		level, sliced = annotations[key]
+	}
 	if _, sized := annotations[kube.AnnotationSliceSize]; sized {
 		sliced = false
 	}
@@ -82,12 +87,17 @@ func (g *gangState) enlistRoles(n need, annotations map[string]string) {
 			role.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{r.Label: r.Value}}
 		}
 		if sliced && r.Slice > 0 {
-			role.SliceSize, role.SliceTopology, parts = r.Slice, level, true
+			parts = true
+			if key == kube.AnnotationSliceTopology {
+				role.SliceSize, role.SliceTopology = r.Slice, level
+			} else {
+				role.Slices = []kube.RoleSlice{{Size: r.Slice, Topology: level, Preferred: true}}
+			}
 		}
 		roles = append(roles, role)
 	}
 	if parts {
-		delete(annotations, kube.AnnotationSliceTopology)
+		delete(annotations, key)
 	}
 	if parts || len(roles) > 1 {
 		annotations[kube.AnnotationRoles] = kube.FormatRoles(roles)

@@ -65,7 +65,7 @@ func (g *gangState) unite(merged map[string]string, camps []camp) *kube.Invalid 
 		return nil
 	}
 	merged[kube.AnnotationRoles] = kube.FormatRoles(all)
-	if slices.ContainsFunc(all, func(r kube.Role) bool { return r.Required+r.Preferred+r.SliceTopology != "" }) {
+	if slices.ContainsFunc(all, func(r kube.Role) bool { return r.Required+r.Preferred+r.SliceTopology != "" || len(r.Slices) > 0 }) {
 		kube.SetOrigin(merged, kube.AnnotationRoles, kube.Origin{Word: kueueWords[kube.AnnotationRoles], OnPods: g.grouped()})
 	}
 	return nil
