@@ -82,6 +82,8 @@ type Share struct {
 type Host struct {
 	Node string   `json:"node"`
 	Pods []string `json:"pods"`
+	// Links are those of the first of the pods with several GPUs.
+	Links *Links `json:"links,omitempty"`
 }
 
 // Explain says all there is to say about a gang. now is the moment of the
@@ -211,7 +213,7 @@ func (p *Picture) asks(g *Gang) Asks {
 		a.Memory = g.Spec.Memory.String()
 	}
 	for _, s := range g.Spec.Slices {
-		a.Slices = append(a.Slices, Slice{Size: s.Size, Level: names[s.Level]})
+		a.Slices = append(a.Slices, Slice{Size: s.Size, Level: names[s.Level], Preferred: s.Preferred})
 	}
 	members, err := p.members(g.trial())
 	if err != nil {

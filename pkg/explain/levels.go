@@ -156,10 +156,11 @@ func (p *Picture) stands(bound []*v1.Pod) ([]Stand, []Host) {
 		return nil, nil
 	}
 	tree := p.Usage().Tree
-	on := map[topology.NodeID][]string{}
+	on, linked := map[topology.NodeID][]string{}, map[topology.NodeID]*Links{}
 	for _, pod := range bound {
 		if n, ok := tree.NodeID(pod.Spec.NodeName); ok {
 			on[n] = append(on[n], pod.Name)
+			linked[n] = cmp.Or(linked[n], linksOf(pod, p.Node(n), holds))
 		}
 	}
 	var nodes []topology.NodeID
@@ -188,7 +189,7 @@ func (p *Picture) stands(bound []*v1.Pod) ([]Stand, []Host) {
 	var hosts []Host
 	for _, n := range nodes {
 		slices.Sort(on[n])
-		hosts = append(hosts, Host{Node: tree.Nodes[n].Name, Pods: on[n]})
+		hosts = append(hosts, Host{Node: tree.Nodes[n].Name, Pods: on[n], Links: linked[n]})
 	}
 	return stands, hosts
 }

@@ -43,6 +43,8 @@ type Seat struct {
 	Node string `json:"node,omitempty"`
 	// Domain is the path of the narrowest domain around the node.
 	Domain string `json:"domain,omitempty"`
+	// Links are those of a pod with several GPUs.
+	Links *Links `json:"links,omitempty"`
 }
 
 // Outline says where the gang of a pod would go, or the pod itself if it is in
@@ -118,6 +120,7 @@ func (o *Outline) seat(p *Picture, members *kube.Members, plan placement.Plan) {
 				if box := p.box(n); box != 0 {
 					seat.Domain = tree.Path(box)
 				}
+				seat.Links = linksOf(pod, p.Node(n), p.freeGPUs(seat.Node))
 				placed := *pod
 				placed.Spec.NodeName = seat.Node
 				p.infos[p.index[seat.Node]].(*framework.NodeInfo).AddPod(&placed)

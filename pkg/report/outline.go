@@ -46,16 +46,24 @@ func plan(w io.Writer, p *explain.Outline) {
 	if !p.Fits {
 		return
 	}
-	t := NewTable("POD", "NODE", "IN")
+	t := NewTable("POD", "NODE", "IN", "GPU LINKS")
 	for _, s := range p.Pods {
 		node := s.Node
 		if node == "" {
 			node = "waits for room"
 		}
-		t.Row(s.Pod, node, s.Domain)
+		t.Row(s.Pod, node, s.Domain, links(s.Links))
 	}
 	fmt.Fprintln(w)
 	t.Write(w, 0)
+}
+
+// links says how GPUs reach each other, and how sure that is.
+func links(l *explain.Links) string {
+	if l == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", l.Link, l.Basis)
 }
 
 // in puts a path into a sentence.
