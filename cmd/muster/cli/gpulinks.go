@@ -5,16 +5,11 @@ package cli
 
 import (
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
 )
-
-// maxTopo is more than nvidia-smi prints for any node.
-const maxTopo = 1 << 20
 
 func gpuLinksVerb() *cobra.Command {
 	var node string
@@ -30,18 +25,13 @@ tells. The flags that name a cluster do nothing.`,
 			"  kubectl exec -n gpu-operator DRIVER-POD -- nvidia-smi topo -m | muster gpu-links --node n1 | sh",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, name := cmd.InOrStdin(), "standard input"
+			file, name := "-", "standard input"
 			if len(args) > 0 && args[0] != "-" {
-				file, err := os.Open(args[0])
-				if err != nil {
-					return err
-				}
-				defer file.Close()
-				in, name = file, args[0]
+				file, name = args[0], args[0]
 			}
-			text, err := io.ReadAll(io.LimitReader(in, maxTopo))
+			text, err := readFile(file, cmd.InOrStdin())
 			if err != nil {
-				return fmt.Errorf("reading %s: %w", name, err)
+				return err
 			}
 			links, err := gpu.ParseTopo(string(text))
 			if err != nil {

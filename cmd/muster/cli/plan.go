@@ -97,6 +97,7 @@ func (o *options) manifest(files []string, stdin io.Reader) (*manifest.Manifest,
 	return &all, nil
 }
 
+// readFile reads a file, or standard input for "-".
 func readFile(name string, stdin io.Reader) ([]byte, error) {
 	if name == "-" {
 		return io.ReadAll(stdin)
