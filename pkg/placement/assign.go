@@ -128,7 +128,7 @@ func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topo
 		if n <= int64(r.most) && r.direct[c] >= n {
 			node = r.tightestNode(c, n, node)
 		}
-		if c != d && node == NoNode && r.narrower(c, best) {
+		if c != d && node == NoNode && r.narrower(c, best, n) {
 			best = c
 		}
 		c++
@@ -139,13 +139,13 @@ func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topo
 	return d, node
 }
 
-// narrower tells whether domain c is a better box for a run than best.
-func (r *rooms) narrower(c, best topology.DomainID) bool {
+// narrower tells whether domain c is a better box for a run of n than best.
+func (r *rooms) narrower(c, best topology.DomainID, n int64) bool {
 	t := r.u.Tree
 	if l, b := t.Domains[c].Level, t.Domains[best].Level; l != b {
 		return l > b
 	}
-	return r.compare(c, best) < 0
+	return r.compare(c, best, n) < 0
 }
 
 // tightestNode finds the node right below d that holds n members and has the
@@ -154,7 +154,7 @@ func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID)
 	t := r.u.Tree
 	room, better := int32(maxPerNode+1), true
 	if best != NoNode {
-		room, better = r.node[best], r.compare(r.shared(d), r.shared(t.Leaf(best))) < 0
+		room, better = r.node[best], r.compare(r.shared(d), r.shared(t.Leaf(best)), n) < 0
 	}
 	for i := t.Domains[d].First; i < t.Domains[d].End; i++ {
 		x := r.node[i]

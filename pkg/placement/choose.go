@@ -5,6 +5,7 @@ package placement
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -115,31 +116,58 @@ func (a *attempt) compare(x, y candidate) int {
 	if len(a.order) == 0 {
 		return cmp.Compare(x.domain, y.domain)
 	}
-	return a.roles[a.order[0]].rooms.compare(x.domain, y.domain)
+	role := &a.roles[a.order[0]]
+	return role.rooms.compare(x.domain, y.domain, int64(role.Count))
 }
 
-// compare orders two domains of one level that hold the same run by rules 2 to
-// 5 of the package.
-func (r *rooms) compare(x, y topology.DomainID) int {
-	if p, q := r.isLargest(x), r.isLargest(y); p != q {
-		if q {
+// compare orders two domains of one level that hold the same run of n members by
+// rules 2 to 5 of the package.
+func (r *rooms) compare(x, y topology.DomainID, n int64) int {
+	domains := r.u.Tree.Domains
+	xRoom, yRoom := r.dom[x], r.dom[y]
+	if level := domains[x].Level; level >= 0 {
+		top := r.top[level]
+		if largest := xRoom >= top; largest != (yRoom >= top) {
+			if largest {
+				return 1
+			}
 			return -1
 		}
-		return 1
 	}
-	domains := r.u.Tree.Domains
 	switch p, q := domains[x].Parent, domains[y].Parent; {
 	case p == q:
-		return cmp.Or(cmp.Compare(r.dom[x], r.dom[y]), cmp.Compare(x, y))
-	case domains[p].Level <= r.widest || domains[q].Level <= r.widest:
-		return cmp.Compare(p, q)
+		if xRoom != yRoom {
+			return cmp.Compare(xRoom, yRoom)
+		}
+		return cmp.Compare(x, y)
+	case domains[p].Level > r.widest && domains[q].Level > r.widest:
+		return r.compare(p, q, n)
+	case p < q:
+		return r.firstUnlessWorse(p, q, n)
 	default:
-		return r.compare(p, q)
+		return -r.firstUnlessWorse(q, p, n)
 	}
 }
 
-// isLargest tells whether no domain of the level of d has more room.
-func (r *rooms) isLargest(d topology.DomainID) bool {
-	level := r.u.Tree.Domains[d].Level
-	return level >= 0 && r.dom[d] >= r.top[level]
+// firstUnlessWorse is -1 where p, the first of two domains of the widest level in
+// the order of the tree, loses no more than q, and else 1.
+func (r *rooms) firstUnlessWorse(p, q topology.DomainID, n int64) int {
+	if v := r.loss(p, n); v > 0 && r.loss(q, n) < v {
+		return 1
+	}
+	return -1
+}
+
+// loss is the loss of large gangs, as the package defines it, in a domain of the
+// widest level where n members go. A gang of 2^k is lost if and only if the
+// subtraction of n from the room borrows from bit k.
+func (r *rooms) loss(d topology.DomainID, n int64) int64 {
+	room := r.dom[d]
+	n = min(n, room)
+	borrows := ^room&n | ^(room^n)&(room-n) // each from the next bit
+	size := int64(1) << bits.Len64(uint64(borrows))
+	if size <= int64(r.boxed)*int64(r.most) {
+		return 0
+	}
+	return size
 }

@@ -47,6 +47,7 @@ type rooms struct {
 
 	widest topology.Level // the widest level of several domains
 	lowest topology.Level // the narrowest level of domains of several nodes
+	boxed  int            // the nodes of the largest domain below the widest level
 
 	u      *topology.Usage
 	asks   []ask   // what the request names, GPUs first
@@ -152,6 +153,7 @@ func (r *rooms) count() {
 	r.layer = resize(r.layer, len(t.Domains))
 	r.descend(t)
 	r.widest, r.lowest = widestLevel(t), lowestLevel(t)
+	r.boxed = nodesBelow(t, r.widest)
 	clear(r.direct)
 	r.having = resize(r.having, maxPerNode+1)
 	clear(r.having[:r.most+1])
@@ -311,6 +313,18 @@ func widestLevel(t *topology.Tree) topology.Level {
 		}
 	}
 	return topology.Level(len(t.Levels))
+}
+
+// nodesBelow is the number of nodes in the largest domain narrower than a level,
+// at least 1.
+func nodesBelow(t *topology.Tree, level topology.Level) int {
+	most := 1
+	for l := level + 1; int(l) < len(t.Levels); l++ {
+		for _, d := range t.DomainsAt(l) {
+			most = max(most, int(t.Domains[d].End-t.Domains[d].First))
+		}
+	}
+	return most
 }
 
 // lowestLevel is the narrowest level with a domain of several nodes. A level of

@@ -33,13 +33,22 @@
 //     where no smaller one holds the gang, so that the largest gang that this
 //     level can hold now it can hold afterwards;
 //  3. the better domain around it, by these rules 2 to 5 again; at the widest
-//     level of several domains, the first in the order of the tree, so that
-//     load gathers at one end and the domains at the other end stay whole;
+//     level of several domains, the one with the least loss of large gangs (see
+//     below), and then the first in the order of the tree, so that load gathers
+//     at one end and the domains at the other end stay whole;
 //  4. the tightest fit: the least room left;
 //  5. the order of the tree.
 //
 // Room is counted in members of the scarcest role, the one with the least room
 // in the cluster for each of its members.
+//
+// The loss of large gangs: a domain with room x that takes n members loses a
+// gang of s if x/s - (x-n)/s > n/s in whole numbers, that is if it holds fewer
+// gangs of s afterwards than the members themselves account for. Its loss is
+// the largest such s among the powers of two that no narrower domain could hold
+// (the nodes of the largest one times the room of the roomiest node), or 0. Of
+// blocks of racks of 16 nodes, one with 100 free nodes loses a gang of 32 when 8
+// go, one with 110 nothing, and one with 64 loses a gang of 64.
 //
 // A fixed order of the widest domains was measured to keep more of them whole
 // than the tightest fit does (benchmarks, section Quality): which of two wide

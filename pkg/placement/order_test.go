@@ -39,6 +39,16 @@ func TestSolve_ChoosesAmongDomains(t *testing.T) {
 			2, rack, "n4 n5",
 		},
 		{
+			"not the first block where a gang of four is lost",
+			"levels: block rack\nb1\n r1\n  n1 8\n  n2 8\n r2\n  n3 8\n  n4 8\nb2\n r3\n  n5 8\n r4\n  n6 8\n  n7 8\nb3\n r5\n  n8 8\n  n9 8\n  n10 8",
+			1, rack, "n5",
+		},
+		{
+			"the first block where only gangs are lost that a rack could hold",
+			"levels: block rack\nb1\n r1\n  n1 8\n r2\n  n2 8\nb2\n r3\n  n3 8\nb3\n r4\n  n4 8\n  n5 8",
+			1, rack, "n1",
+		},
+		{
 			"the largest where no other will do", "levels: block rack\nb1\n r1\n  n1 8\n  n2 8\n  n3 8\nb2\n r2\n  n4 8\n  n5 8",
 			3, rack, "n1 n2 n3",
 		},
@@ -65,5 +75,25 @@ func TestSolve_ChoosesAmongDomains(t *testing.T) {
 			require.NoError(t, Check(u, g, p))
 			assert.Equal(t, tc.want, names(u, p))
 		})
+	}
+}
+
+// The loss by borrows against its definition in the package comment.
+func TestRooms_Loss(t *testing.T) {
+	u := parse(t, "levels: block rack\nb1\n r1\n  n1 8\n  n2 8\n  n3 8\n r2\n  n4 8\nb2\n r3\n  n5 8")
+	r := NewPlanner(u).rooms([]int64{8}, nil, anyProduct, nil)
+	d, ok := u.Tree.DomainAt(0, block)
+	require.True(t, ok)
+	for room := range int64(200) {
+		for n := range room + 1 {
+			want := int64(0)
+			for s := int64(4); s <= room; s *= 2 { // a rack of 3 nodes holds 2, not 4
+				if room/s-(room-n)/s > n/s {
+					want = s
+				}
+			}
+			r.dom[d] = room
+			require.Equal(t, want, r.loss(d, n), "room %d, %d members", room, n)
+		}
 	}
 }
