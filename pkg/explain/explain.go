@@ -82,6 +82,8 @@ type Share struct {
 type Host struct {
 	Node string   `json:"node"`
 	Pods []string `json:"pods"`
+	// Links are those of the first of the pods with several GPUs.
+	Links *Links `json:"links,omitempty"`
 }
 
 // Explain says all there is to say about a gang. now is the moment of the

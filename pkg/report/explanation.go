@@ -98,7 +98,7 @@ func together(r *explain.Role) string {
 
 // stands writes where the bound members are.
 func stands(w io.Writer, e *explain.Explanation) {
-	if len(e.Stands) == 0 {
+	if len(e.On) == 0 {
 		return
 	}
 	const most = 8
@@ -117,11 +117,13 @@ func stands(w io.Writer, e *explain.Explanation) {
 		}
 		t.Row(s.Level, strings.Join(parts, ", "))
 	}
-	fmt.Fprintln(w)
-	t.Write(w, 0)
-	t = NewTable("NODE", ">PODS", "NAMES")
+	if len(e.Stands) > 0 {
+		fmt.Fprintln(w)
+		t.Write(w, 0)
+	}
+	t = NewTable("NODE", ">PODS", "NAMES", "GPU LINKS")
 	for _, h := range e.On {
-		t.Row(h.Node, len(h.Pods), few(h.Pods))
+		t.Row(h.Node, len(h.Pods), few(h.Pods), links(h.Links))
 	}
 	fmt.Fprintln(w)
 	t.Write(w, 0)
