@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -70,9 +71,10 @@ func (x *explainer) tolerations() ([]Change, error) {
 }
 
 func (x *explainer) tolerate(taints ...v1.Taint) ([]Change, error) {
-	words := make([]string, len(taints))
+	words, settings := make([]string, len(taints)), make([]string, len(taints))
 	for i := range taints {
 		words[i] = taints[i].ToString()
+		settings[i] = fmt.Sprintf("{key: %s, operator: Equal, value: %q, effect: %s}", taints[i].Key, taints[i].Value, taints[i].Effect)
 	}
 	t := x.edited(func(spec *v1.PodSpec) {
 		for _, taint := range taints {
@@ -83,7 +85,10 @@ func (x *explainer) tolerate(taints ...v1.Taint) ([]Change, error) {
 	if len(taints) > 1 {
 		noun = "taints "
 	}
-	return x.try(t, Change{Kind: Tolerations, Text: "let its pods tolerate the " + noun + join(words)})
+	return x.try(t, Change{
+		Kind: Tolerations, Text: "let its pods tolerate the " + noun + join(words),
+		Setting: "tolerations: [" + strings.Join(settings, ", ") + "]",
+	})
 }
 
 // selectors proposes to drop one entry of the pods' node selector, or their
