@@ -81,29 +81,24 @@ func TestAtomic_KilledSchedulerFinishesItsGangs(t *testing.T) {
 	partial := 0
 	for round := range kills {
 		gang := fmt.Sprintf("storm%d", round)
-		reached := c.afterBinds(1 + random.IntN(size-1))
+		awaitBinds := c.afterBinds(1 + random.IntN(size-1))
 		c.create(gangPods(gang, size, fmt.Sprint(size), ask(gpu, 4))...)
-		select {
-		case <-reached:
-		case <-time.After(patience):
-			require.Fail(t, "no gang began to bind", "round %d", round)
-		}
+		awaitBinds()
 		scheduler.Kill()
 		if n := len(c.bound(gang)); n > 0 && n < size {
 			partial++
 		}
 		scheduler = startScheduler(t, box, slowly...)
 		c.awaitBound(gang, size)
-		c.removeAll()
-		require.Eventually(t, func() bool { return len(c.pods(gang)) == 0 }, patience, poll)
+		c.empty()
 	}
 	t.Logf("%d of %d kills left a gang partly bound", partial, kills)
 	assert.NotZero(t, partial, "no kill hit a gang while it was binding (seed %d)", seed)
 	c.mustBeClean(book)
 }
 
-// afterBinds closes the returned channel once as many pods were bound.
-func (c *cluster) afterBinds(count int) <-chan struct{} {
+// afterBinds returns a function that waits until as many pods were bound since.
+func (c *cluster) afterBinds(count int) (wait func()) {
 	c.t.Helper()
 	watcher, err := c.client.CoreV1().Pods(c.namespace).Watch(c.t.Context(), metav1.ListOptions{})
 	require.NoError(c.t, err)
@@ -121,7 +116,14 @@ func (c *cluster) afterBinds(count int) <-chan struct{} {
 			}
 		}
 	}()
-	return reached
+	return func() {
+		c.t.Helper()
+		select {
+		case <-reached:
+		case <-time.After(patience):
+			require.Fail(c.t, "no gang began to bind", "%d pods were awaited", count)
+		}
+	}
 }
 
 // audit watches the cluster with the independent checker.

@@ -220,14 +220,7 @@ func TestPodJoinsNoGangLater(t *testing.T) {
 	mark(`"train"`)
 	c.remove("holder")
 	require.Eventually(t, func() bool {
-		for _, p := range c.pods("late-") {
-			for _, condition := range p.Status.Conditions {
-				if strings.Contains(condition.Message, "pod late-0 was not in gang train when it was created") {
-					return true
-				}
-			}
-		}
-		return false
+		return strings.Contains(fmt.Sprint(c.pods("late-0")[0].Status.Conditions), "pod late-0 was not in gang train when it was created")
 	}, patience, poll)
 	assert.Empty(t, c.running())
 	mark("null")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,9 +85,10 @@ func on(t *testing.T, box *sandbox.Sandbox, nodes ...*v1.Node) *cluster {
 
 // clean removes the pods and nodes, so that the next test starts on nothing.
 func (c *cluster) clean() {
-	c.removeAll()
-	assert.Eventually(c.t, func() bool { return len(c.pods("")) == 0 }, patience, poll, "pods are left")
-	assert.NoError(c.t, c.client.CoreV1().Nodes().DeleteCollection(background, atOnce, metav1.ListOptions{}))
+	defer func() {
+		assert.NoError(c.t, c.client.CoreV1().Nodes().DeleteCollection(background, atOnce, metav1.ListOptions{}))
+	}()
+	c.empty()
 }
 
 var atOnce = metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
@@ -95,6 +97,13 @@ var atOnce = metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
 func (c *cluster) removeAll() {
 	c.t.Helper()
 	assert.NoError(c.t, c.client.CoreV1().Pods(c.namespace).DeleteCollection(background, atOnce, metav1.ListOptions{}))
+}
+
+// empty deletes every pod of the test and waits until they are gone.
+func (c *cluster) empty() {
+	c.t.Helper()
+	c.removeAll()
+	require.Eventually(c.t, func() bool { return len(c.pods("")) == 0 }, 3*patience, poll, "pods are left")
 }
 
 // racks builds count nodes of eight GPUs each, size of them to a rack.
@@ -226,35 +235,33 @@ func (c *cluster) stayPending(gang string) {
 // its PodScheduled condition begins with the reason.
 func (c *cluster) awaitReason(gang string, reason kube.Reason, parts ...string) {
 	c.t.Helper()
-	want := string(reason) + ": "
-	says := func(p *v1.Pod) bool {
-		for _, condition := range p.Status.Conditions {
-			if condition.Type == v1.PodScheduled && strings.HasPrefix(condition.Message, want) {
-				for _, part := range parts {
-					if !strings.Contains(condition.Message, part) {
-						return false
-					}
-				}
-				return true
-			}
-		}
-		return false
-	}
+	c.awaitPending(gang+"-", reason, parts...)
+}
+
+// awaitPending is awaitReason for the pods whose names begin with something.
+func (c *cluster) awaitPending(prefix string, reason kube.Reason, parts ...string) {
+	c.t.Helper()
+	silent := func(p v1.Pod) bool { return !says(&p, reason, parts) }
 	ok := assert.Eventually(c.t, func() bool {
-		pods := c.pods(gang + "-")
-		for i := range pods {
-			if !says(&pods[i]) {
-				return false
-			}
-		}
-		return len(pods) > 0
-	}, patience, poll, "the pods of gang %s have to say %s %q", gang, reason, parts)
+		pods := c.pods(prefix)
+		return len(pods) > 0 && !slices.ContainsFunc(pods, silent)
+	}, patience, poll, "the pods %s have to say %s %q", prefix, reason, parts)
 	if !ok {
-		for _, p := range c.pods(gang + "-") {
+		for _, p := range c.pods(prefix) {
 			c.t.Logf("pod %s on %q: %v", p.Name, p.Spec.NodeName, p.Status.Conditions)
 		}
 		c.t.FailNow()
 	}
+}
+
+// says tells whether a pod gives the reason for which it waits, in these words.
+func says(p *v1.Pod, reason kube.Reason, parts []string) bool {
+	for _, condition := range p.Status.Conditions {
+		if condition.Type == v1.PodScheduled && strings.HasPrefix(condition.Message, string(reason)+": ") {
+			return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(condition.Message, part) })
+		}
+	}
+	return false
 }
 
 // events lists the notes of the events of a reason, each as often as it was

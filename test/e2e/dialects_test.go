@@ -148,43 +148,49 @@ func dialects() map[string]declared {
 // gang waits for its last pod, then all of it starts in one rack; one that is
 // too large for a rack waits, and the group's status says so.
 func TestDialects(t *testing.T) {
+	inEachDialect(t, racks(8, 4), func(c *cluster, name string, d declared) {
+		c.declare(d, "train", 4)
+		pods := c.members(d, "train", 4)
+		c.create(pods[:3]...)
+		c.awaitReason("train", kube.GangIncomplete, "has 3 of the 4 pods")
+		if d.placed != nil {
+			assert.False(c.t, d.placed(c.status(d, "train"), ""), "not before its pods are bound")
+		}
+		c.create(pods[3])
+		assert.Len(c.t, c.domains(c.awaitBound("train", 4), rackKey), 1)
+
+		c.declare(d, "huge", 5)
+		c.create(c.members(d, "huge", 5)...)
+		c.awaitReason("huge", kube.GangTooLarge, "gang huge needs 5 pods in one rack")
+		if d.kind.Group == "" {
+			return
+		}
+		require.Eventually(c.t, func() bool { return d.placed(c.status(d, "train"), "") }, patience, poll, "%v", c.status(d, "train"))
+		if name == "volcano" {
+			require.Eventually(c.t, func() bool { return len(c.events("NotHonoured")) == 2 }, patience, poll, "each gang is told once")
+		}
+		require.Eventually(c.t, func() bool { return d.refused(c.status(d, "huge"), string(kube.GangTooLarge)) }, patience, poll, "%v", c.status(d, "huge"))
+	})
+}
+
+// inEachDialect runs a test once for each dialect, with a scheduler and the kinds
+// of all of them.
+func inEachDialect(t *testing.T, nodes []*v1.Node, test func(c *cluster, name string, d declared)) {
+	t.Helper()
 	served := os.Getenv(apiServer) == "" // the native groups
 	box := startSandbox(t, sandbox.Options{GenericWorkload: served, PodGroupCRD: true, DisableControllers: true})
-	c := on(t, box, racks(8, 4)...)
+	all := on(t, box, nodes...)
 	startScheduler(t, box)
-	c.installCRDs()
+	all.installCRDs()
 	for name, d := range dialects() {
 		t.Run(name, func(t *testing.T) {
 			if d.kind.Group == "scheduling.k8s.io" && !served {
 				t.Skip("Kubernetes serves these groups from 1.37 on")
 			}
-			c := *c
+			c := *all
 			c.t = t
-			t.Cleanup(func() {
-				c.removeAll()
-				require.Eventually(t, func() bool { return len(c.pods("")) == 0 }, patience, poll)
-			})
-			c.declare(d, "train", 4)
-			pods := c.members(d, "train", 4)
-			c.create(pods[:3]...)
-			c.awaitReason("train", kube.GangIncomplete, "has 3 of the 4 pods")
-			if d.placed != nil {
-				assert.False(t, d.placed(c.status(d, "train"), ""), "not before its pods are bound")
-			}
-			c.create(pods[3])
-			assert.Len(t, c.domains(c.awaitBound("train", 4), rackKey), 1)
-
-			c.declare(d, "huge", 5)
-			c.create(c.members(d, "huge", 5)...)
-			c.awaitReason("huge", kube.GangTooLarge, "gang huge needs 5 pods in one rack")
-			if d.kind.Group == "" {
-				return
-			}
-			require.Eventually(t, func() bool { return d.placed(c.status(d, "train"), "") }, patience, poll, "%v", c.status(d, "train"))
-			if name == "volcano" {
-				require.Eventually(t, func() bool { return len(c.events("NotHonoured")) == 2 }, patience, poll, "each gang is told once")
-			}
-			require.Eventually(t, func() bool { return d.refused(c.status(d, "huge"), string(kube.GangTooLarge)) }, patience, poll, "%v", c.status(d, "huge"))
+			t.Cleanup(c.empty)
+			test(&c, name, d)
 		})
 	}
 }

@@ -9,13 +9,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // Where the nodes of a fabric stand.
@@ -97,30 +94,6 @@ func (c *cluster) runs(nodes []string, key string) int {
 		}
 	}
 	return runs
-}
-
-// awaitPending waits until one pod says why it has no node.
-func (c *cluster) awaitPending(name string, reason kube.Reason, parts ...string) {
-	c.t.Helper()
-	said := ""
-	says := func() bool {
-		p, err := c.client.CoreV1().Pods(c.namespace).Get(background, name, metav1.GetOptions{})
-		if err != nil {
-			return false
-		}
-		for _, condition := range p.Status.Conditions {
-			said = condition.Message
-			missing := func(part string) bool { return !strings.Contains(said, part) }
-			if strings.HasPrefix(said, string(reason)+": ") && !slices.ContainsFunc(parts, missing) {
-				return true
-			}
-		}
-		return false
-	}
-	assert.Eventually(c.t, says, patience, poll, "pod %s has to say %s %q", name, reason, parts)
-	if c.t.Failed() {
-		c.t.Fatalf("pod %s says %s", name, said)
-	}
 }
 
 func (c *cluster) cordon(node string, cordoned bool) {

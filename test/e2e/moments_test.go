@@ -139,13 +139,9 @@ func TestMoments_TheLeaderGoesWhileAGangBinds(t *testing.T) {
 	for round := range 2 {
 		next := startScheduler(t, box, flags...)
 		gang := fmt.Sprintf("train%d", round)
-		reached := c.afterBinds(5 + 12*round)
+		awaitBinds := c.afterBinds(5 + 12*round)
 		c.create(gangPods(gang, size, fmt.Sprint(size))...)
-		select {
-		case <-reached:
-		case <-time.After(patience):
-			require.Fail(t, "no gang began to bind", "round %d", round)
-		}
+		awaitBinds()
 		leader.Kill()
 		assert.Less(t, len(c.bound(gang)), size, "the leader was to go before the end")
 		c.awaitBound(gang, size)
@@ -211,16 +207,7 @@ func TestMoments_PodsOfAnotherSchedulerAreNoMembers(t *testing.T) {
 	pods := gangPods("train", 4, "3")
 	pods[0].Spec.SchedulerName = v1.DefaultSchedulerName
 	c.create(pods[:3]...)
-	require.Eventually(t, func() bool {
-		for _, p := range c.pods("train-") {
-			for _, condition := range p.Status.Conditions {
-				if strings.HasPrefix(condition.Message, "GangIncomplete: gang train has 2 of the 3 pods") {
-					return true
-				}
-			}
-		}
-		return false
-	}, patience, poll)
+	c.awaitPending("train-1", kube.GangIncomplete, "gang train has 2 of the 3 pods")
 	c.stayPending("train")
 	c.create(pods[3])
 	assert.NotContains(t, c.awaitBound("train", 3), "train-0")
@@ -263,8 +250,7 @@ func TestMany_TinyGangs(t *testing.T) {
 		}
 		c.create(pods...)
 		require.Eventually(t, func() bool { return len(c.running()) == len(pods) }, 3*patience, 10*poll)
-		c.removeAll()
-		require.Eventually(t, func() bool { return len(c.pods("")) == 0 }, 3*patience, 10*poll)
+		c.empty()
 	}
 	c.mustBeClean(book)
 }

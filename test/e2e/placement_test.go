@@ -6,7 +6,6 @@ package e2e
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
-	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
 
 func TestPlacement_Slices(t *testing.T) {
@@ -25,32 +23,28 @@ func TestPlacement_Slices(t *testing.T) {
 	layers := func(sizes, levels string) func(*v1.Pod) {
 		return both(annotation(kube.AnnotationSliceSize, sizes), annotation(kube.AnnotationSliceTopology, levels))
 	}
-	again := func() {
-		c.removeAll()
-		require.Eventually(t, func() bool { return len(c.pods("")) == 0 }, patience, poll)
-	}
 
 	c.create(gangPods("nested", 16, "16", layers("8,4,2", "block,rack,clique"))...)
 	bound := c.awaitBound("nested", 16)
 	assert.True(t, c.shares(bound, blockKey, 8), "%v", bound)
 	assert.True(t, c.shares(bound, rackKey, 4), "%v", bound)
 	assert.True(t, c.shares(bound, cliqueKey, 2), "%v", bound)
-	again()
+	c.empty()
 
 	c.create(gangPods("wide", 12, "12", layers("4,4", "rack,clique"))...)
 	c.awaitReason("wide", kube.GangTooLarge, "gang wide needs 12 pods, every 4 in one rack, every 4 in one clique", "would hold 11 if it were empty")
-	again()
+	c.empty()
 
 	preferred := func(size string) func(*v1.Pod) {
 		return both(annotation(kube.AnnotationSliceSize, size), annotation(kube.AnnotationSliceTopologyPreferred, "clique"))
 	}
 	c.create(gangPods("wish", 8, "8", preferred("4"))...)
 	assert.True(t, c.shares(c.awaitBound("wish", 8), cliqueKey, 4), "two cliques hold four each")
-	again()
+	c.empty()
 	c.create(gangPods("wish", 16, "16", preferred("4"))...)
 	bound = c.awaitBound("wish", 16)
 	assert.False(t, c.shares(bound, cliqueKey, 4), "there are no four such cliques")
-	again()
+	c.empty()
 
 	c.create(gangPods("odd", 7, "7", annotation(kube.AnnotationTopologyRequired, "rack"), layers("3", "clique"))...)
 	bound = c.awaitBound("odd", 7)
@@ -60,40 +54,23 @@ func TestPlacement_Slices(t *testing.T) {
 // One gang of each dialect whose slices lie inside one another; the annotations
 // stand on the group object where there is one.
 func TestPlacement_SlicesInEveryDialect(t *testing.T) {
-	served := os.Getenv(apiServer) == "" // the native groups
-	box := startSandbox(t, sandbox.Options{GenericWorkload: served, PodGroupCRD: true, DisableControllers: true})
-	c := on(t, box, fabric("3,3,3 3,3,3")...)
-	startScheduler(t, box)
-	c.installCRDs()
-	for name, d := range dialects() {
-		t.Run(name, func(t *testing.T) {
-			if d.kind.Group == "scheduling.k8s.io" && !served {
-				t.Skip("Kubernetes serves these groups from 1.37 on")
-			}
-			c := *c
-			c.t = t
-			t.Cleanup(func() {
-				c.removeAll()
-				require.Eventually(t, func() bool { return len(c.pods("")) == 0 }, patience, poll)
-			})
-			c.declare(d, "train", 6)
-			pods := c.members(d, "train", 6)
-			for _, p := range pods {
-				both(annotation(kube.AnnotationSliceSize, "6,2"), annotation(kube.AnnotationSliceTopologyPreferred, "rack"), annotation(kube.AnnotationSliceTopology, "clique"))(p)
-			}
-			c.create(pods...)
-			bound := c.awaitBound("train", 6)
-			assert.True(t, c.shares(bound, cliqueKey, 2) && c.shares(bound, rackKey, 6), "%v", bound)
-		})
-	}
+	inEachDialect(t, fabric("3,3,3 3,3,3"), func(c *cluster, _ string, d declared) {
+		c.declare(d, "train", 6)
+		pods := c.members(d, "train", 6)
+		for _, p := range pods {
+			both(annotation(kube.AnnotationSliceSize, "6,2"), annotation(kube.AnnotationSliceTopologyPreferred, "rack"), annotation(kube.AnnotationSliceTopology, "clique"))(p)
+		}
+		c.create(pods...)
+		bound := c.awaitBound("train", 6)
+		assert.True(c.t, c.shares(bound, cliqueKey, 2) && c.shares(bound, rackKey, 6), "%v", bound)
+	})
 }
 
 func TestPlacement_BalancesOverDomainsWithSpares(t *testing.T) {
 	c := newCluster(t, fabric("9,9")...)
 	c.create(gangPods("large", 12, "12")...)
 	assert.Equal(t, []int{6, 6}, c.sizes(c.awaitBound("large", 12), cliqueKey), "not nine and three")
-	c.removeAll()
-	require.Eventually(t, func() bool { return len(c.pods("")) == 0 }, patience, poll)
+	c.empty()
 	c.create(gangPods("sliced", 16, "16", annotation(kube.AnnotationSliceSize, "8"), annotation(kube.AnnotationSliceTopology, "clique"))...)
 	assert.Equal(t, []int{8, 8}, c.sizes(c.awaitBound("sliced", 16), cliqueKey), "each keeps its spare")
 }
@@ -145,8 +122,7 @@ func TestPlacement_NeighboursInRankAreNeighboursInTheFabric(t *testing.T) {
 			for _, key := range []string{blockKey, rackKey, cliqueKey} {
 				assert.Equal(t, len(c.domains(bound, key)), c.runs(order, key), "each %s holds one run of ranks", key)
 			}
-			c.removeAll()
-			require.Eventually(t, func() bool { return len(c.pods("")) == 0 }, patience, poll)
+			c.empty()
 		})
 	}
 }
