@@ -49,6 +49,7 @@ func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
 		policy.MinCount = max(policy.MinCount, leastOf(annotations))
 	}
+	pg.Spec.DisruptionMode = g.disruption(pg)
 	delete(annotations, kube.AnnotationMinCount)
 	annotations[kube.AnnotationDialect] = string(g.dialect)
 	if g.grouped() {
@@ -75,6 +76,17 @@ func (g *gangState) serve(kinds []standing) *schedulingapi.PodGroup {
 		}
 	}
 	return pg
+}
+
+// disruption has a gang that needs all of its pods preempted as a whole: the rest
+// would hold its GPUs for nothing. Of a gang with more, single ones can go. A
+// native group says so itself.
+func (g *gangState) disruption(pg *schedulingapi.PodGroup) *schedulingapi.DisruptionMode {
+	policy := pg.Spec.SchedulingPolicy.Gang
+	if g.object != nil && g.object.native != nil || policy == nil || len(g.members) > int(policy.MinCount) {
+		return pg.Spec.DisruptionMode
+	}
+	return &schedulingapi.DisruptionMode{All: &schedulingapi.AllDisruptionMode{}}
 }
 
 // skeleton is the PodGroup without what the annotations and the members say.

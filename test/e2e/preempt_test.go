@@ -58,30 +58,27 @@ func TestPreemption_TakesWhatHelpsAndNoMore(t *testing.T) {
 	assert.Len(t, c.bound("train"), 2, "nobody dies for an equal")
 }
 
-// TestPreemption_OfAMemberLeavesNoHalf takes the node of one member of a running
-// gang for a pod of higher priority: the rest of the gang gives its nodes back,
-// since its pods have a controller.
-func TestPreemption_OfAMemberLeavesNoHalf(t *testing.T) {
-	box, err := stock()
-	require.NoError(t, err)
-	c := on(t, box, racks(2, 2)...)
-	c.classes()
-	startScheduler(t, box, "--config="+writeConfig(t, box, "{name: Muster, args: {partialGangGracePeriod: 1s}}"))
-	owned := func(p *v1.Pod) {
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "owner", UID: "owner", Controller: new(true)}}
+// TestPreemption_OfAGangLeavesNoHalf has pods of high priority meet gangs that
+// hold every node: of a gang that needs all of its pods, all go at once, and of
+// one that can do with fewer as many as are in the way.
+func TestPreemption_OfAGangLeavesNoHalf(t *testing.T) {
+	for _, test := range []struct {
+		name, min string
+		urgent    []*v1.Pod
+		left      int
+	}{
+		{"by a pod", "4", []*v1.Pod{pod("urgent-0", 8, priority("high"))}, 0},
+		{"by a gang", "4", gangPods("urgent", 2, "2", priority("high")), 0},
+		{"of a gang that can shrink", "2", gangPods("urgent", 2, "2", priority("high")), 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCluster(t, racks(4, 4)...)
+			c.classes()
+			c.create(gangPods("train", 4, test.min, priority("low"))...)
+			c.awaitBound("train", 4)
+			c.create(test.urgent...)
+			c.awaitBound("urgent", len(test.urgent))
+			assert.Len(t, c.pods("train-"), test.left)
+		})
 	}
-	c.create(gangPods("train", 2, "2", priority("low"), owned)...)
-	c.awaitBound("train", 2)
-	c.create(pod("urgent-0", 8, priority("high")))
-	c.awaitBound("urgent", 1)
-	require.Eventually(t, func() bool { return len(c.pods("train-")) == 1 }, patience, poll)
-	// The controller creates it again.
-	for _, p := range gangPods("train", 2, "2", priority("low"), owned) {
-		_, err := c.client.CoreV1().Pods(c.namespace).Create(background, p, metav1.CreateOptions{})
-		if !apierrors.IsAlreadyExists(err) {
-			require.NoError(t, err)
-		}
-	}
-	require.Eventually(t, func() bool { return len(c.bound("train")) == 0 }, patience, poll, "the rest of the gang has to be evicted")
-	assert.Len(t, c.events(string(kube.PartialGang)), 1)
 }
