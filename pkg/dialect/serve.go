@@ -196,17 +196,26 @@ func (g *gangState) unresolved(kinds []standing) *kube.Invalid {
 			found = append(found, k.kind.GroupVersion().String())
 		case listing:
 			return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
-				"gang %s: the %ss of %s cannot be read yet", g.name(), k.kind.name, k.kind.GroupVersion())}
+				"gang %s: the %ss of %s cannot be read yet; if that lasts, allow the scheduler to get, list and watch %s",
+				g.name(), k.kind.name, k.kind.GroupVersion(), k.kind.GroupResource())}
 		}
 	}
 	first := kinds[0].kind
 	if len(found) == 0 {
 		return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
-			"gang %s: the API server does not serve %ss of %s; install them, or declare the gang with the label %s and the annotation %s",
-			g.name(), first.name, first.GroupVersion(), kube.LabelGang, kube.AnnotationMinCount)}
+			"gang %s: the API server does not serve %ss of %s; %s, or declare the gang with the label %s and the annotation %s",
+			g.name(), first.name, first.GroupVersion(), first.howToServe(), kube.LabelGang, kube.AnnotationMinCount)}
 	}
 	return &kube.Invalid{Reason: kube.GangNotFound, Message: fmt.Sprintf(
 		"gang %s: there is no %s %s (%s) in namespace %s; create it", g.name(), first.name, g.name(), strings.Join(found, " or "), g.key.namespace)}
+}
+
+// howToServe says what makes the API server serve a kind.
+func (k *kind) howToServe() string {
+	if k == nativeGroup {
+		return "turn on its feature gate GenericWorkload and that API"
+	}
+	return "install them"
 }
 
 // troubled is the problem of the first member by name that has one.

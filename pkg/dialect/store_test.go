@@ -276,6 +276,19 @@ func TestStore_ObjectComesGoesAndComesBack(t *testing.T) {
 	assert.Equal(t, string(kube.GangApiUnavailable), reason())
 }
 
+// A kind that is not there, or may not be read, is refused with what to do.
+func TestStore_AKindThatIsNotReadSaysWhatToDo(t *testing.T) {
+	w := newWorld()
+	w.setKind(nativeGroup, absent)
+	w.setKind(volcanoGroups, listing)
+	w.pod(newPod("a", "group=train"))
+	w.pod(newPod("b", "scheduling.k8s.io/group-name=train"))
+	assert.Contains(t, w.get("train").Annotations[kube.AnnotationInvalidMessage],
+		"the API server does not serve PodGroups of scheduling.k8s.io/v1beta1; turn on its feature gate GenericWorkload and that API, or declare the gang with the label muster.sh/gang")
+	assert.Contains(t, w.get("volcano~train").Annotations[kube.AnnotationInvalidMessage],
+		"cannot be read yet; if that lasts, allow the scheduler to get, list and watch podgroups.scheduling.volcano.sh")
+}
+
 func TestStore_ForgetsWhatIsGone(t *testing.T) {
 	w := newWorld()
 	for i := range 100 {
