@@ -30,17 +30,18 @@ func (s slowBinder) Bind(context.Context, *v1.Binding, metav1.CreateOptions) err
 
 func TestClient_BindsAFewAtATime(t *testing.T) {
 	api := slowBinder{came: make(chan struct{}, 1000), answer: make(chan struct{})}
-	client := podClient{PodInterface: api, t: &Translator{bindings: newBindings()}}
+	client := podClient{PodInterface: api, t: &Translator{bindings: newBindings(), nodes: nodesNamed("n")}}
+	binding := &v1.Binding{Target: v1.ObjectReference{Name: "n"}}
 	var group sync.WaitGroup
 	for range 3 * binds {
-		group.Go(func() { assert.NoError(t, client.Bind(t.Context(), &v1.Binding{}, metav1.CreateOptions{})) })
+		group.Go(func() { assert.NoError(t, client.Bind(t.Context(), binding, metav1.CreateOptions{})) })
 	}
 	for range binds {
 		<-api.came
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, client.Bind(ctx, &v1.Binding{}, metav1.CreateOptions{}), context.Canceled, "no turn came")
+	require.ErrorIs(t, client.Bind(ctx, binding, metav1.CreateOptions{}), context.Canceled, "no turn came")
 	assert.Empty(t, api.came, "more than %d at a time", binds)
 	for range 2 * binds {
 		api.answer <- struct{}{}

@@ -50,7 +50,12 @@ type podClient struct {
 
 // Bind waits for its turn: the scheduler binds all members of a gang at once.
 func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1.CreateOptions) error {
-	err := c.t.bindings.do(ctx, func() error { return c.PodInterface.Bind(ctx, binding, options) })
+	err := c.t.bindings.do(ctx, func() error {
+		if err := c.nodeGone(binding.Target.Name); err != nil {
+			return err
+		}
+		return c.PodInterface.Bind(ctx, binding, options)
+	})
 	return c.outcome(ctx, binding, err)
 }
 

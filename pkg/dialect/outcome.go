@@ -6,6 +6,7 @@ package dialect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -15,6 +16,15 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
+
+// nodeGone is an error if a node went away while a pod waited for its turn. The
+// API server binds pods to nodes that there are not.
+func (c podClient) nodeGone(node string) error {
+	if _, err := c.t.nodes.Get(node); err != nil {
+		return fmt.Errorf("node %s went away before the pod was bound to it: %w", node, err)
+	}
+	return nil
+}
 
 // asking is how the API server is asked what became of a binding that it gave
 // no answer about: for some 25 s, the room of the pod being kept meanwhile.

@@ -14,11 +14,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 )
 
 // lossyBinder is an API server whose answers to bindings are errors.
@@ -30,9 +33,13 @@ type lossyBinder struct {
 	pod   *v1.Pod
 	often int
 	asked int
+	bound int
 }
 
-func (l *lossyBinder) Bind(context.Context, *v1.Binding, metav1.CreateOptions) error { return l.answer }
+func (l *lossyBinder) Bind(context.Context, *v1.Binding, metav1.CreateOptions) error {
+	l.bound++
+	return l.answer
+}
 
 func (l *lossyBinder) Get(_ context.Context, name string, _ metav1.GetOptions) (*v1.Pod, error) {
 	l.asked++
@@ -43,6 +50,27 @@ func (l *lossyBinder) Get(_ context.Context, name string, _ metav1.GetOptions) (
 		return nil, apierrors.NewNotFound(v1.Resource("pods"), name)
 	}
 	return l.pod, nil
+}
+
+// nodesNamed lists nodes.
+func nodesNamed(names ...string) corelisters.NodeLister {
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	for _, name := range names {
+		_ = indexer.Add(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}) // never fails
+	}
+	return corelisters.NewNodeLister(indexer)
+}
+
+func TestClient_BindsToNoNodeThatWentAway(t *testing.T) {
+	api := &lossyBinder{}
+	client := podClient{PodInterface: api, t: &Translator{bindings: newBindings(), nodes: nodesNamed("n1")}}
+	bind := func(node string) error {
+		return client.Bind(t.Context(), &v1.Binding{Target: v1.ObjectReference{Name: node}}, metav1.CreateOptions{})
+	}
+	require.NoError(t, bind("n1"))
+	require.ErrorContains(t, bind("n2"), "node n2 went away before the pod was bound to it")
+	assert.Equal(t, 1, api.bound)
+	assert.Zero(t, api.asked)
 }
 
 func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
@@ -77,7 +105,7 @@ func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			client := podClient{PodInterface: &row.api, t: &Translator{bindings: newBindings()}}
+			client := podClient{PodInterface: &row.api, t: &Translator{bindings: newBindings(), nodes: nodesNamed("n1")}}
 			binding := &v1.Binding{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "u1"}, Target: v1.ObjectReference{Name: "n1"}}
 			err := client.Bind(t.Context(), binding, metav1.CreateOptions{})
 			if row.bound {

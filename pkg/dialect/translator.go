@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	schedulinglisters "k8s.io/client-go/listers/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -60,6 +61,7 @@ type Translator struct {
 	groups   *groupWriter
 	pods     *podWriter
 	bindings *bindings
+	nodes    corelisters.NodeLister
 	leading  chan struct{}
 	lead     sync.Once
 }
@@ -83,6 +85,7 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 	if err := t.buildFactory(ctx); err != nil {
 		return nil, err
 	}
+	t.nodes = t.factory.Core().V1().Nodes().Lister()
 	t.groups = newGroupWriter(t.store, options.StatusClient, options.Dynamic, t.bindings)
 	t.store.changed = func(key groupKey) {
 		if t.leads() {
