@@ -13,6 +13,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
 
 // TestLive_DocumentedRoleIsEnough: the role in docs/cli.md lets a user do
@@ -26,9 +28,10 @@ func TestLive_DocumentedRoleIsEnough(t *testing.T) {
 	var role rbacv1.ClusterRole
 	require.NoError(t, yaml.UnmarshalStrict([]byte("apiVersion: rbac"+text), &role))
 
-	l := startLive(t)
+	l := startLive(t, func(o *sandbox.Options) { o.DisableControllers = false })
 	l.rack(t, "r1", "n1")
-	l.group(t, "train", 1, nil)
+	l.group(t, "other", 1, nil)
+	l.apply(t, everyDialect()["auto"].manifest()) // whose Job is read too
 	cfg, err := l.ConfigFor("ann")
 	require.NoError(t, err)
 	path := t.TempDir() + "/ann.kubeconfig"
@@ -47,8 +50,8 @@ func TestLive_DocumentedRoleIsEnough(t *testing.T) {
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { // the API server learns of roles by and by
-		status, _, _ := l.muster(t, "status", "--kubeconfig", path)
-		return status == 0
+		status, out, _ := l.muster(t, "status", "--kubeconfig", path)
+		return status == 0 && strings.Contains(out, "job/train") && strings.Contains(out, "other")
 	}, patience, pollPause)
 	status, out, errs := l.muster(t, "topology", "--kubeconfig", path)
 	assert.Equal(t, 0, status, errs)
