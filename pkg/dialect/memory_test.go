@@ -72,10 +72,13 @@ func TestMemory_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 			require.NotNil(t, pg)
 			writer.unscheduled(pg, string(kube.NoFittingDomain), "room for none")
 			for _, end := range row.end {
+				changed = nil // what came before has long been written
 				end(w)
-			}
-			for _, key := range changed {
-				require.NoError(t, writer.write(t.Context(), key))
+				for _, key := range changed {
+					if w.view(key) == nil {
+						require.NoError(t, writer.write(t.Context(), key))
+					}
+				}
 			}
 			assert.Empty(t, w.gangs)
 			assert.Empty(t, w.pods)
