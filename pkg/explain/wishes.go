@@ -138,6 +138,8 @@ func (x *explainer) fewer() ([]Change, error) {
 	}
 	c := Change{Kind: Fewer, Text: fmt.Sprintf("start with %s instead of %d", pods(n), x.g.Spec.MinCount)}
 	switch terms := dialect.TermsOf(x.g.Group); {
+	case x.g.Dialect == dialect.DialectKueue: // which takes as many pods and no more
+		c.Setting = fmt.Sprintf("%s: \"%d\", and no more pods than that", terms.Count[0], n)
 	case terms.Resource == "":
 		c.Setting = fmt.Sprintf("%s: \"%d\"", terms.Count[0], n)
 	case x.origin(kube.AnnotationRoles).Word == "spec.subGroupPolicy":

@@ -35,6 +35,8 @@ type declared struct {
 	version, wishes, spec string
 	dialect               kube.Dialect
 	gang                  string
+	// settings are parts of what the changes write.
+	settings map[explain.Kind]string
 	// changes are what the command can propose as a command, since it stands on
 	// an object that can be changed.
 	changes []explain.Kind
@@ -58,6 +60,10 @@ func everyDialect() map[string]declared {
 			annotations: `gang.scheduling.koordinator.sh/name: train, gang.scheduling.koordinator.sh/min-available: "3",
         gang.scheduling.koordinator.sh/network-topology-spec: '{"gatherStrategy":[{"layer":"RackLayer","strategy":"MustGather"}]}'`,
 			dialect: "koordinator",
+			settings: map[explain.Kind]string{
+				explain.Preferred: "muster.sh/topology-preferred: rack in place of gang.scheduling.koordinator.sh/network-topology-spec",
+				explain.Fewer:     `gang.scheduling.koordinator.sh/min-available: "2"`,
+			},
 		},
 		"koordinator's PodGroup": {
 			labels: "pod-group.scheduling.sigs.k8s.io: train", version: "scheduling.sigs.k8s.io/v1alpha1", spec: "minMember: 3",
@@ -87,6 +93,11 @@ func everyDialect() map[string]declared {
 			labels:      "kueue.x-k8s.io/pod-group-name: train",
 			annotations: `kueue.x-k8s.io/pod-group-total-count: "3", kueue.x-k8s.io/podset-required-topology: ` + rackKey,
 			dialect:     "kueue",
+			settings: map[explain.Kind]string{
+				explain.Wider:     "muster.sh/topology-required: block",
+				explain.Preferred: "muster.sh/topology-preferred: rack in place of kueue.x-k8s.io/podset-required-topology",
+				explain.Fewer:     `kueue.x-k8s.io/pod-group-total-count: "2", and no more pods than that`,
+			},
 		},
 	}
 }
@@ -159,6 +170,7 @@ func TestLive_EveryDialect(t *testing.T) {
 			assert.Equal(t, kube.GangTooLarge, e.Reason, e.Message)
 			var changes []explain.Kind
 			for _, c := range e.Changes {
+				assert.Contains(t, c.Setting, d.settings[c.Kind])
 				if c.Command != "" {
 					changes = append(changes, c.Kind)
 					l.follow(t, d, c.Command)
