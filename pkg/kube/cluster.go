@@ -123,7 +123,7 @@ func (c *Cluster) samePlace(state *nodeState, node *v1.Node) bool {
 		return false
 	}
 	sameLabels := maps.Equal(node.Labels, before.Labels)
-	if !sameLabels && c.moved(node, before) {
+	if !sameLabels && c.ladder.Moved(before, node) {
 		return false
 	}
 	if !sameLabels || node.Spec.Unschedulable != before.Spec.Unschedulable || !slices.Equal(node.Spec.Taints, before.Spec.Taints) {
@@ -132,10 +132,6 @@ func (c *Cluster) samePlace(state *nodeState, node *v1.Node) bool {
 	}
 	state.node = node
 	return true
-}
-
-func (c *Cluster) moved(a, b *v1.Node) bool {
-	return GPUProduct(a) != GPUProduct(b) || !slices.Equal(c.ladder.Domains(a.Labels), c.ladder.Domains(b.Labels))
 }
 
 func (c *Cluster) hasColumns(requests []v1.ResourceList) bool {

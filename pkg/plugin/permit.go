@@ -183,8 +183,9 @@ func (pl *Plugin) bindFailed(group *schedulingapi.PodGroup, pod *v1.Pod) {
 }
 
 // nodesGone checks the plan against the newest nodes just before it is
-// committed: it names the first planned node that went away, was cordoned or was
-// tainted since the snapshot, as one that fails is, or returns "".
+// committed: it names the first planned node that went away, was cordoned, moved
+// to other domains or was tainted since the snapshot, as one that fails is, or
+// returns "".
 func (pl *Plugin) nodesGone(plan *planned) string {
 	lister := pl.handle.SharedInformerFactory().Core().V1().Nodes().Lister()
 	for _, info := range plan.placement.Nodes {
@@ -198,6 +199,9 @@ func (pl *Plugin) nodesGone(plan *planned) string {
 		}
 		if node != planned && !equality.Semantic.DeepEqual(node.Spec.Taints, planned.Spec.Taints) {
 			return fmt.Sprintf("the taints of node %s changed while the gang was being placed", planned.Name)
+		}
+		if node != planned && pl.ladder.Moved(planned, node) {
+			return fmt.Sprintf("the topology labels of node %s changed while the gang was being placed", planned.Name)
 		}
 	}
 	return ""

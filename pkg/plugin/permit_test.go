@@ -73,7 +73,7 @@ func (b *barrier) pod(p *v1.Pod) {
 func planOfThree() (*barrier, *commit, []*v1.Pod) {
 	b := &barrier{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), waiting: map[types.UID]*waitingPod{}}
 	args := &config.Args{BarrierTimeout: &metav1.Duration{Duration: time.Minute}}
-	pl := &Plugin{handle: b, args: args, gangs: newRegistry(), now: func() time.Time { return epoch }}
+	pl := &Plugin{handle: b, args: args, ladder: kube.DefaultLadder(), gangs: newRegistry(), now: func() time.Time { return epoch }}
 	pl.reports = newReporter(b, nil)
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	b.node(node)
@@ -134,6 +134,9 @@ func TestBarrier_StaysShutWhenSomethingIsGone(t *testing.T) {
 		{"a node is not ready", func(b *barrier) {
 			b.node(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}, Spec: v1.NodeSpec{Taints: []v1.Taint{{Key: v1.TaintNodeNotReady, Effect: v1.TaintEffectNoSchedule}}}})
 		}, "the taints of node n changed"},
+		{"a node is in another rack", func(b *barrier) {
+			b.node(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"topology.kubernetes.io/rack": "r2"}}})
+		}, "the topology labels of node n changed"},
 		{"a member is gone, and nobody noticed yet", func(b *barrier) {
 			_ = b.factory.Core().V1().Pods().Informer().GetStore().Delete(holder("a", 1))
 		}, "member a was deleted"},
