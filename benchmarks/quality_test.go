@@ -40,34 +40,42 @@ func policies() []policy {
 	}
 }
 
-// podByPod places each pod on the node of the lowest score, the first of equals.
-func podByPod(score func(topology.NodeID, int64) int64) func(*placement.Planner, *topology.Usage, *gang.Gang) []topology.NodeID {
+// podByPod places each pod of a gang by itself.
+func podByPod(score nodeScore) func(*placement.Planner, *topology.Usage, *gang.Gang) []topology.NodeID {
 	return func(_ *placement.Planner, u *topology.Usage, g *gang.Gang) []topology.NodeID {
-		role := &g.Roles[0]
-		var nodes []topology.NodeID
-		for range role.Count {
-			best := placement.NoNode
-			for i := range u.Tree.Nodes {
-				n := topology.NodeID(i)
-				if free := u.FreeRow(n)[0]; free >= role.Request[0] &&
-					(best == placement.NoNode || score(n, free) < score(best, u.FreeRow(best)[0])) {
-					best = n
-				}
-			}
-			if best == placement.NoNode {
-				break
-			}
-			u.Take(best, role.Request)
-			nodes = append(nodes, best)
-		}
-		for _, n := range nodes {
-			u.Give(n, role.Request)
-		}
-		if len(nodes) < role.Count {
-			return nil
-		}
-		return nodes
+		return eachPod(u, g, u.Tree.Domains[0], score)
 	}
+}
+
+// nodeScore ranks a node with so many free GPUs, the lowest first.
+type nodeScore func(n topology.NodeID, free int64) int64
+
+// eachPod places each pod on the node of a domain with the lowest score, the
+// first of equals.
+func eachPod(u *topology.Usage, g *gang.Gang, in topology.Domain, score nodeScore) []topology.NodeID {
+	role := &g.Roles[0]
+	var nodes []topology.NodeID
+	for range role.Count {
+		best := placement.NoNode
+		for n := in.First; n < in.End; n++ {
+			if free := u.FreeRow(n)[0]; free >= role.Request[0] &&
+				(best == placement.NoNode || score(n, free) < score(best, u.FreeRow(best)[0])) {
+				best = n
+			}
+		}
+		if best == placement.NoNode {
+			break
+		}
+		u.Take(best, role.Request)
+		nodes = append(nodes, best)
+	}
+	for _, n := range nodes {
+		u.Give(n, role.Request)
+	}
+	if len(nodes) < role.Count {
+		return nil
+	}
+	return nodes
 }
 
 // arrival is a gang and how many arrivals later it ends.
@@ -152,12 +160,19 @@ func BenchmarkFutureGangs(b *testing.B) {
 	}
 }
 
-// probes are the later gangs that are asked after.
-var probes = []struct {
+// probe is a later gang that is asked after, of pods of 8 GPUs in one domain.
+type probe struct {
 	name  string
 	pods  int
 	level topology.Level
-}{{"8-in-rack", 8, 1}, {"16-in-rack", 16, 1}, {"64-in-block", 64, 0}}
+}
+
+// fits tells whether the gang would find room.
+func (a probe) fits(p *placement.Planner) bool {
+	return p.Solve(nodesOf(a.pods, 8, a.level, topology.NoLevel)).Refusal == nil
+}
+
+var probes = []probe{{"8-in-rack", 8, 1}, {"16-in-rack", 16, 1}, {"64-in-block", 64, 0}}
 
 // figures are what a replay counts.
 type figures struct {
@@ -221,11 +236,7 @@ func inOne(t *topology.Tree, level topology.Level, nodes []topology.NodeID) bool
 func (f *figures) probe(p *placement.Planner, u *topology.Usage) {
 	f.moments++
 	for i, probe := range probes {
-		g := &gang.Gang{
-			Name: "probe", MinCount: probe.pods, Required: probe.level, Preferred: topology.NoLevel,
-			Roles: []gang.Role{{Count: probe.pods, Request: []int64{8}, Required: topology.NoLevel, With: -1}},
-		}
-		if p.Solve(g).Refusal == nil {
+		if probe.fits(p) {
 			f.fit[i]++
 		}
 	}
