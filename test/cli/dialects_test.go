@@ -143,14 +143,7 @@ func TestLive_EveryDialect(t *testing.T) {
 	}
 	for name, d := range everyDialect() {
 		t.Run(name, func(t *testing.T) {
-			t.Cleanup(func() {
-				ctx := context.WithoutCancel(t.Context())
-				require.Eventually(t, func() bool { // the Job controller may create one more
-					pods, err := l.Client().CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
-					_ = l.Client().CoreV1().Pods("default").DeleteCollection(ctx, atOnce, metav1.ListOptions{})
-					return err == nil && len(pods.Items) == 0
-				}, patience, pollPause)
-			})
+			t.Cleanup(func() { l.removePods(t) })
 			for _, created := range l.apply(t, d.manifest()) {
 				t.Cleanup(func() { created.remove(t) })
 			}
@@ -272,6 +265,52 @@ func (l *live) apply(t *testing.T, text string) []existing {
 		all = append(all, existing{objects, u.GetName()})
 	}
 	return all
+}
+
+// TestLive_TakenAdviceOnPods writes what is proposed for gangs that stand on pods
+// into the template, and creates the Job again.
+func TestLive_TakenAdviceOnPods(t *testing.T) {
+	l := startLive(t, func(o *sandbox.Options) { o.DisableControllers = false })
+	l.rack(t, "r1", "n1", "n2")
+	l.rack(t, "r2", "n3", "n4")
+	const koord, count = "gang.scheduling.koordinator.sh/name: train", `gang.scheduling.koordinator.sh/min-available: "%d"`
+	const layers = `gang.scheduling.koordinator.sh/network-topology-spec: '{"gatherStrategy":[{"layer":"RackLayer","strategy":"MustGather"}]}'`
+	const total, rack = `kueue.x-k8s.io/pod-group-total-count: "3"`, "kueue.x-k8s.io/podset-required-topology: topology.kubernetes.io/rack"
+	for name, annotations := range map[string][]string{
+		"koordinator, wider":     {koord, fmt.Sprintf(count, 3), layers, "muster.sh/topology-required: block"},
+		"koordinator, preferred": {koord, fmt.Sprintf(count, 3), "muster.sh/topology-preferred: rack"},
+		"koordinator, fewer":     {koord, fmt.Sprintf(count, 2), layers},
+		"kueue, wider":           {total, rack, "muster.sh/topology-required: block"},
+		"kueue, preferred":       {total, "muster.sh/topology-preferred: rack"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Cleanup(func() { l.removePods(t) })
+			d := declared{annotations: strings.Join(annotations, ", ")}
+			if strings.HasPrefix(name, "kueue") {
+				d.labels = "kueue.x-k8s.io/pod-group-name: train"
+			}
+			for _, created := range l.apply(t, d.manifest()) {
+				t.Cleanup(func() { created.remove(t) })
+			}
+			var e explain.Explanation
+			require.Eventually(t, func() bool {
+				_, out, _ := l.muster(t, "explain", "train", "-o", "json")
+				e = explain.Explanation{}
+				return json.Unmarshal([]byte(out), &e) == nil && e.Pods == 3
+			}, patience, pollPause)
+			assert.Equal(t, explain.FitsNow, e.Reason, e.Message)
+		})
+	}
+}
+
+// removePods deletes all pods until none comes back.
+func (l *live) removePods(t *testing.T) {
+	ctx := context.WithoutCancel(t.Context())
+	require.Eventually(t, func() bool { // the Job controller may create one more
+		pods, err := l.Client().CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
+		_ = l.Client().CoreV1().Pods("default").DeleteCollection(ctx, atOnce, metav1.ListOptions{})
+		return err == nil && len(pods.Items) == 0
+	}, patience, pollPause)
 }
 
 // existing is an object that was created.
