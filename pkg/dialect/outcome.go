@@ -39,7 +39,7 @@ func (c podClient) outcome(ctx context.Context, binding *v1.Binding, err error) 
 	}
 	bound := false
 	_ = wait.ExponentialBackoffWithContext(ctx, asking, func(ctx context.Context) (bool, error) {
-		pod, unanswered := c.PodInterface.Get(ctx, binding.Name, metav1.GetOptions{})
+		pod, unanswered := c.Get(ctx, binding.Name, metav1.GetOptions{})
 		if unanswered != nil {
 			return apierrors.IsNotFound(unanswered), nil
 		}

@@ -13,7 +13,7 @@ import (
 
 // Fabric writes the tree of domains with what is free in each.
 func Fabric(w io.Writer, f *explain.Fabric) {
-	legend := f.Resource + "; empty: nodes with all of it free"
+	legend, anyOut := f.Resource+"; empty: nodes with all of it free", false
 	t := NewTable("DOMAIN", "LEVEL", ">NODES", ">EMPTY", ">OUT", ">FREE", ">TOTAL", "MODEL", "STATE")
 	for _, d := range f.Domains {
 		name := strings.Repeat("  ", d.Depth) + d.Name
@@ -25,10 +25,11 @@ func Fabric(w io.Writer, f *explain.Fabric) {
 		if d.Depth == 0 {
 			level = ""
 		}
-		if d.Depth == 0 && d.Out > 0 {
-			legend += "; out: cordoned or not ready, not counted as free"
-		}
+		anyOut = anyOut || d.Out > 0
 		t.Row(name, level, d.Nodes, d.Empty, zeroless(d.Out), explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), "", "")
+	}
+	if anyOut {
+		legend += "; out: cordoned or not ready, not counted as free"
 	}
 	fmt.Fprintf(w, "%s\n\n", legend)
 	t.Write(w, 0)

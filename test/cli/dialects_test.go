@@ -219,7 +219,7 @@ func mergePatch(t *testing.T, command string) (resource string, patch []byte) {
 	m := annotates.FindStringSubmatch(command)
 	require.NotNil(t, m, command)
 	annotations := map[string]any{}
-	for _, word := range strings.Fields(m[2]) {
+	for word := range strings.FieldsSeq(m[2]) {
 		key, value, set := strings.Cut(word, "=")
 		if annotations[key] = value; !set {
 			delete(annotations, key)

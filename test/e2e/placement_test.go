@@ -6,6 +6,7 @@ package e2e
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,9 +106,7 @@ func TestPlacement_NeighboursInRankAreNeighboursInTheFabric(t *testing.T) {
 				p := pod(fmt.Sprintf("%s-%d", name, i), 8, label(kube.LabelGang, name), annotation(kube.AnnotationMinCount, strconv.Itoa(count)))
 				if labels != nil { // a name that says nothing
 					p.Name = fmt.Sprintf("%s-%c%cx", name, 'a'+i*7%count, 'a'+i)
-					for key, value := range labels(i) {
-						p.Labels[key] = value
-					}
+					maps.Copy(p.Labels, labels(i))
 				}
 				rank[p.Name] = i
 				pods = append(pods, p)
