@@ -34,30 +34,9 @@ func (g *gangState) unite(merged map[string]string, camps []camp) *kube.Invalid 
 	if _, known := merged[kube.AnnotationRoles]; known {
 		return nil
 	}
-	parts := map[string]kube.Role{}
-	alike := true
-	for _, c := range camps {
-		alike = alike && c.terms.roles == camps[0].terms.roles
-		if c.terms.roles == "" {
-			continue
-		}
-		roles, err := kube.ParseRoles(c.terms.roles)
-		if err != nil {
-			return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + g.name() + ": the parts that pod " + c.voice() + " names: " + err.Error()}
-		}
-		for _, r := range roles {
-			before, known := parts[r.Name]
-			if least := max(before.MinCount, r.MinCount); known {
-				before.MinCount, r.MinCount = least, least
-			}
-			if known && kube.FormatRoles([]kube.Role{before}) != kube.FormatRoles([]kube.Role{r}) {
-				return g.conflict("what the part "+kube.Quote(r.Name)+" asks for", "pod "+camps[0].voice()+" says one thing", "pod "+c.voice()+" another")
-			}
-			parts[r.Name] = r
-		}
-	}
-	if len(parts) == 0 {
-		return nil
+	parts, alike, bad := g.parts(camps)
+	if bad != nil || len(parts) == 0 {
+		return bad
 	}
 	all := slices.SortedFunc(maps.Values(parts), func(a, b kube.Role) int { return cmp.Compare(a.Name, b.Name) })
 	if alike && len(all) == 1 && all[0].MinCount == 0 {
@@ -69,6 +48,33 @@ func (g *gangState) unite(merged map[string]string, camps []camp) *kube.Invalid 
 		kube.SetOrigin(merged, kube.AnnotationRoles, kube.Origin{Word: kueueWords[kube.AnnotationRoles], OnPods: g.grouped()})
 	}
 	return nil
+}
+
+// parts are the parts that members name, by name, and whether all members name
+// the same ones.
+func (g *gangState) parts(camps []camp) (parts map[string]kube.Role, alike bool, bad *kube.Invalid) {
+	parts, alike = map[string]kube.Role{}, true
+	for _, c := range camps {
+		alike = alike && c.terms.roles == camps[0].terms.roles
+		if c.terms.roles == "" {
+			continue
+		}
+		roles, err := kube.ParseRoles(c.terms.roles)
+		if err != nil {
+			return nil, false, &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + g.name() + ": the parts that pod " + c.voice() + " names: " + err.Error()}
+		}
+		for _, r := range roles {
+			before, known := parts[r.Name]
+			if least := max(before.MinCount, r.MinCount); known {
+				before.MinCount, r.MinCount = least, least
+			}
+			if known && kube.FormatRoles([]kube.Role{before}) != kube.FormatRoles([]kube.Role{r}) {
+				return nil, false, g.conflict("what the part "+kube.Quote(r.Name)+" asks for", "pod "+camps[0].voice()+" says one thing", "pod "+c.voice()+" another")
+			}
+			parts[r.Name] = r
+		}
+	}
+	return parts, alike, nil
 }
 
 // hold lets a whole gang ask for what a part asks for, where it asks for
