@@ -23,7 +23,7 @@ sandbox: build ## Start a control plane with simulated GPU nodes; Ctrl-C stops i
 	bin/muster-sandbox up
 
 test: ## Run every test.
-	$(GO) test -timeout 30m ./...
+	$(GO) test -timeout 45m ./...
 
 compat: ## Run the end-to-end tests against kube-apiserver 1.34, 1.35 and 1.36, built from source.
 	test/apiservers/run
