@@ -6,6 +6,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
@@ -183,22 +184,21 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *planned {
 		open:   members.Open,
 		domain: tree.Path(plan.Domain),
 	}
-	used := make([]bool, len(tree.Nodes))
+	var used []topology.NodeID
 	for uid, id := range members.Assignments(plan) {
 		out.nodes[uid] = tree.Nodes[id].Name
-		used[id] = true
+		used = append(used, id)
 	}
 	if members.Open != "" {
 		domain := tree.Domains[plan.Domain]
 		for id := domain.First; id < domain.End; id++ {
-			used[id] = true
+			used = append(used, id)
 		}
 	}
+	slices.Sort(used)
 	out.placement = &fwk.Placement{Name: out.domain}
-	for id, take := range used {
-		if take {
-			out.placement.Nodes = append(out.placement.Nodes, p.cluster.Info(topology.NodeID(id)))
-		}
+	for _, id := range slices.Compact(used) {
+		out.placement.Nodes = append(out.placement.Nodes, p.cluster.Info(id))
 	}
 	return out
 }
