@@ -81,6 +81,14 @@ func TestShortage_CountsSlotsWhereTheyRunOut(t *testing.T) {
 	assert.NotContains(t, shortage(u, &g), "pods", "a node holds one of them, and has three slots")
 }
 
+// fits tells whether the gang has a plan, which keeps every rule.
+func fits(t *testing.T, u *topology.Usage, g *gang.Gang) bool {
+	t.Helper()
+	plan := placement.Solve(u, g)
+	require.NoError(t, placement.Check(u, g, plan))
+	return plan.Refusal == nil
+}
+
 // TestShortage_NeverMoreThanIsNeeded gives back GPUs at random until a refused
 // gang fits: it must not have lacked more.
 func TestShortage_NeverMoreThanIsNeeded(t *testing.T) {
@@ -95,11 +103,11 @@ func TestShortage_NeverMoreThanIsNeeded(t *testing.T) {
 			members += g.Roles[len(g.Roles)-1].Count
 		}
 		g.MinCount = 1 + random.IntN(members)
-		if placement.Solve(u, &g).Refusal == nil {
+		if fits(t, u, &g) {
 			continue
 		}
 		lacks, back := shortage(u, &g), int64(0)
-		for placement.Solve(u, &g).Refusal != nil && back < 32 {
+		for !fits(t, u, &g) && back < 32 {
 			node := topology.NodeID(random.IntN(4))
 			if row := u.FreeRow(node); row[1] < 8 {
 				row[1]++
@@ -109,7 +117,7 @@ func TestShortage_NeverMoreThanIsNeeded(t *testing.T) {
 				break
 			}
 		}
-		if placement.Solve(u, &g).Refusal == nil {
+		if fits(t, u, &g) {
 			refused++
 			require.LessOrEqual(t, lacks["gpu"], back)
 		}
