@@ -50,6 +50,7 @@ var koordinatorDialect = &entry{
 	marks: koordMarks,
 	count: koordCount,
 	says:  koordSays,
+	words: koordWords,
 	kinds: []*kind{koordGroupKind},
 }
 

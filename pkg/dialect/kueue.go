@@ -53,6 +53,7 @@ var kueueDialect = &entry{
 	count:     kueueCount,
 	says:      kueueSays,
 	describes: kueueDescribes,
+	words:     kueueWords,
 }
 
 func kueueSays(pod *v1.Pod) said {

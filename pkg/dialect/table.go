@@ -50,6 +50,9 @@ type entry struct {
 	// describes does the same for the members of gangs of any dialect, in
 	// roles; nil for most.
 	describes func(*v1.Pod) said
+	// words are the dialect's own for Muster's annotations, where pods have
+	// them.
+	words map[string]string
 	// kinds are the kinds of group object that it reads.
 	kinds []*kind
 }

@@ -62,11 +62,7 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 	var problem *kube.Invalid
 	var notes []string
 	var roles []kube.Role
-	words := kueueWords
-	if e == koordinatorDialect {
-		words = koordWords
-	}
-	add := func(read func(*v1.Pod) said) {
+	add := func(read func(*v1.Pod) said, words map[string]string) {
 		if read == nil {
 			return
 		}
@@ -81,10 +77,10 @@ func (s set) termsOf(pod *v1.Pod, e *entry) (terms, *kube.Invalid) {
 		t.timeoutSeconds = max(t.timeoutSeconds, more.timeoutSeconds)
 	}
 	if e != nil {
-		add(e.says)
+		add(e.says, e.words)
 	}
 	for _, other := range s {
-		add(other.describes)
+		add(other.describes, other.words)
 	}
 	t.notes = strings.Join(append(notes, misspelled(pod.Labels, pod.Annotations)...), "\n")
 	if len(roles) > 0 {
