@@ -223,7 +223,7 @@ func (r *reporter) flush(ctx context.Context) {
 	for _, t := range tasks {
 		r.tell(ctx, t.group, t.notice)
 		if t.notes != "" {
-			r.event(ctx, t.group, v1.EventTypeWarning, ReasonNotHonoured, t.notes)
+			r.event(ctx, t.group, r.waiting(t.group), v1.EventTypeWarning, ReasonNotHonoured, t.notes)
 		}
 	}
 	for _, n := range renewals {
@@ -236,11 +236,12 @@ func (r *reporter) flush(ctx context.Context) {
 func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
 	verdicts.WithLabelValues(reasonLabel(kube.Reason(n.reason))).Inc()
 	r.groups.Verdict(pg, n.reason, n.message)
-	r.event(ctx, pg, n.kind, n.reason, n.message)
+	pods := r.waiting(pg)
+	r.event(ctx, pg, pods, n.kind, n.reason, n.message)
 	if !n.pods {
 		return
 	}
-	for _, pod := range r.waiting(pg) {
+	for _, pod := range pods {
 		r.setCondition(ctx, pod, n.reason, n.text())
 	}
 }
@@ -265,8 +266,8 @@ func (e *report) unheard() string {
 	return strings.ToValidUTF8(line[:min(len(line), longestNote)], "")
 }
 
-func (r *reporter) event(ctx context.Context, pg *schedulingapi.PodGroup, kind, reason, message string) {
-	if regarding := r.regarding(pg, r.waiting(pg)); regarding != nil {
+func (r *reporter) event(ctx context.Context, pg *schedulingapi.PodGroup, pods []*v1.Pod, kind, reason, message string) {
+	if regarding := r.regarding(pg, pods); regarding != nil {
 		r.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(regarding, nil, kind, reason, "Scheduling", "%s", message)
 	}
 }
