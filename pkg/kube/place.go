@@ -19,8 +19,9 @@ func (m *Members) number(i int, r *role, c *Cluster) {
 	bound := m.standing(i, r, places, c)
 	if m.astride(i, bound, c.usage.Tree) {
 		// The first member may have ended, so that its number is missing.
-		if from0 := m.standing(i, r, r.places(0), c); !m.astride(i, from0, c.usage.Tree) {
-			places, bound = r.places(0), from0
+		from0 := r.places(0)
+		if stand := m.standing(i, r, from0, c); !m.astride(i, stand, c.usage.Tree) {
+			places, bound = from0, stand
 		}
 	}
 	m.Bound = append(m.Bound, bound...)
