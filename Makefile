@@ -45,7 +45,7 @@ lint: ## Run the linters of .golangci.yml.
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) run
 
 tidy: ## Check formatting and go.mod.
-	@! gofmt -l cmd pkg benchmarks test | grep . # names the files that gofmt would change
+	@! gofmt -l cmd pkg internal benchmarks test | grep . # names the files that gofmt would change
 	$(GO) mod tidy -diff
 
 .PHONY: help build demo sandbox test compat strangers fuzz bench bench-perf lint tidy

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-scheduler/muster/internal/trace"
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
-	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
 // kalosFleet is 302 nodes of 8 GPUs on the first hosts of the Lingjun fabric:
@@ -41,7 +41,7 @@ func kalosFleet(b *testing.B) *topology.Usage {
 
 // data is a file of the demo.
 func data(b *testing.B, name string) io.Reader {
-	text, err := os.ReadFile("../pkg/demo/data/" + name)
+	text, err := os.ReadFile("../internal/demo/data/" + name)
 	if err != nil {
 		b.Fatal(err)
 	}

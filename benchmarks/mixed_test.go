@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	traces "github.com/muster-scheduler/muster/pkg/demo/data"
+	traces "github.com/muster-scheduler/muster/internal/demo/data"
+	"github.com/muster-scheduler/muster/internal/sim"
+	"github.com/muster-scheduler/muster/internal/trace"
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
-	"github.com/muster-scheduler/muster/pkg/sim"
 	"github.com/muster-scheduler/muster/pkg/topology"
-	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
 // The levels of package sim that gangs of BenchmarkMixed ask for.

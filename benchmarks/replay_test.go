@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"testing"
 
-	traces "github.com/muster-scheduler/muster/pkg/demo/data"
-	"github.com/muster-scheduler/muster/pkg/sim"
-	"github.com/muster-scheduler/muster/pkg/trace"
+	traces "github.com/muster-scheduler/muster/internal/demo/data"
+	"github.com/muster-scheduler/muster/internal/sim"
+	"github.com/muster-scheduler/muster/internal/trace"
 )
 
 // loads are the traces under a range of loads: at one load alone a few gangs

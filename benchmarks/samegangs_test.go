@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-scheduler/muster/internal/trace"
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
-	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
 // BenchmarkSameGangs compares policies on equal terms: each has a cluster of its

@@ -22,10 +22,10 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/noderesources"
 
+	"github.com/muster-scheduler/muster/internal/sim/packing"
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/plugin"
 	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
-	"github.com/muster-scheduler/muster/pkg/sim/packing"
 )
 
 const (

@@ -62,7 +62,7 @@ func TestCommandsHoldNoTestCode(t *testing.T) {
 }
 
 func TestPackagesAndExportedNamesAreDocumented(t *testing.T) {
-	for _, dir := range packages(t, "../pkg", "../cmd", "../benchmarks", "../test") {
+	for _, dir := range packages(t, "../pkg", "../internal", "../cmd", "../benchmarks", "../test") {
 		files := parseDir(t, dir)
 		documented := false
 		for _, f := range files {

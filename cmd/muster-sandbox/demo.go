@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 
-	"github.com/muster-scheduler/muster/pkg/demo"
+	"github.com/muster-scheduler/muster/internal/demo"
 )
 
 func init() { verbs = append(verbs, newDemo) }

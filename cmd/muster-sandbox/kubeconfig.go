@@ -14,7 +14,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/internal/sandbox"
 )
 
 // mayReplace reports an error if path holds anything but the kubeconfig of a

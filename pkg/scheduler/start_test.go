@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/kube"
-	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
 
 // slowServer is the API server, but for one kind of object that it does not

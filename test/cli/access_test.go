@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/internal/sandbox"
 )
 
 // TestLive_DocumentedRoleIsEnough: the role in docs/cli.md lets a user do

@@ -25,9 +25,9 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/muster-scheduler/muster/cmd/muster/cli"
+	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
-	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
 
 // patience is far above what anything here takes; a loaded machine is slow.

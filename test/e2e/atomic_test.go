@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/muster-scheduler/muster/pkg/audit"
+	"github.com/muster-scheduler/muster/internal/audit"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 

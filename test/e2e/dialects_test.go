@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
+	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/kube"
-	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
 
 // declared is one way to declare a gang that must share a rack.

@@ -14,10 +14,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/muster-scheduler/muster/internal/sandbox"
+	"github.com/muster-scheduler/muster/internal/sim/packing"
+	"github.com/muster-scheduler/muster/internal/trace"
 	"github.com/muster-scheduler/muster/pkg/gpu"
-	"github.com/muster-scheduler/muster/pkg/sandbox"
-	"github.com/muster-scheduler/muster/pkg/sim/packing"
-	"github.com/muster-scheduler/muster/pkg/trace"
 )
 
 // replayed is the number of pods; seed is their order.

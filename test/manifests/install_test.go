@@ -26,7 +26,7 @@ import (
 	"k8s.io/client-go/restmapper"
 	"sigs.k8s.io/yaml"
 
-	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/internal/sandbox"
 )
 
 // patience is how long a test waits for the cluster to do something. It is far

@@ -24,7 +24,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/utils/ptr"
 
-	"github.com/muster-scheduler/muster/pkg/sandbox"
+	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/workload"
 	"github.com/muster-scheduler/muster/test/process"
 )

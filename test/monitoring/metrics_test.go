@@ -19,8 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/kube"
-	"github.com/muster-scheduler/muster/pkg/sandbox"
 )
 
 // TestMetricsOfARunningScheduler places one gang of four and refuses one of

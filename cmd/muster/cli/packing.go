@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/muster-scheduler/muster/pkg/sim/packing"
+	"github.com/muster-scheduler/muster/internal/sim/packing"
 )
 
 // fgd is the flags of the protocol of that name.

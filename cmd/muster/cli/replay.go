@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/muster-scheduler/muster/pkg/demo/data"
-	"github.com/muster-scheduler/muster/pkg/sim"
-	"github.com/muster-scheduler/muster/pkg/trace"
+	"github.com/muster-scheduler/muster/internal/demo/data"
+	"github.com/muster-scheduler/muster/internal/sim"
+	"github.com/muster-scheduler/muster/internal/trace"
 )
 
 // replay is the flags that say what is replayed, and on what.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/muster-scheduler/muster/internal/sim"
+	"github.com/muster-scheduler/muster/internal/sim/chart"
 	"github.com/muster-scheduler/muster/pkg/report"
-	"github.com/muster-scheduler/muster/pkg/sim"
-	"github.com/muster-scheduler/muster/pkg/sim/chart"
 	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
@@ -37,7 +37,7 @@ func simulateVerb(o *options) *cobra.Command {
 the scheduler and with simpler policies beside it: how long gangs and single pods
 wait, how busy the GPUs are, how close together the gangs stand, and how often a
 later gang would find room. Three traces come with the command; the files of
-other public ones can be read too, pkg/trace names their columns. The same input
+other public ones can be read too, internal/trace names their columns. The same input
 gives the same figures, but for the times that decisions take. The flags that
 name a cluster do nothing.`,
 		Example: "  muster simulate\n" +

@@ -1,0 +1,209 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/muster-scheduler/muster/internal/demo/data"
+	"github.com/muster-scheduler/muster/internal/sandbox"
+	"github.com/muster-scheduler/muster/internal/trace"
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// Options say what is replayed and how. A zero field takes the default that
+// stands beside it.
+type Options struct {
+	// Scheduler is Muster (the default) or Default.
+	Scheduler string
+	// Program runs another scheduler binary: program and first arguments.
+	Program []string
+	// SchedulerArgs are more flags for it; SchedulerLog is where its log goes,
+	// by default a file that is removed at the end.
+	SchedulerArgs []string
+	SchedulerLog  string
+	// Nodes is the size of the fleet: KalosNodes. Gangs is how many gangs of
+	// the trace come: all of them.
+	Nodes, Gangs int
+	// Speed divides run times: 5000. MinRun is the shortest run: 3 s. Load is
+	// the offered load: 1.0.
+	Speed  float64
+	MinRun time.Duration
+	Load   float64
+	// Topology is what gangs ask for: Preferred.
+	Topology Wish
+	// Limit ends a replay that takes longer: 160 s. Stall ends one in which
+	// nothing works and nothing is bound: 15 s.
+	Limit, Stall time.Duration
+	// CommitWindow is how long a gang may take from its first to its last bind
+	// before it counts as partly started: 5 s.
+	CommitWindow time.Duration
+	// Page serves a page about the control plane until its context is done, and
+	// returns its address; nil for none.
+	Page func(context.Context, *rest.Config) (string, error)
+	// Out takes progress, nil for none.
+	Out io.Writer
+}
+
+// Defaults are the options of the demo as it is meant to be seen.
+func Defaults() Options {
+	var o Options
+	o.setDefaults()
+	return o
+}
+
+func (o *Options) setDefaults() {
+	o.Scheduler = cmp.Or(o.Scheduler, Muster)
+	o.Nodes = cmp.Or(o.Nodes, KalosNodes)
+	o.Speed = cmp.Or(o.Speed, 5000)
+	o.MinRun = cmp.Or(o.MinRun, 3*time.Second)
+	o.Load = cmp.Or(o.Load, 1.0)
+	o.Topology = cmp.Or(o.Topology, Preferred)
+	o.Limit = cmp.Or(o.Limit, 160*time.Second)
+	o.Stall = cmp.Or(o.Stall, 15*time.Second)
+	o.CommitWindow = cmp.Or(o.CommitWindow, 5*time.Second)
+}
+
+// Run starts a control plane and a scheduler, replays the gangs and returns
+// what was seen. Everything it started is gone when it returns.
+func Run(ctx context.Context, opts Options) (*Report, error) {
+	opts.setDefaults()
+	if opts.Out == nil {
+		opts.Out = io.Discard
+	}
+	p, load, err := opts.plan()
+	if err != nil {
+		return nil, err
+	}
+	program := opts.Program
+	if program == nil {
+		if program, err = command(opts.Scheduler); err != nil {
+			return nil, err
+		}
+	}
+	show := newProgress(opts.Out, load.GPUs)
+	load.writeIntro(opts.Out, opts.Scheduler)
+
+	show.note("starting etcd, kube-apiserver and %d kubelets ...", len(p.hosts))
+	box, err := sandbox.Start(ctx, sandbox.Options{DisableControllers: true})
+	if err != nil {
+		return nil, err
+	}
+	defer box.Stop()
+	if err := furnish(ctx, box, p.hosts); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if opts.Page != nil {
+		address, err := opts.Page(ctx, box.Config())
+		if err != nil {
+			return nil, err
+		}
+		show.note("watch who gets which GPU: %s", address)
+	}
+	show.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", box.Kubeconfig(), namespace, kube.LabelGang)
+	log := cmp.Or(opts.SchedulerLog, filepath.Join(box.Dir(), "scheduler.log"))
+	scheduler, err := startScheduler(ctx, program, box.Kubeconfig(), log, opts.SchedulerArgs...)
+	if err != nil {
+		return nil, err
+	}
+	out, err := p.replayWith(ctx, scheduler, box, show)
+	took := scheduler.stop()
+	show.clear()
+	if err != nil {
+		return nil, err
+	}
+	report := newReport(p, load, out)
+	report.Scheduler = opts.Scheduler
+	report.SchedulerCPU = took.Seconds()
+	return report, nil
+}
+
+// replayWith replays for as long as the scheduler lives.
+func (p *plan) replayWith(ctx context.Context, scheduler *child, box *sandbox.Sandbox, show *progress) (*outcome, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-scheduler.dead:
+			cancel(errSchedulerEnded)
+		case <-ctx.Done():
+		}
+	}()
+	out, err := p.replay(ctx, box.Client(), show.show)
+	switch {
+	case errors.Is(context.Cause(ctx), errSchedulerEnded):
+		return nil, fmt.Errorf("%w (%w); its last words:\n%s", errSchedulerEnded, scheduler.err, scheduler.lastWords())
+	case err == nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	return out, err
+}
+
+// furnish creates the fleet and the namespace.
+func furnish(ctx context.Context, box *sandbox.Sandbox, hosts []trace.Node) error {
+	if err := box.CreateNodes(ctx, fleet(hosts)); err != nil {
+		return fmt.Errorf("creating the fleet: %w", err)
+	}
+	ns := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if _, err := box.Client().CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("creating the namespace: %w", err)
+	}
+	return nil
+}
+
+// plan reads the trace and squeezes it for the fleet.
+func (o *Options) plan() (*plan, Load, error) {
+	name, err := podScheduler(o.Scheduler)
+	if err != nil {
+		return nil, Load{}, err
+	}
+	if o.Topology != Preferred && o.Topology != Required && o.Topology != None {
+		return nil, Load{}, fmt.Errorf("topology %q is not known; there are %q, %q and %q", o.Topology, Preferred, Required, None)
+	}
+	places, err := hosts(o.Nodes)
+	if err != nil {
+		return nil, Load{}, err
+	}
+	all, err := data.Kalos()
+	if err != nil {
+		return nil, Load{}, err
+	}
+	load := Load{
+		Nodes: o.Nodes, GPUs: o.Nodes * trace.GPUsPerNode, Speed: o.Speed, MinRun: o.MinRun.Seconds(),
+		Offered: o.Load, Topology: o.Topology,
+	}
+	var gangs []trace.Gang
+	for _, g := range all {
+		switch {
+		case o.Gangs > 0 && len(gangs) == o.Gangs:
+		case g.Pods > o.Nodes:
+			load.TooLarge++
+		default:
+			gangs = append(gangs, g)
+			load.Pods += g.Pods
+		}
+	}
+	squeeze := trace.Compression{Speed: o.Speed, MinRun: o.MinRun, Load: o.Load, GPUs: load.GPUs}
+	gangs, load.ArrivalSpeed, err = squeeze.Apply(gangs)
+	if err != nil {
+		return nil, Load{}, err
+	}
+	load.Gangs, load.Span = len(gangs), gangs[len(gangs)-1].Arrival.Seconds()
+	return &plan{
+		gangs: gangs, hosts: places, scheduler: name, wish: o.Topology,
+		window: o.CommitWindow, stall: o.Stall, limit: o.Limit,
+	}, load, nil
+}

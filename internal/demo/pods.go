@@ -1,0 +1,70 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"fmt"
+	"strconv"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/muster-scheduler/muster/internal/sandbox"
+	"github.com/muster-scheduler/muster/internal/trace"
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+const (
+	namespace = "kalos"
+	// leafWord names the level that the gangs ask for.
+	leafWord = "leaf"
+)
+
+// Wish says what the gangs ask of the topology.
+type Wish string
+
+// The wishes. Preferred: every gang prefers one leaf, and the scheduler widens
+// by itself where a leaf is too small. Required: gangs that fit an empty leaf
+// insist on one, the others prefer it. None: nothing is said.
+const (
+	Preferred Wish = "preferred"
+	Required  Wish = "required"
+	None      Wish = "none"
+)
+
+// podsOf are the pods of a gang, in rank order. leaf is the number of nodes of
+// the largest leaf.
+func podsOf(g trace.Gang, schedulerName string, wish Wish, leaf int) []*v1.Pod {
+	annotations := map[string]string{kube.AnnotationMinCount: strconv.Itoa(g.Pods)}
+	switch {
+	case wish == Required && g.Pods <= leaf:
+		annotations[kube.AnnotationTopologyRequired] = leafWord
+	case wish != None:
+		annotations[kube.AnnotationTopologyPreferred] = leafWord
+	}
+	request := v1.ResourceList{
+		v1.ResourceCPU:      *resource.NewMilliQuantity(g.CPUMilli, resource.DecimalSI),
+		v1.ResourceMemory:   *resource.NewQuantity(g.MemBytes, resource.DecimalSI),
+		sandbox.GPUResource: *resource.NewQuantity(int64(g.GPUs), resource.DecimalSI),
+	}
+	pods := make([]*v1.Pod, g.Pods)
+	for i := range pods {
+		pods[i] = &v1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: namespace, Name: fmt.Sprintf("%s-%d", g.Name, i),
+				Labels: map[string]string{kube.LabelGang: g.Name, "app.kubernetes.io/name": g.Name}, Annotations: annotations,
+			},
+			Spec: v1.PodSpec{
+				SchedulerName: schedulerName,
+				RestartPolicy: v1.RestartPolicyNever,
+				Containers: []v1.Container{{
+					Name: "worker", Image: "registry.example/train:1",
+					Resources: v1.ResourceRequirements{Requests: request, Limits: v1.ResourceList{sandbox.GPUResource: request[sandbox.GPUResource]}},
+				}},
+			},
+		}
+	}
+	return pods
+}

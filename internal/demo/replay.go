@@ -1,0 +1,157 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/muster-scheduler/muster/internal/audit"
+	"github.com/muster-scheduler/muster/internal/trace"
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// End says how a replay ended.
+type End string
+
+// The ends. Done: every gang has worked. Stalled: all have come, none works,
+// and for the stall time no pod was bound, so that none ever will be. Limit: the
+// time was up.
+const (
+	Done    End = "done"
+	Stalled End = "stalled"
+	Limit   End = "limit"
+)
+
+// sampleEvery is the distance of the samples of the utilisation curve.
+const sampleEvery = 250 * time.Millisecond
+
+// errEnd cancels a replay that has come to its end.
+var errEnd = errors.New("the replay has ended")
+
+// plan is a replay that is ready to go.
+type plan struct {
+	gangs     []trace.Gang // squeezed
+	hosts     []trace.Node
+	scheduler string // the pods' schedulerName
+	wish      Wish
+	window    time.Duration // the commit window
+	stall     time.Duration
+	limit     time.Duration
+}
+
+// outcome is what a replay has left.
+type outcome struct {
+	end     End
+	tracker *tracker
+	samples []sample
+	audit   audit.Report
+	// reasons are what the scheduler says of gangs that never started.
+	reasons map[string]string
+}
+
+// replay brings the gangs to the cluster, one goroutine each, and returns when
+// all have worked, nothing moves any more or the time is up. show is called for
+// every sample.
+func (p *plan) replay(ctx context.Context, client kubernetes.Interface, show func(sample, audit.Report)) (*outcome, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := probe(ctx, client, p.scheduler); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	d := &driver{
+		client: client, tracker: newTracker(p.gangs, p.hosts),
+		creating: make(slots, requestsInFlight), deleting: make(slots, requestsInFlight),
+		clock: func() time.Duration { return time.Since(start) },
+	}
+	if err := d.follow(ctx); err != nil {
+		return nil, err
+	}
+	book, err := audit.Watch(ctx, client, audit.Options{CommitWindow: p.window, Levels: levels})
+	if err != nil {
+		return nil, err
+	}
+	lives, running := errgroup.WithContext(ctx)
+	leaf := largestLeaf(p.hosts)
+	for _, j := range d.tracker.jobs {
+		pods := podsOf(j.Gang, p.scheduler, p.wish, leaf)
+		lives.Go(func() error { return d.live(running, j, pods) })
+	}
+	out := &outcome{tracker: d.tracker}
+	out.end = p.attend(running, d, book, func(s sample, found audit.Report) {
+		out.samples = append(out.samples, s)
+		show(s, found)
+	})
+	out.audit = book.Report(time.Now())
+	out.reasons = unplaced(ctx, client, d.tracker)
+	cancel(errEnd)
+	if err := lives.Wait(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// attend samples the replay until it ends. A context that ends by itself leaves
+// the end empty.
+func (p *plan) attend(ctx context.Context, d *driver, book *audit.Book, show func(sample, audit.Report)) End {
+	ticker := time.NewTicker(sampleEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-ticker.C:
+		}
+		s := d.tracker.look(d.clock())
+		show(s, book.Report(time.Now()))
+		switch {
+		case s.done == len(p.gangs):
+			return Done
+		case s.at > p.limit:
+			return Limit
+		case s.coming == 0 && s.running == 0 && s.quiet > p.stall:
+			return Stalled
+		}
+	}
+}
+
+// unplaced lists what the scheduler says of each gang that is not placed: the
+// PodScheduled message of its first pod that has no node.
+func unplaced(ctx context.Context, client kubernetes.Interface, t *tracker) map[string]string {
+	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName="})
+	if err != nil {
+		return nil // the report then does without
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	reasons := map[string]string{}
+	for i := range pods.Items {
+		j := t.byName[pods.Items[i].Labels[kube.LabelGang]]
+		if j == nil || j.placed >= 0 || reasons[j.Name] != "" {
+			continue
+		}
+		for _, c := range pods.Items[i].Status.Conditions {
+			if c.Type == v1.PodScheduled {
+				reasons[j.Name] = c.Message
+			}
+		}
+	}
+	return reasons
+}
+
+func largestLeaf(hosts []trace.Node) int {
+	largest, size := 0, map[string]int{}
+	for _, host := range hosts {
+		size[host.Leaf]++
+		largest = max(largest, size[host.Leaf])
+	}
+	return largest
+}
