@@ -58,7 +58,7 @@ func with(args *config.GPUs) *Plugin {
 		panic(err)
 	}
 	return &Plugin{
-		gpus: newAppraiser(args, nil), reports: newReporter(nil, byLabel{}),
+		gpus: newGPUInventory(args, nil), reports: newReporter(nil, byLabel{}),
 		planner: newPlanner(all), gangs: newRegistry(), handle: &snapshot{},
 	}
 }
@@ -182,7 +182,7 @@ func TestScore_WhatThePodPrefersIsHeard(t *testing.T) {
 }
 
 func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
-	a := newAppraiser(&config.GPUs{}, nil)
+	a := newGPUInventory(&config.GPUs{}, nil)
 	h100, t4 := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node(), offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node()
 	a.of(h100)
 	a.of(t4)
@@ -214,7 +214,7 @@ func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
 }
 
 func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
-	a := newAppraiser(&config.GPUs{TypicalPods: []config.TypicalPod{
+	a := newGPUInventory(&config.GPUs{TypicalPods: []config.TypicalPod{
 		{Share: 3, GPUs: 1, CPU: resource.MustParse("2")},
 		{Share: 1, GPUs: 8, Models: []string{"H100"}},
 		{Share: 5, GPUs: 1, Models: []string{"B200"}},

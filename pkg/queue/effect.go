@@ -30,6 +30,9 @@ type (
 	// ClearNominations: the gang holds nodes by nominations that nobody has to
 	// leave any more. Take them back.
 	ClearNominations struct{ Name string } // namespace/name
+	// Offer: room that was kept for a gang is not any more. Single pods that were
+	// kept off it are to be tried.
+	Offer struct{}
 	// Report: tell the user a verdict. Settle says that it may be a passing
 	// state, as while members are created, and is to stand for a while first.
 	Report struct {
@@ -46,5 +49,6 @@ func (Gate) effect()             {}
 func (Recheck) effect()          {}
 func (Evict) effect()            {}
 func (ClearNominations) effect() {}
+func (Offer) effect()            {}
 func (Report) effect()           {}
 func (Unreport) effect()         {}

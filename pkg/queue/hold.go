@@ -106,6 +106,28 @@ func (q *Queue) HeldAgainst(holder string, key Key) []Hold {
 	return held
 }
 
+// ReservedAgainst returns what is reserved for gangs that go before a single pod, by
+// node; nil for nothing. What pods are nominated for is not among it:
+// kube-scheduler itself keeps that from single pods.
+func (q *Queue) ReservedAgainst(key Key) map[string]Quantities {
+	var held map[string]Quantities
+	for _, r := range q.holds.reservations {
+		if !r.key.Before(key) {
+			continue
+		}
+		for _, row := range r.rows {
+			if held == nil {
+				held = map[string]Quantities{}
+			}
+			if held[row.Node] == nil {
+				held[row.Node] = Quantities{}
+			}
+			held[row.Node].Add(row.Amounts)
+		}
+	}
+	return held
+}
+
 func (n nomination) holder(pod string) string {
 	if n.gang != "" {
 		return n.gang
@@ -200,16 +222,6 @@ func (h *holdLedger) awaited(nodes map[string]int32, now time.Time) bool {
 	return false
 }
 
-// release ends the reservation of a gang, and returns what was reserved.
-func (h *holdLedger) release(id GangID) []NodeAmount {
-	r, ok := h.reservations[id]
-	if !ok {
-		return nil
-	}
-	delete(h.reservations, id)
-	return r.rows
-}
-
 // MayReserve reports whether a gang may reserve room while pods end: no gang of
 // its priority waits for room before it, and it had no reservation of late.
 func (q *Queue) MayReserve(id GangID, now time.Time) bool {
@@ -275,7 +287,7 @@ func (q *Queue) expireReservations(now time.Time) {
 		}
 		q.gangOf(id).noHoldBefore = now.Add(reservationPause)
 		q.history.add(Decision{now, r.key.Name, DecisionReleased, "", "no longer keeps what was freed in its domain"})
-		q.offerHeld(q.holds.release(id), now)
+		q.offerHeld(q.releaseReservation(id), now)
 	}
 }
 
@@ -287,6 +299,17 @@ func (h *holdLedger) endsOn(rows []NodeAmount, now time.Time) bool {
 		}
 	}
 	return false
+}
+
+// releaseReservation ends the reservation of a gang, if it has one.
+func (q *Queue) releaseReservation(id GangID) []NodeAmount {
+	r, ok := q.holds.reservations[id]
+	if !ok {
+		return nil
+	}
+	delete(q.holds.reservations, id)
+	q.emit(Offer{})
+	return r.rows
 }
 
 // offerHeld counts room that was held as given back: others may fit now.

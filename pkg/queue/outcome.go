@@ -126,7 +126,7 @@ func (q *Queue) placed(e Placed, now time.Time) {
 	g.refusals, g.pluginRefusals, g.passedBy = 0, 0, 0
 	g.partialSince, g.interrupted = time.Time{}, false
 	g.startedWith = e.Required
-	q.holds.release(g.id)
+	q.releaseReservation(g.id)
 }
 
 // countPassed notes which gangs wait before one that was placed.

@@ -188,7 +188,7 @@ func (q *Queue) withdraw(g *gang, now time.Time) {
 	g.state, g.refusal, g.activatedAt = open, nil, time.Time{}
 	delete(q.activated, g.id)
 	delete(q.pausing, g.id)
-	q.holds.release(g.id)
+	q.releaseReservation(g.id)
 	q.passTurn(g, now)
 }
 

@@ -10,10 +10,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
+	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// shortage is the least that must be given back, of each resource that a
+// minDeficit is the least that must be given back, of each resource that a
 // refused gang asks for, before it can fit: what its members need for a start
 // less what is free in the domain with the most of it. Zero or less where it
 // is only spread badly. Nodes that no member may use do not count; should that
@@ -21,12 +22,12 @@ import (
 //
 // The slots for pods are left out unless a node is about to run out of them:
 // every pod gives one back, and they are hardly ever what a gang lacks.
-func shortage(u *topology.Usage, g *gang.Gang) amounts {
-	free := freeIn(u, g)
-	lacks := amounts{}
+func minDeficit(u *topology.Usage, g *gang.Gang) queue.Quantities {
+	free := mostFree(u, g)
+	lacks := queue.Quantities{}
 	for column, name := range u.Resources {
-		need := needs(g, column)
-		if need == 0 || name == string(v1.ResourcePods) && !fewSlots(u, g, column) {
+		need := minRequest(g, column)
+		if need == 0 || name == string(v1.ResourcePods) && !slotsMayRunOut(u, g, column) {
 			continue
 		}
 		lacks[name] = need - free[column]
@@ -34,8 +35,8 @@ func shortage(u *topology.Usage, g *gang.Gang) amounts {
 	return lacks
 }
 
-// needs is the least of a resource with which enough members can start.
-func needs(g *gang.Gang, column int) int64 {
+// minRequest is the least of a resource with which enough members can start.
+func minRequest(g *gang.Gang, column int) int64 {
 	roles := slices.Clone(g.Roles)
 	slices.SortStableFunc(roles, func(a, b gang.Role) int { return cmp.Compare(a.Request[column], b.Request[column]) })
 	missing, sum := max(g.MinCount-len(g.Bound), 1), int64(0)
@@ -47,9 +48,9 @@ func needs(g *gang.Gang, column int) int64 {
 	return sum
 }
 
-// freeIn is what is free of each resource in the domain that has the most of
+// mostFree is what is free of each resource in the domain that has the most of
 // it, among those that could hold the gang.
-func freeIn(u *topology.Usage, g *gang.Gang) []int64 {
+func mostFree(u *topology.Usage, g *gang.Gang) []int64 {
 	most := make([]int64, len(u.Resources))
 	sum := make([]int64, len(u.Resources))
 	for _, id := range u.Tree.DomainsAt(g.Required) {
@@ -77,9 +78,9 @@ func usable(g *gang.Gang, node topology.NodeID) bool {
 	})
 }
 
-// fewSlots reports whether slots for pods may keep a member off a node that has
+// slotsMayRunOut reports whether slots for pods may keep a member off a node that has
 // the other resources for it.
-func fewSlots(u *topology.Usage, g *gang.Gang, column int) bool {
+func slotsMayRunOut(u *topology.Usage, g *gang.Gang, column int) bool {
 	for n := range u.Tree.Nodes {
 		node := topology.NodeID(n)
 		for _, role := range g.Roles {

@@ -4,13 +4,10 @@
 package plugin
 
 import (
-	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-base/metrics"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -23,49 +20,24 @@ var (
 	largestDesc  = desc("muster_topology_largest_free_gpus", "Free GPUs of the domain that has the most of them, by topology level.", "level")
 	fragmentDesc = desc("muster_fragmentation_ratio", "Share of the free GPUs that stand in domains which are partly in use, by topology level.", "level")
 
-	fleetDescs = []*metrics.Desc{gpusDesc, domainsDesc, idleDesc, largestDesc, fragmentDesc}
+	gpuDescs = []*metrics.Desc{gpusDesc, domainsDesc, idleDesc, largestDesc, fragmentDesc}
 )
 
-// box is what is free and used in one domain.
-type box struct{ free, used int64 }
+// domainTotals is what is free and used in one domain.
+type domainTotals struct{ free, used int64 }
 
-// fleet is the GPUs of all nodes, and of the domains of each level by path.
-type fleet struct {
-	ladder   kube.Ladder
-	boxes    []map[string]*box
-	total    box
+// gpuTotals is the GPUs of all nodes, and of the domains of each level by path.
+type gpuTotals struct {
+	levels   kube.Ladder
+	domains  []map[string]*domainTotals
+	total    domainTotals
 	cordoned int64
 }
 
-// fleet counts the GPUs from the nodes and pods in the scheduler's memory.
-func (pl *Plugin) fleet() *fleet {
-	factory := pl.handle.SharedInformerFactory().Core().V1()
-	nodes, err := factory.Nodes().Lister().List(labels.Everything())
-	if err != nil {
-		return nil // the lister reads memory
-	}
-	pods, err := factory.Pods().Lister().List(labels.Everything())
-	if err != nil {
-		return nil
-	}
-	// Fleets have thousands of nodes and pods without GPUs: those are passed by.
-	nodes = slices.DeleteFunc(nodes, func(node *v1.Node) bool { return offers(node) == 0 })
-	used := make(map[string]int64, len(nodes))
-	for _, node := range nodes {
-		used[node.Name] = 0
-	}
-	for _, pod := range pods {
-		if _, ok := used[pod.Spec.NodeName]; ok && !podutil.IsPodTerminal(pod) {
-			used[pod.Spec.NodeName] += gpusOf(pod)
-		}
-	}
-	return newFleet(pl.ladder, nodes, used)
-}
+// gpusOffered is the number of a node's GPUs.
+func gpusOffered(node *v1.Node) int64 { return gpusIn(node.Status.Allocatable) }
 
-// offers is the number of a node's GPUs.
-func offers(node *v1.Node) int64 { return gpusIn(node.Status.Allocatable) }
-
-// gpusOf is the number of GPUs that a pod takes. amountsOf says the same at many
+// gpusOf is the number of GPUs that a pod takes. requestsOf says the same at many
 // times the price, and every pod is asked: GPUs are neither resized nor asked
 // for by the pod as a whole. Init containers run one by one before the others,
 // but for those that go on beside them (KEP-753).
@@ -95,55 +67,55 @@ func gpusIn(list v1.ResourceList) int64 {
 	return sum
 }
 
-// newFleet sorts the nodes into domains; used is the GPUs taken on each node.
-func newFleet(ladder kube.Ladder, nodes []*v1.Node, used map[string]int64) *fleet {
-	f := &fleet{ladder: ladder, boxes: make([]map[string]*box, len(ladder))}
-	for level := range f.boxes {
-		f.boxes[level] = map[string]*box{}
+// newGPUTotals sorts the nodes into domains; used is the GPUs taken on each node.
+func newGPUTotals(ladder kube.Ladder, nodes []*v1.Node, used map[string]int64) *gpuTotals {
+	f := &gpuTotals{levels: ladder, domains: make([]map[string]*domainTotals, len(ladder))}
+	for level := range f.domains {
+		f.domains[level] = map[string]*domainTotals{}
 	}
 	for _, node := range nodes {
-		if offered := offers(node); offered > 0 {
+		if offered := gpusOffered(node); offered > 0 {
 			f.add(node, offered, min(used[node.Name], offered))
 		}
 	}
 	return f
 }
 
-func (f *fleet) add(node *v1.Node, offered, used int64) {
-	here := box{free: offered - used, used: used}
+func (f *gpuTotals) add(node *v1.Node, offered, used int64) {
+	here := domainTotals{free: offered - used, used: used}
 	if node.Spec.Unschedulable {
 		f.cordoned += here.free
 		here.free = 0
 	}
 	f.total.free += here.free
 	f.total.used += here.used
-	domains := f.ladder.Domains(node.Labels)
-	for level, name := range domains {
+	names := f.levels.Domains(node.Labels)
+	for level, name := range names {
 		if name == "" {
 			continue
 		}
-		path := strings.Join(domains[:level+1], "\x00") // a label cannot hold it
-		if f.boxes[level][path] == nil {
-			f.boxes[level][path] = &box{}
+		path := strings.Join(names[:level+1], "\x00") // a label cannot hold it
+		if f.domains[level][path] == nil {
+			f.domains[level][path] = &domainTotals{}
 		}
-		f.boxes[level][path].free += here.free
-		f.boxes[level][path].used += here.used
+		f.domains[level][path].free += here.free
+		f.domains[level][path].used += here.used
 	}
 }
 
-// shape is what is told of the domains of one level.
-type shape struct {
+// levelStats is what is said of the domains of one level.
+type levelStats struct {
 	idle          int
 	largest       int64
 	fragmentation float64
 }
 
-// shape tells of one level. Its fragmentation is the share of the free GPUs in
+// statsOf sums up one level. Its fragmentation is the share of the free GPUs in
 // domains that are partly in use: no gang that fills a domain can have them.
-func (f *fleet) shape(level int) shape {
-	var s shape
+func (f *gpuTotals) statsOf(level int) levelStats {
+	var s levelStats
 	var free, apart int64
-	for _, b := range f.boxes[level] {
+	for _, b := range f.domains[level] {
 		s.largest = max(s.largest, b.free)
 		free += b.free
 		switch {
@@ -159,19 +131,19 @@ func (f *fleet) shape(level int) shape {
 	return s
 }
 
-func (f *fleet) send(ch chan<- metrics.Metric) {
+func (f *gpuTotals) send(ch chan<- metrics.Metric) {
 	if f == nil {
 		return
 	}
 	for state, n := range map[string]int64{"used": f.total.used, "free": f.total.free, "cordoned": f.cordoned} {
 		ch <- metrics.NewLazyConstMetric(gpusDesc, metrics.GaugeValue, float64(n), state)
 	}
-	for level, name := range f.ladder.Names() {
-		if len(f.boxes[level]) == 0 {
+	for level, name := range f.levels.Names() {
+		if len(f.domains[level]) == 0 {
 			continue // no node is in a domain of this level
 		}
-		s := f.shape(level)
-		ch <- metrics.NewLazyConstMetric(domainsDesc, metrics.GaugeValue, float64(len(f.boxes[level])), name)
+		s := f.statsOf(level)
+		ch <- metrics.NewLazyConstMetric(domainsDesc, metrics.GaugeValue, float64(len(f.domains[level])), name)
 		ch <- metrics.NewLazyConstMetric(idleDesc, metrics.GaugeValue, float64(s.idle), name)
 		ch <- metrics.NewLazyConstMetric(largestDesc, metrics.GaugeValue, float64(s.largest), name)
 		ch <- metrics.NewLazyConstMetric(fragmentDesc, metrics.GaugeValue, s.fragmentation, name)

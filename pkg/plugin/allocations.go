@@ -39,7 +39,7 @@ type devices struct {
 }
 
 // look takes a picture. What cannot be listed is not known.
-func (a *allocations) look() devices {
+func (a *allocations) snapshot() devices {
 	if a.manager == nil {
 		return devices{}
 	}
@@ -81,7 +81,7 @@ func sameSlices(a, b []*resourceapi.ResourceSlice) bool {
 }
 
 // claimed is the number of GPUs that a pod's claims ask for.
-func (a *allocations) claimed(pod *v1.Pod) int {
+func (a *allocations) claimedGPUs(pod *v1.Pod) int {
 	if a.manager == nil {
 		return 0
 	}
@@ -120,44 +120,11 @@ func (d *devices) freeOn(info fwk.NodeInfo) freeGPUs {
 		set := known.Free(d.taken)
 		return freeGPUs{free: bits.OnesCount32(uint32(set)), total: known.Count(), set: set, exact: true}
 	}
-	return count(info)
+	return countGPUs(info)
 }
 
 // count is what the device plugin and the pods' requests say.
-func count(info fwk.NodeInfo) freeGPUs {
+func countGPUs(info fwk.NodeInfo) freeGPUs {
 	total := int(info.GetAllocatable().GetScalarResources()[gpu.Resource])
 	return freeGPUs{free: total - int(info.GetRequested().GetScalarResources()[gpu.Resource]), total: total}
-}
-
-// reach is how well count GPUs of the node can reach each other, and whether
-// anything is known of that.
-func (n *appraised) reachOf(f freeGPUs, count int) (gpu.Reach, bool) {
-	switch {
-	case n.Links == nil || f.free > n.Links.Count() || count > f.free:
-		return gpu.Reach{}, false
-	case f.exact && f.total == n.Links.Count():
-		return n.Links.Best(f.set, count)
-	}
-	return n.Links.Expect(f.free, count)
-}
-
-// appraisal is the score of the links of a node in one state.
-type appraisal struct {
-	freeGPUs
-	count, score int
-}
-
-// links is the score of reachOf, from 0, as on nodes of which nothing is known,
-// to 100. It is worked out once for each state of the node.
-func (n *appraised) links(f freeGPUs, count int) int {
-	if n.Links == nil {
-		return 0
-	}
-	slot := &n.reach[min(max(0, count), gpu.MaxDevices)]
-	if last := slot.Load(); last != nil && last.freeGPUs == f && last.count == count {
-		return last.score
-	}
-	reach, _ := n.reachOf(f, count)
-	slot.Store(&appraisal{f, count, reach.Score})
-	return reach.Score
 }
