@@ -11,7 +11,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
-	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
 )
@@ -60,7 +59,7 @@ func (f *follower) take(context.Context) (*page.Data, error) {
 		f.live = live
 	}
 	s := f.live.Snapshot()
-	p, err := explain.NewPicture(kube.DefaultLadder(), s.Nodes, s.Pods, s.Gangs())
+	p, err := explain.NewPicture(explain.Config{}, s.Nodes, s.Pods, s.Gangs())
 	if err != nil {
 		return nil, err
 	}

@@ -11,12 +11,13 @@ import (
 	"strings"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // Explanation writes all there is to say about one gang.
 func Explanation(w io.Writer, e *explain.Explanation) {
 	switch e.Phase {
-	case explain.Running:
+	case queue.Running:
 		fmt.Fprintf(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, plural(e.Pods, "pod"), Age(e.WaitSeconds))
 	default:
 		fmt.Fprintf(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, Age(e.AgeSeconds), e.Bound, plural(e.Pods, "pod"))
@@ -25,6 +26,7 @@ func Explanation(w io.Writer, e *explain.Explanation) {
 	if e.Reason != "" {
 		fmt.Fprintf(w, "\n%s\n", why(e.Status))
 	}
+	passers(w, e)
 	for _, note := range e.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
@@ -32,6 +34,24 @@ func Explanation(w io.Writer, e *explain.Explanation) {
 	levels(w, e)
 	blocks(w, e)
 	changes(w, e)
+}
+
+// passers writes who started from behind the gang in the queue.
+func passers(w io.Writer, e *explain.Explanation) {
+	if len(e.PassedBy) == 0 {
+		return
+	}
+	const most = 4
+	var parts []string
+	for i, p := range e.PassedBy {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(e.PassedBy)-most))
+			break
+		}
+		about := append([]string{plural(int(p.GPUs), "GPU")}, p.Asks...)
+		parts = append(parts, fmt.Sprintf("%s/%s (%s)", p.Namespace, p.Name, strings.Join(about, ", ")))
+	}
+	fmt.Fprintf(w, "passed by %s: %s\n", plural(len(e.PassedBy), "later gang"), strings.Join(parts, ", "))
 }
 
 // asks writes what the gang asks for.
@@ -176,13 +196,13 @@ func blocks(w io.Writer, e *explain.Explanation) {
 // changes writes what would let the gang in.
 func changes(w io.Writer, e *explain.Explanation) {
 	if len(e.Changes) == 0 {
-		if e.Phase == explain.Waiting && len(e.Nodes) > 0 {
+		if e.Phase != queue.Running && len(e.Nodes) > 0 {
 			fmt.Fprintln(w, "\nNo single change of those that were tried would let it in.")
 		}
 		return
 	}
 	who := "it"
-	if e.Phase == explain.Running {
+	if e.Phase == queue.Running {
 		who = "the others"
 	}
 	fmt.Fprintf(w, "\nAny of these would let %s in:\n", who)

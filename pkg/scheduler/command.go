@@ -22,6 +22,7 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/term"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 )
 
@@ -122,7 +123,8 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		<-stop
 		cancel(nil)
 	}()
-	cc, sched, err := Setup(ctx, opts, more...)
+	history := &historySource{}
+	cc, sched, err := setup(ctx, opts, history, more)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -130,10 +132,8 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		mutable.AddMetrics()
 	}
 	opts.ComponentGlobalsRegistry.AddMetrics()
-	if showPage {
-		if err := servePage(ctx, cc, cancel); err != nil {
-			return fmt.Errorf("%s: --topology-page: %w", Name, err)
-		}
+	if err := serveOwn(ctx, cc, history, showPage, cancel); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
 	}
 	err = app.Run(ctx, cc, sched)
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
@@ -142,6 +142,26 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		return cause
 	}
 	return err
+}
+
+// serveOwn serves the history on the secure port, and the topology page if it was
+// asked for. fail is called if that does not come about.
+func serveOwn(ctx context.Context, cc *appconfig.CompletedConfig, history *historySource, showPage bool, fail func(error)) error {
+	routes := []route{{historyPath, history}}
+	if showPage {
+		page, err := pageRoutes(cc)
+		if err != nil {
+			return err
+		}
+		routes = append(routes, page...)
+	}
+	if cc.SecureServing == nil {
+		if showPage {
+			return errors.New("--topology-page: there is no secure port; leave out --secure-port=0")
+		}
+		return nil
+	}
+	return serveBeside(ctx, cc, routes, fail)
 }
 
 // leaveOutMetrics keeps upstream from applying the options for metrics where
