@@ -12,6 +12,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -36,49 +37,49 @@ func ofGPUs(count int, gpus int64) gang.Role {
 	return gang.Role{Count: count, Request: []int64{1, gpus}, Required: topology.NoLevel, With: -1}
 }
 
-func TestShortage(t *testing.T) {
+func TestMinDeficit(t *testing.T) {
 	rack := topology.Level(0)
 	for _, test := range []struct {
 		name string
 		free []int64
 		gang gang.Gang
-		want amounts
+		want queue.Quantities
 	}{
 		{"what is missing in the whole cluster", []int64{1, 2, 3, 0}, gang.Gang{
 			MinCount: 2, Required: topology.NoLevel, Roles: []gang.Role{ofGPUs(2, 8)},
-		}, amounts{"gpu": 10}},
+		}, queue.Quantities{"gpu": 10}},
 		{"in the best rack", []int64{1, 2, 4, 0}, gang.Gang{
 			MinCount: 2, Required: rack, Roles: []gang.Role{ofGPUs(2, 8)},
-		}, amounts{"gpu": 12}},
+		}, queue.Quantities{"gpu": 12}},
 		{"enough, but spread badly", []int64{4, 4, 4, 4}, gang.Gang{
 			MinCount: 1, Required: topology.NoLevel, Roles: []gang.Role{ofGPUs(1, 8)},
-		}, amounts{"gpu": -8}},
+		}, queue.Quantities{"gpu": -8}},
 		{"only what must start", []int64{0, 0, 0, 0}, gang.Gang{
 			MinCount: 2, Required: topology.NoLevel, Roles: []gang.Role{ofGPUs(4, 8), ofGPUs(1, 0)},
-		}, amounts{"gpu": 8}},
+		}, queue.Quantities{"gpu": 8}},
 		{"one more than those that run", []int64{0, 0, 0, 0}, gang.Gang{
 			MinCount: 2, Required: topology.NoLevel, Roles: []gang.Role{ofGPUs(4, 8)}, Bound: make([]gang.Bound, 3),
-		}, amounts{"gpu": 8}},
+		}, queue.Quantities{"gpu": 8}},
 		{"without nodes that no member may use", []int64{8, 0, 0, 0}, gang.Gang{
 			MinCount: 1, Required: topology.NoLevel, Roles: []gang.Role{{
 				Count: 1, Request: []int64{1, 8}, Required: topology.NoLevel, With: -1,
 				Filter: &gang.Filter{Why: []gang.Why{gang.Cordoned, gang.Fits, gang.Fits, gang.Fits}},
 			}},
-		}, amounts{"gpu": 8}},
+		}, queue.Quantities{"gpu": 8}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			assert.Equal(t, test.want, shortage(racked(t, test.free...), &test.gang))
+			assert.Equal(t, test.want, minDeficit(racked(t, test.free...), &test.gang))
 		})
 	}
 }
 
-func TestShortage_CountsSlotsWhereTheyRunOut(t *testing.T) {
+func TestMinDeficit_CountsSlotsWhereTheyRunOut(t *testing.T) {
 	u := racked(t, 8, 8, 8, 8)
 	u.FreeRow(0)[0] = 3
 	g := gang.Gang{MinCount: 4, Required: topology.NoLevel, Roles: []gang.Role{ofGPUs(4, 2)}}
-	assert.Contains(t, shortage(u, &g), "pods")
+	assert.Contains(t, minDeficit(u, &g), "pods")
 	g.Roles[0].Request[1], g.MinCount, g.Roles[0].Count = 8, 1, 1
-	assert.NotContains(t, shortage(u, &g), "pods", "a node holds one of them, and has three slots")
+	assert.NotContains(t, minDeficit(u, &g), "pods", "a node holds one of them, and has three slots")
 }
 
 // fits tells whether the gang has a plan, which keeps every rule.
@@ -89,9 +90,9 @@ func fits(t *testing.T, u *topology.Usage, g *gang.Gang) bool {
 	return plan.Refusal == nil
 }
 
-// TestShortage_NeverMoreThanIsNeeded gives back GPUs at random until a refused
+// TestMinDeficit_NeverMoreThanIsNeeded gives back GPUs at random until a refused
 // gang fits: it must not have lacked more.
-func TestShortage_NeverMoreThanIsNeeded(t *testing.T) {
+func TestMinDeficit_NeverMoreThanIsNeeded(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	refused := 0
 	for range 2000 {
@@ -106,7 +107,7 @@ func TestShortage_NeverMoreThanIsNeeded(t *testing.T) {
 		if fits(t, u, &g) {
 			continue
 		}
-		lacks, back := shortage(u, &g), int64(0)
+		lacks, back := minDeficit(u, &g), int64(0)
 		for !fits(t, u, &g) && back < 32 {
 			node := topology.NodeID(random.IntN(4))
 			if row := u.FreeRow(node); row[1] < 8 {

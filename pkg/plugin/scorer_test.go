@@ -57,9 +57,12 @@ func with(args *config.GPUs) *Plugin {
 	if err != nil {
 		panic(err)
 	}
+	reports := newReporter(nil, byLabel{})
+	gangs := newGangQueue(&snapshot{}, all.Ladder(), reports, 0)
+	planner := newPlanner(all, gangs, newBarriers(gangs, 0))
 	return &Plugin{
-		gpus: newGPUInventory(args, nil), reports: newReporter(nil, byLabel{}),
-		planner: newPlanner(all), gangs: newRegistry(), handle: &snapshot{},
+		gangs: gangs, planner: planner,
+		scorer: &podScorer{gpus: newGPUInventory(args, nil), planner: planner, reports: reports},
 	}
 }
 
@@ -82,7 +85,7 @@ func learned() *Plugin {
 	pl := alone()
 	for i := range 40 {
 		pod := want(fmt.Sprint("seen-", i), gpu.Resource, int64(1+i%2*7))
-		pl.gpus.observe(pod, kube.WholeOnly.GPUWishOf(pod, nil, 0))
+		pl.scorer.gpus.observe(pod, kube.WholeOnly.GPUWishOf(pod, nil, 0))
 	}
 	return pl
 }
@@ -101,7 +104,7 @@ func refusedBy(t *testing.T, pl *Plugin, pod *v1.Pod, info fwk.NodeInfo) string 
 // scores runs the plugin's scoring for a pod in a cluster of these nodes.
 func scores(t *testing.T, pl *Plugin, pod *v1.Pod, nodes ...fwk.NodeInfo) map[string]int64 {
 	t.Helper()
-	pl.handle = &snapshot{nodes: nodes}
+	pl.planner.handle = &snapshot{nodes: nodes}
 	ctx, state := context.Background(), framework.NewCycleState()
 	require.Nil(t, pl.PreScore(ctx, state, pod, nodes))
 	var list fwk.NodeScoreList
@@ -175,7 +178,7 @@ func TestScore_PrefersLinkedGPUs(t *testing.T) {
 
 func TestScore_WhatThePodPrefersIsHeard(t *testing.T) {
 	nodes := []fwk.NodeInfo{offer("a", "", gpu.Resource, 8, 0), offer("b", "", gpu.Resource, 8, 0)}
-	assert.Equal(t, map[string]int64{"a": 100, "b": 99 - lead}, scores(t, alone(), want("p", gpu.Resource, 1), nodes...))
+	assert.Equal(t, map[string]int64{"a": 100, "b": 99 - preferenceMargin}, scores(t, alone(), want("p", gpu.Resource, 1), nodes...))
 	p := want("p", gpu.Resource, 1)
 	p.Spec.Affinity = &v1.Affinity{NodeAffinity: &v1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []v1.PreferredSchedulingTerm{{Weight: 1}}}}
 	assert.Equal(t, map[string]int64{"a": 100, "b": 99}, scores(t, alone(), p, nodes...))
@@ -184,11 +187,11 @@ func TestScore_WhatThePodPrefersIsHeard(t *testing.T) {
 func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
 	a := newGPUInventory(&config.GPUs{}, nil)
 	h100, t4 := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node(), offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node()
-	a.of(h100)
-	a.of(t4)
-	a.of(h100)
+	a.nodeGPUsOf(h100)
+	a.nodeGPUsOf(t4)
+	a.nodeGPUsOf(h100)
 	assert.Equal(t, []int{8, 4}, a.capacity)
-	wish, err := a.wishOf(want("p", gpu.Resource, 1))
+	wish, err := a.requirementsOf(want("p", gpu.Resource, 1))
 	require.NoError(t, err)
 	for range 40 {
 		a.observe(want("same", gpu.Resource, 1), wish)
@@ -201,15 +204,15 @@ func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
 
 	choosy := want("choosy", gpu.Resource, 1)
 	choosy.Annotations[kube.AnnotationGPUModels] = "T4"
-	wish, err = a.wishOf(choosy)
+	wish, err = a.requirementsOf(choosy)
 	require.NoError(t, err)
-	assert.Equal(t, gpu.ModelSet(1<<1), a.request(choosy, wish).Models)
+	assert.Equal(t, gpu.ModelSet(1<<1), a.requestOf(choosy, wish).Models)
 
-	a.remove("a")
+	a.removeNode("a")
 	assert.Equal(t, []int{0, 4}, a.capacity)
 	smaller := t4.DeepCopy()
 	smaller.Status.Allocatable[gpu.Resource] = resource.MustParse("2")
-	a.of(smaller)
+	a.nodeGPUsOf(smaller)
 	assert.Equal(t, []int{0, 2}, a.capacity)
 }
 
@@ -220,12 +223,12 @@ func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
 		{Share: 5, GPUs: 1, Models: []string{"B200"}},
 	}}, nil)
 	assert.Empty(t, a.scorer().Workload(), "no node is known yet")
-	a.of(offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node())
-	a.of(offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node())
+	a.nodeGPUsOf(offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node())
+	a.nodeGPUsOf(offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node())
 	want1, want8 := gpu.Request{CPUMilli: 2000, GPUs: 1, GPUMilli: gpu.Whole}, gpu.Request{GPUs: 8, GPUMilli: gpu.Whole, Models: 1 << 1}
 	given := gpu.Workload{{Request: want1, Share: 750_000_000}, {Request: want8, Share: 250_000_000}}
 	assert.Equal(t, given, a.scorer().Workload(), "no node has a B200")
-	wish, err := a.wishOf(want("p", gpu.Resource, 1))
+	wish, err := a.requirementsOf(want("p", gpu.Resource, 1))
 	require.NoError(t, err)
 	for i := range 100 {
 		a.observe(want(fmt.Sprint(i), gpu.Resource, 2), wish)
@@ -276,7 +279,7 @@ func TestScore_SeesWhatChanged(t *testing.T) {
 func TestScore_DoesNotAllocate(t *testing.T) {
 	pl, ctx := learned(), context.Background()
 	node := offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 3)
-	pl.handle = &snapshot{nodes: []fwk.NodeInfo{node}}
+	pl.planner.handle = &snapshot{nodes: []fwk.NodeInfo{node}}
 	for _, pod := range []*v1.Pod{want("whole", gpu.Resource, 2), want("slice", "nvidia.com/mig-1g.10gb", 1)} {
 		state := framework.NewCycleState()
 		require.Nil(t, pl.PreScore(ctx, state, pod, nil))

@@ -9,16 +9,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // onRacks is a plugin that has seen pods, on nodes of 8 GPUs, a rack each row.
 func onRacks(racks ...[]string) (*Plugin, *snapshot) {
 	pl, s := learned(), &snapshot{}
-	pl.handle = s
+	pl.planner.handle = s
 	for r, names := range racks {
 		for _, name := range names {
 			info := offer(name, "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0)
@@ -46,10 +46,10 @@ func TestScore_SparesGangs(t *testing.T) {
 	n, _ := tree.NodeID("a")
 	rack, _ := tree.Level("rack")
 	d, _ := tree.DomainAt(n, rack)
-	pl.gangs.gang("waiting")
+	pl.gangs.step(queue.GangSeen{Gang: "waiting", Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 	pl.planner.idle.Planned("waiting", placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Domain: d}})
 	assert.Equal(t, "d", chosen(), "a gang waits in the rack of a")
-	pl.gangs.forget(types.UID("waiting"))
+	pl.gangs.forget("waiting")
 	assert.Equal(t, "a", chosen(), "the gang is gone")
 }
 
