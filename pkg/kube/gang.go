@@ -122,11 +122,22 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			fmt.Fprintf(&class, "|%v", ranks)
 		}
 	}
+	fmt.Fprintf(&class, "|%s %s", m.Open, preemptionPolicy(waiting))
 	if len(scheduled) > 0 {
 		fmt.Fprintf(&class, "|%s", spec.UID)
 	}
 	m.class = class.String()
 	return m, nil
+}
+
+// preemptionPolicy is the policy that pods of one gang share: kube-scheduler refuses
+// gangs that mix them. A gang that may preempt can find room where one that may not
+// finds none.
+func preemptionPolicy(pods []*v1.Pod) v1.PreemptionPolicy {
+	if len(pods) == 0 || pods[0].Spec.PreemptionPolicy == nil {
+		return v1.PreemptLowerPriority
+	}
+	return *pods[0].Spec.PreemptionPolicy
 }
 
 // Assignments lists the node that a plan gives to each waiting pod, by UID.

@@ -228,6 +228,12 @@ func TestGang_TheClassIsWhatIsAskedFor(t *testing.T) {
 	assert.Equal(t, same, class(Spec{Name: "b", UID: "b", MinCount: 2}, nil, pod("b-0", 1), pod("b-1", 1)))
 	assert.NotEqual(t, same, class(spec, nil, pod("a-0", 1), pod("a-1", 2)))
 	assert.NotEqual(t, same, class(Spec{MinCount: 1}, nil, pod("a-0", 1), pod("a-1", 1)))
+	meek := pod("a-0", 1)
+	meek.Spec.PreemptionPolicy = new(v1.PreemptNever)
+	assert.NotEqual(t, same, class(spec, nil, meek, meek), "it finds no room by preemption")
+	openGang := pod("a-1", 1)
+	openGang.Spec.Containers[0].Ports = []v1.ContainerPort{{HostPort: 80}}
+	assert.NotEqual(t, same, class(spec, nil, pod("a-0", 1), openGang), "other plugins may refuse it")
 	selective := pod("a-1", 1)
 	selective.Spec.NodeSelector = map[string]string{"a": "b"}
 	assert.NotEqual(t, same, class(spec, nil, pod("a-0", 1), selective))
