@@ -300,12 +300,12 @@ func TestAuto_WhatIsKnownOfAKindIsTold(t *testing.T) {
 	w.setKind(k, absent)
 	assert.Equal(t, "gang jobset/train: the API server does not serve JobSets of jobset.x-k8s.io/v1alpha2; install them, or give the gang a name in the label muster.sh/gang, and the annotation muster.sh/min-count",
 		says(w.get("auto~jobset~train")))
-	assert.Equal(t, string(kube.GangApiUnavailable), w.get("auto~jobset~train").Annotations[kube.AnnotationInvalidReason])
+	assert.Equal(t, string(kube.GangAPIUnavailable), w.get("auto~jobset~train").Annotations[kube.AnnotationInvalidReason])
 	w.setKind(k, served)
 	w.workload(t, jobSet)
 	assert.Empty(t, says(w.get("auto~jobset~train")))
 	w.setKind(k, absent)
-	assert.Equal(t, string(kube.GangApiUnavailable), w.get("auto~jobset~train").Annotations[kube.AnnotationInvalidReason])
+	assert.Equal(t, string(kube.GangAPIUnavailable), w.get("auto~jobset~train").Annotations[kube.AnnotationInvalidReason])
 }
 
 func TestAuto_Offline(t *testing.T) {

@@ -113,7 +113,7 @@ func (g *gangState) missing(kinds []standing) *kube.Invalid {
 		switch {
 		case k.kind.workload != ref.Kind:
 		case k.is == listing:
-			return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+			return &kube.Invalid{Reason: kube.GangAPIUnavailable, Message: fmt.Sprintf(
 				"gang %s: %ss cannot be read yet; if that lasts, allow the scheduler to get, list and watch %s.%s",
 				g.name(), ref.Kind.Name, kind.Resource, kind.Group)}
 		case k.is == served:
@@ -122,7 +122,7 @@ func (g *gangState) missing(kinds []standing) *kube.Invalid {
 				g.name(), ref.Kind.Name, ref.Workload, g.key.namespace)}
 		}
 	}
-	return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+	return &kube.Invalid{Reason: kube.GangAPIUnavailable, Message: fmt.Sprintf(
 		"gang %s: the API server does not serve %ss of %s; install them, or give the gang a name in the label %s, and the annotation %s",
 		g.name(), ref.Kind.Name, kind.GroupVersion(), kube.LabelGang, kube.AnnotationMinCount)}
 }

@@ -108,7 +108,7 @@ func (c *cluster) crd() dynamic.ResourceInterface {
 
 func TestTranslator_CRDAppearsAndDisappears(t *testing.T) {
 	c := newCluster(t, nil, newPod("a", kube.LabelPodGroup+"=train"))
-	c.group(t, "crd~train", reasonIs(kube.GangApiUnavailable))
+	c.group(t, "crd~train", reasonIs(kube.GangAPIUnavailable))
 	serve(c.api, crdKind)
 	c.group(t, "crd~train", reasonIs(kube.GangNotFound))
 	_, err := c.crd().Create(t.Context(), podGroup(t, `,"spec":{"minMember":1}`), metav1.CreateOptions{})
@@ -121,7 +121,7 @@ func TestTranslator_CRDAppearsAndDisappears(t *testing.T) {
 	gone := c.group(t, "crd~train", reasonIs(kube.GangNotFound))
 	assert.Nil(t, c.Source(gone))
 	serve(c.api)
-	c.group(t, "crd~train", reasonIs(kube.GangApiUnavailable))
+	c.group(t, "crd~train", reasonIs(kube.GangAPIUnavailable))
 }
 
 func TestTranslator_WaitsForTheAPIServersAnswer(t *testing.T) {
@@ -149,7 +149,7 @@ func TestTranslator_AKindThatCannotBeReadHoldsOnlyItsOwnGangsBack(t *testing.T) 
 	w.pod(train("a"))
 	w.pod(newPod("b", kube.LabelPodGroup+"=train"))
 	assert.Empty(t, w.get("label~train").Annotations[kube.AnnotationInvalidReason])
-	assert.Equal(t, string(kube.GangApiUnavailable), w.get("crd~train").Annotations[kube.AnnotationInvalidReason])
+	assert.Equal(t, string(kube.GangAPIUnavailable), w.get("crd~train").Annotations[kube.AnnotationInvalidReason])
 	s := &source{kind: crdGroups}
 	for state, settled := range map[int32][2]bool{unknown: {false, false}, int32(listing): {false, true}, int32(absent): {true, true}, int32(served): {true, true}} {
 		s.state.Store(state)

@@ -73,7 +73,7 @@ func (m *model) reason(key groupKey) kube.Reason {
 		if m.kinds[dialect] == served {
 			return kube.GangNotFound
 		}
-		return kube.GangApiUnavailable
+		return kube.GangAPIUnavailable
 	case dialect == kube.DialectConflict:
 		return kube.GangConfigConflict
 	}

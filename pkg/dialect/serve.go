@@ -195,14 +195,14 @@ func (g *gangState) unresolved(kinds []standing) *kube.Invalid {
 		case served:
 			found = append(found, k.kind.GroupVersion().String())
 		case listing:
-			return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+			return &kube.Invalid{Reason: kube.GangAPIUnavailable, Message: fmt.Sprintf(
 				"gang %s: the %ss of %s cannot be read yet; if that lasts, allow the scheduler to get, list and watch %s",
 				g.name(), k.kind.name, k.kind.GroupVersion(), k.kind.GroupResource())}
 		}
 	}
 	first := kinds[0].kind
 	if len(found) == 0 {
-		return &kube.Invalid{Reason: kube.GangApiUnavailable, Message: fmt.Sprintf(
+		return &kube.Invalid{Reason: kube.GangAPIUnavailable, Message: fmt.Sprintf(
 			"gang %s: the API server does not serve %ss of %s; %s, or declare the gang with the label %s and the annotation %s",
 			g.name(), first.name, first.GroupVersion(), first.howToServe(), kube.LabelGang, kube.AnnotationMinCount)}
 	}

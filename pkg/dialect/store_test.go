@@ -256,10 +256,10 @@ func TestStore_ObjectComesGoesAndComesBack(t *testing.T) {
 	reason := func() string { return w.get(key.group).Annotations[kube.AnnotationInvalidReason] }
 	placeholder := w.get(key.group).UID
 
-	assert.Equal(t, string(kube.GangApiUnavailable), reason())
+	assert.Equal(t, string(kube.GangAPIUnavailable), reason())
 	assert.Contains(t, w.get(key.group).Annotations[kube.AnnotationInvalidMessage], "the API server does not serve PodGroups of scheduling.x-k8s.io/v1alpha1; install them")
 	w.setKind(crdGroups, listing)
-	assert.Equal(t, string(kube.GangApiUnavailable), reason())
+	assert.Equal(t, string(kube.GangAPIUnavailable), reason())
 	w.setKind(crdGroups, served)
 	assert.Equal(t, string(kube.GangNotFound), reason())
 	w.setObject(key, crdGroup("train", "u1", 1))
@@ -273,7 +273,7 @@ func TestStore_ObjectComesGoesAndComesBack(t *testing.T) {
 	w.deleteObject(key, "u1")
 	assert.Equal(t, types.UID("u2"), w.get(key.group).UID, "a late deletion of the old object does not touch the new one")
 	w.setKind(crdGroups, absent)
-	assert.Equal(t, string(kube.GangApiUnavailable), reason())
+	assert.Equal(t, string(kube.GangAPIUnavailable), reason())
 }
 
 // A kind that is not there, or may not be read, is refused with what to do.

@@ -126,8 +126,8 @@ const (
 	GangIncomplete Reason = "GangIncomplete"
 	// GangNotFound: the group object that the pods name does not exist.
 	GangNotFound Reason = "GangNotFound"
-	// GangApiUnavailable: the API server does not serve the group's kind.
-	GangApiUnavailable Reason = "GangApiUnavailable"
+	// GangAPIUnavailable: the API server does not serve the group's kind.
+	GangAPIUnavailable Reason = "GangAPIUnavailable"
 	// PriorityMismatch: members, or members and group, differ in priority.
 	PriorityMismatch Reason = "PriorityMismatch"
 	// TopologyUnknownLevel: no level has the name or key that was written.

@@ -223,7 +223,7 @@ func (r *reporter) flush(ctx context.Context) {
 	for _, t := range tasks {
 		r.tell(ctx, t.group, t.notice)
 		if t.notes != "" {
-			r.event(ctx, t.group, r.waiting(t.group), v1.EventTypeWarning, ReasonNotHonoured, t.notes)
+			r.event(ctx, t.group, r.waiting(t.group), v1.EventTypeWarning, ReasonFieldsIgnored, t.notes)
 		}
 	}
 	for _, n := range renewals {
@@ -246,9 +246,9 @@ func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *noti
 	}
 }
 
-// ReasonNotHonoured is the reason of the event that tells what a gang asks for,
+// ReasonFieldsIgnored is the reason of the event that tells what a gang asks for,
 // in its dialect or in a key that does not exist, and does not get.
-const ReasonNotHonoured = "NotHonoured"
+const ReasonFieldsIgnored = "FieldsIgnored"
 
 // longestNote is the length of the text of an event that the API takes, in
 // bytes. Source: the validation of events.k8s.io/v1.

@@ -39,7 +39,7 @@ func TestReporter_PodsFollowNumbersNowAndThen(t *testing.T) {
 	assert.Same(t, large, r.show(pg, large))
 }
 
-func TestReporter_WhatIsNotHonouredIsToldOnce(t *testing.T) {
+func TestReporter_IgnoredFieldsAreToldOnce(t *testing.T) {
 	r := newReporter(nil, nil)
 	pg := &schedulingapi.PodGroup{}
 	pg.UID = "g"
