@@ -16,7 +16,7 @@
 //     PodGroup that stands for each gang (serve.go); a gang that does not
 //     resolve gets one too, which carries the reason;
 //   - the feed (feed.go) serves those PodGroups to the scheduler's informer;
-//   - table.go lists the dialects, each with a file of its own: where a pod
+//   - registry.go lists the dialects, each with a file of its own: where a pod
 //     names its gang, and how group objects are read and their status made;
 //   - sources.go finds out, at any time, which kinds of group object the API
 //     server has, and reads them;

@@ -172,7 +172,7 @@ func (pl *Plugin) standing(pg *schedulingapi.PodGroup, pod *v1.Pod) standing {
 	switch {
 	case state.AssumedPods().Len() > 0:
 		return standing{phase: phaseBinding}
-	case have >= max(kube.WholeCount(pg), 1), have > 0 && have == state.AllPodsCount():
+	case have >= max(kube.RunningMinimum(pg, pl.reports.groups.DeclarationOf(pg)), 1), have > 0 && have == state.AllPodsCount():
 		return standing{phase: phaseRunning}
 	}
 	var reason string

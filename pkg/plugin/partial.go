@@ -55,7 +55,7 @@ func (pl *Plugin) release(ctx context.Context, pg *schedulingapi.PodGroup) error
 		return nil // the last pod is gone
 	}
 	bound := state.ScheduledPods()
-	want := pl.gangs.needs(pg.UID, len(bound), kube.WholeCount(pg))
+	want := pl.gangs.needs(pg.UID, len(bound), kube.RunningMinimum(pg, pl.reports.groups.DeclarationOf(pg)))
 	done, err := pl.finished(ctx, pg)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ type commit struct {
 func newCommit(pl *Plugin, group *schedulingapi.PodGroup, plan *planned) *commit {
 	return &commit{
 		pl: pl, group: group, plan: plan,
-		timeout:  kube.ScheduleTimeout(group, pl.args.BarrierTimeout.Duration),
+		timeout:  pl.reports.groups.DeclarationOf(group).TimeoutOr(pl.args.BarrierTimeout.Duration),
 		expected: sets.New[types.UID](),
 		arrived:  sets.New[types.UID](),
 	}

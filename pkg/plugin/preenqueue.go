@@ -83,7 +83,11 @@ func priorityOf(pg *schedulingapi.PodGroup) int32 {
 
 // specOf reads a group's specification, or why it has none.
 func (pl *Plugin) specOf(pg *schedulingapi.PodGroup) (*kube.Spec, *verdict) {
-	spec, invalid := kube.ReadSpec(pg, pl.ladder)
+	d := pl.reports.groups.DeclarationOf(pg)
+	if d == nil { // a newer version of the group is on the way
+		return nil, &verdict{reason: kube.GangNotFound, message: fmt.Sprintf("pod group %s is not known yet", pg.Name)}
+	}
+	spec, invalid := kube.ReadSpec(pg, d, pl.ladder)
 	if invalid != nil {
 		return nil, &verdict{reason: invalid.Reason, message: invalid.Message}
 	}
