@@ -72,8 +72,8 @@ func workloadMark(pod *v1.Pod) mark {
 		return m
 	}
 	m.gang = ref.Name()
-	if ref.Life != "" {
-		m.gang += "/" + ref.Life
+	if ref.Instance != "" {
+		m.gang += "/" + ref.Instance
 	}
 	return m
 }

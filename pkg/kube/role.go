@@ -191,7 +191,7 @@ func (r *RoleSpec) within(gangs topology.Level) (required, preferred topology.Le
 // words are the labels of a pod, and the annotations that are not among them.
 type words struct{ pod *v1.Pod }
 
-// Has tells whether there is such a key.
+// Has reports whether there is such a key.
 func (w words) Has(key string) bool { _, ok := w.Lookup(key); return ok }
 
 // Get returns the value of a key, or "".

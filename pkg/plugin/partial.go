@@ -55,7 +55,11 @@ func (pl *Plugin) release(ctx context.Context, pg *schedulingapi.PodGroup) error
 		return nil // the last pod is gone
 	}
 	bound := state.ScheduledPods()
-	want := pl.gangs.needs(pg.UID, len(bound), kube.RunningMinimum(pg, pl.reports.groups.DeclarationOf(pg)))
+	d := pl.reports.groups.DeclarationOf(pg)
+	if d == nil {
+		return fmt.Errorf("pod group %s has a newer version", pg.Name)
+	}
+	want := pl.gangs.needs(pg.UID, len(bound), kube.RunningMinimum(pg, d))
 	done, err := pl.finished(ctx, pg)
 	if err != nil {
 		return err

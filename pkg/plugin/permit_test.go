@@ -69,12 +69,19 @@ func (b *barrier) pod(p *v1.Pod) {
 	_ = b.factory.Core().V1().Pods().Informer().GetStore().Update(p)
 }
 
+// undeclared are groups of which nothing is declared.
+type undeclared struct{ Groups }
+
+func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
+	return &kube.Declaration{}
+}
+
 // planOfThree is a gang of three that is planned on a node.
 func planOfThree() (*barrier, *commit, []*v1.Pod) {
 	b := &barrier{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), waiting: map[types.UID]*waitingPod{}}
 	args := &config.Args{BarrierTimeout: &metav1.Duration{Duration: time.Minute}}
 	pl := &Plugin{handle: b, args: args, ladder: kube.DefaultLadder(), gangs: newRegistry(), now: func() time.Time { return epoch }}
-	pl.reports = newReporter(b, nil)
+	pl.reports = newReporter(b, undeclared{})
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	b.node(node)
 	info := framework.NewNodeInfo()

@@ -113,7 +113,7 @@ func (f *feed) declarationOf(pg *schedulingapi.PodGroup) *kube.Declaration {
 	if c.version != version && version > f.forgotten && version <= f.version {
 		c = f.log[version-f.forgotten-1]
 	}
-	if c.version != version || c.group.UID != pg.UID || c.group.Name != pg.Name {
+	if c.group == nil || c.version != version || c.group.UID != pg.UID {
 		return nil
 	}
 	return c.declaration

@@ -172,7 +172,7 @@ func (g *gangState) workloadKey() workloadKey {
 func (s *Store) setWorkloadOf(g *gangState, w *workloadState) {
 	g.objects = nil
 	for _, o := range w.objects {
-		if g.auto.ref.Life == "" || g.auto.ref.Life == workload.Life(o.UID) {
+		if g.auto.ref.Instance == "" || g.auto.ref.Instance == workload.InstanceOf(o.UID) {
 			of := *o
 			of.Part = g.auto.ref.Part
 			g.objects = append(g.objects, &of)
