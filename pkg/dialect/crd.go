@@ -27,6 +27,7 @@ var coschedulingDialect = &Dialect{
 	kinds:     []*Kind{CRDGroups},
 }
 
+// CRDGroups are the PodGroups of kubernetes-sigs/scheduler-plugins.
 var CRDGroups = &Kind{
 	GroupVersionResource: crdKind, Name: "PodGroup", Dialect: kube.DialectCRD,
 	CountField: []string{"spec", "minMember"},

@@ -34,6 +34,7 @@ var kaiDialect = &Dialect{
 	kinds:     []*Kind{KAIGroups},
 }
 
+// KAIGroups are KAI's PodGroups.
 var KAIGroups = &Kind{
 	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.run.ai", Version: "v2alpha2", Resource: "podgroups"},
 	Name:                 "PodGroup", Dialect: DialectKAI,

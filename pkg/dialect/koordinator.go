@@ -54,6 +54,8 @@ var koordinatorDialect = &Dialect{
 	kinds:      []*Kind{KoordinatorGroups},
 }
 
+// KoordinatorGroups are the PodGroups that Koordinator took over from
+// coscheduling.
 var KoordinatorGroups = &Kind{
 	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.sigs.k8s.io", Version: "v1alpha1", Resource: "podgroups"},
 	Name:                 "PodGroup", Dialect: kube.DialectCRD,

@@ -33,6 +33,7 @@ var nativeDialect = &Dialect{
 	kinds: []*Kind{NativeGroups},
 }
 
+// NativeGroups are Kubernetes' own PodGroups.
 var NativeGroups = &Kind{
 	GroupVersionResource: nativeKind, Name: "PodGroup", Dialect: kube.DialectNative,
 	CountField: []string{"spec", "schedulingPolicy", "gang", "minCount"}, Fixed: true,

@@ -29,6 +29,7 @@ var volcanoDialect = &Dialect{
 	kinds:     []*Kind{VolcanoGroups},
 }
 
+// VolcanoGroups are Volcano's PodGroups.
 var VolcanoGroups = &Kind{
 	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"},
 	Name:                 "PodGroup", Dialect: DialectVolcano,

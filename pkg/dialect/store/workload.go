@@ -22,8 +22,8 @@ type workloadKey struct {
 	namespace, name string
 }
 
-// workloadState is a workload and the gangs of its pods: more than one where its groups
-// start on their own, or where pods of an earlier one of its name are left.
+// workloadState is a workload and the gangs of its pods: more than one where its
+// groups start on their own, or where pods of an earlier one of its name are left.
 type workloadState struct {
 	// objects are the workload as it was read: in several versions where the
 	// API server serves more than one of them.
