@@ -16,7 +16,7 @@ import (
 )
 
 // The metrics of one scheduling step each. What can be counted at any moment is
-// counted when it is asked for: see gauge.go and fragmentation.go. Every label
+// counted when it is asked for: see gangmetrics.go and gpumetrics.go. Every label
 // has a closed set of values; docs/metrics.md lists them all.
 var (
 	attempts = metrics.NewCounterVec(&metrics.CounterOpts{
@@ -78,7 +78,7 @@ var (
 func registerMetrics() {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(attempts, planSeconds, planDomains, gangWait, planToBound, barrierWait, verdicts, evictions)
-		legacyregistry.CustomMustRegister(observed)
+		legacyregistry.CustomMustRegister(collector)
 		// Results that have not come about yet are 0, not absent: what is
 		// absent has no rate.
 		for _, result := range []string{"planned", "refused"} {

@@ -22,6 +22,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // Groups is where a gang came from: it finds the object that stands for a gang
@@ -77,7 +78,7 @@ type report struct {
 	due   time.Time
 	// shown is the refusal in the conditions of the pods, and newer the one
 	// that is to take its place numbersPace after it was written.
-	shown, newer *verdict
+	shown, newer *queue.Verdict
 	shownAt      time.Time
 	// noted is what was told of what the gang asks for and does not get.
 	noted string
@@ -94,9 +95,15 @@ func newReporter(handle fwk.Handle, groups Groups) *reporter {
 	return &reporter{handle: handle, groups: groups, now: time.Now, gangs: map[types.UID]*report{}}
 }
 
-// gated reports a gang that may not enter the queue.
-func (r *reporter) gated(pg *schedulingapi.PodGroup, why *verdict) {
-	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message, pods: true}, calm)
+// report tells a verdict. One that may be a passing state must stand for a while
+// first, and the pods' conditions carry it too: the scheduler itself never gets to
+// see pods that wait before its queue.
+func (r *reporter) report(pg *schedulingapi.PodGroup, why *queue.Verdict, settle bool) {
+	if !settle {
+		r.refused(pg, why)
+		return
+	}
+	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, calm)
 }
 
 // admitted drops what kept a gang out of the queue and is not told yet: the gang
@@ -110,22 +117,22 @@ func (r *reporter) admitted(uid types.UID) {
 }
 
 // refused reports a gang for which there is no room.
-func (r *reporter) refused(pg *schedulingapi.PodGroup, why *verdict) {
-	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message}, 0)
+func (r *reporter) refused(pg *schedulingapi.PodGroup, why *queue.Verdict) {
+	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message}, 0)
 }
 
-// show returns the refusal that the pods' conditions are to carry: the new one,
+// shownRefusal returns the refusal that the pods' conditions are to carry: the new one,
 // or for a while the one that they carry and that differs in numbers only.
-func (r *reporter) show(pg *schedulingapi.PodGroup, why *verdict) *verdict {
+func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) *queue.Verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry, now := r.entry(pg), r.now()
-	if entry.shown == nil || entry.shown.reason != why.reason || now.Sub(entry.shownAt) >= numbersPace {
+	if entry.shown == nil || entry.shown.Reason != why.Reason || now.Sub(entry.shownAt) >= numbersPace {
 		entry.shown, entry.newer, entry.shownAt = why, nil, now
 		return why
 	}
 	entry.newer = why
-	if why.message == entry.shown.message {
+	if why.Message == entry.shown.Message {
 		entry.newer = nil
 	}
 	return entry.shown
@@ -133,20 +140,19 @@ func (r *reporter) show(pg *schedulingapi.PodGroup, why *verdict) *verdict {
 
 // released reports a gang whose members are about to be evicted. It is told at
 // once: the verdicts that follow the evictions must not take its place.
-func (r *reporter) released(ctx context.Context, pg *schedulingapi.PodGroup, why *verdict) {
-	r.tell(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: string(why.reason), message: why.message})
+func (r *reporter) released(ctx context.Context, pg *schedulingapi.PodGroup, why *queue.Verdict) {
+	r.tell(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message})
 }
 
-// placed reports a gang whose members are about to bind.
-func (r *reporter) placed(pg *schedulingapi.PodGroup, plan *planned, pods int) {
+// placed reports a gang whose members are about to bind, and returns what it says.
+func (r *reporter) placed(pg *schedulingapi.PodGroup, plan *gangPlan, pods int) string {
 	hosts := map[string]struct{}{}
 	for _, node := range plan.nodes {
 		hosts[node] = struct{}{}
 	}
-	r.set(pg, &notice{
-		kind: v1.EventTypeNormal, reason: string(ReasonPlaced),
-		message: fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain),
-	}, 0)
+	message := fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain)
+	r.set(pg, &notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message}, 0)
+	return message
 }
 
 func (r *reporter) set(pg *schedulingapi.PodGroup, n *notice, after time.Duration) {
@@ -207,7 +213,7 @@ func (r *reporter) flush(ctx context.Context) {
 	}
 	type renewal struct {
 		group *schedulingapi.PodGroup
-		why   *verdict
+		why   *queue.Verdict
 	}
 	var tasks []task
 	var renewals []renewal
@@ -232,7 +238,7 @@ func (r *reporter) flush(ctx context.Context) {
 	}
 	for _, n := range renewals {
 		for _, pod := range r.waiting(n.group) {
-			r.setCondition(ctx, pod, v1.PodReasonUnschedulable, n.why.Error())
+			r.setCondition(ctx, pod, v1.PodReasonUnschedulable, textOf(n.why))
 		}
 	}
 }
@@ -332,4 +338,11 @@ func (r *reporter) setCondition(ctx context.Context, pod *v1.Pod, reason, messag
 	if err := util.PatchPodStatus(ctx, r.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status); err != nil {
 		klog.FromContext(ctx).V(2).Info("Could not write a pod's condition; it is written with the next verdict", "pod", klog.KObj(pod), "err", err)
 	}
+}
+
+// remembered lists the gangs that were reported on.
+func (r *reporter) remembered() []types.UID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.gangs))
 }

@@ -1,0 +1,344 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"hash/maphash"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
+)
+
+// gangQueue runs the queue's core beside kube-scheduler's own queue: it turns
+// what it reads of gangs into events and carries out the effects. It is safe for
+// concurrent use.
+//
+// Lock order: kube-scheduler calls step under the lock of its own queue, so
+// effects that call that queue are left to the worker. gangQueue.mu is taken
+// after barrier.mu; only the reporter's is taken after it, and never while it is
+// held.
+type gangQueue struct {
+	handle  fwk.Handle
+	levels  kube.Ladder
+	reports *reporter
+	evictor *evictor
+	now     func() time.Time
+	wake    chan struct{} // the worker has something to do
+
+	mu      sync.Mutex
+	core    *queue.Queue
+	groups  map[queue.GangID]*schedulingapi.PodGroup // to report on
+	pending []queue.Effect                           // for the worker
+	// heldBack are single pods that met room which is kept for a gang.
+	heldBack map[string]*v1.Pod // by namespace/name
+}
+
+func newGangQueue(handle fwk.Handle, levels kube.Ladder, reports *reporter, partialGrace time.Duration) *gangQueue {
+	q := &gangQueue{
+		handle: handle, levels: levels, reports: reports, now: time.Now, wake: make(chan struct{}, 1),
+		core:   queue.New(queue.Config{PartialGrace: partialGrace}),
+		groups: map[queue.GangID]*schedulingapi.PodGroup{}, heldBack: map[string]*v1.Pod{},
+	}
+	q.evictor = &evictor{handle: handle, reports: reports, grace: partialGrace}
+	return q
+}
+
+// step takes in an event. It tells verdicts at once, hands the rest to the worker,
+// and returns the refusal for a member that asked to be queued, or nil.
+func (q *gangQueue) step(event queue.Event) (gate *queue.Verdict) {
+	q.mu.Lock()
+	effects := q.core.Step(q.now(), event)
+	var tell []func()
+	for _, effect := range effects {
+		switch e := effect.(type) {
+		case queue.Gate:
+			gate = e.Verdict
+		case queue.Report:
+			if group := q.groups[e.Gang]; group != nil {
+				tell = append(tell, func() { q.reports.report(group, e.Verdict, e.Settle) })
+			}
+		case queue.Unreport:
+			tell = append(tell, func() { q.reports.admitted(types.UID(e.Gang)) })
+		default:
+			q.pending = append(q.pending, effect)
+		}
+	}
+	busy := len(q.pending) > 0
+	q.mu.Unlock()
+	for _, do := range tell {
+		do()
+	}
+	if busy {
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
+	}
+	return gate
+}
+
+// ask reads from the core under the lock.
+func ask[T any](q *gangQueue, question func(*queue.Queue) T) T {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return question(q.core)
+}
+
+// enter asks to queue a member of a gang. It returns why the gang may not be
+// tried now, or nil.
+func (q *gangQueue) enter(pg *schedulingapi.PodGroup, state fwk.PodGroupState) *queue.Verdict {
+	return q.step(q.seen(pg, state, true))
+}
+
+// seen reads a gang as the scheduler's cache has it.
+func (q *gangQueue) seen(pg *schedulingapi.PodGroup, state fwk.PodGroupState, asking bool) queue.GangSeen {
+	id := queue.GangID(pg.UID)
+	q.mu.Lock()
+	q.groups[id] = pg
+	q.mu.Unlock()
+	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readiness(pg, state), Asking: asking}
+	if !asking {
+		event.Fingerprint = fingerprintOf(pg, state)
+	}
+	return event
+}
+
+// readiness counts the members of a gang against its declaration. Pods that
+// terminate are no members.
+func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupState) queue.Readiness {
+	endings := ask(q, func(core *queue.Queue) queue.Endings { return core.Endings(pg.Namespace + "/" + pg.Name) })
+	scheduled := state.ScheduledPodsCount()
+	r := queue.Readiness{
+		Gang:    kube.GangName(pg),
+		Bound:   max(0, scheduled-endings.Bound),
+		Waiting: max(0, state.AllPodsCount()-scheduled-endings.Unbound),
+	}
+	r.Required = kube.RunningMinimum(pg, q.reports.groups.DeclarationOf(pg))
+	spec, invalid := q.specOf(pg)
+	if invalid != nil {
+		r.MinCount = r.Required
+		r.Problem = newVerdict(invalid.Reason, "%s", invalid.Message)
+		return r
+	}
+	r.MinCount, r.Required = spec.MinCount, spec.Whole
+	return r
+}
+
+// specOf reads what a gang asks for, or why that cannot be read.
+func (q *gangQueue) specOf(pg *schedulingapi.PodGroup) (*kube.Spec, *kube.Invalid) {
+	declaration := q.reports.groups.DeclarationOf(pg)
+	if declaration == nil { // a newer version of the group is on the way
+		return nil, &kube.Invalid{Reason: kube.GangNotFound, Message: "pod group " + pg.Name + " is not known yet"}
+	}
+	return kube.ReadSpec(pg, declaration, q.levels)
+}
+
+// keyOfGroup is the place of a gang in the queue, by what its group says.
+func keyOfGroup(pg *schedulingapi.PodGroup) queue.Key {
+	return queue.Key{Priority: priorityOf(pg), Created: pg.CreationTimestamp.Time, Name: pg.Namespace + "/" + pg.Name}
+}
+
+func priorityOf(pg *schedulingapi.PodGroup) int32 {
+	if pg.Spec.Priority != nil {
+		return *pg.Spec.Priority
+	}
+	return 0
+}
+
+var fingerprintSeed = maphash.MakeSeed()
+
+// fingerprintOf hashes what a gang's chances depend on, but for the cluster: the
+// UID and version of its group, and the UID and generation of each member that
+// waits. Equal fingerprints on an unchanged cluster give the same plan. It is
+// valid in this process.
+func fingerprintOf(pg *schedulingapi.PodGroup, state fwk.PodGroupState) uint64 {
+	sum := maphash.Comparable(fingerprintSeed, [2]string{string(pg.UID), pg.ResourceVersion})
+	for _, pod := range state.UnscheduledPods() {
+		sum += maphash.Comparable(fingerprintSeed, podVersion{pod.UID, pod.Generation})
+	}
+	return sum + maphash.Comparable(fingerprintSeed, state.ScheduledPodsCount())
+}
+
+type podVersion struct {
+	uid        types.UID
+	generation int64
+}
+
+// run carries out effects until ctx ends.
+func (q *gangQueue) run(ctx context.Context) {
+	q.step(queue.Leading{})
+	tick := time.NewTicker(queue.TickInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			q.step(queue.Tick{})
+		case <-q.wake:
+		}
+		for _, effect := range q.takePending() {
+			q.carryOut(ctx, effect)
+		}
+	}
+}
+
+func (q *gangQueue) takePending() []queue.Effect {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	pending := q.pending
+	q.pending = nil
+	return pending
+}
+
+func (q *gangQueue) carryOut(ctx context.Context, effect queue.Effect) {
+	switch e := effect.(type) {
+	case queue.Activate:
+		q.activate(ctx, e)
+	case queue.Recheck:
+		q.recheck(e.Name)
+	case queue.Evict:
+		q.evict(ctx, e)
+	case queue.ClearNominations:
+		q.clearNominations(ctx, e.Name)
+	case queue.Offer:
+		q.offer(ctx)
+	}
+}
+
+// activate puts a waiting member, and with it its gang, into the scheduler's
+// queue.
+func (q *gangQueue) activate(ctx context.Context, e queue.Activate) {
+	namespace, name, _ := strings.Cut(e.Name, "/")
+	state, err := q.handle.PodGroupManager().PodGroupStates().Get(namespace, name)
+	if err != nil {
+		return // its pods are gone; a Recheck finds out
+	}
+	for key, pod := range state.UnscheduledPods() {
+		if pod.DeletionTimestamp == nil {
+			q.handle.Activate(klog.FromContext(ctx), map[string]*v1.Pod{key: pod})
+			return // any member stands for the gang
+		}
+	}
+}
+
+// recheck reads a gang again.
+func (q *gangQueue) recheck(key string) {
+	namespace, name, _ := strings.Cut(key, "/")
+	pg, err := q.handle.PodGroupManager().PodGroups().Get(namespace, name)
+	if err != nil || pg.Spec.SchedulingPolicy.Gang == nil {
+		return
+	}
+	state, err := q.handle.PodGroupManager().PodGroupStates().Get(namespace, name)
+	if err != nil {
+		q.step(queue.GangIdle{Gang: queue.GangID(pg.UID), Key: keyOfGroup(pg)})
+		return
+	}
+	seen := q.seen(pg, state, false)
+	if seen.Readiness.Waiting == 0 {
+		q.step(queue.GangIdle{Gang: seen.Gang, Key: seen.Key, Readiness: seen.Readiness})
+		return
+	}
+	q.step(seen)
+}
+
+// evict gives up a partial gang, and answers what came of it.
+func (q *gangQueue) evict(ctx context.Context, e queue.Evict) {
+	namespace, name, _ := strings.Cut(e.Name, "/")
+	pg, err := q.handle.PodGroupManager().PodGroups().Get(namespace, name)
+	if err != nil {
+		return // the group is gone, and with it the gang
+	}
+	declaration := q.reports.groups.DeclarationOf(pg)
+	if declaration == nil { // a newer version of the group is on the way
+		q.step(queue.EvictionFailed{Gang: e.Gang})
+		return
+	}
+	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.RunningMinimum(pg, declaration)) })
+	reason, err := q.evictor.release(ctx, pg, required)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)
+		q.step(queue.EvictionFailed{Gang: e.Gang})
+		return
+	}
+	q.step(queue.Evicted{Gang: e.Gang, Reason: reason})
+}
+
+// clearNominations takes back the nodes that preemption promised to the members
+// of a gang, in the scheduler's memory and in the pods' statuses.
+func (q *gangQueue) clearNominations(ctx context.Context, key string) {
+	namespace, name, _ := strings.Cut(key, "/")
+	state, err := q.handle.PodGroupManager().PodGroupStates().Get(namespace, name)
+	if err != nil {
+		return
+	}
+	for _, pod := range state.UnscheduledPods() {
+		if pod.Status.NominatedNodeName == "" {
+			continue
+		}
+		q.handle.DeleteNominatedPodIfExists(pod)
+		status := pod.Status.DeepCopy()
+		status.NominatedNodeName = ""
+		if err := util.PatchPodStatus(ctx, q.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status); err != nil {
+			klog.FromContext(ctx).V(2).Info("Could not clear a nomination; trying again", "pod", klog.KObj(pod), "err", err)
+		}
+	}
+	klog.FromContext(ctx).V(2).Info("Cleared the nominations of a gang that no longer fits there", "gang", key)
+}
+
+// forget drops a gang whose group is gone.
+func (q *gangQueue) forget(uid types.UID) {
+	q.step(queue.GangDeleted{Gang: queue.GangID(uid)})
+	q.mu.Lock()
+	delete(q.groups, queue.GangID(uid))
+	q.mu.Unlock()
+	q.reports.forget(uid)
+}
+
+// assigned notes that a pod has a node.
+func (q *gangQueue) assigned(pod *v1.Pod) {
+	q.step(queue.PodAssigned{Pod: string(pod.UID), Priority: corev1helpers.PodPriority(pod)})
+}
+
+// arrived numbers a single pod that enters the queue.
+func (q *gangQueue) arrived(pod *v1.Pod) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.core.Arrived(string(pod.UID))
+}
+
+// reservedAgainst is what is kept on nodes from a single pod, by node; nil for
+// nothing. The pod is tried again when that ends.
+func (q *gangQueue) reservedAgainst(pod *v1.Pod) map[string]queue.Quantities {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	held := q.core.ReservedAgainst(q.core.KeyOf(string(pod.UID), keyOfPod(pod)))
+	if held != nil {
+		q.heldBack[pod.Namespace+"/"+pod.Name] = pod
+	}
+	return held
+}
+
+// offer has the single pods tried again that were kept off room.
+func (q *gangQueue) offer(ctx context.Context) {
+	q.mu.Lock()
+	heldBack := q.heldBack
+	q.heldBack = map[string]*v1.Pod{}
+	q.mu.Unlock()
+	if len(heldBack) > 0 {
+		q.handle.Activate(klog.FromContext(ctx), heldBack)
+	}
+}

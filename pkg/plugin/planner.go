@@ -1,0 +1,264 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"fmt"
+	"slices"
+
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
+	"github.com/muster-scheduler/muster/pkg/queue"
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
+
+// planner owns the view of the cluster that plans are made on. The scheduler
+// plans one gang at a time, so it needs no lock.
+type planner struct {
+	handle   fwk.Handle
+	gangs    *gangQueue
+	barriers *barriers
+	cluster  *kube.Cluster
+	// engine remembers what it counted of the cluster; it is told which nodes
+	// changed.
+	engine *placement.Planner
+	// idle is what single pods spare for gangs, rows what Score has read of the
+	// nodes, by NodeID.
+	idle *placement.Idle
+	rows []nodeRow
+}
+
+func newPlanner(args *config.Args, gangs *gangQueue, barriers *barriers) *planner {
+	cluster := kube.NewCluster(args.Ladder())
+	cluster.Sharing = args.GPUs.SharingPolicy()
+	return &planner{handle: gangs.handle, gangs: gangs, barriers: barriers, cluster: cluster}
+}
+
+// plan plans a whole gang on the given nodes. The answer is a plan or a refusal.
+func (p *planner) plan(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan, error) {
+	pg := group.GetPodGroup()
+	state, err := p.handle.SnapshotSharedLister().PodGroupStates().Get(pg.Namespace, pg.Name)
+	if err != nil {
+		return nil, err
+	}
+	fingerprint := fingerprintOf(pg, state)
+	spec, invalid := p.gangs.specOf(pg)
+	if invalid != nil {
+		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
+	}
+	waiting, bound := staying(group.GetUnscheduledPods()), staying(state.ScheduledPods())
+	ready := queue.Readiness{Gang: spec.Name, MinCount: spec.MinCount, Required: spec.Whole, Bound: len(bound), Waiting: len(waiting)}
+	if obstacle := ready.Obstacle(); obstacle != nil {
+		return &gangPlan{refusal: obstacle, fingerprint: fingerprint}, nil // a member went since it was queued
+	}
+	if why := p.barriers.stillHeld(pg, state); why != nil {
+		return &gangPlan{refusal: why, fingerprint: fingerprint, retryAfter: releaseRetry}, nil
+	}
+	members, err := p.cluster.Gang(spec, waiting, bound, nodes)
+	if err != nil {
+		return nil, err
+	}
+	if bad := members.Invalid; bad != nil {
+		return &gangPlan{refusal: newVerdict(bad.Reason, "gang %s: %s", spec.Name, bad.Message), class: members.Class(), fingerprint: fingerprint}, nil
+	}
+	out, err := p.solve(pg, members)
+	if err != nil {
+		return nil, err
+	}
+	out.spec, out.fingerprint, out.boundBefore = spec, fingerprint, len(bound)
+	return out, nil
+}
+
+// solve asks the engine, with what is held for others out of its reach.
+func (p *planner) solve(pg *schedulingapi.PodGroup, members *kube.Members) (*gangPlan, error) {
+	p.follow()
+	held := p.rowsOf(p.heldAgainst(pg))
+	for _, row := range held {
+		p.engine.Take(row.node, row.amounts)
+	}
+	defer func() {
+		for _, row := range held {
+			p.engine.Give(row.node, row.amounts)
+		}
+	}()
+	plan := p.engine.Solve(&members.Gang)
+	planDomains.Observe(float64(p.engine.Evaluated()))
+	usage := p.cluster.Usage()
+	if err := placement.Check(usage, &members.Gang, plan); err != nil {
+		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
+	}
+	if plan.Refusal == nil {
+		out := p.result(members, plan)
+		out.answer = &plan
+		return out, nil
+	}
+	why := newVerdict(kube.Reason(plan.Refusal.Reason), "%s", plan.Refusal.Error())
+	why.Deficit = minDeficit(usage, &members.Gang)
+	out := &gangPlan{refusal: why, class: members.Class(), answer: &plan}
+	if why.Remedy == queue.ByRoom {
+		out.promise = p.promise(pg, members)
+	}
+	return out, nil
+}
+
+// follow tells the engine, and those who spare gangs, which nodes the last
+// update of the cluster changed.
+func (p *planner) follow() {
+	usage := p.cluster.Usage()
+	touched, rebuilt := p.cluster.Touched()
+	if rebuilt || p.engine == nil {
+		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdle(usage.Tree)
+		p.rows = make([]nodeRow, len(usage.Tree.Nodes))
+		for n := range usage.Tree.Nodes {
+			p.idle.Set(topology.NodeID(n), usage.Idle(topology.NodeID(n)))
+		}
+	}
+	for _, n := range touched {
+		p.engine.Changed(n)
+		p.idle.Set(n, usage.Idle(n))
+	}
+}
+
+// scoreTable returns what Score reads, for a single pod. What changed since the
+// last plan or the last single pod is read again.
+func (p *planner) scoreTable(gpus *gpuInventory) (*scoreTable, error) {
+	nodes, err := p.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cluster.Update(nodes); err != nil {
+		return nil, err
+	}
+	p.follow()
+	p.idle.Retain(func(uid string) bool {
+		return ask(p.gangs, func(core *queue.Queue) bool { return core.Admitted(queue.GangID(uid)) })
+	})
+	return &scoreTable{cluster: p.cluster, idle: p.idle, gpus: gpus, scorer: gpus.scorer(), rows: p.rows}, nil
+}
+
+// heldAgainst is the room that is kept from a gang for others.
+func (p *planner) heldAgainst(pg *schedulingapi.PodGroup) []queue.NodeAmount {
+	held := ask(p.gangs, func(core *queue.Queue) []queue.Hold {
+		key := core.KeyOf(string(pg.UID), keyOfGroup(pg))
+		return core.HeldAgainst(key.Name, key)
+	})
+	rows := make([]queue.NodeAmount, len(held))
+	for i, h := range held {
+		rows[i] = h.NodeAmount
+	}
+	return rows
+}
+
+// engineRow is an amount on a node in the engine's terms.
+type engineRow struct {
+	node    topology.NodeID
+	amounts []int64
+}
+
+// rowsOf lays amounts out in the columns of the usage. Nodes that are gone are
+// left out.
+func (p *planner) rowsOf(amounts []queue.NodeAmount) []engineRow {
+	usage := p.cluster.Usage()
+	var rows []engineRow
+	for _, a := range amounts {
+		id, ok := usage.Tree.NodeID(a.Node)
+		if !ok {
+			continue
+		}
+		row := engineRow{id, make([]int64, len(usage.Resources))}
+		for column, name := range usage.Resources {
+			row.amounts[column] = a.Amounts[name]
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// promise is where a refused gang would fit once the pods that terminate now have
+// ended: what it may be kept of it. It is empty for a gang that is not the first
+// of its priority.
+func (p *planner) promise(pg *schedulingapi.PodGroup, members *kube.Members) []queue.NodeAmount {
+	now := p.gangs.now()
+	ending := ask(p.gangs, func(core *queue.Queue) []queue.NodeAmount {
+		if !core.MayReserve(queue.GangID(pg.UID), now) {
+			return nil
+		}
+		return core.Terminating(now)
+	})
+	rows := p.rowsOf(ending)
+	if len(rows) == 0 {
+		return nil
+	}
+	for _, row := range rows {
+		p.engine.Give(row.node, row.amounts)
+	}
+	plan := p.engine.Solve(&members.Gang)
+	for _, row := range rows {
+		p.engine.Take(row.node, row.amounts)
+	}
+	if plan.Refusal != nil {
+		return nil
+	}
+	return p.requestsOn(members, plan)
+}
+
+// requestsOn is what a plan takes of each node, in the order of nodes.
+func (p *planner) requestsOn(members *kube.Members, plan placement.Plan) []queue.NodeAmount {
+	usage := p.cluster.Usage()
+	byNode := map[topology.NodeID]queue.Quantities{}
+	for r, nodes := range plan.Nodes {
+		for _, id := range nodes {
+			if id == placement.NoNode {
+				continue
+			}
+			if byNode[id] == nil {
+				byNode[id] = queue.Quantities{}
+			}
+			for column, amount := range members.Roles[r].Request {
+				byNode[id][usage.Resources[column]] += amount
+			}
+		}
+	}
+	var rows []queue.NodeAmount
+	for id := range usage.Tree.Nodes {
+		if amounts := byNode[topology.NodeID(id)]; amounts != nil {
+			rows = append(rows, queue.NodeAmount{Node: usage.Tree.Nodes[id].Name, Amounts: amounts})
+		}
+	}
+	return rows
+}
+
+// result turns a plan into the placement that the scheduler evaluates: the
+// planned nodes, or every node of the domain where the plan leaves constraints
+// to other plugins.
+func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
+	tree := p.cluster.Usage().Tree
+	out := &gangPlan{
+		nodes:      map[types.UID]string{},
+		unmodelled: members.Open,
+		domain:     tree.Path(plan.Domain),
+	}
+	var used []topology.NodeID
+	for uid, id := range members.Assignments(plan) {
+		out.nodes[uid] = tree.Nodes[id].Name
+		used = append(used, id)
+	}
+	if members.Open != "" {
+		domain := tree.Domains[plan.Domain]
+		for id := domain.First; id < domain.End; id++ {
+			used = append(used, id)
+		}
+	}
+	slices.Sort(used)
+	out.placement = &fwk.Placement{Name: out.domain}
+	for _, id := range slices.Compact(used) {
+		out.placement.Nodes = append(out.placement.Nodes, p.cluster.Info(id))
+	}
+	return out
+}

@@ -1,0 +1,309 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/muster-scheduler/muster/pkg/gpu"
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
+)
+
+// podScorer filters and scores nodes for single pods, and steers members of gangs
+// to their nodes.
+type podScorer struct {
+	handle  fwk.Handle // nil in benchmarks, which have no snapshot to log from
+	gpus    *gpuInventory
+	planner *planner
+	reports *reporter
+}
+
+const (
+	scoreKey  fwk.StateKey = "muster.sh/score"
+	filterKey fwk.StateKey = "muster.sh/filter"
+)
+
+// filterState is what a single pod demands of its node, read once per cycle.
+type filterState struct {
+	gpus kube.GPUWish
+	// asks is what the pod asks for, and held what is kept from it, by node; nil
+	// where nothing is.
+	asks queue.Quantities
+	held map[string]queue.Quantities
+}
+
+// Clone returns the state itself, which nobody changes.
+func (s *filterState) Clone() fwk.StateData { return s }
+
+// scoreState is what Score needs to know of a pod, read once per cycle.
+type scoreState struct {
+	kind podKind
+	// node is the planned node of a member.
+	node string
+	// request and scorer are those of a pod that asks for nvidia.com/gpu.
+	request gpu.Request
+	scorer  *gpu.Scorer
+	devices devices
+	// device is the extended resource that a pod with other devices asks most
+	// of, and amount how much.
+	device v1.ResourceName
+	amount int64
+	// table is what is known of the nodes; nil for a pod without devices.
+	table *scoreTable
+	// noPreference says that the pod itself prefers no node to another, so that
+	// only what its GPUs leave behind counts.
+	noPreference bool
+}
+
+// Clone returns the state itself, which nobody changes.
+func (s *scoreState) Clone() fwk.StateData { return s }
+
+// podKind is the way in which nodes are scored for a pod.
+type podKind uint8
+
+const (
+	gangMember  podKind = iota // its planned node
+	gpuCount                   // GPUs, by count or by claim: what is left for others
+	migInstance                // nvidia.com/mig-*: what is cut already
+	otherDevice                // what is in use already
+	noDevice                   // nodes without devices
+)
+
+// preFilterMember pins a member to its planned node. A member that the plan leaves
+// out (one beyond the minimum, without room) is refused without a look at any
+// node.
+func (s *podScorer) preFilterMember(plan *gangPlan, pod *v1.Pod) (*fwk.PreFilterResult, *fwk.Status) {
+	node, ok := plan.nodes[pod.UID]
+	if !ok {
+		return nil, fwk.NewStatus(fwk.Unschedulable, "the gang runs, but its domain has no room for this member now")
+	}
+	s.gpus.observe(pod, s.gpus.sharing.GPUWishOf(pod, plan.spec.Models, plan.spec.Memory))
+	if plan.unmodelled != "" {
+		return nil, nil
+	}
+	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
+}
+
+// preFilterSingle reads what a single pod demands of its node.
+func (s *podScorer) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if kube.GroupOf(pod) != "" {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	if group := s.reports.groups.GroupOf(pod); group != "" {
+		_, gang := kube.SplitGroupName(group)
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf(
+			"%s: pod %s was not in gang %s when it was created, and cannot join it now; delete it and create it again with its gang",
+			kube.InvalidGangSpec, pod.Name, gang))
+	}
+	demands, err := s.gpus.requirementsOf(pod)
+	if err != nil {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, string(kube.InvalidGangSpec)+": "+err.Error())
+	}
+	if bad := kube.CheckProfiles(pod, nodes); bad != nil {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, bad.Error())
+	}
+	s.gpus.observe(pod, demands)
+	held := s.planner.gangs.reservedAgainst(pod)
+	if demands.Any() && held == nil {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	state.Write(filterKey, &filterState{gpus: demands, asks: requestsOf(pod), held: held})
+	return nil, nil
+}
+
+// filter keeps a single pod off nodes whose GPUs are not what it asks for: another
+// model, too little memory, or slices and shared devices where whole ones are
+// wanted; and off room that is kept for gangs that go before it. Members of gangs
+// were planned with both in mind.
+func (s *podScorer) filter(state fwk.CycleState, node fwk.NodeInfo) *fwk.Status {
+	data, err := state.Read(filterKey)
+	if err != nil {
+		return nil // the pod demands nothing
+	}
+	demands := data.(*filterState)
+	if held := demands.held[node.Node().Name]; held != nil && !fitsBeside(demands.asks, held, node) {
+		return fwk.NewStatus(fwk.Unschedulable, "the node's free devices are kept for a gang that waits longer, while pods end there")
+	}
+	if why := demands.gpus.Refuse(node.Node()); why != nil {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why.Error())
+	}
+	return nil
+}
+
+// fitsBeside reports whether a pod fits a node beside what is held there. Only
+// devices are kept: processors and memory are seldom what a gang waits for, and
+// pods without devices are not to wait for gangs.
+func fitsBeside(asks, held queue.Quantities, node fwk.NodeInfo) bool {
+	allocatable, requested := node.GetAllocatable().GetScalarResources(), node.GetRequested().GetScalarResources()
+	for name, kept := range held {
+		resource := v1.ResourceName(name)
+		if asks[name] == 0 || !isDevice(resource) {
+			continue
+		}
+		if allocatable[resource]-requested[resource]-kept < asks[name] {
+			return false
+		}
+	}
+	return true
+}
+
+// preScore reads what the nodes are scored by for a pod.
+func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
+	if plan := planOf(state); plan != nil {
+		state.Write(scoreKey, &scoreState{kind: gangMember, node: plan.nodes[pod.UID]})
+		return nil
+	}
+	w := &scoreState{noPreference: !hasPreferences(pod)}
+	w.classify(pod, s.gpus)
+	if w.kind == gpuCount {
+		demands, err := s.gpus.requirementsOf(pod)
+		if err != nil {
+			return fwk.AsStatus(err)
+		}
+		w.request, w.scorer = s.gpus.requestOf(pod, demands), s.gpus.scorer()
+		w.devices = s.gpus.claims.snapshot()
+	}
+	if w.kind != noDevice {
+		var err error
+		if w.table, err = s.planner.scoreTable(s.gpus); err != nil {
+			return fwk.AsStatus(err)
+		}
+	}
+	state.Write(scoreKey, w)
+	return nil
+}
+
+// classify finds the device that a pod asks most of, and by that its kind.
+func (w *scoreState) classify(pod *v1.Pod, gpus *gpuInventory) {
+	w.kind = noDevice
+	for name, quantity := range kube.Requests(pod) {
+		amount := quantity.Value()
+		if isDevice(name) && (amount > w.amount || amount == w.amount && name < w.device) {
+			w.kind, w.device, w.amount = otherDevice, name, amount
+		}
+	}
+	switch {
+	case w.device == gpu.Resource || w.device == "" && gpus.claims.claimedGPUs(pod) > 0:
+		w.kind = gpuCount
+	case strings.HasPrefix(string(w.device), gpu.ResourcePrefix):
+		w.kind = migInstance
+	}
+}
+
+// hasPreferences reports whether the pod prefers some nodes to others by itself.
+func hasPreferences(pod *v1.Pod) bool {
+	soft := func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.ScheduleAnyway }
+	if slices.ContainsFunc(pod.Spec.TopologySpreadConstraints, soft) {
+		return true
+	}
+	a := pod.Spec.Affinity
+	return a != nil && (a.NodeAffinity != nil && len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
+		a.PodAffinity != nil && len(a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
+		a.PodAntiAffinity != nil && len(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0)
+}
+
+// score steers a member to its planned node. It puts a single pod where its GPUs
+// leave the most to the pods that the cluster usually runs, packs MIG instances
+// and other devices, so that whole nodes stay free for gangs, keeps both off the
+// domains that gangs need, see placement.Idle, and pods without devices off nodes
+// that have some.
+func (s *podScorer) score(state fwk.CycleState, node fwk.NodeInfo) (int64, *fwk.Status) {
+	data, err := state.Read(scoreKey)
+	if err != nil {
+		return 0, fwk.AsStatus(err)
+	}
+	w := data.(*scoreState)
+	switch w.kind {
+	case gangMember:
+		if node.Node().Name == w.node {
+			return fwk.MaxScore, nil
+		}
+		return 0, nil
+	case gpuCount, migInstance, otherDevice:
+		return w.table.score(w, node), nil
+	case noDevice:
+		if hasDevices(node) {
+			return 0, nil
+		}
+	}
+	return fwk.MaxScore, nil
+}
+
+// preferenceMargin is how far the best node stands out for a pod without
+// preferences of its own. With the plugin's weight of 20 it is more than what
+// kube-scheduler's scores for spare processors and memory, for balance and for
+// cached images come to (100 each): spreading pods is what breaks up whole nodes.
+const preferenceMargin = 16
+
+// normalize brings the scores of a pod with devices to the framework's scale.
+// Exactly one node is the best: of equal ones the first by name, since the
+// framework would pick one by chance.
+func (s *podScorer) normalize(ctx context.Context, state fwk.CycleState, pod *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+	data, err := state.Read(scoreKey)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	w := data.(*scoreState)
+	if w.kind == gangMember || w.kind == noDevice || len(scores) == 0 {
+		return nil
+	}
+	best := bestNode(scores)
+	scores[0], scores[best] = scores[best], scores[0]
+	values := make([]int64, len(scores))
+	for i, one := range scores {
+		values[i] = one.Score
+	}
+	gpu.Normalize(values, fwk.MaxScore)
+	for i, value := range values {
+		if w.noPreference && i > 0 {
+			value = max(0, value-preferenceMargin)
+		}
+		scores[i].Score = value
+	}
+	scores[0], scores[best] = scores[best], scores[0] // the list has an order of its own
+	if w.kind == gpuCount && w.request.GPUs > 1 && s.handle != nil {
+		s.logLinks(ctx, w, pod, scores[best].Name)
+	}
+	return nil
+}
+
+// bestNode is the index of the highest score; of equal ones the first by name.
+func bestNode(scores fwk.NodeScoreList) int {
+	best := 0
+	for i, one := range scores {
+		if one.Score > scores[best].Score || one.Score == scores[best].Score && one.Name < scores[best].Name {
+			best = i
+		}
+	}
+	return best
+}
+
+// logLinks writes down how well the GPUs of a pod will reach each other on the
+// node that suits it best, and whether that is exact: the driver published which
+// devices are free, and these are the best of them; or estimated from counts.
+func (s *podScorer) logLinks(ctx context.Context, w *scoreState, pod *v1.Pod, node string) {
+	info, err := s.handle.SnapshotSharedLister().NodeInfos().Get(node)
+	if err != nil {
+		return
+	}
+	reach, known := s.gpus.nodeGPUsOf(info.Node()).reachOf(w.devices.freeOn(info), w.request.GPUs)
+	if !known {
+		return
+	}
+	basis := "estimated"
+	if reach.Exact {
+		basis = "exact"
+	}
+	klog.FromContext(ctx).V(2).Info("Scored GPU links", "pod", klog.KObj(pod), "node", node, "gpus", w.request.GPUs,
+		"link", reach.Link.String(), "direct", reach.Direct.String(), "score", reach.Score, "basis", basis)
+}

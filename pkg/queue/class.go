@@ -1,0 +1,134 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"slices"
+	"time"
+)
+
+// insert puts a refused gang into its class, in queue order.
+func (q *Queue) insert(g *gang) {
+	list := q.classes[g.class]
+	at, _ := slices.BinarySearchFunc(list, g, func(a, b *gang) int { return a.key.Compare(b.key) })
+	q.classes[g.class] = slices.Insert(list, at, g)
+}
+
+// remove takes a gang out of its class, if it stands there.
+func (q *Queue) remove(g *gang) {
+	list := q.classes[g.class]
+	if at := slices.Index(list, g); at >= 0 {
+		q.classes[g.class] = slices.Delete(list, at, at+1)
+	}
+	if len(q.classes[g.class]) == 0 {
+		delete(q.classes, g.class)
+	}
+}
+
+// heads returns the first gang of each class, in queue order.
+func (q *Queue) heads() []*gang {
+	heads := make([]*gang, 0, len(q.classes))
+	for _, list := range q.classes {
+		heads = append(heads, list[0])
+	}
+	slices.SortFunc(heads, func(a, b *gang) int { return a.key.Compare(b.key) })
+	return heads
+}
+
+// passTurn has the next of the class that g held the turn of tried, if g held
+// it. It is called when g was placed, or failed for something of its own.
+func (q *Queue) passTurn(g *gang, now time.Time) {
+	if !g.hasTurn {
+		return
+	}
+	g.hasTurn = false
+	if list := q.classes[g.class]; len(list) > 0 {
+		q.activate(list[0], now)
+	}
+}
+
+// activate lets a gang that is kept out be tried. One of a class takes its turn.
+func (q *Queue) activate(g *gang, now time.Time) {
+	if g.state == unschedulable {
+		q.remove(g)
+		g.hasTurn = g.class != ""
+	}
+	g.state, g.refusal, g.retryAt = open, nil, time.Time{}
+	q.wake(g, now)
+}
+
+// wake hands a gang to the scheduler's queue.
+func (q *Queue) wake(g *gang, now time.Time) {
+	g.activatedAt = now
+	q.activated[g.id] = g
+	q.emit(Activate{g.id, g.key.Name})
+}
+
+// A gang that was activated and is not tried is activated again, since it may
+// have been on its way back to the scheduler's queue: after activationRetry, and
+// then at intervals that double up to lastActivationRetry. After turnTimeout its
+// turn passes to the next of its class.
+const (
+	activationRetry     = 100 * time.Millisecond
+	lastActivationRetry = 10 * time.Second
+	turnTimeout         = 500 * time.Millisecond
+)
+
+// activationDue reports whether g was activated in vain for long enough.
+func (g *gang) activationDue(now time.Time) bool {
+	if g.activatedAt.IsZero() {
+		return false
+	}
+	wait := min(activationRetry<<min(g.activations, 10), lastActivationRetry)
+	return !now.Before(g.activatedAt.Add(wait))
+}
+
+// retryActivations activates again what was activated in vain.
+func (q *Queue) retryActivations(now time.Time) {
+	var due []*gang
+	for _, g := range q.activated {
+		if g.activationDue(now) {
+			due = append(due, g)
+		}
+	}
+	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	for _, g := range due {
+		g.activations++
+		if activationRetry<<min(g.activations, 10) >= turnTimeout {
+			q.passTurn(g, now)
+		}
+		q.wake(g, now)
+	}
+}
+
+// retryHelped has the first of each class tried at its pace for which enough was
+// freed.
+func (q *Queue) retryHelped(now time.Time) {
+	for _, list := range q.classes {
+		if g := list[0]; q.freed.helps(g) {
+			g.retryBy(now.Add(g.pace()))
+		}
+	}
+}
+
+// retryDue activates the first of each class whose time has come, and gangs whose
+// pause is over.
+func (q *Queue) retryDue(now time.Time) {
+	var due []*gang
+	for _, g := range q.heads() {
+		if !g.retryAt.IsZero() && !now.Before(g.retryAt) {
+			due = append(due, g)
+		}
+	}
+	for _, g := range q.pausing {
+		if !now.Before(g.retryAt) {
+			due = append(due, g)
+		}
+	}
+	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	for _, g := range due {
+		delete(q.pausing, g.id)
+		q.activate(g, now)
+	}
+}

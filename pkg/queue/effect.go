@@ -1,0 +1,54 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+// Effect is something that the caller of Step has to do. Effects of one step are
+// done in their order.
+type Effect interface{ effect() }
+
+type (
+	// Activate: put a waiting member into the scheduler's queue, and with it its
+	// gang.
+	Activate struct {
+		Gang GangID
+		Name string // namespace/name
+	}
+	// Gate: the gang that a member asked for may not be tried now.
+	Gate struct {
+		Gang    GangID
+		Verdict *Verdict
+	}
+	// Recheck: read the gang, and answer with GangSeen, GangIdle or GangDeleted.
+	Recheck struct{ Name string } // namespace/name
+	// Evict: give up what is left of a gang that cannot be completed, as a
+	// whole. The answer is Evicted or EvictionFailed.
+	Evict struct {
+		Gang GangID
+		Name string // namespace/name
+	}
+	// ClearNominations: the gang holds nodes by nominations that nobody has to
+	// leave any more. Take them back.
+	ClearNominations struct{ Name string } // namespace/name
+	// Offer: room that was kept for a gang is not any more. Single pods that were
+	// kept off it are to be tried.
+	Offer struct{}
+	// Report: tell the user a verdict. Settle says that it may be a passing
+	// state, as while members are created, and is to stand for a while first.
+	Report struct {
+		Gang    GangID
+		Verdict *Verdict
+		Settle  bool
+	}
+	// Unreport: drop a Report with Settle that was not told yet.
+	Unreport struct{ Gang GangID }
+)
+
+func (Activate) effect()         {}
+func (Gate) effect()             {}
+func (Recheck) effect()          {}
+func (Evict) effect()            {}
+func (ClearNominations) effect() {}
+func (Offer) effect()            {}
+func (Report) effect()           {}
+func (Unreport) effect()         {}

@@ -1,0 +1,182 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import "time"
+
+// GangID is the UID of a gang's group: a gang that is deleted and created again
+// under its name is another one.
+type GangID string
+
+// Event is something that happened. Events may come late, twice, in another
+// order than they happened in, or never: the queue may then act later, but loses
+// nobody.
+type Event interface{ event() }
+
+// What happens to pods. Gang is the namespace/name of the pod's group, "" for a
+// single pod.
+type (
+	// PodAssigned: a pod has a node, or is reserved for one.
+	PodAssigned struct {
+		Pod      string // UID
+		Priority int32
+	}
+	// PodReleased: a pod gave up its node but exists, as one that could not be
+	// bound. Node is "" where it is not known.
+	PodReleased struct {
+		Pod, Node string
+		Gave      Quantities
+	}
+	// PodDeleted: a pod is gone. Gave is nil for one that never had a node, and
+	// Node is "" where it had one that is not known.
+	PodDeleted struct {
+		Pod, Gang, Node string
+		Gave            Quantities
+	}
+	// PodResized: a pod gave back some of what it had.
+	PodResized struct{ Gave Quantities }
+	// PodTerminating: a pod was told to end, and will give back what it has
+	// until then, as far as is known. Node is "" for one that waits.
+	PodTerminating struct {
+		Pod, Gang, Node string
+		Priority        int32
+		Gives           Quantities
+		Until           time.Time
+		// Preempted says that a scheduler told it to end, for another pod.
+		Preempted bool
+	}
+	// PodNominated: a pod without a node is promised one by preemption; Node ""
+	// says that it is not any more.
+	PodNominated struct {
+		Pod, Gang, Node string
+		Priority        int32
+		Needs           Quantities
+	}
+)
+
+// What happens to nodes.
+type (
+	// NodeChanged: a node is new or not what it was. Version tells its states
+	// apart. Relevant says that plans look at what changed.
+	NodeChanged struct {
+		Node, Version string
+		Relevant      bool
+	}
+	// NodeDeleted: a node is no more.
+	NodeDeleted struct{ Node string }
+)
+
+// What happens to gangs.
+type (
+	// GangChanged: a member or the group came, went or changed. The gang is read
+	// again soon.
+	GangChanged struct{ Gang string } // namespace/name
+	// GangSeen is the answer to a Recheck, or a member that asks to be queued.
+	GangSeen struct {
+		Gang      GangID
+		Key       Key // Interrupted and Arrival are the queue's own
+		Readiness Readiness
+		// Asking says that a member asks to be queued: the answer is a Gate, or
+		// none if the gang may be tried.
+		Asking bool
+		// Fingerprint tells the states of a gang apart; 0 where it was not taken.
+		Fingerprint uint64
+	}
+	// GangIdle: no member of the gang waits.
+	GangIdle struct {
+		Gang      GangID
+		Key       Key
+		Readiness Readiness
+	}
+	// GangDeleted: the group is gone.
+	GangDeleted struct{ Gang GangID }
+	// Attempted: the scheduling loop took the gang from its queue.
+	Attempted struct{ Gang GangID }
+	// Refused: the gang was tried and has no place.
+	Refused struct {
+		Gang GangID
+		// Class names what the gang asks for.
+		Class   string
+		Verdict *Verdict
+		// Fingerprint is that of the gang as it was tried, and Snapshot the
+		// cluster that it was tried on.
+		Fingerprint uint64
+		Snapshot    Snapshot
+		// ByPlugins says that the gang has a plan that other plugins refuse, for
+		// something that others of its class need not share.
+		ByPlugins bool
+		// Promise is where the gang would fit once the pods that terminate have
+		// ended; empty where it would not, or nobody asked.
+		Promise []NodeAmount
+		// RetryAfter is when to try again without a reason; 0 for seldom.
+		RetryAfter time.Duration
+	}
+	// Placed: all members of a plan are reserved and about to be bound.
+	Placed struct {
+		Gang GangID
+		// Required is Readiness.Required, with which it runs from now on.
+		Required int
+		Message  string
+	}
+	// BindFailed: a member could not be bound. Verdict is told for the pause
+	// that follows.
+	BindFailed struct {
+		Gang    GangID
+		Verdict func(pause time.Duration) *Verdict
+	}
+	// EvictionFailed: the gang could not be evicted as a whole now.
+	EvictionFailed struct{ Gang GangID }
+	// Evicted: the gang was evicted as a whole, or need not be.
+	Evicted struct {
+		Gang   GangID
+		Reason string // "" if it need not be
+	}
+)
+
+// Leading: this replica schedules from now on. What is partly bound at this
+// moment was interrupted.
+type Leading struct{}
+
+// Tick: time passed. It carries out what has become due, and is to come about
+// every TickInterval.
+type Tick struct{}
+
+// TickInterval is the time between two ticks.
+const TickInterval = firstPace
+
+// Snapshot is the cluster as an attempt saw it. It may be behind the events that
+// the queue has seen, or before them.
+type Snapshot interface {
+	// HasPod reports whether the snapshot counts a pod on a node.
+	HasPod(node, pod string) bool
+	// NodeVersion is the version of a node, "" if it is not there.
+	NodeVersion(node string) string
+}
+
+// NodeAmount is an amount on one node.
+type NodeAmount struct {
+	Node    string
+	Amounts Quantities
+}
+
+func (PodAssigned) event()    {}
+func (PodReleased) event()    {}
+func (PodDeleted) event()     {}
+func (PodResized) event()     {}
+func (PodTerminating) event() {}
+func (PodNominated) event()   {}
+func (NodeChanged) event()    {}
+func (NodeDeleted) event()    {}
+func (GangChanged) event()    {}
+func (GangSeen) event()       {}
+func (GangIdle) event()       {}
+func (GangDeleted) event()    {}
+func (Attempted) event()      {}
+func (Refused) event()        {}
+func (Placed) event()         {}
+func (BindFailed) event()     {}
+func (EvictionFailed) event() {}
+func (Evicted) event()        {}
+func (Leading) event()        {}
+func (Tick) event()           {}

@@ -1,0 +1,116 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import "time"
+
+// state is where a gang is, as far as the queue has to know.
+type state int
+
+const (
+	// open: nothing keeps the gang from being tried. It is in the scheduler's
+	// queue, being planned, being bound, or running.
+	open state = iota
+	// gated: it may not be tried as it is.
+	gated
+	// unschedulable: it was refused, and waits in its class for something that
+	// can help.
+	unschedulable
+	// backingOff: a member could not be bound; it waits for a time.
+	backingOff
+)
+
+// gang is the queue's memory of one gang.
+type gang struct {
+	id      GangID
+	key     Key
+	state   state
+	refusal *Verdict // while unschedulable or backingOff
+	// class is the equivalence class that the gang was last refused in, and
+	// hasTurn says that it was activated for that class and has not answered.
+	class   string
+	hasTurn bool
+
+	// fingerprint is of the gang as it was last refused, and freedBefore what
+	// had been freed by then of the resources that it asks for.
+	fingerprint uint64
+	freedBefore Quantities
+	// refusedAt is when the gang was last refused, and refusals how often that
+	// came about within backoffReset of one another.
+	refusedAt time.Time
+	refusals  int
+	// retryAt is when a gang that is kept out is tried again, at the latest.
+	retryAt time.Time
+
+	// activatedAt is when the gang was last activated, until it is tried: it may
+	// have been on its way back to the queue then, and is activated again.
+	// Zero when it is not to be. activations counts how often in a row.
+	activatedAt time.Time
+	activations int
+
+	// startedWith is the number of bound members that the gang was seen whole
+	// with; zero if it never was, as far as this process knows.
+	startedWith int
+	// partialSince is when the gang was first seen with fewer bound members than
+	// it needs; zero when it has none or enough. interrupted says that this is
+	// what a crash or a loss left, and not how somebody made it.
+	partialSince time.Time
+	interrupted  bool
+	// evictAfter puts off the next try to evict.
+	evictAfter time.Time
+
+	bindFailures int
+	// pluginRefusals is how often in a row other plugins refused its plan.
+	pluginRefusals int
+	// passedBy counts gangs that were placed while this one waited before them.
+	passedBy int
+	// noHoldBefore is when the gang may have another reservation.
+	noHoldBefore time.Time
+}
+
+// keptOut reports whether the gang is kept out of the scheduler's queue until
+// something changes. One that backs off waits for time alone.
+func (g *gang) keptOut() bool { return g.state == gated || g.state == unschedulable }
+
+// required is the number of bound members below which the gang is broken: the
+// smaller one of what it needs now and what it started with. A minimum that is
+// raised later never makes a running gang partial.
+func (g *gang) required(now int) int {
+	if g.startedWith > 0 {
+		return min(now, g.startedWith)
+	}
+	return now
+}
+
+// The pace at which a gang is tried while room is being freed: a gang that ends
+// gives its pods back one by one, and each of them could be the last that
+// another one needs. A refusal doubles the time to the next try, up to lastPace;
+// after backoffReset without one, it starts anew.
+const (
+	firstPace    = 25 * time.Millisecond
+	lastPace     = 800 * time.Millisecond
+	backoffReset = 5 * time.Second
+)
+
+// pace is the time to the next try of a gang for which something was freed.
+func (g *gang) pace() time.Duration {
+	return min(firstPace<<min(g.refusals, 10), lastPace)
+}
+
+// retryBy has a gang that is kept out tried at a time, if it would be tried
+// later.
+func (g *gang) retryBy(at time.Time) {
+	if g.retryAt.IsZero() || at.Before(g.retryAt) {
+		g.retryAt = at
+	}
+}
+
+// countRefusal notes one more refusal.
+func (g *gang) countRefusal(now time.Time) {
+	g.refusals++
+	if now.Sub(g.refusedAt) > backoffReset {
+		g.refusals = 0
+	}
+	g.refusedAt = now
+}

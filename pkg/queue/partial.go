@@ -1,0 +1,83 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// partialInterval is the time between two looks at partial gangs.
+	partialInterval = time.Second
+	// evictionRetry is how long an eviction that failed, such as for a
+	// disruption budget, is put off.
+	evictionRetry = 10 * time.Second
+	// lastInterrupted bounds how long an interrupted gang goes first where the
+	// configuration has no grace period.
+	lastInterrupted = time.Minute
+)
+
+// followPartial notes whether a gang has fewer bound members than it needs, and
+// whether that is what a crash or a loss left: it was whole before, or was seen
+// so before this replica scheduled, or a member of it could not be bound.
+func (q *Queue) followPartial(g *gang, r *Readiness, now time.Time) {
+	if r.Bound > 0 && r.Bound >= r.Required {
+		g.startedWith = r.Required
+	}
+	if r.Bound == 0 || r.Bound >= g.required(r.Required) {
+		g.partialSince, g.interrupted = time.Time{}, false
+		return
+	}
+	if g.partialSince.IsZero() {
+		g.partialSince = now
+	}
+	g.interrupted = g.interrupted || g.startedWith > 0 || !q.leading || g.bindFailures > 0
+}
+
+// goesFirst reports whether a gang goes before others of its priority, because
+// it was interrupted not long ago.
+func (q *Queue) goesFirst(g *gang, now time.Time) bool {
+	return g.interrupted && now.Sub(g.partialSince) < cmp.Or(q.cfg.PartialGrace, lastInterrupted)
+}
+
+// evictPartial gives up gangs that started, lost members and found no room for
+// them within the grace period: what is left holds devices and does no work.
+func (q *Queue) evictPartial(now time.Time) {
+	if q.cfg.PartialGrace <= 0 || now.Sub(q.partialTick) < partialInterval {
+		return
+	}
+	q.partialTick = now
+	var due []*gang
+	for _, g := range q.gangs {
+		if g.refusal != nil && !g.partialSince.IsZero() && now.Sub(g.partialSince) > q.cfg.PartialGrace && !now.Before(g.evictAfter) {
+			due = append(due, g)
+		}
+	}
+	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	for _, g := range due {
+		g.evictAfter = now.Add(evictionRetry)
+		q.emit(Evict{g.id, g.key.Name})
+	}
+}
+
+// evictionAnswered starts the grace period anew once a gang was evicted; it is
+// seen again if it is still partial.
+func (q *Queue) evictionAnswered(event Event, now time.Time) {
+	switch e := event.(type) {
+	case Evicted:
+		g := q.gangOf(e.Gang)
+		g.partialSince, g.interrupted, g.evictAfter = time.Time{}, false, time.Time{}
+		if e.Reason != "" {
+			q.history.add(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
+		}
+	case EvictionFailed:
+		q.gangOf(e.Gang).evictAfter = now.Add(evictionRetry)
+	}
+}
+
+// lead begins to schedule. Gangs that were seen partial until now were left so
+// by somebody else's end.
+func (q *Queue) lead() { q.leading = true }

@@ -1,0 +1,87 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import "slices"
+
+// KeyOf completes the place of a gang or single pod in the scheduler's queue by
+// what the queue knows of it. Arrivals are numbered when it is asked for the
+// first time.
+func (q *Queue) KeyOf(uid string, key Key) Key {
+	key.Arrival = q.arrivals.numbers[uid]
+	if g, ok := q.gangs[GangID(uid)]; ok {
+		key.Interrupted = g.key.Interrupted
+	}
+	return key
+}
+
+// Arrived numbers a single pod that enters the queue.
+func (q *Queue) Arrived(pod string) { q.arrivals.number(pod) }
+
+// Refusal returns the refusal that still stands for a gang, or nil if it may be
+// tried.
+func (q *Queue) Refusal(id GangID) *Verdict {
+	if g, ok := q.gangs[id]; ok {
+		return g.refusal
+	}
+	return nil
+}
+
+// Tried reports whether the gang was answered and not let into the queue again:
+// a plan that is asked for now is a what-if of preemption within its attempt.
+func (q *Queue) Tried(id GangID) bool {
+	g, ok := q.gangs[id]
+	return ok && (g.state == unschedulable || g.state == backingOff)
+}
+
+// Admitted reports whether the gang is known and may be tried, or was refused for
+// want of room.
+func (q *Queue) Admitted(id GangID) bool {
+	g, ok := q.gangs[id]
+	return ok && g.state != gated
+}
+
+// RequiredOf is the number of bound members below which a gang is broken, where
+// its declaration says now: less if it started with less.
+func (q *Queue) RequiredOf(id GangID, now int) int {
+	if g, ok := q.gangs[id]; ok {
+		return g.required(now)
+	}
+	return now
+}
+
+// PassedBy is the number of gangs that were placed while one waited before them.
+func (q *Queue) PassedBy(id GangID) int {
+	if g, ok := q.gangs[id]; ok {
+		return g.passedBy
+	}
+	return 0
+}
+
+// KeptOut lists, as namespace/name and in queue order, the gangs that wait for
+// something to change.
+func (q *Queue) KeptOut() []string {
+	var out []*gang
+	for _, g := range q.gangs {
+		if g.keptOut() {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b *gang) int { return a.key.Compare(b.key) })
+	names := make([]string, len(out))
+	for i, g := range out {
+		names[i] = g.key.Name
+	}
+	return names
+}
+
+// Known lists the gangs that are remembered.
+func (q *Queue) Known() []GangID {
+	ids := make([]GangID, 0, len(q.gangs))
+	for id := range q.gangs {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}

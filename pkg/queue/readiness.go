@@ -1,0 +1,58 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import "fmt"
+
+// Readiness is what a gang needs for a start, and what it has: the count of its
+// pods against its declaration. Pods that terminate are no members.
+type Readiness struct {
+	// Gang is what users call it.
+	Gang string
+	// MinCount is the number of members that must start together.
+	MinCount int
+	// Required is the number of bound members below which a gang that has
+	// started is broken: MinCount, or less where members are still to come.
+	Required int
+	// Bound members have a node. Assumed ones are reserved or on their way to
+	// be bound, and count as bound too.
+	Bound, Assumed int
+	// Waiting members have no node; Gated ones may not be scheduled before
+	// somebody removes their scheduling gates, named in Gates.
+	Waiting, Gated int
+	Gates          string
+	// Problem is why the declaration cannot be scheduled as it is; nil if it
+	// can.
+	Problem *Verdict
+}
+
+// Obstacle returns why the gang may not be tried as it is: its declaration
+// cannot be scheduled, or members are missing or gated. Nil if it may.
+func (r *Readiness) Obstacle() *Verdict {
+	if r.Problem != nil {
+		return r.Problem
+	}
+	have := r.Bound + r.Waiting
+	switch {
+	case r.Gated > 0 && (have < r.MinCount || r.Waiting == 0):
+		return &Verdict{Reason: ReasonGated, Message: fmt.Sprintf(
+			"gang %s: the scheduling gate %s holds back %s of %d; whoever put it there has to remove it",
+			r.Gang, r.Gates, podCount(r.Gated), have+r.Gated)}
+	case have == 0:
+		return &Verdict{Reason: ReasonIncomplete, Message: fmt.Sprintf(
+			"gang %s has none of the %s that must start together; waiting for them to be created", r.Gang, podCount(r.MinCount))}
+	case have < r.MinCount:
+		return &Verdict{Reason: ReasonIncomplete, Message: fmt.Sprintf(
+			"gang %s has %d of the %d pods that must start together; waiting for the others to be created", r.Gang, have, r.MinCount)}
+	}
+	return nil
+}
+
+// podCount is a number with its noun.
+func podCount(n int) string {
+	if n == 1 {
+		return "1 pod"
+	}
+	return fmt.Sprintf("%d pods", n)
+}

@@ -1,0 +1,116 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// recheckSchedule says which gangs are to be read again. An event may come before
+// the scheduler's cache knows of it, so a gang is read several times for it, at
+// intervals that double. A gang that is kept out is compared each time with the
+// gang as it was kept out: no order of events and no delay of the cache can make
+// a change pass unseen.
+//
+// The scheduler's own queueing hints would be asked for each event about each
+// pending pod; with 10,000 pending pods that was most of its work.
+type recheckSchedule struct {
+	due      map[string]recheck // by namespace/name
+	prunedAt time.Time
+	allAt    time.Time
+}
+
+type recheck struct {
+	at    time.Time
+	pause time.Duration
+}
+
+// lastRecheck ends the reads for one event. What the cache learns later than that
+// is found by the read of every gang that is kept out, once in resyncPeriod.
+const (
+	lastRecheck  = time.Second
+	resyncPeriod = 10 * time.Second
+)
+
+func newRecheckSchedule() recheckSchedule { return recheckSchedule{due: map[string]recheck{}} }
+
+// schedule has a gang read again.
+func (s *recheckSchedule) schedule(gang string, now time.Time) {
+	if now.Sub(s.prunedAt) > eventTTL {
+		// Nobody reads in a replica that stands by.
+		s.prunedAt = now
+		maps.DeleteFunc(s.due, func(_ string, r recheck) bool { return now.Sub(r.at) > eventTTL })
+	}
+	s.due[gang] = recheck{now, firstPace}
+}
+
+// take returns the gangs whose read is due, by name.
+func (s *recheckSchedule) take(now time.Time) []string {
+	var names []string
+	for name, r := range s.due {
+		if now.Before(r.at) {
+			continue
+		}
+		names = append(names, name)
+		if r.pause > lastRecheck {
+			delete(s.due, name)
+		} else {
+			s.due[name] = recheck{now.Add(r.pause), 2 * r.pause}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// recheck asks for the gangs that are to be read again.
+func (q *Queue) recheck(now time.Time) {
+	names := q.rechecks.take(now)
+	if now.Sub(q.rechecks.allAt) >= resyncPeriod {
+		q.rechecks.allAt = now
+		for _, g := range q.gangs {
+			if g.keptOut() {
+				names = append(names, g.key.Name)
+			}
+		}
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	for _, name := range names {
+		q.emit(Recheck{name})
+	}
+}
+
+// tick carries out what has become due.
+func (q *Queue) tick(now time.Time) {
+	q.recheck(now)
+	q.expireHolds(now)
+	q.retryDue(now)
+	q.retryActivations(now)
+	if q.trying != nil && now.Sub(q.triedAt) >= turnTimeout {
+		q.giveUpTrying(now)
+	}
+	q.evictPartial(now)
+}
+
+// arrivals numbers gangs and single pods in the order in which they were first
+// seen: the API server keeps creation times in whole seconds only.
+type arrivals struct {
+	last    uint64
+	numbers map[string]uint64 // by UID
+}
+
+// number returns the number of a gang or pod.
+func (a *arrivals) number(uid string) uint64 {
+	n, ok := a.numbers[uid]
+	if !ok {
+		a.last++
+		n = a.last
+		a.numbers[uid] = n
+	}
+	return n
+}
+
+func (a *arrivals) forget(uid string) { delete(a.numbers, uid) }
