@@ -59,7 +59,7 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 			Name: pod.Name, MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel,
 		}}
 	} else {
-		o.Gang, o.Name, o.Notes = true, g.Name, g.unread()
+		o.Gang, o.Name, o.Notes = true, g.Name, slices.Clone(g.Declaration.Ignored)
 	}
 	if g.Invalid != nil {
 		o.Reason, o.Message = g.Invalid.Reason, g.Invalid.Message

@@ -43,6 +43,7 @@ type Gang struct {
 	Namespace, Name string
 	Dialect         kube.Dialect
 	Group           *schedulingapi.PodGroup
+	Declaration     *kube.Declaration
 	// Spec is what the gang asks for; Invalid, instead, why that cannot be read.
 	Spec    *kube.Spec
 	Invalid *kube.Invalid
@@ -88,9 +89,9 @@ func NewPicture(ladder kube.Ladder, nodes []*v1.Node, pods []*v1.Pod, gangs []di
 func (p *Picture) SetSharing(policy kube.Sharing) { p.cluster.Sharing = policy }
 
 func (p *Picture) gang(d dialect.Gang) *Gang {
-	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group}
+	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group, Declaration: d.Declaration}
 	g.Dialect, g.Name = kube.SplitGroupName(d.Group.Name)
-	g.Spec, g.Invalid = kube.ReadSpec(d.Group, p.ladder)
+	g.Spec, g.Invalid = kube.ReadSpec(d.Group, d.Declaration, p.ladder)
 	for _, pod := range d.Pods {
 		switch {
 		case pod.Spec.NodeName != "":

@@ -69,10 +69,17 @@ func (b *permitHandle) pod(p *v1.Pod) {
 	_ = b.factory.Core().V1().Pods().Informer().GetStore().Update(p)
 }
 
+// undeclared are groups of which nothing is declared.
+type undeclared struct{ Groups }
+
+func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
+	return &kube.Declaration{}
+}
+
 // planOfThree is a gang of three that is planned on a node.
 func planOfThree() (*permitHandle, *barrier, []*v1.Pod) {
 	h := &permitHandle{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), waiting: map[types.UID]*waitingPod{}}
-	gangs := newGangQueue(h, kube.DefaultLadder(), newReporter(h, nil), time.Minute)
+	gangs := newGangQueue(h, kube.DefaultLadder(), newReporter(h, undeclared{}), time.Minute)
 	gangs.now = func() time.Time { return epoch }
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	h.node(node)

@@ -126,8 +126,8 @@ func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupStat
 		Bound:   max(0, scheduled-endings.Bound),
 		Waiting: max(0, state.AllPodsCount()-scheduled-endings.Unbound),
 	}
-	r.Required = kube.WholeCount(pg)
-	spec, invalid := kube.ReadSpec(pg, q.levels)
+	r.Required = kube.RunningMinimum(pg, q.reports.groups.DeclarationOf(pg))
+	spec, invalid := q.specOf(pg)
 	if invalid != nil {
 		r.MinCount = r.Required
 		r.Problem = newVerdict(invalid.Reason, "%s", invalid.Message)
@@ -135,6 +135,15 @@ func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupStat
 	}
 	r.MinCount, r.Required = spec.MinCount, spec.Whole
 	return r
+}
+
+// specOf reads what a gang asks for, or why that cannot be read.
+func (q *gangQueue) specOf(pg *schedulingapi.PodGroup) (*kube.Spec, *kube.Invalid) {
+	declaration := q.reports.groups.DeclarationOf(pg)
+	if declaration == nil { // a newer version of the group is on the way
+		return nil, &kube.Invalid{Reason: kube.GangNotFound, Message: "pod group " + pg.Name + " is not known yet"}
+	}
+	return kube.ReadSpec(pg, declaration, q.levels)
 }
 
 // keyOfGroup is the place of a gang in the queue, by what its group says.
@@ -253,7 +262,12 @@ func (q *gangQueue) evict(ctx context.Context, e queue.Evict) {
 	if err != nil {
 		return // the group is gone, and with it the gang
 	}
-	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.WholeCount(pg)) })
+	declaration := q.reports.groups.DeclarationOf(pg)
+	if declaration == nil { // a newer version of the group is on the way
+		q.step(queue.EvictionFailed{Gang: e.Gang})
+		return
+	}
+	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.RunningMinimum(pg, declaration)) })
 	reason, err := q.evictor.release(ctx, pg, required)
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)

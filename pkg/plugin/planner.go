@@ -48,7 +48,7 @@ func (p *planner) plan(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan,
 		return nil, err
 	}
 	fingerprint := fingerprintOf(pg, state)
-	spec, invalid := kube.ReadSpec(pg, p.gangs.levels)
+	spec, invalid := p.gangs.specOf(pg)
 	if invalid != nil {
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
 	}

@@ -21,9 +21,9 @@ type Ref struct {
 	// Part is the index of the pod's group, where each group of the workload
 	// starts on its own (LeaderWorkerSet); "" elsewhere.
 	Part string
-	// Life tells the workload from an earlier one of its name, whose pods may
+	// Instance tells the workload from an earlier one of its name, whose pods may
 	// still be ending: the beginning of its UID, or "" where pods do not tell.
-	Life string
+	Instance string
 	// Role is the pod's role, by the name that it has in Shape.Roles.
 	Role string
 }
@@ -50,14 +50,14 @@ func Of(pod *v1.Pod) (ref Ref, problem string) {
 	if kind == nil {
 		return Ref{}, "its controller is " + owner.Kind + " " + owner.Name
 	}
-	ref = Ref{Kind: kind, Workload: owner.Name, Life: Life(owner.UID)}
+	ref = Ref{Kind: kind, Workload: owner.Name, Instance: InstanceOf(owner.UID)}
 	switch kind {
 	case job:
 		return ofJob(pod, ref)
 	case statefulSet:
 		return ofStatefulSet(pod, ref)
 	case mpiJob:
-		ref.Life = "" // the launcher's pod does not tell it
+		ref.Instance = "" // the launcher's pod does not tell it
 		ref.Role = pod.Labels[labelKubeflowRole]
 		if kind := pod.Labels[labelReplicaType]; kind != "" {
 			ref.Role = kind
@@ -72,8 +72,8 @@ func Of(pod *v1.Pod) (ref Ref, problem string) {
 	}
 }
 
-// Life is as much of a UID as tells two objects of one name apart.
-func Life(uid types.UID) string {
+// InstanceOf is as much of a UID as tells two objects of one name apart.
+func InstanceOf(uid types.UID) string {
 	return string(uid[:min(len(uid), 8)])
 }
 
@@ -98,7 +98,7 @@ func ofJob(pod *v1.Pod, ref Ref) (Ref, string) {
 		if ref.Workload != name+"-"+role+"-"+pod.Labels[labelJobIndex] {
 			return Ref{}, mismatch(labelJobSet, name, ref)
 		}
-		return Ref{Kind: jobSet, Workload: name, Role: role, Life: Life(types.UID(pod.Labels[labelJobSetUID]))}, ""
+		return Ref{Kind: jobSet, Workload: name, Role: role, Instance: InstanceOf(types.UID(pod.Labels[labelJobSetUID]))}, ""
 	}
 	if name, ok := pod.Labels[labelKubeflowJob]; ok && pod.Labels[labelKubeflowOperator] == mpiOperator {
 		if ref.Workload != name+"-"+launcher {

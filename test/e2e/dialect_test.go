@@ -55,7 +55,7 @@ func TestPodGroup_ItsKindMayComeLater(t *testing.T) {
 	c := on(t, box, racks(2, 2)...)
 	startScheduler(t, box)
 	c.create(groupPods("train", 2)...)
-	c.awaitReason("train", kube.GangApiUnavailable, "scheduling.x-k8s.io/v1alpha1")
+	c.awaitReason("train", kube.GangAPIUnavailable, "scheduling.x-k8s.io/v1alpha1")
 	c.create(gangPods("other", 1, "1")...)
 	c.awaitBound("other", 1)
 	c.remove("other-0")

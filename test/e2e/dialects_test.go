@@ -167,7 +167,7 @@ func TestDialects(t *testing.T) {
 		}
 		require.Eventually(c.t, func() bool { return d.placed(c.status(d, "train"), "") }, patience, poll, "%v", c.status(d, "train"))
 		if name == "volcano" {
-			require.Eventually(c.t, func() bool { return len(c.events("NotHonoured")) == 2 }, patience, poll, "each gang is told once")
+			require.Eventually(c.t, func() bool { return len(c.events("FieldsIgnored")) == 2 }, patience, poll, "each gang is told once")
 		}
 		require.Eventually(c.t, func() bool { return d.refused(c.status(d, "huge"), string(kube.GangTooLarge)) }, patience, poll, "%v", c.status(d, "huge"))
 	})
