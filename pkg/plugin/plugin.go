@@ -69,6 +69,7 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 		gpus:    newAppraiser(&args.GPUs, handle.SharedDRAManager()),
 		now:     time.Now,
 	}
+	pl.reports.incompleteDelay = args.IncompleteDelay.Duration
 	if err := pl.watchCluster(); err != nil {
 		return nil, err
 	}
