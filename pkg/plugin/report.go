@@ -45,11 +45,6 @@ type Groups interface {
 	Leading() <-chan struct{}
 }
 
-// calm is how long a verdict on a gang that is still being created must stand
-// before it is told: a gang of 1,000 pods passes through 999 of them. A busy API
-// server stalls for a second or two, and to tell is a write for each pod.
-const calm = 3 * time.Second
-
 // flushPace is how often due verdicts are looked for.
 const flushPace = 100 * time.Millisecond
 
@@ -60,6 +55,9 @@ type reporter struct {
 	handle fwk.Handle
 	groups Groups
 	now    func() time.Time
+	// incompleteDelay is how long a verdict on a gang that is still being
+	// created must stand before it is told; see config.Args.
+	incompleteDelay time.Duration
 
 	mu    sync.Mutex
 	gangs map[types.UID]*report
@@ -103,7 +101,7 @@ func (r *reporter) report(pg *schedulingapi.PodGroup, why *queue.Verdict, settle
 		r.refused(pg, why)
 		return
 	}
-	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, calm)
+	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, r.incompleteDelay)
 }
 
 // admitted drops what kept a gang out of the queue and is not told yet: the gang

@@ -57,13 +57,13 @@ func TestReporter_IgnoredFieldsAreToldOnce(t *testing.T) {
 func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {
 	now := epoch
 	r := newReporter(nil, nil)
-	r.now = func() time.Time { return now }
+	r.now, r.incompleteDelay = func() time.Time { return now }, 3*time.Second
 	pg := &schedulingapi.PodGroup{}
 	pg.UID = "g"
 	r.report(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
-	now = now.Add(calm / 2)
+	now = now.Add(r.incompleteDelay / 2)
 	r.report(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
-	assert.Equal(t, epoch.Add(calm), r.gangs["g"].due, "the same again does not put it off")
+	assert.Equal(t, epoch.Add(r.incompleteDelay), r.gangs["g"].due, "the same again does not put it off")
 	r.admitted("g")
 	assert.Nil(t, r.gangs["g"].next, "it is complete, though it has to wait for its turn")
 	r.refused(pg, newVerdict(kube.NoFittingDomain, "room for none"))

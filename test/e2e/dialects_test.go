@@ -174,14 +174,15 @@ func TestDialects(t *testing.T) {
 }
 
 // inEachDialect runs a test once for each dialect, with a scheduler and the kinds
-// of all of them.
+// of all of them. It does not run in parallel with other tests: it needs a
+// feature gate, and those are of the whole process.
 func inEachDialect(t *testing.T, nodes []*v1.Node, test func(c *cluster, name string, d declared)) {
 	t.Helper()
 	served := os.Getenv(apiServer) == "" // the native groups
 	box := startSandbox(t, sandbox.Options{GenericWorkload: served, PodGroupCRD: true, DisableControllers: true})
 	all := on(t, box, nodes...)
-	startScheduler(t, box)
 	all.installCRDs()
+	startQuickScheduler(t, box)
 	for name, d := range dialects() {
 		t.Run(name, func(t *testing.T) {
 			if d.kind.Group == "scheduling.k8s.io" && !served {
