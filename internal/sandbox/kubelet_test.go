@@ -105,7 +105,7 @@ func TestKubelet(t *testing.T) {
 		{"an ended pod gives its GPUs back", podEnds},
 		{"a deleted pod gives its GPUs back", podDeleted},
 		{"a slow pod holds its room until it has stopped", podStopsSlowly},
-		{"a finalizer's owner is told when a slow pod has stopped", podStopsSlowlyWithFinalizer},
+		{"a slow pod with a finalizer fails when it has stopped", podStopsSlowlyWithFinalizer},
 		{"a grace period ends a pod that does not stop", podNeverStops},
 		{"a shorter grace period takes the place of a longer one", podStopsEarlier},
 		{"a force deletion waits for nothing", podForced},

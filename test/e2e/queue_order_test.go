@@ -108,8 +108,8 @@ func TestQueue_NominatedNodesAreNotPlannedForOthers(t *testing.T) {
 func TestQueue_ARunningDummyDoesNotBuyTheHead(t *testing.T) {
 	nodes := racks(1, 1)
 	c := newCluster(t, nodes...)
-	c.priorityClass("top", 100_000, v1.PreemptLowerPriority)
-	c.fill(nodes, priority("top"))
+	c.priorityClass("top-never", 100_000, v1.PreemptNever)
+	c.fill(nodes, priority("top-never"))
 	tiny := func(p *v1.Pod) {
 		p.Spec.Containers[0].Resources = v1.ResourceRequirements{Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("1m")}}
 	}
@@ -117,7 +117,7 @@ func TestQueue_ARunningDummyDoesNotBuyTheHead(t *testing.T) {
 	c.reachPhase("sly", 1, v1.PodRunning)
 	c.create(gangPods("sly", 2, "2")[1])
 	c.awaitPending("sly-1", kube.NoFittingDomain)
-	c.create(gangPods("urgent", 1, "1", priority("top"))...)
+	c.create(gangPods("urgent", 1, "1", priority("top-never"))...)
 	c.awaitReason("urgent", kube.NoFittingDomain)
 
 	c.remove("holder-0")
