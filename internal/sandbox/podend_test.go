@@ -78,3 +78,28 @@ func TestOrphans(t *testing.T) {
 	assert.Equal(t, ending{name: "lost", orphan: true}, item)
 	assert.Contains(t, item.lastStatus(), v1.DisruptionTarget)
 }
+
+// TestFinish_Orphan has a finalizer hold a pod whose node is gone, to see how
+// it ends.
+func TestFinish_Orphan(t *testing.T) {
+	s, err := Start(t.Context(), Options{DisableKubelets: true, DisableControllers: true})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	pods := s.Client().CoreV1().Pods("default")
+	lost, err := pods.Create(t.Context(), &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "lost", Finalizers: []string{"example.com/accounting"}},
+		Spec:       v1.PodSpec{NodeName: "gone", Containers: []v1.Container{{Name: "main", Image: "none"}}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	endings := newPodEndings(s.Client(), 600)
+	endings.addOrphan(lost)
+	require.True(t, endings.next(t.Context()))
+	lost, err = pods.Get(t.Context(), "lost", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, v1.PodFailed, lost.Status.Phase)
+	assert.NotNil(t, lost.DeletionTimestamp)
+	require.NotEmpty(t, lost.Status.Conditions)
+	assert.Equal(t, v1.DisruptionTarget, lost.Status.Conditions[len(lost.Status.Conditions)-1].Type)
+	assert.Equal(t, "DeletionByPodGC", lost.Status.Conditions[len(lost.Status.Conditions)-1].Reason)
+}
