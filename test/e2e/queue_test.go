@@ -264,10 +264,8 @@ func TestQueue_GangsThatFailAfterThePlanAreTriedAtIntervals(t *testing.T) {
 // newWatchedCluster is newCluster with the scheduler's process, for its log.
 func newWatchedCluster(t *testing.T, nodes ...*v1.Node) (*cluster, *process.Process) {
 	t.Helper()
-	box, err := stock()
-	require.NoError(t, err)
-	c := on(t, box, nodes...)
-	return c, startScheduler(t, box)
+	c := on(t, takeStock(t), nodes...)
+	return c, startQuickScheduler(t, c.box)
 }
 
 // TestQueue_AMemberThatIsEndingCostsNoAttempts deletes a waiting member that a
