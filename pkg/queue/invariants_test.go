@@ -30,7 +30,6 @@ func checkInvariants(q *Queue) error {
 			listed[g.id] = class
 		}
 	}
-	turns := map[string]GangID{}
 	for id, g := range q.gangs {
 		is := func(name string, have, want bool) {
 			if have != want {
@@ -41,12 +40,11 @@ func checkInvariants(q *Queue) error {
 		is("has a refusal", g.refusal != nil, g.state == unschedulable || g.state == backingOff)
 		is("pauses", q.pausing[id] == g, g.state == backingOff)
 		is("is activated", q.activated[id] == g, !g.activatedAt.IsZero())
-		is("is activated or has a turn, but not open", (!g.activatedAt.IsZero() || g.hasTurn) && g.state != open, false)
-		if g.hasTurn && turns[g.class] != "" {
-			wrong = append(wrong, fmt.Errorf("gangs %s and %s both have the turn of class %q", id, turns[g.class], g.class))
-		}
-		if g.hasTurn {
-			turns[g.class] = id
+		is("is activated and not open", !g.activatedAt.IsZero() && g.state != open, false)
+	}
+	for class, g := range q.turns {
+		if q.gangs[g.id] != g || g.class != class || g.state != open || g.activatedAt.IsZero() && q.trying != g {
+			wrong = append(wrong, fmt.Errorf("gang %s has the turn of class %q and is not being tried", g.id, class))
 		}
 	}
 	for id := range listed {
@@ -113,6 +111,7 @@ func assertEmpty(t *testing.T, q *Queue) {
 	assert.Empty(t, q.Known())
 	assert.Empty(t, q.named)
 	assert.Empty(t, q.classes)
+	assert.Empty(t, q.turns)
 	assert.Empty(t, q.activated)
 	assert.Empty(t, q.pausing)
 	assert.Nil(t, q.trying)

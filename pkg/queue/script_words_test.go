@@ -165,6 +165,7 @@ func (s *script) expect() {
 		l.words = append([]string{"most"}, l.words...)
 		most := l.number("most", 0)
 		effect := l.rest()
+		s.counted = append(s.counted, effect)
 		count := 0
 		for _, happened := range s.happened {
 			if happened == effect {
@@ -209,6 +210,11 @@ func (s *script) expectState(word string) {
 			if s.q.KeyOf(name, Key{}).Interrupted {
 				got = append(got, name)
 			}
+		}
+	case "endings": // of old bound 1
+		name := l.option("of")
+		if e := s.q.Endings("ns/" + name); e != (Endings{}) {
+			got = []string{"bound", strconv.Itoa(e.Bound)}
 		}
 	case "reservable":
 		for _, name := range s.order() {
