@@ -285,7 +285,7 @@ func (q *Queue) expireReservations(now time.Time) {
 		if !over && now.Before(r.until) {
 			continue
 		}
-		q.gangOf(id).noHoldBefore = now.Add(reservationPause)
+		q.gangs[id].noHoldBefore = now.Add(reservationPause)
 		q.history.add(Decision{now, r.key.Name, DecisionReleased, "", "no longer keeps what was freed in its domain"})
 		q.offerHeld(q.releaseReservation(id), now)
 	}

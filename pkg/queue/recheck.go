@@ -29,7 +29,8 @@ type recheck struct {
 }
 
 // lastRecheck ends the reads for one event. What the cache learns later than that
-// is found by the read of every gang that is kept out, once in resyncPeriod.
+// is found by the read of every gang that is kept out, once in resyncPeriod. One
+// that was activated and is not tried is read then, too: nobody of it may wait.
 const (
 	lastRecheck  = time.Second
 	resyncPeriod = 10 * time.Second
@@ -71,7 +72,7 @@ func (q *Queue) recheck(now time.Time) {
 	if now.Sub(q.rechecks.allAt) >= resyncPeriod {
 		q.rechecks.allAt = now
 		for _, g := range q.gangs {
-			if g.keptOut() {
+			if g.keptOut() || !g.activatedAt.IsZero() {
 				names = append(names, g.key.Name)
 			}
 		}
@@ -85,6 +86,7 @@ func (q *Queue) recheck(now time.Time) {
 
 // tick carries out what has become due.
 func (q *Queue) tick(now time.Time) {
+	q.freed.prune(now)
 	q.recheck(now)
 	q.expireHolds(now)
 	q.retryDue(now)
