@@ -192,6 +192,7 @@ func TestBarrier_ACycleThatLostAMemberSilentlyIsOver(t *testing.T) {
 
 func TestBarrier_AMemberThatIsDeletedWhileItIsBoundIsNoDenial(t *testing.T) {
 	b, c, pods := planOfThree()
+	c.all.gangs.step(queue.GangSeen{Gang: "g", Readiness: queue.Readiness{MinCount: 3, Waiting: 3}, Asking: true})
 	for _, p := range pods {
 		b.reserve(c, p)
 	}

@@ -70,6 +70,8 @@ func (q *gangQueue) step(event queue.Event) (gate *queue.Verdict) {
 			if group := q.groups[e.Gang]; group != nil {
 				tell = append(tell, func() { q.reports.report(group, e.Verdict, e.Settle) })
 			}
+		case queue.Decided:
+			logDecision(e.Decision)
 		case queue.Unreport:
 			tell = append(tell, func() { q.reports.admitted(types.UID(e.Gang)) })
 		default:
@@ -88,6 +90,18 @@ func (q *gangQueue) step(event queue.Event) (gate *queue.Verdict) {
 		}
 	}
 	return gate
+}
+
+// logDecision writes a decision down. Those that end an attempt are logged where
+// more is known of them.
+func logDecision(d queue.Decision) {
+	switch d.Kind {
+	case queue.DecisionPlaced, queue.DecisionRefused:
+	case queue.DecisionPassed:
+		klog.V(4).InfoS("Passed gang", "gang", d.Gang, "reason", d.Reason, "message", d.Message)
+	case queue.DecisionPreempted, queue.DecisionEvicted, queue.DecisionBindFailed, queue.DecisionReserved, queue.DecisionReleased:
+		klog.V(2).InfoS("Decided on gang", "gang", d.Gang, "decision", d.Kind, "reason", d.Reason, "message", d.Message)
+	}
 }
 
 // ask reads from the core under the lock.
@@ -325,7 +339,7 @@ func (q *gangQueue) arrived(pod *v1.Pod) {
 func (q *gangQueue) reservedAgainst(pod *v1.Pod) map[string]queue.Quantities {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	held := q.core.ReservedAgainst(q.core.KeyOf(string(pod.UID), keyOfPod(pod)))
+	held := q.core.ReservedAgainst(q.core.KeyOfPod(string(pod.UID), keyOfPod(pod)))
 	if held != nil {
 		q.heldBack[pod.Namespace+"/"+pod.Name] = pod
 	}

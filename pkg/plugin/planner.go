@@ -145,7 +145,7 @@ func (p *planner) scoreTable(gpus *gpuInventory) (*scoreTable, error) {
 // heldAgainst is the room that is kept from a gang for others.
 func (p *planner) heldAgainst(pg *schedulingapi.PodGroup) []queue.NodeAmount {
 	held := ask(p.gangs, func(core *queue.Queue) []queue.Hold {
-		key := core.KeyOf(string(pg.UID), keyOfGroup(pg))
+		key := core.KeyOf(queue.GangID(pg.UID), keyOfGroup(pg))
 		return core.HeldAgainst(key.Name, key)
 	})
 	rows := make([]queue.NodeAmount, len(held))

@@ -74,7 +74,7 @@ func (q *Queue) evictionAnswered(event Event, now time.Time) {
 		}
 		g.partialSince, g.interrupted, g.evictAfter = time.Time{}, false, time.Time{}
 		if e.Reason != "" {
-			q.history.add(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
+			q.decide(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
 		}
 	case EvictionFailed:
 		if g, ok := q.gangs[e.Gang]; ok {

@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -178,11 +179,12 @@ func (c *cluster) inOneSecond(suffixes ...string) []string {
 func TestQueue_ALargeGangGetsTheRackThatEmptiesForIt(t *testing.T) {
 	const size = 8
 	nodes := racks(size, size)
-	c := newCluster(t, nodes...)
+	c, scheduler := newWatchedCluster(t, nodes...)
 	c.fill(nodes, slowly)
 	c.create(gangPods("large", size, fmt.Sprint(size), inRack)...)
 	c.awaitReason("large", kube.NoFittingDomain)
 	holders := c.stopAll(size)
+	require.Eventually(t, func() bool { return strings.Contains(scheduler.Log(), `decision="reserved"`) }, patience, poll, "nothing is reserved")
 	for i, holder := range holders[:size-1] {
 		c.remove(holder)
 		gang, single := fmt.Sprintf("small%d", i), fmt.Sprintf("single%d", i)
