@@ -85,4 +85,4 @@ func (q *Queue) evictionAnswered(event Event, now time.Time) {
 
 // lead begins to schedule. Gangs that were seen partial until now were left so
 // by somebody else's end.
-func (q *Queue) lead() { q.leading = true }
+func (q *Queue) lead() { q.leading, q.arrivals.counting = true, true }
