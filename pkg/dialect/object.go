@@ -86,10 +86,10 @@ func (k *Kind) Read(u *unstructured.Unstructured) *Object {
 
 // readWorkload reads what a workload asks for.
 func (o *Object) readWorkload(u *unstructured.Unstructured) {
-	shape := o.Kind.Workload.Read(u)
+	shape := o.Kind.Workload.ReadShape(u)
 	o.Shape, o.Ignored = &shape, shape.Notes
 	if shape.Problem != "" {
-		o.Problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + o.Kind.Workload.Word() + "/" + o.Name + ": its " + o.Kind.Name + " " + shape.Problem}
+		o.Problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + o.Kind.Workload.DisplayName() + "/" + o.Name + ": its " + o.Kind.Name + " " + shape.Problem}
 	}
 }
 

@@ -44,8 +44,8 @@ func autoDefault(namespaces []string) *Dialect {
 
 func workloadKinds() []*Kind {
 	var all []*Kind
-	for _, k := range workload.Kinds() {
-		for _, resource := range k.Served() {
+	for _, k := range workload.SupportedKinds() {
+		for _, resource := range k.ServedResources() {
 			all = append(all, &Kind{GroupVersionResource: resource, Name: k.Name, Dialect: kube.DialectAuto, Workload: k})
 		}
 	}
@@ -62,13 +62,13 @@ func readAutoMarks(pod *v1.Pod) []mark {
 // workloadMark names the gang after the pod's workload.
 func workloadMark(pod *v1.Pod) mark {
 	m := mark{where: "label " + kube.LabelGang, name: kube.GangAuto}
-	ref, why := workload.Of(pod)
+	ref, why := workload.RefOf(pod)
 	if why == "" && len(validation.IsDNS1123Subdomain(ref.Workload)) > 0 {
 		why = "the name of its " + ref.Kind.Name + " is " + kube.Quote(ref.Workload)
 	}
 	if why != "" {
 		m.problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "pod " + pod.Name + " asks for " + kube.LabelGang + ": " + kube.GangAuto + ", but " + why +
-			"; that works for the pods of " + workload.Supported + "; else give the gang a name in that label, and the annotation " + kube.AnnotationMinCount}
+			"; that works for the pods of " + workload.SupportedText + "; else give the gang a name in that label, and the annotation " + kube.AnnotationMinCount}
 		return m
 	}
 	m.gang = ref.Name()
@@ -89,11 +89,11 @@ func (s Dialects) Workloads(pods []*v1.Pod) []schema.GroupVersionResource {
 	var all []schema.GroupVersionResource
 	for _, pod := range pods {
 		m, _ := s.ReadMarker(pod)
-		ref, why := workload.Of(pod)
+		ref, why := workload.RefOf(pod)
 		if m.Dialect != kube.DialectAuto || why != "" {
 			continue
 		}
-		for _, resource := range ref.Kind.Served() {
+		for _, resource := range ref.Kind.ServedResources() {
 			if !slices.Contains(all, resource) {
 				all = append(all, resource)
 			}

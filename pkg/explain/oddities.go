@@ -29,10 +29,10 @@ func (x *explainer) oddities() []string {
 	look := func(inside bool) {
 		for i := range tree.Nodes {
 			n := topology.NodeID(i)
-			if tree.Holds(nearest, n) != inside {
+			if tree.ContainsNode(nearest, n) != inside {
 				continue
 			}
-			for _, text := range kube.GPUNode(x.p.Node(n)).Oddities {
+			for _, text := range kube.GPUNode(x.p.Node(n)).Warnings {
 				if !choosy && strings.Contains(text, gpu.ProductLabel) {
 					continue // of no concern to those who take any model
 				}

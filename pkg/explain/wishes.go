@@ -85,7 +85,7 @@ func (x *explainer) models() ([]Change, error) {
 	}
 	var all []Change
 	for _, product := range x.usage.Tree.Products {
-		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return gpu.Matches(m, product) }) {
+		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return gpu.MatchesLabel(m, product) }) {
 			continue
 		}
 		longer := append(slices.Clone(x.g.Spec.Models), product)
@@ -186,7 +186,7 @@ func (x *explainer) restart() ([]Change, error) {
 func (x *explainer) smaller() ([]Change, error) {
 	var all []Change
 	for _, name := range slices.Sorted(maps.Keys(x.shortOf())) {
-		c, _ := x.usage.Resource(name)
+		c, _ := x.usage.ResourceIndex(name)
 		found, err := x.lessOf(c)
 		if err != nil {
 			return nil, err

@@ -74,9 +74,9 @@ type Role struct {
 	// Slices are the nested sub-blocks of this role, widest first; they take
 	// the place of Gang.Slices.
 	Slices []Slice
-	// With is the index of the role beside whose first member this role's
+	// NearRole is the index of the role beside whose first member this role's
 	// members should stand (a launcher beside rank 0), or -1.
-	With int
+	NearRole int
 }
 
 // Bound is a member that has a node.
@@ -91,17 +91,17 @@ type Bound struct {
 
 // Filter holds, for every node, why a role may not use it.
 type Filter struct {
-	// Why is indexed by NodeID.
-	Why []Why
+	// Exclusions is indexed by NodeID.
+	Exclusions []Exclusion
 }
 
-// Why is the reason for which a node is not to be used.
-type Why uint8
+// Exclusion is the reason for which a node is not to be used.
+type Exclusion uint8
 
 // The reasons for which a node is left out, in the order in which a refusal
 // names them. Fits is the absence of one.
 const (
-	Fits Why = iota
+	Eligible Exclusion = iota
 	// Cordoned: the node is marked unschedulable.
 	Cordoned
 	// NotReady: the node is not ready or unreachable.
@@ -119,20 +119,20 @@ const (
 	SmallMemory
 	// Other: another constraint of the pod excludes the node.
 	Other
-	// NumWhy is the number of reasons.
-	NumWhy
+	// NumExclusions is the number of reasons.
+	NumExclusions
 )
 
 // String is the reason as a refusal words it after "node" or "nodes".
-func (w Why) String() string {
-	if w >= NumWhy {
+func (w Exclusion) String() string {
+	if w >= NumExclusions {
 		w = Other
 	}
-	return whyWords[w]
+	return exclusionText[w]
 }
 
-var whyWords = [NumWhy]string{
-	Fits:        "usable",
+var exclusionText = [NumExclusions]string{
+	Eligible:    "usable",
 	Cordoned:    "cordoned",
 	NotReady:    "not ready",
 	Tainted:     "tainted",
@@ -143,8 +143,8 @@ var whyWords = [NumWhy]string{
 	Other:       "ruled out by the pods",
 }
 
-// Lasting tells whether the reason is one that an empty cluster would have too,
+// IsPermanent tells whether the reason is one that an empty cluster would have too,
 // such as a node selector, and not one that passes, such as a cordon.
-func (w Why) Lasting() bool {
+func (w Exclusion) IsPermanent() bool {
 	return w == Unselected || w == WrongModel || w == Shared || w == SmallMemory
 }

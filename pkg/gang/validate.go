@@ -18,8 +18,8 @@ const MaxMembers = 1 << 20
 // MaxRank is a number that every rank is below.
 const MaxRank = 1 << 30
 
-// Waiting is the number of members that wait for a node.
-func (g *Gang) Waiting() int {
+// WaitingCount is the number of members that wait for a node.
+func (g *Gang) WaitingCount() int {
 	n := 0
 	for i := range g.Roles {
 		n += g.Roles[i].Count
@@ -27,11 +27,11 @@ func (g *Gang) Waiting() int {
 	return n
 }
 
-// Total is the number of members: those that wait and those that are bound.
-func (g *Gang) Total() int { return g.Waiting() + len(g.Bound) }
+// MemberCount is the number of members: those that wait and those that are bound.
+func (g *Gang) MemberCount() int { return g.WaitingCount() + len(g.Bound) }
 
-// BoundTo is the number of bound members of role r.
-func (g *Gang) BoundTo(r int) int {
+// BoundCount is the number of bound members of role r.
+func (g *Gang) BoundCount(r int) int {
 	n := 0
 	for _, b := range g.Bound {
 		if b.Role == r {
@@ -55,9 +55,9 @@ func (g *Gang) Validate(levels, resources int) error {
 	switch {
 	case g.MinCount < 0:
 		return fmt.Errorf("the minimum count is %d: it must be 0 or more", g.MinCount)
-	case !validLevel(g.Required, levels):
+	case !isValidLevel(g.Required, levels):
 		return fmt.Errorf("the required level is number %d, but there are %d levels", g.Required, levels)
-	case !validLevel(g.Preferred, levels):
+	case !isValidLevel(g.Preferred, levels):
 		return fmt.Errorf("the preferred level is number %d, but there are %d levels", g.Preferred, levels)
 	}
 	if err := validateSlices(g.Slices, levels); err != nil {
@@ -85,10 +85,10 @@ func (g *Gang) validateRole(r, levels, resources int) error {
 		return fmt.Errorf("the minimum count is %d: it must be 0 or more", role.MinCount)
 	case len(role.Request) != resources:
 		return fmt.Errorf("the request names %d resources, the cluster %d", len(role.Request), resources)
-	case !validLevel(role.Required, levels):
+	case !isValidLevel(role.Required, levels):
 		return fmt.Errorf("the required level is number %d, but there are %d levels", role.Required, levels)
-	case role.With >= len(g.Roles):
-		return fmt.Errorf("it stands with role %d, but there are %d roles", role.With, len(g.Roles))
+	case role.NearRole >= len(g.Roles):
+		return fmt.Errorf("it stands with role %d, but there are %d roles", role.NearRole, len(g.Roles))
 	}
 	if err := role.validateRanks(); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (r *Role) validateRanks() error {
 	return nil
 }
 
-func validLevel(l topology.Level, levels int) bool {
+func isValidLevel(l topology.Level, levels int) bool {
 	return l >= topology.NoLevel && int(l) < levels
 }
 

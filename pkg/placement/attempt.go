@@ -13,158 +13,158 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// attempt is one gang on its way to a plan. Its buffers are used again for the
+// solver is one gang on its way to a plan. Its buffers are used again for the
 // next gang.
-type attempt struct {
-	p *Planner
-	g *gang.Gang
-	t *topology.Tree
+type solver struct {
+	planner *Planner
+	gang    *gang.Gang
+	tree    *topology.Tree
 
-	roles    []role
-	order    []int             // the roles in the order in which they are placed
-	bySize   []int             // another order to try, empty if there is none
-	products []int             // the GPU products to try, in order
-	bound    []topology.NodeID // the nodes of the bound members that are known
-	want     int               // waiting members that must be placed
-	soft     bool              // preferred slices are given up where they do not fit
-	touched  []topology.NodeID // nodes on which something is taken, maybe twice
-	shares   []share           // the stack of assign
-	budget   int               // steps left to search
-	effort   int               // members that may still be placed in vain
-	looked   int               // domains whose room was looked at
-	blocked  topology.DomainID // where the last job that found no room was to go
-	ways     int               // ways left to spread the minimum over the roles
-	job      *job              // the job at hand
-	next     []int32           // the members of it that wait
+	roles            []roleState
+	roleOrder        []int             // the roles in the order in which they are placed
+	sizeOrder        []int             // another order to try, empty if there is none
+	products         []int             // the GPU products to try, in order
+	boundNodes       []topology.NodeID // the nodes of the bound members that are known
+	minToPlace       int               // waiting members that must be placed
+	relaxed          bool              // preferred slices are given up where they do not fit
+	touchedNodes     []topology.NodeID // nodes on which something is taken, maybe twice
+	shareStack       []childShare      // the stack of assign
+	searchSteps      int               // steps left to search
+	placementSteps   int               // members that may still be placed in vain
+	domainsEvaluated int               // domains whose room was looked at
+	failedDomain     topology.DomainID // where the last job that found no room was to go
+	spreadSteps      int               // spreadSteps left to spread the minimum over the roles
+	run              *memberRun        // the job at hand
+	remaining        []int32           // the members of it that wait
 
-	jobs       []job
-	members    []int32 // backing of jobs[].members
-	candidates []candidate
-	inner      []candidate // backing of fitNarrower
-	sorted     sorter
+	runs            []memberRun
+	memberBuffer    []int32 // backing of jobs[].members
+	candidates      []candidate
+	innerCandidates []candidate // backing of fitNarrowerDomain
+	sorter          boxSorter
 }
 
-// role is one role of the gang at hand.
-type role struct {
+// roleState is one role of the gang at hand.
+type roleState struct {
 	*gang.Role
-	modelled bool         // the choice of a GPU model applies
-	layers   []gang.Slice // the slices to keep, the whole role first
-	rooms    *rooms       // for layers
-	wished   *rooms       // also for the preferred slices, while soft
-	plain    *rooms       // without slices, where parts of them are bound or missing
-	need     int          // members that must be placed, at least
-	limit    int          // members that may fit in the domain at hand, at most
-	count    int          // members to place: the first ones in rank order
-	bound    []standing   // bound members of known rank, by rank
-	ranks    []int32      // rank of each waiting member
-	gaps     bool         // the ranks of the waiting members are not 0, 1, 2, ...
-	out      []topology.NodeID
+	modelApplies      bool          // the choice of a GPU model applies
+	sliceLayers       []gang.Slice  // the slices to keep, the whole role first
+	headroom          *headroom     // for layers
+	preferredHeadroom *headroom     // also for the preferred slices, while soft
+	unslicedHeadroom  *headroom     // without slices, where parts of them are bound or missing
+	minToPlace        int           // members that must be placed, at least
+	maxToPlace        int           // members that may fit in the domain at hand, at most
+	toPlace           int           // members to place: the first ones in rank order
+	boundMembers      []boundMember // boundMembers members of known rank, by rank
+	waitingRanks      []int32       // rank of each waiting member
+	hasRankHoles      bool          // the ranks of the waiting members are not 0, 1, 2, ...
+	assigned          []topology.NodeID
 }
 
-// standing is a bound member of known rank; its node may be unknown.
-type standing struct {
+// boundMember is a bound member of known rank; its node may be unknown.
+type boundMember struct {
 	rank int32
 	node topology.NodeID
 }
 
-// begin reads the gang, and refuses what needs no look at the room.
-func (a *attempt) begin(p *Planner, g *gang.Gang) *Refusal {
-	a.p, a.g, a.t = p, g, p.u.Tree
-	a.budget, a.effort, a.looked = searchBudget, maxEffort, 0
-	a.touched = a.touched[:0]
-	a.bound = a.bound[:0]
-	a.want = 0
-	a.roles = a.roles[:0]
-	if err := a.validate(); err != nil {
-		return &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Want: g.MinCount, Detail: err.Error()}
+// readGang reads the gang, and refuses what needs no look at the room.
+func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
+	s.planner, s.gang, s.tree = p, g, p.usage.Tree
+	s.searchSteps, s.placementSteps, s.domainsEvaluated = maxSearchSteps, maxPlacementSteps, 0
+	s.touchedNodes = s.touchedNodes[:0]
+	s.boundNodes = s.boundNodes[:0]
+	s.minToPlace = 0
+	s.roles = s.roles[:0]
+	if err := s.validateGang(); err != nil {
+		return &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Needed: g.MinCount, Detail: err.Error()}
 	}
-	a.want = max(g.MinCount-len(g.Bound), min(1, g.Waiting()))
-	if a.want > g.Waiting() {
-		return &Refusal{Reason: GangIncomplete, Gang: g.Name, Want: g.MinCount, Bound: len(g.Bound), Room: g.Total()}
+	s.minToPlace = max(g.MinCount-len(g.Bound), min(1, g.WaitingCount()))
+	if s.minToPlace > g.WaitingCount() {
+		return &Refusal{Reason: GangIncomplete, Gang: g.Name, Needed: g.MinCount, Bound: len(g.Bound), Room: g.MemberCount()}
 	}
-	a.readRoles()
-	a.readBound()
-	for r := range a.roles {
-		if role := &a.roles[r]; role.need > role.Count {
+	s.readRoles()
+	s.readBound()
+	for r := range s.roles {
+		if role := &s.roles[r]; role.minToPlace > role.Count {
 			return &Refusal{
 				Reason: GangIncomplete, Gang: g.Name, Role: role.Name,
-				Want: role.MinCount, Bound: g.BoundTo(r), Room: role.Count + g.BoundTo(r),
+				Needed: role.MinCount, Bound: g.BoundCount(r), Room: role.Count + g.BoundCount(r),
 			}
 		}
 	}
-	if refusal := a.drifted(); refusal != nil {
+	if refusal := s.findDrift(); refusal != nil {
 		return refusal
 	}
-	return a.readProducts()
+	return s.readProducts()
 }
 
-func (a *attempt) validate() error {
-	if err := a.g.Validate(len(a.t.Levels), len(a.p.u.Resources)); err != nil {
+func (s *solver) validateGang() error {
+	if err := s.gang.Validate(len(s.tree.Levels), len(s.planner.usage.Resources)); err != nil {
 		return err
 	}
-	for r := range a.g.Roles {
-		if f := a.g.Roles[r].Filter; f != nil && len(f.Why) != len(a.t.Nodes) {
-			return fmt.Errorf("role %d %s: the filter is for %d nodes, the cluster has %d", r, a.g.Roles[r].Name, len(f.Why), len(a.t.Nodes))
+	for r := range s.gang.Roles {
+		if f := s.gang.Roles[r].Filter; f != nil && len(f.Exclusions) != len(s.tree.Nodes) {
+			return fmt.Errorf("role %d %s: the filter is for %d nodes, the cluster has %d", r, s.gang.Roles[r].Name, len(f.Exclusions), len(s.tree.Nodes))
 		}
 	}
 	return nil
 }
 
 // readRoles fills in the roles but for what depends on slices and models.
-func (a *attempt) readRoles() {
-	u := a.p.u
+func (s *solver) readRoles() {
+	u := s.planner.usage
 	anyGPU := false
-	a.roles = resizeKeep(a.roles, len(a.g.Roles))
-	for r := range a.roles {
-		role := &a.roles[r]
-		role.Role = &a.g.Roles[r]
-		role.out = resize(role.out, role.Count)
-		role.need = max(0, role.MinCount-a.g.BoundTo(r))
-		role.modelled = false
+	s.roles = resizeKeep(s.roles, len(s.gang.Roles))
+	for r := range s.roles {
+		role := &s.roles[r]
+		role.Role = &s.gang.Roles[r]
+		role.assigned = resize(role.assigned, role.Count)
+		role.minToPlace = max(0, role.MinCount-s.gang.BoundCount(r))
+		role.modelApplies = false
 		for c, q := range role.Request {
-			role.modelled = role.modelled || q > 0 && topology.IsGPU(u.Resources[c])
+			role.modelApplies = role.modelApplies || q > 0 && topology.IsGPU(u.Resources[c])
 		}
-		anyGPU = anyGPU || role.modelled
+		anyGPU = anyGPU || role.modelApplies
 	}
-	for r := range a.roles { // GPUs asked for in another way than by amount
-		a.roles[r].modelled = a.roles[r].modelled || !anyGPU
+	for r := range s.roles { // GPUs asked for in another way than by amount
+		s.roles[r].modelApplies = s.roles[r].modelApplies || !anyGPU
 	}
 }
 
 // readBound sorts the bound members into their roles and gives the waiting
 // ones the ranks that are left.
-func (a *attempt) readBound() {
-	for r := range a.roles {
-		a.roles[r].bound = a.roles[r].bound[:0]
+func (s *solver) readBound() {
+	for r := range s.roles {
+		s.roles[r].boundMembers = s.roles[r].boundMembers[:0]
 	}
-	for _, b := range a.g.Bound {
-		known := b.Node >= 0 && int(b.Node) < len(a.t.Nodes)
+	for _, b := range s.gang.Bound {
+		known := b.Node >= 0 && int(b.Node) < len(s.tree.Nodes)
 		if known {
-			a.bound = append(a.bound, b.Node)
+			s.boundNodes = append(s.boundNodes, b.Node)
 		} else {
 			b.Node = NoNode
 		}
 		if b.Rank >= 0 {
-			role := &a.roles[b.Role]
-			role.bound = append(role.bound, standing{int32(min(b.Rank, wholeRole)), b.Node})
+			role := &s.roles[b.Role]
+			role.boundMembers = append(role.boundMembers, boundMember{int32(min(b.Rank, wholeRole)), b.Node})
 		}
 	}
-	for r := range a.roles {
-		role := &a.roles[r]
-		slices.SortStableFunc(role.bound, func(x, y standing) int { return cmp.Compare(x.rank, y.rank) })
-		role.ranks = role.ranks[:0]
+	for r := range s.roles {
+		role := &s.roles[r]
+		slices.SortStableFunc(role.boundMembers, func(x, y boundMember) int { return cmp.Compare(x.rank, y.rank) })
+		role.waitingRanks = role.waitingRanks[:0]
 		for _, rank := range role.Ranks {
-			role.ranks = append(role.ranks, int32(rank))
+			role.waitingRanks = append(role.waitingRanks, int32(rank))
 		}
 		if role.Ranks == nil {
-			role.ranks = freeRanks(role.ranks, role.bound, role.Count)
+			role.waitingRanks = freeRanks(role.waitingRanks, role.boundMembers, role.Count)
 		}
-		role.gaps = role.Count > 0 && int(role.ranks[role.Count-1]) != role.Count-1
+		role.hasRankHoles = role.Count > 0 && int(role.waitingRanks[role.Count-1]) != role.Count-1
 	}
 }
 
 // freeRanks gives count members the lowest ranks that no bound member has.
-func freeRanks(ranks []int32, bound []standing, count int) []int32 {
+func freeRanks(ranks []int32, bound []boundMember, count int) []int32 {
 	for rank := int32(0); len(ranks) < count; rank++ {
 		for len(bound) > 0 && bound[0].rank < rank {
 			bound = bound[1:]
@@ -177,87 +177,87 @@ func freeRanks(ranks []int32, bound []standing, count int) []int32 {
 }
 
 // readProducts lists the GPU products to try. Bound members have chosen.
-func (a *attempt) readProducts() *Refusal {
-	a.products = a.products[:0]
-	if len(a.g.Models) == 0 {
-		a.products = append(a.products, anyProduct)
+func (s *solver) readProducts() *Refusal {
+	s.products = s.products[:0]
+	if len(s.gang.Models) == 0 {
+		s.products = append(s.products, anyProduct)
 		return nil
 	}
-	for _, b := range a.g.Bound {
-		if b.Node < 0 || int(b.Node) >= len(a.t.Nodes) || !a.roles[b.Role].modelled {
+	for _, b := range s.gang.Bound {
+		if b.Node < 0 || int(b.Node) >= len(s.tree.Nodes) || !s.roles[b.Role].modelApplies {
 			continue
 		}
-		product := a.t.Product(b.Node)
+		product := s.tree.ProductIndex(b.Node)
 		switch {
 		case product < 0:
-		case len(a.products) == 0:
-			a.products = append(a.products, product)
-		case a.products[0] != product:
-			return a.drift(fmt.Sprintf("its running pods use both %s and %s", a.t.Products[a.products[0]], a.t.Products[product]))
+		case len(s.products) == 0:
+			s.products = append(s.products, product)
+		case s.products[0] != product:
+			return s.driftRefusal(fmt.Sprintf("its running pods use both %s and %s", s.tree.Products[s.products[0]], s.tree.Products[product]))
 		}
 	}
-	if len(a.products) > 0 {
+	if len(s.products) > 0 {
 		return nil
 	}
-	for _, want := range a.g.Models {
-		for product, name := range a.t.Products {
-			if gpu.Matches(want, name) && !slices.Contains(a.products, product) {
-				a.products = append(a.products, product)
+	for _, want := range s.gang.Models {
+		for product, name := range s.tree.Products {
+			if gpu.MatchesLabel(want, name) && !slices.Contains(s.products, product) {
+				s.products = append(s.products, product)
 			}
 		}
 	}
-	if len(a.products) == 0 {
-		a.products = append(a.products, noProduct)
+	if len(s.products) == 0 {
+		s.products = append(s.products, noProduct)
 	}
 	return nil
 }
 
-// wishes says in which order preferred slices are kept (false) and given up
+// relaxations says in which order preferred slices are kept (false) and given up
 // (true).
-func (a *attempt) wishes() []bool {
-	for r := range a.roles {
-		for _, s := range a.g.SlicesOf(r) {
-			if s.Preferred {
-				return keepThenGiveUp
+func (s *solver) relaxations() []bool {
+	for r := range s.roles {
+		for _, slice := range s.gang.SlicesOf(r) {
+			if slice.Preferred {
+				return strictThenRelaxed
 			}
 		}
 	}
-	return keepThenGiveUp[:1]
+	return strictThenRelaxed[:1]
 }
 
-var keepThenGiveUp = []bool{false, true}
+var strictThenRelaxed = []bool{false, true}
 
-// count counts the room of every role on nodes of one product, with its
+// countHeadroom counts the room of every role on nodes of one product, with its
 // preferred slices kept or given up.
-func (a *attempt) count(product int, soft bool) {
-	a.soft = soft
-	for r := range a.roles {
-		role := &a.roles[r]
+func (s *solver) countHeadroom(product int, soft bool) {
+	s.relaxed = soft
+	for r := range s.roles {
+		role := &s.roles[r]
 		p := product
-		if !role.modelled {
+		if !role.modelApplies {
 			p = anyProduct
 		}
-		role.layers = a.layersOf(role.layers[:0], r, true)
-		role.wished = nil
+		role.sliceLayers = s.sliceLayers(role.sliceLayers[:0], r, true)
+		role.preferredHeadroom = nil
 		if soft {
-			role.wished = a.p.rooms(role.Request, role.Filter, p, role.layers)
-			role.layers = a.layersOf(role.layers[:0], r, false)
+			role.preferredHeadroom = s.planner.headroomFor(role.Request, role.Filter, p, role.sliceLayers)
+			role.sliceLayers = s.sliceLayers(role.sliceLayers[:0], r, false)
 		}
-		role.rooms = a.p.rooms(role.Request, role.Filter, p, role.layers)
-		role.plain = nil
-		if len(role.layers) > 0 && (role.gaps || a.g.BoundTo(r) > 0) {
-			role.plain = a.p.rooms(role.Request, role.Filter, p, nil)
+		role.headroom = s.planner.headroomFor(role.Request, role.Filter, p, role.sliceLayers)
+		role.unslicedHeadroom = nil
+		if len(role.sliceLayers) > 0 && (role.hasRankHoles || s.gang.BoundCount(r) > 0) {
+			role.unslicedHeadroom = s.planner.headroomFor(role.Request, role.Filter, p, nil)
 		}
 	}
-	a.orderRoles()
+	s.orderRoles()
 }
 
-// layersOf appends the layers of slices of role r, with the preferred ones or
+// sliceLayers appends the layers of slices of role r, with the preferred ones or
 // without. A role that is to share one domain is one slice of any size there,
 // and at the level of every slice that is no narrower.
-func (a *attempt) layersOf(layers []gang.Slice, r int, preferred bool) []gang.Slice {
-	own := a.g.Roles[r].Required
-	asked := a.g.SlicesOf(r)
+func (s *solver) sliceLayers(layers []gang.Slice, r int, preferred bool) []gang.Slice {
+	own := s.gang.Roles[r].Required
+	asked := s.gang.SlicesOf(r)
 	for len(asked) > 0 && asked[0].Level <= own {
 		if !asked[0].Preferred && asked[0].Level < own {
 			layers = append(layers, gang.Slice{Size: wholeRole, Level: asked[0].Level})
@@ -267,9 +267,9 @@ func (a *attempt) layersOf(layers []gang.Slice, r int, preferred bool) []gang.Sl
 	if own >= 0 {
 		layers = append(layers, gang.Slice{Size: wholeRole, Level: own})
 	}
-	for _, s := range asked {
-		if preferred || !s.Preferred {
-			layers = append(layers, gang.Slice{Size: s.Size, Level: s.Level})
+	for _, slice := range asked {
+		if preferred || !slice.Preferred {
+			layers = append(layers, gang.Slice{Size: slice.Size, Level: slice.Level})
 		}
 	}
 	return layers
@@ -278,35 +278,35 @@ func (a *attempt) layersOf(layers []gang.Slice, r int, preferred bool) []gang.Sl
 // orderRoles puts the roles with the least to spare first, a role that stands
 // with another after it. The second order, for when the first one fails, puts
 // the largest members first.
-func (a *attempt) orderRoles() {
-	a.order, a.bySize = a.order[:0], a.bySize[:0]
-	for r := range a.roles {
-		a.order = append(a.order, r)
+func (s *solver) orderRoles() {
+	s.roleOrder, s.sizeOrder = s.roleOrder[:0], s.sizeOrder[:0]
+	for r := range s.roles {
+		s.roleOrder = append(s.roleOrder, r)
 	}
-	if len(a.order) < 2 {
+	if len(s.roleOrder) < 2 {
 		return
 	}
-	a.bySize = append(a.bySize, a.order...)
-	slices.SortStableFunc(a.order, func(x, y int) int {
-		rx, ry := &a.roles[x], &a.roles[y]
-		if c := cmp.Compare(a.follows(x), a.follows(y)); c != 0 {
+	s.sizeOrder = append(s.sizeOrder, s.roleOrder...)
+	slices.SortStableFunc(s.roleOrder, func(x, y int) int {
+		rx, ry := &s.roles[x], &s.roles[y]
+		if c := cmp.Compare(s.nearRank(x), s.nearRank(y)); c != 0 {
 			return c
 		}
 		// room per member to place, compared without a division
-		return cmp.Compare(rx.rooms.dom[0]*int64(max(ry.Count, 1)), ry.rooms.dom[0]*int64(max(rx.Count, 1)))
+		return cmp.Compare(rx.headroom.perDomain[0]*int64(max(ry.Count, 1)), ry.headroom.perDomain[0]*int64(max(rx.Count, 1)))
 	})
-	slices.SortStableFunc(a.bySize, func(x, y int) int { return a.compareSize(&a.roles[x], &a.roles[y]) })
-	if slices.Equal(a.order, a.bySize) {
-		a.bySize = a.bySize[:0]
+	slices.SortStableFunc(s.sizeOrder, func(x, y int) int { return s.compareMemberSize(&s.roles[x], &s.roles[y]) })
+	if slices.Equal(s.roleOrder, s.sizeOrder) {
+		s.sizeOrder = s.sizeOrder[:0]
 	}
 }
 
-// compareSize orders roles by falling size of their members: by what both ask
+// compareMemberSize orders roles by falling size of their members: by what both ask
 // for first, GPUs before the rest.
-func (a *attempt) compareSize(x, y *role) int {
+func (s *solver) compareMemberSize(x, y *roleState) int {
 	for _, gpus := range []bool{true, false} {
 		for c, q := range x.Request {
-			if q != y.Request[c] && topology.IsGPU(a.p.u.Resources[c]) == gpus {
+			if q != y.Request[c] && topology.IsGPU(s.planner.usage.Resources[c]) == gpus {
 				return cmp.Compare(y.Request[c], q)
 			}
 		}
@@ -314,9 +314,9 @@ func (a *attempt) compareSize(x, y *role) int {
 	return 0
 }
 
-// follows is 1 for a role that stands with another.
-func (a *attempt) follows(r int) int {
-	if with := a.roles[r].With; with >= 0 && with != r {
+// nearRank is 1 for a role that stands with another.
+func (s *solver) nearRank(r int) int {
+	if with := s.roles[r].NearRole; with >= 0 && with != r {
 		return 1
 	}
 	return 0

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Format draws u in the form that Parse reads: parsing the drawing gives an
+// FormatUsage draws u in the form that ParseUsage reads: parsing the drawing gives an
 // equal tree and usage, as long as no name holds a blank or a "#". Amounts of
 // zero are left out.
-func Format(u *Usage) string {
+func FormatUsage(u *Usage) string {
 	var b strings.Builder
 	t := u.Tree
 	if len(t.Levels) > 0 {
-		fmt.Fprintln(&b, levelsWord, strings.Join(t.Levels, " "))
+		fmt.Fprintln(&b, levelsKeyword, strings.Join(t.Levels, " "))
 	}
 	if len(u.Resources) > 0 {
-		fmt.Fprintln(&b, resourcesWord, strings.Join(u.Resources, " "))
+		fmt.Fprintln(&b, resourcesKeyword, strings.Join(u.Resources, " "))
 	}
 	var shown []string // the path of the line above
 	for n := range t.Nodes {
@@ -33,9 +33,9 @@ func Format(u *Usage) string {
 			if name == "" {
 				name = noName
 			}
-			fmt.Fprintf(&b, "%s%s\n", indent(depth), name)
+			fmt.Fprintf(&b, "%s%s\n", indentation(depth), name)
 		}
-		fmt.Fprintf(&b, "%s%s\n", indent(len(path)), formatNode(u, NodeID(n)))
+		fmt.Fprintf(&b, "%s%s\n", indentation(len(path)), formatNode(u, NodeID(n)))
 		shown = path
 	}
 	return b.String()
@@ -59,10 +59,10 @@ func formatNode(u *Usage, n NodeID) string {
 		fields = append(fields, field)
 	}
 	if model := u.Tree.Nodes[n].Model; model != "" {
-		fields = append(fields, modelWord+model)
+		fields = append(fields, modelKeyword+model)
 	}
 	if u.Cordoned != nil && u.Cordoned[n] {
-		fields = append(fields, cordonedWord)
+		fields = append(fields, cordonedKeyword)
 	}
 	return strings.Join(fields, " ")
 }
@@ -75,4 +75,4 @@ func trimEmpty(path []string) []string {
 	return path
 }
 
-func indent(depth int) string { return strings.Repeat("  ", depth) }
+func indentation(depth int) string { return strings.Repeat("  ", depth) }

@@ -18,14 +18,14 @@ const GPU = "nvidia.com/gpu"
 
 // The words of a drawing.
 const (
-	levelsWord    = "levels:"
-	resourcesWord = "resources:"
-	modelWord     = "model="
-	cordonedWord  = "cordoned"
-	noName        = "-"
+	levelsKeyword    = "levels:"
+	resourcesKeyword = "resources:"
+	modelKeyword     = "model="
+	cordonedKeyword  = "cordoned"
+	noName           = "-"
 )
 
-// Parse reads the drawing of a cluster:
+// ParseUsage reads the drawing of a cluster:
 //
 //	# Lines without an amount are domains; deeper lines stand inside them.
 //	block-a
@@ -43,18 +43,18 @@ const (
 // else are called after their first domain up to its last dash ("block-a" is a
 // block); "resources: nvidia.com/gpu cpu" orders the columns of the Usage, the
 // first of which is what a bare number counts.
-func Parse(text string) (*Tree, *Usage, error) {
+func ParseUsage(text string) (*Tree, *Usage, error) {
 	d := drawing{}
 	for i, line := range strings.Split(text, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if err := d.read(line); err != nil {
+		if err := d.readLine(line); err != nil {
 			return nil, nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 	}
-	return d.build()
+	return d.buildTree()
 }
 
 // drawing is what has been read of a text.
@@ -74,7 +74,7 @@ type line struct {
 // drawnNode is a node and what its line says besides.
 type drawnNode struct {
 	Node
-	has      []amount
+	amounts  []amount
 	cordoned bool
 }
 
@@ -84,15 +84,15 @@ type amount struct {
 	free, capacity int64
 }
 
-func (d *drawing) read(text string) error {
+func (d *drawing) readLine(text string) error {
 	fields := strings.Fields(text)
 	indent := len(text) - len(strings.TrimLeft(text, " \t"))
 	switch first := fields[0]; {
-	case (first == levelsWord || first == resourcesWord) && len(d.lines) > 0:
+	case (first == levelsKeyword || first == resourcesKeyword) && len(d.lines) > 0:
 		return fmt.Errorf("%q stands below a node or a domain: it must come before them", first)
-	case first == levelsWord:
+	case first == levelsKeyword:
 		d.levels = fields[1:]
-	case first == resourcesWord:
+	case first == resourcesKeyword:
 		d.resources = fields[1:]
 		for i, r := range d.resources {
 			if slices.Contains(d.resources[:i], r) {
@@ -105,8 +105,8 @@ func (d *drawing) read(text string) error {
 	return nil
 }
 
-// build turns the lines into a tree and its usage.
-func (d *drawing) build() (*Tree, *Usage, error) {
+// buildTree turns the lines into a tree and its usage.
+func (d *drawing) buildTree() (*Tree, *Usage, error) {
 	if len(d.resources) == 0 {
 		d.resources = []string{GPU}
 	}
@@ -119,13 +119,13 @@ func (d *drawing) build() (*Tree, *Usage, error) {
 			open = open[:len(open)-1]
 		}
 		if i+1 < len(d.lines) && d.lines[i+1].indent > line.indent {
-			if err := d.enter(line, len(open), given); err != nil {
+			if err := d.checkDomain(line, len(open), given); err != nil {
 				return nil, nil, err
 			}
 			open = append(open, line)
 			continue
 		}
-		n, err := d.node(line, open)
+		n, err := d.parseNode(line, open)
 		if err != nil {
 			return nil, nil, fmt.Errorf("node %s: %w", line.name, err)
 		}
@@ -141,12 +141,12 @@ func (d *drawing) build() (*Tree, *Usage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, d.usage(t, drawn), nil
+	return t, d.buildUsage(t, drawn), nil
 }
 
-// enter checks a domain and, where the levels are not given, calls a new depth
+// checkDomain checks a domain and, where the levels are not given, calls a new depth
 // after its first domain.
-func (d *drawing) enter(l line, depth, given int) error {
+func (d *drawing) checkDomain(l line, depth, given int) error {
 	if len(l.fields) > 0 {
 		return fmt.Errorf("domain %s has an amount: amounts belong to nodes", l.name)
 	}
@@ -167,8 +167,8 @@ func (d *drawing) enter(l line, depth, given int) error {
 	return nil
 }
 
-// node reads a node's line. Its Domains are as long as the depth of the line.
-func (d *drawing) node(l line, open []line) (drawnNode, error) {
+// parseNode reads a node's line. Its Domains are as long as the depth of the line.
+func (d *drawing) parseNode(l line, open []line) (drawnNode, error) {
 	n := drawnNode{Node: Node{Name: l.name}}
 	if n.Name == noName {
 		return n, errors.New("a node needs a name")
@@ -181,26 +181,26 @@ func (d *drawing) node(l line, open []line) (drawnNode, error) {
 		n.Domains = append(n.Domains, name)
 	}
 	for _, f := range l.fields {
-		model, isModel := strings.CutPrefix(f, modelWord)
+		model, isModel := strings.CutPrefix(f, modelKeyword)
 		switch {
 		case isModel:
 			n.Model = model
-		case f == cordonedWord:
+		case f == cordonedKeyword:
 			n.cordoned = true
 		default:
-			a, err := d.amount(f)
+			a, err := d.parseAmount(f)
 			if err != nil {
 				return n, err
 			}
-			n.has = append(n.has, a)
+			n.amounts = append(n.amounts, a)
 		}
 	}
 	return n, nil
 }
 
-// amount reads "8", "4/8", "cpu=96" or "cpu=12/96" and adds the resource to
+// parseAmount reads "8", "4/8", "cpu=96" or "cpu=12/96" and adds the resource to
 // the columns if it is new.
-func (d *drawing) amount(field string) (amount, error) {
+func (d *drawing) parseAmount(field string) (amount, error) {
 	a := amount{resource: d.resources[0]}
 	quantity := field
 	if name, q, ok := strings.Cut(field, "="); ok {
@@ -225,13 +225,13 @@ func (d *drawing) amount(field string) (amount, error) {
 	return a, nil
 }
 
-// usage fills the rows of the nodes.
-func (d *drawing) usage(t *Tree, nodes []drawnNode) *Usage {
+// buildUsage fills the rows of the nodes.
+func (d *drawing) buildUsage(t *Tree, nodes []drawnNode) *Usage {
 	u := NewUsage(t, d.resources)
 	for _, drawn := range nodes {
-		n, _ := t.NodeID(drawn.Name)
-		for _, a := range drawn.has {
-			c, _ := u.Resource(a.resource)
+		n, _ := t.NodeByName(drawn.Name)
+		for _, a := range drawn.amounts {
+			c, _ := u.ResourceIndex(a.resource)
 			u.FreeRow(n)[c], u.CapacityRow(n)[c] = a.free, a.capacity
 		}
 		if !drawn.cordoned {

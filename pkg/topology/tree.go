@@ -26,12 +26,12 @@ type Tree struct {
 	// a model are not among them.
 	Products []string
 
-	leaf    []DomainID        // narrowest domain of each node
-	at      []DomainID        // nodes x levels: the domain there, or noDomain
-	next    []DomainID        // first domain after the subtree of each domain
-	atLevel [][]DomainID      // the domains of each level, in order
-	product []int32           // index into Products of each node, or -1
-	byName  map[string]NodeID // for NodeID
+	leafDomain   []DomainID        // narrowest domain of each node
+	domainAt     []DomainID        // nodes x levels: the domain there, or noDomain
+	subtreeEnd   []DomainID        // first domain after the subtree of each domain
+	atLevel      [][]DomainID      // the domains of each level, in order
+	productIndex []int32           // index into Products of each node, or -1
+	byName       map[string]NodeID // for NodeID
 }
 
 // NewTree numbers the nodes depth first and derives the domains. The nodes may
@@ -84,11 +84,11 @@ func compareNodes(a, b Node) int {
 func (t *Tree) addDomains() {
 	levels := len(t.Levels)
 	t.Domains = []Domain{{Level: ClusterLevel, Name: "cluster", End: NodeID(len(t.Nodes))}}
-	t.leaf = make([]DomainID, len(t.Nodes))
-	t.at = make([]DomainID, len(t.Nodes)*levels)
+	t.leafDomain = make([]DomainID, len(t.Nodes))
+	t.domainAt = make([]DomainID, len(t.Nodes)*levels)
 	t.atLevel = make([][]DomainID, levels)
 	for i := range t.Nodes {
-		row := t.at[i*levels : (i+1)*levels]
+		row := t.domainAt[i*levels : (i+1)*levels]
 		same := i > 0
 		var parent DomainID
 		for l, name := range t.Nodes[i].Domains {
@@ -98,25 +98,25 @@ func (t *Tree) addDomains() {
 				row[l] = noDomain
 				continue
 			case same:
-				row[l] = t.at[(i-1)*levels+l]
+				row[l] = t.domainAt[(i-1)*levels+l]
 			default:
-				row[l] = t.open(Domain{Level: Level(l), Name: name, Parent: parent, First: NodeID(i)})
+				row[l] = t.appendDomain(Domain{Level: Level(l), Name: name, Parent: parent, First: NodeID(i)})
 			}
 			parent = row[l]
 			t.Domains[parent].End = NodeID(i + 1)
 		}
-		t.leaf[i] = parent
+		t.leafDomain[i] = parent
 	}
-	t.next = make([]DomainID, len(t.Domains))
+	t.subtreeEnd = make([]DomainID, len(t.Domains))
 	for d := len(t.Domains) - 1; d >= 0; d-- {
 		id := DomainID(d)
-		t.next[d] = max(t.next[d], id+1)
+		t.subtreeEnd[d] = max(t.subtreeEnd[d], id+1)
 		parent := t.Domains[d].Parent
-		t.next[parent] = max(t.next[parent], t.next[d])
+		t.subtreeEnd[parent] = max(t.subtreeEnd[parent], t.subtreeEnd[d])
 	}
 }
 
-func (t *Tree) open(d Domain) DomainID {
+func (t *Tree) appendDomain(d Domain) DomainID {
 	id := DomainID(len(t.Domains))
 	t.Domains = append(t.Domains, d)
 	t.atLevel[d.Level] = append(t.atLevel[d.Level], id)
@@ -131,20 +131,20 @@ func (t *Tree) addProducts() {
 	}
 	slices.SortFunc(t.Products, compareNames)
 	t.Products = slices.Compact(t.Products)
-	t.product = make([]int32, len(t.Nodes))
+	t.productIndex = make([]int32, len(t.Nodes))
 	for i, n := range t.Nodes {
-		t.product[i] = int32(slices.Index(t.Products, n.Model))
+		t.productIndex[i] = int32(slices.Index(t.Products, n.Model))
 	}
 }
 
-// NodeID finds a node by name.
-func (t *Tree) NodeID(name string) (NodeID, bool) {
+// NodeByName finds a node by name.
+func (t *Tree) NodeByName(name string) (NodeID, bool) {
 	n, ok := t.byName[name]
 	return n, ok
 }
 
-// Level finds a level by name.
-func (t *Tree) Level(name string) (Level, bool) {
+// LevelByName finds a level by name.
+func (t *Tree) LevelByName(name string) (Level, bool) {
 	l := slices.Index(t.Levels, name)
 	return Level(l), l >= 0
 }
@@ -166,7 +166,7 @@ func (t *Tree) DomainAt(n NodeID, l Level) (DomainID, bool) {
 	if l < 0 || int(l) >= len(t.Levels) || n < 0 || int(n) >= len(t.Nodes) {
 		return noDomain, false
 	}
-	d := t.at[int(n)*len(t.Levels)+int(l)]
+	d := t.domainAt[int(n)*len(t.Levels)+int(l)]
 	return d, d != noDomain
 }
 
@@ -181,24 +181,24 @@ func (t *Tree) DomainsAt(l Level) []DomainID {
 
 var rootOnly = []DomainID{0}
 
-// Leaf is the narrowest domain in which node n stands.
-func (t *Tree) Leaf(n NodeID) DomainID { return t.leaf[n] }
+// LeafDomain is the narrowest domain in which node n stands.
+func (t *Tree) LeafDomain(n NodeID) DomainID { return t.leafDomain[n] }
 
-// Next is the first domain after d that is not inside d, in the order of
+// SubtreeEnd is the first domain after d that is not inside d, in the order of
 // Domains. The children of d are found by starting at d+1 and going from each
 // child to its Next, up to the Next of d.
-func (t *Tree) Next(d DomainID) DomainID { return t.next[d] }
+func (t *Tree) SubtreeEnd(d DomainID) DomainID { return t.subtreeEnd[d] }
 
-// Product is the index into Products of the GPU model of node n, or -1.
-func (t *Tree) Product(n NodeID) int { return int(t.product[n]) }
+// ProductIndex is the index into Products of the GPU model of node n, or -1.
+func (t *Tree) ProductIndex(n NodeID) int { return int(t.productIndex[n]) }
 
-// Holds tells whether node n stands in domain d.
-func (t *Tree) Holds(d DomainID, n NodeID) bool {
+// ContainsNode tells whether node n stands in domain d.
+func (t *Tree) ContainsNode(d DomainID, n NodeID) bool {
 	return t.Domains[d].First <= n && n < t.Domains[d].End
 }
 
-// Path spells domain d with the domains around it, such as "block-a/rack-7".
-func (t *Tree) Path(d DomainID) string {
+// DomainPath spells domain d with the domains around it, such as "block-a/rack-7".
+func (t *Tree) DomainPath(d DomainID) string {
 	if d == 0 {
 		return t.Domains[0].Name
 	}
@@ -209,15 +209,15 @@ func (t *Tree) Path(d DomainID) string {
 	return path
 }
 
-// Distance is the number of levels to climb from either node to the narrowest
+// NodeDistance is the number of levels to climb from either node to the narrowest
 // domain that holds both: 0 for one node, 1 inside one domain of the last
 // level, len(Levels)+1 where only the cluster holds both.
-func (t *Tree) Distance(a, b NodeID) int {
+func (t *Tree) NodeDistance(a, b NodeID) int {
 	if a == b {
 		return 0
 	}
-	d := t.leaf[a]
-	for !t.Holds(d, b) {
+	d := t.leafDomain[a]
+	for !t.ContainsNode(d, b) {
 		d = t.Domains[d].Parent
 	}
 	return len(t.Levels) - int(t.Domains[d].Level)
@@ -228,7 +228,7 @@ func (t *Tree) Distance(a, b NodeID) int {
 func compareNames(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
-		dx, dy := digits(x), digits(y)
+		dx, dy := leadingDigits(x), leadingDigits(y)
 		if dx > 0 && dy > 0 {
 			if c := compareDigits(x[:dx], y[:dy]); c != 0 {
 				return c
@@ -247,8 +247,8 @@ func compareNames(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// digits is the length of the run of digits that s starts with.
-func digits(s string) int {
+// leadingDigits is the length of the run of digits that s starts with.
+func leadingDigits(s string) int {
 	n := 0
 	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
 		n++

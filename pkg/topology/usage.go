@@ -45,25 +45,25 @@ func (u *Usage) Clone() *Usage {
 	}
 }
 
-// Resource finds the column of a resource.
-func (u *Usage) Resource(name string) (int, bool) {
+// ResourceIndex finds the column of a resource.
+func (u *Usage) ResourceIndex(name string) (int, bool) {
 	c := slices.Index(u.Resources, name)
 	return c, c >= 0
 }
 
 // FreeRow is the row of Free of node n; writing to it changes u.
-func (u *Usage) FreeRow(n NodeID) []int64 { return row(u.Free, n, len(u.Resources)) }
+func (u *Usage) FreeRow(n NodeID) []int64 { return nodeRow(u.Free, n, len(u.Resources)) }
 
 // CapacityRow is the row of Capacity of node n; writing to it changes u.
-func (u *Usage) CapacityRow(n NodeID) []int64 { return row(u.Capacity, n, len(u.Resources)) }
+func (u *Usage) CapacityRow(n NodeID) []int64 { return nodeRow(u.Capacity, n, len(u.Resources)) }
 
-func row(cells []int64, n NodeID, width int) []int64 {
+func nodeRow(cells []int64, n NodeID, width int) []int64 {
 	from := int(n) * width
 	return cells[from : from+width : from+width]
 }
 
-// Idle tells whether node n has GPUs and none of them is in use.
-func (u *Usage) Idle(n NodeID) bool {
+// IsIdle tells whether node n has GPUs and none of them is in use.
+func (u *Usage) IsIdle(n NodeID) bool {
 	free, capacity := u.FreeRow(n), u.CapacityRow(n)
 	has := false
 	for c, name := range u.Resources {
@@ -78,16 +78,16 @@ func (u *Usage) Idle(n NodeID) bool {
 	return has
 }
 
-// Take subtracts request, aligned with Resources, from what is free on node n.
-func (u *Usage) Take(n NodeID, request []int64) {
+// AllocateOn subtracts request, aligned with Resources, from what is free on node n.
+func (u *Usage) AllocateOn(n NodeID, request []int64) {
 	free := u.FreeRow(n)
 	for c, q := range request {
 		free[c] -= q
 	}
 }
 
-// Give returns to node n what Take took.
-func (u *Usage) Give(n NodeID, request []int64) {
+// ReleaseOn returns to node n what Take took.
+func (u *Usage) ReleaseOn(n NodeID, request []int64) {
 	free := u.FreeRow(n)
 	for c, q := range request {
 		free[c] += q

@@ -154,7 +154,7 @@ func (s *source) startInformer(ctx context.Context) {
 
 func (s *source) trimObject(obj any) (any, error) {
 	if u, ok := obj.(*unstructured.Unstructured); ok && s.kind.Workload != nil {
-		workload.Strip(u)
+		workload.StripPodSpecs(u)
 		return u, nil
 	}
 	if accessor, err := meta.Accessor(obj); err == nil && accessor.GetManagedFields() != nil {

@@ -76,7 +76,7 @@ func (g *gangState) missingObject(kinds []kindStatus) *kube.Invalid {
 // its kinds.
 func (g *gangState) missingWorkload(kinds []kindStatus) *kube.Invalid {
 	ref := g.auto.ref
-	resource := ref.Kind.Served()[0]
+	resource := ref.Kind.ServedResources()[0]
 	for _, k := range kinds {
 		switch {
 		case k.kind.Workload != ref.Kind:

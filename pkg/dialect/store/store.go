@@ -88,7 +88,7 @@ func New(dialects dialect.Dialects, publish Publish, changed func(Key)) *Store {
 		workloads: map[workloadKey]*workloadState{},
 		wanted:    map[*workload.Kind]chan struct{}{},
 	}
-	for _, k := range workload.Kinds() {
+	for _, k := range workload.SupportedKinds() {
 		s.wanted[k] = make(chan struct{})
 	}
 	return s

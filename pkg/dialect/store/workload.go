@@ -52,7 +52,7 @@ type autoMember struct {
 }
 
 func newAutoMember(pod *v1.Pod) *autoMember {
-	ref, why := workload.Of(pod)
+	ref, why := workload.RefOf(pod)
 	if why != "" {
 		return nil // its owner has changed; it is refused for that
 	}
@@ -189,7 +189,7 @@ func (s *Store) wantKind(k *workload.Kind) {
 	default:
 		close(s.wanted[k])
 	}
-	for _, resource := range k.Served() {
+	for _, resource := range k.ServedResources() {
 		if _, known := s.kinds[resource]; !known {
 			s.kinds[resource] = Listing
 		}

@@ -72,16 +72,16 @@ func (g *gangState) setWorkloadRoles(n need, d *draft) {
 	parts := false
 	roles := make([]kube.Role, 0, len(n.roles))
 	for _, r := range n.roles {
-		role := kube.Role{Name: r.Name, MinCount: r.least, Beside: r.Beside}
+		role := kube.Role{Name: r.Name, MinCount: r.least, Beside: r.NearRole}
 		if r.Label != "" {
 			role.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{r.Label: r.Value}}
 		}
 		switch {
-		case !sliced || r.Slice == 0:
+		case !sliced || r.SliceSize == 0:
 		case preferred:
-			parts, role.Slices = true, []kube.RoleSlice{{Size: r.Slice, Topology: level, Preferred: true}}
+			parts, role.Slices = true, []kube.RoleSlice{{Size: r.SliceSize, Topology: level, Preferred: true}}
 		default:
-			parts, role.SliceSize, role.SliceTopology = true, r.Slice, level
+			parts, role.SliceSize, role.SliceTopology = true, r.SliceSize, level
 		}
 		roles = append(roles, role)
 	}
