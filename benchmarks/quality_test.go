@@ -66,11 +66,11 @@ func eachPod(u *topology.Usage, g *gang.Gang, in topology.Domain, score nodeScor
 		if best == placement.NoNode {
 			break
 		}
-		u.Take(best, role.Request)
+		u.AllocateOn(best, role.Request)
 		nodes = append(nodes, best)
 	}
 	for _, n := range nodes {
-		u.Give(n, role.Request)
+		u.ReleaseOn(n, role.Request)
 	}
 	if len(nodes) < role.Count {
 		return nil
@@ -230,7 +230,7 @@ func (f *figures) locality(t *topology.Tree, nodes []topology.NodeID) {
 // inOne tells whether all nodes stand in one domain of a level.
 func inOne(t *topology.Tree, level topology.Level, nodes []topology.NodeID) bool {
 	first, _ := t.DomainAt(nodes[0], level)
-	return !slices.ContainsFunc(nodes, func(n topology.NodeID) bool { return !t.Holds(first, n) })
+	return !slices.ContainsFunc(nodes, func(n topology.NodeID) bool { return !t.ContainsNode(first, n) })
 }
 
 func (f *figures) probe(p *placement.Planner, u *topology.Usage) {
@@ -264,7 +264,7 @@ func BenchmarkRankCost(b *testing.B) {
 	u := empty(1024, hashed)
 	for n := range u.Tree.Nodes {
 		if rng.IntN(4) > 0 && n%32 < 24 {
-			u.Take(topology.NodeID(n), []int64{8})
+			u.AllocateOn(topology.NodeID(n), []int64{8})
 		}
 	}
 	g := &gang.Gang{

@@ -37,9 +37,9 @@ func fleet(nodeCount int) *topology.Usage {
 		copy(u.FreeRow(id), u.CapacityRow(id))
 		switch {
 		case n%7 == 3:
-			u.Take(id, []int64{8, 64_000, 1 << 40, 8})
+			u.AllocateOn(id, []int64{8, 64_000, 1 << 40, 8})
 		case n%5 == 2:
-			u.Take(id, []int64{4, 32_000, 1 << 39, 4})
+			u.AllocateOn(id, []int64{4, 32_000, 1 << 39, 4})
 		}
 	}
 	return u
@@ -52,7 +52,7 @@ func workers(u *topology.Usage, count int) *gang.Gang {
 	if count > len(u.Tree.Nodes)/2 {
 		gpus = 1
 	}
-	rack, _ := u.Tree.Level("rack")
+	rack, _ := u.Tree.LevelByName("rack")
 	return &gang.Gang{
 		Name: "train", MinCount: count, Required: topology.NoLevel, Preferred: rack,
 		Roles: []gang.Role{{Count: count, Request: []int64{gpus, 16_000, 1 << 36, 1}, Required: topology.NoLevel, With: -1}},

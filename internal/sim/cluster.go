@@ -70,7 +70,7 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 	}
 	c := &Cluster{usage: topology.NewUsage(tree, columns)}
 	for _, n := range nodes {
-		id, _ := tree.NodeID(n.Name) // it was just put there
+		id, _ := tree.NodeByName(n.Name) // it was just put there
 		row := offer(n, shape)
 		copy(c.usage.CapacityRow(id), row)
 		copy(c.usage.FreeRow(id), row)
@@ -78,7 +78,7 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 	}
 	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdle(tree)
 	for n := range tree.Nodes {
-		c.spared.Set(topology.NodeID(n), c.usage.Idle(topology.NodeID(n)))
+		c.spared.Set(topology.NodeID(n), c.usage.IsIdle(topology.NodeID(n)))
 	}
 	c.wholeNode = c.commonGPUs()
 	c.idle = make([]int, len(nodes)+1)
@@ -163,12 +163,12 @@ func (c *Cluster) narrowest() topology.Level {
 
 func (c *Cluster) take(n topology.NodeID, request []int64) {
 	c.planner.Take(n, request)
-	c.spared.Set(n, c.usage.Idle(n))
+	c.spared.Set(n, c.usage.IsIdle(n))
 }
 
 func (c *Cluster) give(n topology.NodeID, request []int64) {
 	c.planner.Give(n, request)
-	c.spared.Set(n, c.usage.Idle(n))
+	c.spared.Set(n, c.usage.IsIdle(n))
 }
 
 // room tells whether the node has room for one more pod.

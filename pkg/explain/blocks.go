@@ -52,7 +52,7 @@ func (x *explainer) blocks() (string, []Block) {
 		}
 		b.Cluster++
 		b.far = append(b.far, tree.Nodes[n].Name)
-		if tree.Holds(nearest, n) {
+		if tree.ContainsNode(nearest, n) {
 			b.Nearest++
 			b.Room += int(x.room(n))
 			b.Names = append(b.Names, tree.Nodes[n].Name)
@@ -69,7 +69,7 @@ func (x *explainer) blocks() (string, []Block) {
 		all = append(all, *b)
 	}
 	slices.SortFunc(all, func(a, b Block) int { return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.Why, b.Why)) })
-	return tree.Path(nearest), all
+	return tree.DomainPath(nearest), all
 }
 
 // nearest is the domain that the refusal speaks of; where it names none, the
@@ -178,8 +178,8 @@ func (x *explainer) wrongModel(n topology.NodeID) bool {
 	}
 	tree := x.usage.Tree
 	for _, b := range x.members.Bound {
-		if b.Node >= 0 && tree.Product(b.Node) >= 0 {
-			return tree.Product(b.Node) != tree.Product(n)
+		if b.Node >= 0 && tree.ProductIndex(b.Node) >= 0 {
+			return tree.ProductIndex(b.Node) != tree.ProductIndex(n)
 		}
 	}
 	return !slices.ContainsFunc(models, func(model string) bool {

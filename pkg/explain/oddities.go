@@ -29,7 +29,7 @@ func (x *explainer) oddities() []string {
 	look := func(inside bool) {
 		for i := range tree.Nodes {
 			n := topology.NodeID(i)
-			if tree.Holds(nearest, n) != inside {
+			if tree.ContainsNode(nearest, n) != inside {
 				continue
 			}
 			for _, text := range kube.GPUNode(x.p.Node(n)).Oddities {

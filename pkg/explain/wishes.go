@@ -187,7 +187,7 @@ func (x *explainer) restart() ([]Change, error) {
 func (x *explainer) smaller() ([]Change, error) {
 	var all []Change
 	for _, name := range slices.Sorted(maps.Keys(x.shortOf())) {
-		c, _ := x.usage.Resource(name)
+		c, _ := x.usage.ResourceIndex(name)
 		found, err := x.lessOf(c)
 		if err != nil {
 			return nil, err

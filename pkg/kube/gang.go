@@ -157,7 +157,7 @@ func roleName(roles []*role, i int) string {
 }
 
 func (c *Cluster) nodeOf(pod *v1.Pod) topology.NodeID {
-	if id, ok := c.usage.Tree.NodeID(pod.Spec.NodeName); ok {
+	if id, ok := c.usage.Tree.NodeByName(pod.Spec.NodeName); ok {
 		return id
 	}
 	return placement.NoNode

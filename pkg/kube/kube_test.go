@@ -63,9 +63,9 @@ func place(t *testing.T, info fwk.NodeInfo, p *v1.Pod) {
 
 func free(t *testing.T, c *Cluster, node string, name v1.ResourceName) int64 {
 	t.Helper()
-	id, ok := c.Usage().Tree.NodeID(node)
+	id, ok := c.Usage().Tree.NodeByName(node)
 	require.True(t, ok)
-	column, ok := c.Usage().Resource(string(name))
+	column, ok := c.Usage().ResourceIndex(string(name))
 	require.True(t, ok)
 	return c.Usage().FreeRow(id)[column]
 }
@@ -194,7 +194,7 @@ func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
 		names = append(names, list)
 	}
 	assert.Equal(t, [][]string{{"train-launcher-0"}, {"train-worker-1", "train-worker-2", "train-worker-4", "train-worker-10"}}, names)
-	id, _ := c.Usage().Tree.NodeID("n2")
+	id, _ := c.Usage().Tree.NodeByName("n2")
 	assert.Equal(t, []gang.Bound{{Role: 1, Rank: 0, Node: id}, {Role: 1, Rank: 3, Node: -1}}, m.Bound)
 	assert.Equal(t, []int{1, 2, 4, 10}, m.Roles[1].Ranks)
 	assert.Nil(t, m.Roles[0].Ranks)
@@ -209,7 +209,7 @@ func TestGang_AResourceThatNoNodeHasIsStillAskedFor(t *testing.T) {
 	p.Spec.Containers[0].Resources.Requests["example.com/fpga"] = resource.MustParse("1")
 	m, err := c.Gang(&Spec{Name: "g", MinCount: 1}, []*v1.Pod{p}, nil, nodes)
 	require.NoError(t, err)
-	column, ok := c.Usage().Resource("example.com/fpga")
+	column, ok := c.Usage().ResourceIndex("example.com/fpga")
 	require.True(t, ok)
 	assert.EqualValues(t, 1, m.Roles[0].Request[column])
 	assert.EqualValues(t, 0, free(t, c, "n1", "example.com/fpga"))

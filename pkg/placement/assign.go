@@ -34,12 +34,12 @@ type share struct {
 func (a *attempt) assign(j *job) {
 	a.job, a.next = j, j.members
 	n := int64(len(j.members))
-	if j.near == NoNode || !a.t.Holds(j.domain, j.near) {
+	if j.near == NoNode || !a.t.ContainsNode(j.domain, j.near) {
 		a.fill(j.domain, n)
 		return
 	}
 	r := j.rooms
-	d := a.t.Leaf(j.near)
+	d := a.t.LeafDomain(j.near)
 	inside := int(r.layer[d]) == len(r.layers)
 	if inside && int64(r.node[j.near]) >= n {
 		a.put(j.near, n)
@@ -101,12 +101,12 @@ func (a *attempt) children(d topology.DomainID) {
 	r, t := a.job.rooms, a.t
 	if int(r.layer[d]) == len(r.layers) && r.direct[d] > 0 {
 		for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
-			if r.node[n] > 0 && t.Leaf(n) == d {
+			if r.node[n] > 0 && t.LeafDomain(n) == d {
 				a.shares = append(a.shares, share{domain: -1, node: n, room: int64(r.node[n])})
 			}
 		}
 	}
-	for c := d + 1; c < t.Next(d); c = t.Next(c) {
+	for c := d + 1; c < t.SubtreeEnd(d); c = t.SubtreeEnd(c) {
 		if r.dom[c] > 0 {
 			a.shares = append(a.shares, share{domain: c, room: r.dom[c]})
 		}
@@ -119,10 +119,10 @@ func (a *attempt) children(d topology.DomainID) {
 func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topology.NodeID) {
 	t := r.u.Tree
 	best, node := d, NoNode
-	end := t.Next(d)
+	end := t.SubtreeEnd(d)
 	for c := d; c < end; {
 		if r.dom[c] < n { // no more inside it than it has itself
-			c = t.Next(c)
+			c = t.SubtreeEnd(c)
 			continue
 		}
 		if n <= int64(r.most) && r.direct[c] >= n {
@@ -154,11 +154,11 @@ func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID)
 	t := r.u.Tree
 	room, better := int32(maxPerNode+1), true
 	if best != NoNode {
-		room, better = r.node[best], r.compare(r.shared(d), r.shared(t.Leaf(best)), n) < 0
+		room, better = r.node[best], r.compare(r.shared(d), r.shared(t.LeafDomain(best)), n) < 0
 	}
 	for i := t.Domains[d].First; i < t.Domains[d].End; i++ {
 		x := r.node[i]
-		if int64(x) < n || x > room || x == room && !better || t.Leaf(i) != d {
+		if int64(x) < n || x > room || x == room && !better || t.LeafDomain(i) != d {
 			continue
 		}
 		best, room, better = i, x, false

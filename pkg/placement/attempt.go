@@ -187,7 +187,7 @@ func (a *attempt) readProducts() *Refusal {
 		if b.Node < 0 || int(b.Node) >= len(a.t.Nodes) || !a.roles[b.Role].modelled {
 			continue
 		}
-		product := a.t.Product(b.Node)
+		product := a.t.ProductIndex(b.Node)
 		switch {
 		case product < 0:
 		case len(a.products) == 0:

@@ -136,21 +136,21 @@ func (c *checker) domain() error {
 		return fmt.Errorf("domain number %d of %d", d, len(c.t.Domains))
 	}
 	if level := c.t.Domains[d].Level; level < c.g.Required {
-		return fmt.Errorf("the domain %s is a %s, wider than the required %s", c.t.Path(d), c.t.LevelName(level), c.t.LevelName(c.g.Required))
+		return fmt.Errorf("the domain %s is a %s, wider than the required %s", c.t.DomainPath(d), c.t.LevelName(level), c.t.LevelName(c.g.Required))
 	}
 	if c.g.Required >= 0 {
 		if _, ok := c.t.DomainAt(c.t.Domains[d].First, c.g.Required); !ok {
-			return fmt.Errorf("the domain %s is in no %s", c.t.Path(d), c.t.LevelName(c.g.Required))
+			return fmt.Errorf("the domain %s is in no %s", c.t.DomainPath(d), c.t.LevelName(c.g.Required))
 		}
 	}
 	for _, b := range c.g.Bound {
-		if c.known(b.Node) && !c.t.Holds(d, b.Node) {
-			return fmt.Errorf("a member runs on node %s, outside the domain %s", c.t.Nodes[b.Node].Name, c.t.Path(d))
+		if c.known(b.Node) && !c.t.ContainsNode(d, b.Node) {
+			return fmt.Errorf("a member runs on node %s, outside the domain %s", c.t.Nodes[b.Node].Name, c.t.DomainPath(d))
 		}
 	}
 	return c.placed(func(r, i int, n topology.NodeID) error {
-		if !c.t.Holds(d, n) {
-			return fmt.Errorf("member %d of role %d is on node %s, outside the domain %s", i, r, c.t.Nodes[n].Name, c.t.Path(d))
+		if !c.t.ContainsNode(d, n) {
+			return fmt.Errorf("member %d of role %d is on node %s, outside the domain %s", i, r, c.t.Nodes[n].Name, c.t.DomainPath(d))
 		}
 		return nil
 	})

@@ -71,7 +71,7 @@ func (a *attempt) chooseAt(level topology.Level) (topology.DomainID, bool) {
 func (a *attempt) pinned(level topology.Level) (topology.DomainID, bool) {
 	d, ok := a.t.DomainAt(a.bound[0], level)
 	for _, n := range a.bound[1:] {
-		ok = ok && a.t.Holds(d, n)
+		ok = ok && a.t.ContainsNode(d, n)
 	}
 	return d, ok
 }

@@ -167,7 +167,7 @@ func (r *rooms) count() {
 		}
 		r.having[x]++
 		r.most = max(r.most, int(x))
-		if d := t.Leaf(topology.NodeID(n)); r.layer[d] == inside {
+		if d := t.LeafDomain(topology.NodeID(n)); r.layer[d] == inside {
 			r.direct[d] += int64(x)
 		}
 	}
@@ -198,7 +198,7 @@ func (r *rooms) roomOn(n topology.NodeID, taken []int64) int32 {
 	if r.filter != nil && r.filter.Why[n] != gang.Fits || u.Cordoned != nil && u.Cordoned[n] {
 		return 0
 	}
-	if r.product != anyProduct && u.Tree.Product(n) != r.product {
+	if r.product != anyProduct && u.Tree.ProductIndex(n) != r.product {
 		return 0
 	}
 	free := u.FreeRow(n)
@@ -232,7 +232,7 @@ func (r *rooms) update(n topology.NodeID, taken []int64) {
 	r.have(x, 1)
 	r.node[n] = x
 	t := r.u.Tree
-	d := t.Leaf(n)
+	d := t.LeafDomain(n)
 	if r.layer[d] != int8(len(r.layers)) {
 		return
 	}
@@ -264,7 +264,7 @@ func (r *rooms) sum(root topology.DomainID) {
 
 func (r *rooms) sumAll(root topology.DomainID) {
 	t := r.u.Tree
-	end := t.Next(root)
+	end := t.SubtreeEnd(root)
 	clear(r.full[root:end])
 	clear(r.rest[root:end])
 	copy(r.dom[root:end], r.direct[root:end])

@@ -59,7 +59,7 @@ func (a *attempt) driftedAt(level topology.Level, nodes []topology.NodeID, who s
 		case !has:
 			return a.drift(fmt.Sprintf("%s use node %s, which is in no %s", who, a.t.Nodes[n].Name, name))
 		case ok && d != first:
-			return a.drift(fmt.Sprintf("%s stand in both %s and %s", who, a.t.Path(first), a.t.Path(d)))
+			return a.drift(fmt.Sprintf("%s stand in both %s and %s", who, a.t.DomainPath(first), a.t.DomainPath(d)))
 		}
 	}
 	return nil
@@ -79,7 +79,7 @@ func (a *attempt) driftedSlice(r int) *Refusal {
 			if at := b.rank / int32(layer.Size); at != slice {
 				first, slice = b.node, at
 			}
-			if d, ok := a.t.DomainAt(first, layer.Level); !ok || !a.t.Holds(d, b.node) {
+			if d, ok := a.t.DomainAt(first, layer.Level); !ok || !a.t.ContainsNode(d, b.node) {
 				who := fmt.Sprintf("the running pods of slice %d", slice)
 				return a.driftedAt(layer.Level, []topology.NodeID{first, b.node}, who)
 			}

@@ -92,7 +92,7 @@ func (a *attempt) blockedSlice(n nearest) (topology.DomainID, bool) {
 func (a *attempt) boundIn(d topology.DomainID) int {
 	n := 0
 	for _, node := range a.bound {
-		if a.t.Holds(d, node) {
+		if a.t.ContainsNode(d, node) {
 			n++
 		}
 	}
@@ -136,7 +136,7 @@ func (a *attempt) help(r *Refusal, n nearest, product int) {
 	if back < missing {
 		r.Help = nil
 	}
-	if c, ok := a.p.u.Resource(r.Short); ok && r.Help == nil {
+	if c, ok := a.p.u.ResourceIndex(r.Short); ok && r.Help == nil {
 		r.Missing = missing * role.Request[c]
 	}
 }
@@ -257,7 +257,7 @@ func (r *Refusal) name(a *attempt, n nearest) {
 	r.Best, r.Domain = d.Name, n.domain
 	for _, other := range a.t.DomainsAt(d.Level) { // one name, two domains
 		if other != n.domain && a.t.Domains[other].Name == d.Name {
-			r.Best = a.t.Path(n.domain)
+			r.Best = a.t.DomainPath(n.domain)
 		}
 	}
 }
@@ -320,7 +320,7 @@ func (a *attempt) why(role *role, n topology.NodeID, product int) gang.Why {
 		return gang.Cordoned
 	case role.Filter != nil && role.Filter.Why[n] != gang.Fits:
 		return min(role.Filter.Why[n], gang.Other)
-	case product != anyProduct && a.t.Product(n) != product:
+	case product != anyProduct && a.t.ProductIndex(n) != product:
 		return gang.WrongModel
 	}
 	return gang.Fits

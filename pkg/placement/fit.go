@@ -109,7 +109,7 @@ func (a *attempt) fitNode(d topology.DomainID) bool {
 
 // nodeHoldsAll tells whether node n has room for all the counted members.
 func (a *attempt) nodeHoldsAll(n topology.NodeID) bool {
-	leaf := a.t.Leaf(n)
+	leaf := a.t.LeafDomain(n)
 	for _, r := range a.order {
 		role := &a.roles[r]
 		if role.count > 0 && (int(role.rooms.node[n]) < role.count || int(role.rooms.layer[leaf]) != len(role.rooms.layers)) {

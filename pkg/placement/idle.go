@@ -37,7 +37,7 @@ func NewIdle(t *topology.Tree) *Idle {
 	i.having[0] = int32(len(t.Domains))
 	lowest := lowestLevel(t)
 	for n := range t.Nodes {
-		i.home[n] = t.Leaf(topology.NodeID(n))
+		i.home[n] = t.LeafDomain(topology.NodeID(n))
 		for t.Domains[i.home[n]].Level > lowest {
 			i.home[n] = t.Domains[i.home[n]].Parent
 		}
@@ -101,7 +101,7 @@ func (i *Idle) Retain(keep func(gang string) bool) {
 // than the domain with the most of them has.
 func (i *Idle) Loss(n topology.NodeID) (part, whole int) {
 	if len(i.waits) > 0 {
-		for d := i.t.Leaf(n); d != 0; d = i.t.Domains[d].Parent {
+		for d := i.t.LeafDomain(n); d != 0; d = i.t.Domains[d].Parent {
 			if i.waited[d] > 0 {
 				return i.most + 1, i.most + 1
 			}

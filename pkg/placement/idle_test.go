@@ -27,7 +27,7 @@ func losses(u *topology.Usage, i *Idle) string {
 func idleOf(u *topology.Usage) *Idle {
 	i := NewIdle(u.Tree)
 	for n := range u.Tree.Nodes {
-		i.Set(topology.NodeID(n), u.Idle(topology.NodeID(n)))
+		i.Set(topology.NodeID(n), u.IsIdle(topology.NodeID(n)))
 	}
 	return i
 }
@@ -39,9 +39,9 @@ func TestIdle_Loss(t *testing.T) {
 
 	waiting := pods(3, 8, required(rack))
 	for _, name := range []string{"n1", "n2"} {
-		n, _ := u.Tree.NodeID(name)
-		u.Take(n, []int64{8})
-		i.Set(n, u.Idle(n))
+		n, _ := u.Tree.NodeByName(name)
+		u.AllocateOn(n, []int64{8})
+		i.Set(n, u.IsIdle(n))
 	}
 	i.Planned("a", solved(t, u, waiting))
 	assert.Equal(t, "n1:3/3 n2:3/3 n3:3/3 n4:3/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "a waits in rack-1")
@@ -72,7 +72,7 @@ func TestIdle_Follows(t *testing.T) {
 		for range 200 {
 			n := topology.NodeID(rng.IntN(len(u.Tree.Nodes)))
 			u.FreeRow(n)[0] = int64(rng.IntN(2)) * 8
-			i.Set(n, u.Idle(n))
+			i.Set(n, u.IsIdle(n))
 		}
 		require.Equal(t, losses(u, idleOf(u)), losses(u, i), "seed %d", seed)
 	}

@@ -189,7 +189,7 @@ func (a *attempt) unpinned(r, k int, members []int32) []int32 {
 
 // within tells whether domain inner is outer or inside it.
 func (a *attempt) within(inner, outer topology.DomainID) bool {
-	return outer <= inner && inner < a.t.Next(outer)
+	return outer <= inner && inner < a.t.SubtreeEnd(outer)
 }
 
 // nextSlice takes the members of the first slice off the run, and finds the
@@ -257,7 +257,7 @@ func (a *attempt) vacatedAfter(role *role, before, after topology.NodeID, n int)
 		return after != NoNode
 	}
 	r := role.rooms
-	x, y := r.shared(a.t.Leaf(before)), r.shared(a.t.Leaf(after))
+	x, y := r.shared(a.t.LeafDomain(before)), r.shared(a.t.LeafDomain(after))
 	switch {
 	case x == y || r.dom[y] < int64(n):
 		return false
@@ -268,9 +268,9 @@ func (a *attempt) vacatedAfter(role *role, before, after topology.NodeID, n int)
 	for _, b := range role.bound {
 		switch {
 		case b.node == NoNode:
-		case a.t.Holds(x, b.node):
+		case a.t.ContainsNode(x, b.node):
 			more++
-		case a.t.Holds(y, b.node):
+		case a.t.ContainsNode(y, b.node):
 			more--
 		}
 	}

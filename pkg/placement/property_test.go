@@ -118,7 +118,7 @@ func TestSolve_FreeNodeNeverHurts(t *testing.T) {
 			continue
 		}
 		wider, moved := addNode(t, rng, u, g)
-		require.Nil(t, solved(t, wider, moved).Refusal, "seed %d\n%s%+v", seed, topology.Format(u), *g)
+		require.Nil(t, solved(t, wider, moved).Refusal, "seed %d\n%s%+v", seed, topology.FormatUsage(u), *g)
 	}
 }
 
@@ -133,7 +133,7 @@ func addNode(t *testing.T, rng *rand.Rand, u *topology.Usage, g *gang.Gang) (*to
 		}
 		return name
 	})
-	n, _ := wider.Tree.NodeID("new")
+	n, _ := wider.Tree.NodeByName("new")
 	copy(wider.FreeRow(n), wider.CapacityRow(n))
 	return wider, moved
 }
@@ -154,7 +154,7 @@ func rebuild(t *testing.T, u *topology.Usage, g *gang.Gang, nodes []topology.Nod
 	}
 	now := map[topology.NodeID]topology.NodeID{}
 	for n := range tree.Nodes {
-		old, ok := u.Tree.NodeID(was(tree.Nodes[n].Name))
+		old, ok := u.Tree.NodeByName(was(tree.Nodes[n].Name))
 		require.True(t, ok)
 		id := topology.NodeID(n)
 		now[old] = id

@@ -83,7 +83,7 @@ func (a *attempt) may(r, m int, n topology.NodeID) bool {
 		if !ok {
 			return false
 		}
-		if other := a.sliceMate(r, m, layer); other != NoNode && !a.t.Holds(d, other) {
+		if other := a.sliceMate(r, m, layer); other != NoNode && !a.t.ContainsNode(d, other) {
 			return false
 		}
 	}
@@ -115,7 +115,7 @@ func (a *attempt) sliceMate(r, m int, layer gang.Slice) topology.NodeID {
 // alike tells whether node n is as good as the one before it, which has been
 // tried: both empty of this plan, in one domain, and equal to every role.
 func (a *attempt) alike(n, first topology.NodeID) bool {
-	if n == first || a.t.Leaf(n) != a.t.Leaf(n-1) {
+	if n == first || a.t.LeafDomain(n) != a.t.LeafDomain(n-1) {
 		return false
 	}
 	u := a.p.u

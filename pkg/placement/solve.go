@@ -69,13 +69,13 @@ func (p *Planner) Changed(n topology.NodeID) {
 
 // Take subtracts request from what is free on node n.
 func (p *Planner) Take(n topology.NodeID, request []int64) {
-	p.u.Take(n, request)
+	p.u.AllocateOn(n, request)
 	p.Changed(n)
 }
 
 // Give returns to node n what Take took.
 func (p *Planner) Give(n topology.NodeID, request []int64) {
-	p.u.Give(n, request)
+	p.u.ReleaseOn(n, request)
 	p.Changed(n)
 }
 

@@ -65,7 +65,7 @@ func left(u *topology.Usage, why gang.Why, nodes ...string) func(*gang.Gang) {
 			g.Roles[0].Filter = f
 		}
 		for _, name := range nodes {
-			n, _ := u.Tree.NodeID(name)
+			n, _ := u.Tree.NodeByName(name)
 			f.Why[n] = why
 		}
 	}
@@ -109,7 +109,7 @@ func solved(t testing.TB, u *topology.Usage, g *gang.Gang) Plan {
 
 func parse(t *testing.T, drawing string) *topology.Usage {
 	t.Helper()
-	_, u, err := topology.Parse(drawing)
+	_, u, err := topology.ParseUsage(drawing)
 	require.NoError(t, err)
 	return u
 }

@@ -64,7 +64,7 @@ func (w *twin) place(r, i int) bool {
 	}
 	for n := range w.u.Tree.Nodes {
 		free := w.free[n*len(role.Request) : (n+1)*len(role.Request)]
-		fits := w.u.Tree.Holds(w.plan.Domain, topology.NodeID(n)) && (role.Filter == nil || role.Filter.Why[n] == gang.Fits)
+		fits := w.u.Tree.ContainsNode(w.plan.Domain, topology.NodeID(n)) && (role.Filter == nil || role.Filter.Why[n] == gang.Fits)
 		for c, q := range role.Request {
 			fits = fits && (q == 0 || free[c] >= q)
 		}
@@ -220,7 +220,7 @@ func smallSlices(rng *rand.Rand, u *topology.Usage) []gang.Slice {
 func compareWithTwin(t *testing.T, u *topology.Usage, g *gang.Gang) Plan {
 	t.Helper()
 	plan := Solve(u, g)
-	drawn := func() string { return fmt.Sprintf("%s%+v\nplan %+v", topology.Format(u), *g, plan) }
+	drawn := func() string { return fmt.Sprintf("%s%+v\nplan %+v", topology.FormatUsage(u), *g, plan) }
 	require.NoError(t, Check(u, g, plan), "a plan breaks a rule\n%s", drawn())
 	if g.Waiting() == 0 {
 		return plan

@@ -182,7 +182,7 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *planned {
 	out := &planned{
 		nodes:  map[types.UID]string{},
 		open:   members.Open,
-		domain: tree.Path(plan.Domain),
+		domain: tree.DomainPath(plan.Domain),
 	}
 	var used []topology.NodeID
 	for uid, id := range members.Assignments(plan) {

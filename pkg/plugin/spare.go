@@ -18,12 +18,12 @@ func (p *planner) follow() {
 		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdle(usage.Tree)
 		p.rows = make([]row, len(usage.Tree.Nodes))
 		for n := range usage.Tree.Nodes {
-			p.idle.Set(topology.NodeID(n), usage.Idle(topology.NodeID(n)))
+			p.idle.Set(topology.NodeID(n), usage.IsIdle(topology.NodeID(n)))
 		}
 	}
 	for _, n := range touched {
 		p.engine.Changed(n)
-		p.idle.Set(n, usage.Idle(n))
+		p.idle.Set(n, usage.IsIdle(n))
 	}
 }
 

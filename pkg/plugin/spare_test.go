@@ -43,8 +43,8 @@ func TestScore_SparesGangs(t *testing.T) {
 	assert.Equal(t, "a", chosen(), "what changed is seen")
 
 	tree := pl.planner.cluster.Usage().Tree
-	n, _ := tree.NodeID("a")
-	rack, _ := tree.Level("rack")
+	n, _ := tree.NodeByName("a")
+	rack, _ := tree.LevelByName("rack")
 	d, _ := tree.DomainAt(n, rack)
 	pl.gangs.gang("waiting")
 	pl.planner.idle.Planned("waiting", placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Domain: d}})
@@ -57,7 +57,7 @@ func TestScore_SparesNothingWithoutTopology(t *testing.T) {
 	pl, s := onRacks([]string{"a", "b", "c"})
 	assert.Equal(t, "b", best(t, scores(t, pl, want("p", gpu.Resource, 1), s.nodes[1:]...)))
 	for _, n := range s.nodes {
-		id, _ := pl.planner.cluster.Usage().Tree.NodeID(n.Node().Name)
+		id, _ := pl.planner.cluster.Usage().Tree.NodeByName(n.Node().Name)
 		part, _ := pl.planner.idle.Loss(id)
 		assert.Zero(t, part)
 	}
