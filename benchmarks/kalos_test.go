@@ -170,6 +170,6 @@ func (q *queue) probe() {
 func nodesOf(pods int, gpus int64, required, preferred topology.Level) *gang.Gang {
 	return &gang.Gang{
 		Name: "g", MinCount: pods, Required: required, Preferred: preferred,
-		Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, NearRole: -1}},
 	}
 }

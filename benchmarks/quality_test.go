@@ -100,7 +100,7 @@ func arrivals(seed uint64, count int) []arrival {
 		}
 		g := &gang.Gang{
 			Name: "g", MinCount: pods, Required: topology.NoLevel, Preferred: 1,
-			Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, With: -1}},
+			Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, NearRole: -1}},
 		}
 		all = append(all, arrival{g, 1 + int(rng.ExpFloat64()*120)})
 	}
@@ -269,7 +269,7 @@ func BenchmarkRankCost(b *testing.B) {
 	}
 	g := &gang.Gang{
 		Name: "train", MinCount: 256, Required: topology.NoLevel, Preferred: 1,
-		Roles: []gang.Role{{Count: 256, Request: []int64{8}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: 256, Request: []int64{8}, Required: topology.NoLevel, NearRole: -1}},
 	}
 	var plan placement.Plan
 	for b.Loop() {

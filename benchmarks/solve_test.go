@@ -55,7 +55,7 @@ func workers(u *topology.Usage, count int) *gang.Gang {
 	rack, _ := u.Tree.LevelByName("rack")
 	return &gang.Gang{
 		Name: "train", MinCount: count, Required: topology.NoLevel, Preferred: rack,
-		Roles: []gang.Role{{Count: count, Request: []int64{gpus, 16_000, 1 << 36, 1}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: count, Request: []int64{gpus, 16_000, 1 << 36, 1}, Required: topology.NoLevel, NearRole: -1}},
 	}
 }
 
@@ -196,7 +196,7 @@ func BenchmarkPlanner_Slices(b *testing.B) {
 	roles := workers(u, 512)
 	roles.MinCount++
 	roles.Roles = append(roles.Roles, gang.Role{
-		Name: "launcher", Count: 1, Request: []int64{0, 4000, 1 << 33, 1}, Required: topology.NoLevel, With: 0,
+		Name: "launcher", Count: 1, Request: []int64{0, 4000, 1 << 33, 1}, Required: topology.NoLevel, NearRole: 0,
 	})
 	b.Run("launcher/gang=512", func(b *testing.B) { cycle(b, u, roles) })
 }

@@ -147,7 +147,7 @@ func (c *Cluster) ask(g trace.Gang) *gang.Gang {
 func (c *Cluster) askFor(name string, pods int, request []int64) *gang.Gang {
 	return &gang.Gang{
 		Name: name, MinCount: pods, Required: topology.NoLevel, Preferred: c.narrowest(),
-		Roles: []gang.Role{{Count: pods, Required: topology.NoLevel, With: -1, Request: request}},
+		Roles: []gang.Role{{Count: pods, Required: topology.NoLevel, NearRole: -1, Request: request}},
 	}
 }
 

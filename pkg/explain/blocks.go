@@ -108,8 +108,8 @@ func (x *explainer) pinned() (topology.DomainID, bool) {
 // list.
 func (x *explainer) why(n topology.NodeID) (int, string) {
 	role := &x.members.Roles[x.scarce]
-	if role.Filter != nil && role.Filter.Why[n] != gang.Fits {
-		why := role.Filter.Why[n]
+	if role.Filter != nil && role.Filter.Exclusions[n] != gang.Eligible {
+		why := role.Filter.Exclusions[n]
 		return int(why), why.String()
 	}
 	if x.wrongModel(n) {
@@ -119,7 +119,7 @@ func (x *explainer) why(n topology.NodeID) (int, string) {
 	if fits(free, role.Request) > 0 {
 		return -1, withRoom
 	}
-	last := int(gang.NumWhy)
+	last := int(gang.NumExclusions)
 	if c := short(capacity, role.Request); c >= 0 {
 		return last + 1, "too small: " + x.usage.Resources[c]
 	}
@@ -166,7 +166,7 @@ func (b *Block) addTaints(taints []v1.Taint) {
 // usable tells whether the scarce role may use a node at all.
 func (x *explainer) usable(n topology.NodeID) bool {
 	f := x.members.Roles[x.scarce].Filter
-	return (f == nil || f.Why[n] == gang.Fits) && !x.wrongModel(n)
+	return (f == nil || f.Exclusions[n] == gang.Eligible) && !x.wrongModel(n)
 }
 
 // wrongModel tells whether a node has none of the GPU models asked for, or

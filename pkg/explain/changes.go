@@ -104,7 +104,7 @@ func (x *explainer) conclude(c *Change, members *kube.Members, plan placement.Pl
 	if c.Pods == 1 {
 		c.Then = strings.Replace(c.Then, " fit ", " fits ", 1)
 	}
-	if rest := members.Waiting() - c.Pods; rest > 0 {
+	if rest := members.WaitingCount() - c.Pods; rest > 0 {
 		c.Then += fmt.Sprintf(", %d more wait for room", rest)
 	}
 	c.Then += x.spread(plan)

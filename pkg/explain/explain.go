@@ -169,7 +169,7 @@ func keep(m *kube.Members) *kube.Members {
 	kept.Roles = append(kept.Roles[:0:0], m.Roles...)
 	for r := range kept.Roles {
 		if f := kept.Roles[r].Filter; f != nil {
-			kept.Roles[r].Filter = &gang.Filter{Why: slices.Clone(f.Why)}
+			kept.Roles[r].Filter = &gang.Filter{Exclusions: slices.Clone(f.Exclusions)}
 		}
 	}
 	return &kept
@@ -220,7 +220,7 @@ func (p *Picture) asks(g *Gang) Asks {
 		return a
 	}
 	for r := range members.Roles {
-		a.Roles = append(a.Roles, p.role(&members.Roles[r], members.BoundTo(r)))
+		a.Roles = append(a.Roles, p.role(&members.Roles[r], members.BoundCount(r)))
 	}
 	return a
 }

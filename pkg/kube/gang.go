@@ -95,7 +95,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			Request:  c.vector(r.requests),
 			Filter:   c.Filter(r.exemplar, c.Sharing.GPUWishOf(r.exemplar, spec.Models, spec.Memory)),
 			Required: topology.NoLevel,
-			With:     -1,
+			NearRole: -1,
 		})
 		m.Invalid = cmp.Or(m.Invalid, CheckProfiles(r.exemplar, nodes))
 		pods := make([]*v1.Pod, len(r.waiting))
@@ -113,7 +113,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			m.Roles, m.Pods = append(m.Roles, r), append(m.Pods, nil)
 		}
 		for _, r := range m.Roles {
-			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.With)
+			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.NearRole)
 		}
 	}
 	for i, r := range roles {
@@ -131,7 +131,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 
 // Assignments lists the node that a plan gives to each waiting pod, by UID.
 func (m *Members) Assignments(plan placement.Plan) map[types.UID]topology.NodeID {
-	nodes := make(map[types.UID]topology.NodeID, m.Waiting())
+	nodes := make(map[types.UID]topology.NodeID, m.WaitingCount())
 	for r, pods := range m.Pods {
 		for i, pod := range pods {
 			if node := plan.Nodes[r][i]; node != placement.NoNode {

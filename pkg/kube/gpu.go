@@ -115,11 +115,11 @@ func (w *GPUWish) Refuse(node *v1.Node) *gpu.Refusal {
 }
 
 // why is Refuse in the words of a plan.
-func (w *GPUWish) why(node *v1.Node) gang.Why {
+func (w *GPUWish) why(node *v1.Node) gang.Exclusion {
 	refusal := w.Refuse(node)
 	switch {
 	case refusal == nil:
-		return gang.Fits
+		return gang.Eligible
 	case refusal.Misfit == gpu.NotWhole:
 		return gang.Shared
 	case refusal.Misfit == gpu.TooLittleMemory:

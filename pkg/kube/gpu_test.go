@@ -102,9 +102,9 @@ func TestFilter_LeavesOutSlicesAndTheWrongMemory(t *testing.T) {
 	c := NewCluster(DefaultLadder())
 	require.NoError(t, c.Update(infos(whole, cut, small)))
 	p := pod("p", 1)
-	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.Fits}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 0)).Why)
-	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.SmallMemory}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Why)
-	assert.Equal(t, []gang.Why{gang.WrongModel, gang.Fits, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Why)
+	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.Eligible}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 0)).Exclusions)
+	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.SmallMemory}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Exclusions)
+	assert.Equal(t, []gang.Exclusion{gang.WrongModel, gang.Eligible, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Exclusions)
 }
 
 func TestCheckProfiles(t *testing.T) {

@@ -133,22 +133,22 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	}
 	c := NewCluster(DefaultLadder())
 	require.NoError(t, c.Update(infos(cordoned, tainted, down, arm, good)))
-	why := func(p *v1.Pod) map[string]gang.Why {
-		out := map[string]gang.Why{}
+	why := func(p *v1.Pod) map[string]gang.Exclusion {
+		out := map[string]gang.Exclusion{}
 		filter := c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}})
 		for id, n := range c.Usage().Tree.Nodes {
-			if filter != nil && filter.Why[id] != gang.Fits {
-				out[n.Name] = filter.Why[id]
+			if filter != nil && filter.Exclusions[id] != gang.Eligible {
+				out[n.Name] = filter.Exclusions[id]
 			}
 		}
 		return out
 	}
 	p := pod("p", 1)
 	p.Spec.NodeSelector = map[string]string{"kubernetes.io/arch": "amd64"}
-	assert.Equal(t, map[string]gang.Why{"cordoned": gang.Cordoned, "tainted": gang.Tainted, "down": gang.NotReady, "arm": gang.Unselected}, why(p))
+	assert.Equal(t, map[string]gang.Exclusion{"cordoned": gang.Cordoned, "tainted": gang.Tainted, "down": gang.NotReady, "arm": gang.Unselected}, why(p))
 
 	p.Spec.Tolerations = []v1.Toleration{{Operator: v1.TolerationOpExists}}
-	assert.Equal(t, map[string]gang.Why{"arm": gang.Unselected}, why(p))
+	assert.Equal(t, map[string]gang.Exclusion{"arm": gang.Unselected}, why(p))
 	p.Spec.NodeSelector = nil
 	assert.Nil(t, c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}}), "no node is out")
 }

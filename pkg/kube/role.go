@@ -241,7 +241,7 @@ func (m *Members) ask(spec *Spec, roles []*role) {
 	}
 	for i, r := range roles {
 		if r.part.role >= 0 {
-			m.Roles[i].With = spec.indexOf(spec.Roles[r.part.role].Beside, roles)
+			m.Roles[i].NearRole = spec.indexOf(spec.Roles[r.part.role].Beside, roles)
 		}
 	}
 }
@@ -319,7 +319,7 @@ func (s *Spec) missing(roles []*role) []gang.Role {
 	var all []gang.Role
 	for i := range s.Roles {
 		if r := &s.Roles[i]; r.MinCount > 0 && len(r.Each) == 0 && !there[i] {
-			all = append(all, gang.Role{Name: r.Name, MinCount: r.MinCount, Required: topology.NoLevel, With: -1})
+			all = append(all, gang.Role{Name: r.Name, MinCount: r.MinCount, Required: topology.NoLevel, NearRole: -1})
 		}
 	}
 	return all

@@ -159,8 +159,8 @@ func TestRoles_StandBesideOneAnother(t *testing.T) {
 	require.NoError(t, err)
 	beside := map[string]string{}
 	for _, r := range m.Roles {
-		if r.With >= 0 {
-			beside[r.Name] = m.Roles[r.With].Name
+		if r.NearRole >= 0 {
+			beside[r.Name] = m.Roles[r.NearRole].Name
 		}
 	}
 	assert.Equal(t, map[string]string{"launcher": "worker"}, beside)

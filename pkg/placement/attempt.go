@@ -78,9 +78,9 @@ func (a *attempt) begin(p *Planner, g *gang.Gang) *Refusal {
 	if err := a.validate(); err != nil {
 		return &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Want: g.MinCount, Detail: err.Error()}
 	}
-	a.want = max(g.MinCount-len(g.Bound), min(1, g.Waiting()))
-	if a.want > g.Waiting() {
-		return &Refusal{Reason: GangIncomplete, Gang: g.Name, Want: g.MinCount, Bound: len(g.Bound), Room: g.Total()}
+	a.want = max(g.MinCount-len(g.Bound), min(1, g.WaitingCount()))
+	if a.want > g.WaitingCount() {
+		return &Refusal{Reason: GangIncomplete, Gang: g.Name, Want: g.MinCount, Bound: len(g.Bound), Room: g.MemberCount()}
 	}
 	a.readRoles()
 	a.readBound()
@@ -88,7 +88,7 @@ func (a *attempt) begin(p *Planner, g *gang.Gang) *Refusal {
 		if role := &a.roles[r]; role.need > role.Count {
 			return &Refusal{
 				Reason: GangIncomplete, Gang: g.Name, Role: role.Name,
-				Want: role.MinCount, Bound: g.BoundTo(r), Room: role.Count + g.BoundTo(r),
+				Want: role.MinCount, Bound: g.BoundCount(r), Room: role.Count + g.BoundCount(r),
 			}
 		}
 	}
@@ -103,8 +103,8 @@ func (a *attempt) validate() error {
 		return err
 	}
 	for r := range a.g.Roles {
-		if f := a.g.Roles[r].Filter; f != nil && len(f.Why) != len(a.t.Nodes) {
-			return fmt.Errorf("role %d %s: the filter is for %d nodes, the cluster has %d", r, a.g.Roles[r].Name, len(f.Why), len(a.t.Nodes))
+		if f := a.g.Roles[r].Filter; f != nil && len(f.Exclusions) != len(a.t.Nodes) {
+			return fmt.Errorf("role %d %s: the filter is for %d nodes, the cluster has %d", r, a.g.Roles[r].Name, len(f.Exclusions), len(a.t.Nodes))
 		}
 	}
 	return nil
@@ -119,7 +119,7 @@ func (a *attempt) readRoles() {
 		role := &a.roles[r]
 		role.Role = &a.g.Roles[r]
 		role.out = resize(role.out, role.Count)
-		role.need = max(0, role.MinCount-a.g.BoundTo(r))
+		role.need = max(0, role.MinCount-a.g.BoundCount(r))
 		role.modelled = false
 		for c, q := range role.Request {
 			role.modelled = role.modelled || q > 0 && topology.IsGPU(u.Resources[c])
@@ -245,7 +245,7 @@ func (a *attempt) count(product int, soft bool) {
 		}
 		role.rooms = a.p.rooms(role.Request, role.Filter, p, role.layers)
 		role.plain = nil
-		if len(role.layers) > 0 && (role.gaps || a.g.BoundTo(r) > 0) {
+		if len(role.layers) > 0 && (role.gaps || a.g.BoundCount(r) > 0) {
 			role.plain = a.p.rooms(role.Request, role.Filter, p, nil)
 		}
 	}
@@ -316,7 +316,7 @@ func (a *attempt) compareSize(x, y *role) int {
 
 // follows is 1 for a role that stands with another.
 func (a *attempt) follows(r int) int {
-	if with := a.roles[r].With; with >= 0 && with != r {
+	if with := a.roles[r].NearRole; with >= 0 && with != r {
 		return 1
 	}
 	return 0

@@ -64,14 +64,14 @@ func (c *checker) counts() error {
 			placed++
 		}
 		total += placed
-		if has := placed + c.g.BoundTo(r); has < role.MinCount {
+		if has := placed + c.g.BoundCount(r); has < role.MinCount {
 			return fmt.Errorf("role %d %s: %d members have a node, the minimum is %d", r, role.Name, has, role.MinCount)
 		}
 	}
 	if total < c.g.MinCount {
 		return fmt.Errorf("%d members have a node, the minimum is %d", total, c.g.MinCount)
 	}
-	if c.g.Waiting() > 0 && total == len(c.g.Bound) {
+	if c.g.WaitingCount() > 0 && total == len(c.g.Bound) {
 		return errors.New("no member is placed and none refused")
 	}
 	return nil
@@ -95,8 +95,8 @@ func (c *checker) placed(f func(r, i int, n topology.NodeID) error) error {
 // filters: no member is on a node that is left out.
 func (c *checker) filters() error {
 	return c.placed(func(r, i int, n topology.NodeID) error {
-		if f := c.g.Roles[r].Filter; f != nil && f.Why[n] != gang.Fits {
-			return fmt.Errorf("member %d of role %d is on node %s, which it may not use: %s", i, r, c.t.Nodes[n].Name, f.Why[n])
+		if f := c.g.Roles[r].Filter; f != nil && f.Exclusions[n] != gang.Eligible {
+			return fmt.Errorf("member %d of role %d is on node %s, which it may not use: %s", i, r, c.t.Nodes[n].Name, f.Exclusions[n])
 		}
 		if c.u.Cordoned != nil && c.u.Cordoned[n] {
 			return fmt.Errorf("member %d of role %d is on node %s, which is cordoned", i, r, c.t.Nodes[n].Name)
@@ -109,7 +109,7 @@ func (c *checker) filters() error {
 // not matter, so that a node that owes one resource can still give another.
 func (c *checker) capacity() error {
 	width := len(c.u.Resources)
-	first := make(map[topology.NodeID]int, c.g.Waiting()) // where the row of a node starts
+	first := make(map[topology.NodeID]int, c.g.WaitingCount()) // where the row of a node starts
 	var took []int64
 	return c.placed(func(r, _ int, n topology.NodeID) error {
 		at, ok := first[n]

@@ -195,7 +195,7 @@ func (r *rooms) descend(t *topology.Tree) {
 // roomOn is the room of node n, of whose free resources taken is gone.
 func (r *rooms) roomOn(n topology.NodeID, taken []int64) int32 {
 	u := r.u
-	if r.filter != nil && r.filter.Why[n] != gang.Fits || u.Cordoned != nil && u.Cordoned[n] {
+	if r.filter != nil && r.filter.Exclusions[n] != gang.Eligible || u.Cordoned != nil && u.Cordoned[n] {
 		return 0
 	}
 	if r.product != anyProduct && u.Tree.ProductIndex(n) != r.product {

@@ -22,7 +22,7 @@ func (a *attempt) drifted() *Refusal {
 	}
 	for r := range a.roles {
 		role := &a.roles[r]
-		if role.Required >= 0 && a.g.BoundTo(r) > 0 {
+		if role.Required >= 0 && a.g.BoundCount(r) > 0 {
 			refusal := a.driftedAt(role.Required, a.boundOf(r), "the running pods of role "+role.Name)
 			if refusal != nil {
 				return refusal

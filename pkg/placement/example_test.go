@@ -32,7 +32,7 @@ block-a
 	rack, _ := tree.LevelByName("rack")
 	train := &gang.Gang{
 		Name: "train", MinCount: 3, Required: rack, Preferred: topology.NoLevel,
-		Roles: []gang.Role{{Count: 3, Request: []int64{8}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: 3, Request: []int64{8}, Required: topology.NoLevel, NearRole: -1}},
 	}
 	plan := placement.Solve(usage, train)
 	fmt.Println("domain:", tree.DomainPath(plan.Domain))

@@ -127,7 +127,7 @@ func (a *attempt) help(r *Refusal, n nearest, product int) {
 	for i := a.t.Domains[n.domain].First; i < a.t.Domains[n.domain].End && back < missing; i++ {
 		why := a.why(role, i, product)
 		room := int64(bare.roomOn(i, nil))
-		if why == gang.Fits || why.Lasting() || room == 0 {
+		if why == gang.Eligible || why.IsPermanent() || room == 0 {
 			continue
 		}
 		back += room
@@ -152,7 +152,7 @@ func (a *attempt) levelUnused() bool {
 			continue
 		}
 		for r := range a.roles {
-			if f := a.roles[r].Filter; f == nil || !f.Why[n].Lasting() {
+			if f := a.roles[r].Filter; f == nil || !f.Exclusions[n].IsPermanent() {
 				return false
 			}
 		}
@@ -234,10 +234,10 @@ func (a *attempt) whenEmpty() (nearest, bool) {
 
 // lasting keeps the reasons of a filter that an empty cluster would have too.
 func lasting(f *gang.Filter) *gang.Filter {
-	kept := &gang.Filter{Why: make([]gang.Why, len(f.Why))}
-	for n, why := range f.Why {
-		if why.Lasting() {
-			kept.Why[n] = why
+	kept := &gang.Filter{Exclusions: make([]gang.Exclusion, len(f.Exclusions))}
+	for n, why := range f.Exclusions {
+		if why.IsPermanent() {
+			kept.Exclusions[n] = why
 		}
 	}
 	return kept
@@ -271,8 +271,8 @@ func (a *attempt) countLasting(r *Refusal, n nearest) {
 	}
 	f := a.roles[a.order[0]].Filter
 	for i := a.t.Domains[d].First; f != nil && i < a.t.Domains[d].End; i++ {
-		if f.Why[i].Lasting() {
-			r.Left[f.Why[i]]++
+		if f.Exclusions[i].IsPermanent() {
+			r.Left[f.Exclusions[i]]++
 		}
 	}
 }
@@ -288,7 +288,7 @@ func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
 	free, back := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
 	for n := a.t.Domains[d].First; n < a.t.Domains[d].End; n++ {
 		sum := free
-		if why := a.why(role, n, product); why != gang.Fits {
+		if why := a.why(role, n, product); why != gang.Eligible {
 			r.Left[why]++
 			sum = back
 		}
@@ -314,14 +314,14 @@ func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
 }
 
 // why is the reason for which a role may not use a node.
-func (a *attempt) why(role *role, n topology.NodeID, product int) gang.Why {
+func (a *attempt) why(role *role, n topology.NodeID, product int) gang.Exclusion {
 	switch {
 	case a.p.u.Cordoned != nil && a.p.u.Cordoned[n]:
 		return gang.Cordoned
-	case role.Filter != nil && role.Filter.Why[n] != gang.Fits:
-		return min(role.Filter.Why[n], gang.Other)
+	case role.Filter != nil && role.Filter.Exclusions[n] != gang.Eligible:
+		return min(role.Filter.Exclusions[n], gang.Other)
 	case product != anyProduct && a.t.ProductIndex(n) != product:
 		return gang.WrongModel
 	}
-	return gang.Fits
+	return gang.Eligible
 }

@@ -112,7 +112,7 @@ func TestSolve_GapToTheBestPlan(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		u, g := small(rng)
 		p := solved(t, u, g)
-		if p.Refusal != nil || g.Waiting() == 0 {
+		if p.Refusal != nil || g.WaitingCount() == 0 {
 			continue
 		}
 		best, found := merit{}, false

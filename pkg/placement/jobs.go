@@ -49,8 +49,8 @@ func (a *attempt) run(first, end int) []int32 {
 func (a *attempt) listFree(r int, d topology.DomainID, members []int32, k int) {
 	role := &a.roles[r]
 	near := NoNode
-	if role.With >= 0 && role.With != r {
-		near = a.firstOf(role.With)
+	if role.NearRole >= 0 && role.NearRole != r {
+		near = a.firstOf(role.NearRole)
 	}
 	if near == NoNode && len(a.bound) > 0 { // later arrivals join the others
 		near = a.bound[0]

@@ -32,10 +32,10 @@ func shapes(t *testing.T, rng *rand.Rand) (*topology.Usage, *gang.Gang) {
 	for range 2 + rng.IntN(3) {
 		g.Roles = append(g.Roles, gang.Role{
 			Count: 1 + rng.IntN(8), Request: []int64{int64(rng.IntN(6)), int64(rng.IntN(12))},
-			Required: topology.NoLevel, With: -1,
+			Required: topology.NoLevel, NearRole: -1,
 		})
 	}
-	g.MinCount = g.Waiting()
+	g.MinCount = g.WaitingCount()
 	return u, g
 }
 

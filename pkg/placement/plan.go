@@ -84,7 +84,7 @@ type Refusal struct {
 	// Left counts the nodes of Best that are left out, by reason; those of the
 	// whole cluster if Best is empty. Of a gang that is too large only lasting
 	// reasons count.
-	Left [gang.NumWhy]int
+	Left [gang.NumExclusions]int
 	// Short names the resource that runs out first on the usable nodes of
 	// Best, such as "nvidia.com/gpu"; empty when nodes are just left out.
 	Short string
@@ -111,5 +111,5 @@ type SliceWant struct {
 // NodeBack is a node that is left out for a passing reason.
 type NodeBack struct {
 	Node string
-	Why  gang.Why
+	Why  gang.Exclusion
 }

@@ -111,7 +111,7 @@ func (r *Refusal) ifEmpty() string {
 // left says why the rest of the best domain is of no use.
 func (r *Refusal) left() string {
 	var parts []string
-	for why := gang.Fits + 1; why < gang.NumWhy; why++ {
+	for why := gang.Eligible + 1; why < gang.NumExclusions; why++ {
 		switch n := r.Left[why]; {
 		case n == 0:
 		case len(parts) == 0:

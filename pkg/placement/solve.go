@@ -115,7 +115,7 @@ func (a *attempt) plan(d topology.DomainID, product int) Plan {
 	if product >= 0 {
 		plan.Model = a.t.Products[product]
 	}
-	flat := make([]topology.NodeID, 0, a.g.Waiting())
+	flat := make([]topology.NodeID, 0, a.g.WaitingCount())
 	for r := range a.roles {
 		from := len(flat)
 		flat = append(flat, a.roles[r].out...)

@@ -73,7 +73,7 @@ func freeIn(u *topology.Usage, g *gang.Gang) []int64 {
 // usable reports whether any member may use a node.
 func usable(g *gang.Gang, node topology.NodeID) bool {
 	return slices.ContainsFunc(g.Roles, func(role gang.Role) bool {
-		return role.Filter == nil || role.Filter.Why[node] == gang.Fits
+		return role.Filter == nil || role.Filter.Exclusions[node] == gang.Eligible
 	})
 }
 
@@ -83,7 +83,7 @@ func fewSlots(u *topology.Usage, g *gang.Gang, column int) bool {
 	for n := range u.Tree.Nodes {
 		node := topology.NodeID(n)
 		for _, role := range g.Roles {
-			if role.Filter != nil && role.Filter.Why[node] != gang.Fits {
+			if role.Filter != nil && role.Filter.Exclusions[node] != gang.Eligible {
 				continue
 			}
 			could := int64(role.Count)
