@@ -183,6 +183,6 @@ func (x *explainer) wrongModel(n topology.NodeID) bool {
 		}
 	}
 	return !slices.ContainsFunc(models, func(model string) bool {
-		return gpu.Matches(model, tree.Nodes[n].Model)
+		return gpu.MatchesLabel(model, tree.Nodes[n].Model)
 	})
 }

@@ -32,7 +32,7 @@ func (x *explainer) oddities() []string {
 			if tree.ContainsNode(nearest, n) != inside {
 				continue
 			}
-			for _, text := range kube.GPUNode(x.p.Node(n)).Oddities {
+			for _, text := range kube.GPUNode(x.p.Node(n)).Warnings {
 				if !choosy && strings.Contains(text, gpu.ProductLabel) {
 					continue // of no concern to those who take any model
 				}

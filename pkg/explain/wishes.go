@@ -85,7 +85,7 @@ func (x *explainer) models() ([]Change, error) {
 	}
 	var all []Change
 	for _, product := range x.usage.Tree.Products {
-		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return gpu.Matches(m, product) }) {
+		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return gpu.MatchesLabel(m, product) }) {
 			continue
 		}
 		longer := append(slices.Clone(x.g.Spec.Models), product)

@@ -100,7 +100,7 @@ type Filter struct {
 type Exclusion uint8
 
 // The reasons for which a node is excluded, in the order in which a refusal
-// names them. Fits is the absence of one.
+// names them. Eligible is the absence of one.
 const (
 	Eligible Exclusion = iota
 	// Cordoned: the node is marked unschedulable.

@@ -90,7 +90,7 @@ func (g *Gang) validateRole(r, levels, resources int) error {
 	case !isValidLevel(role.Required, levels):
 		return fmt.Errorf("the required level is number %d, but there are %d levels", role.Required, levels)
 	case role.NearRole >= len(g.Roles):
-		return fmt.Errorf("it stands with role %d, but there are %d roles", role.NearRole, len(g.Roles))
+		return fmt.Errorf("it is near role %d, but there are %d roles", role.NearRole, len(g.Roles))
 	}
 	if err := role.validateRanks(); err != nil {
 		return err

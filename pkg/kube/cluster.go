@@ -237,7 +237,7 @@ func (c *Cluster) fillRow(id topology.NodeID, info fwk.NodeInfo) {
 // suffix that the product then has elsewhere is added.
 func GPUProduct(node *v1.Node) string {
 	product := node.Labels[LabelGPUProduct]
-	if product != "" && knownGPUs.of(node).Product.Shared && gpu.ParseProduct(product).Whole() {
+	if product != "" && knownGPUs.of(node).Product.Shared && gpu.ParseProduct(product).IsWhole() {
 		product += "-SHARED"
 	}
 	return product

@@ -47,7 +47,7 @@ func TestGPUWish_Refuse(t *testing.T) {
 		models []string
 		memory gpu.MemoryFloor
 		node   *v1.Node
-		want   gpu.Misfit
+		want   gpu.Mismatch
 	}{
 		{"a plain pod may use whole GPUs", asking(devices), nil, 0, gpuKind("Tesla-T4"), ""},
 		{"a plain pod is kept off slices", asking(devices), nil, 0, gpuKind(cut), gpu.NotWhole},
@@ -79,7 +79,7 @@ func TestGPUWish_Refuse(t *testing.T) {
 				return
 			}
 			require.NotNil(t, why)
-			assert.Equal(t, row.want, why.Misfit)
+			assert.Equal(t, row.want, why.Mismatch)
 		})
 	}
 }
@@ -130,6 +130,6 @@ func TestGPUProduct_TellsSharedDevicesByTheirReplicas(t *testing.T) {
 	assert.Equal(t, "Tesla-T4", GPUProduct(gpuKind("Tesla-T4")))
 	shared := GPUProduct(gpuKind("NVIDIA-L4", gpu.ReplicasLabel, "2"))
 	assert.Equal(t, "NVIDIA-L4-SHARED", shared)
-	assert.True(t, gpu.Matches("L4-SHARED", shared), "so that a gang can be led there")
+	assert.True(t, gpu.MatchesLabel("L4-SHARED", shared), "so that a gang can be led there")
 	assert.Equal(t, "Tesla-T4-SHARED", GPUProduct(gpuKind("Tesla-T4-SHARED", gpu.ReplicasLabel, "4")))
 }

@@ -135,7 +135,7 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	require.NoError(t, c.Update(infos(cordoned, tainted, down, arm, good)))
 	why := func(p *v1.Pod) map[string]gang.Exclusion {
 		out := map[string]gang.Exclusion{}
-		filter := c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}})
+		filter := c.Filter(p, GPUWish{Requirements: gpu.Requirements{AnyShare: true}})
 		for id, n := range c.Usage().Tree.Nodes {
 			if filter != nil && filter.Exclusions[id] != gang.Eligible {
 				out[n.Name] = filter.Exclusions[id]
@@ -150,24 +150,24 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	p.Spec.Tolerations = []v1.Toleration{{Operator: v1.TolerationOpExists}}
 	assert.Equal(t, map[string]gang.Exclusion{"arm": gang.Unselected}, why(p))
 	p.Spec.NodeSelector = nil
-	assert.Nil(t, c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}}), "no node is out")
+	assert.Nil(t, c.Filter(p, GPUWish{Requirements: gpu.Requirements{AnyShare: true}}), "no node is out")
 }
 
 func TestFilter_FollowsTheNodes(t *testing.T) {
 	c := NewCluster(DefaultLadder())
 	nodes := infos(node("n1", "r", 8), node("n2", "r", 8))
 	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
+	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
 
 	cordoned := node("n1", "r", 8)
 	cordoned.Spec.Unschedulable = true
 	nodes[0].SetNode(cordoned)
 	require.NoError(t, c.Update(nodes))
-	require.NotNil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
+	require.NotNil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
 
 	nodes[0].SetNode(node("n1", "r", 8))
 	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
+	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
 }
 
 func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {

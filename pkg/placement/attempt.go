@@ -201,7 +201,7 @@ func (a *attempt) readProducts() *Refusal {
 	}
 	for _, want := range a.g.Models {
 		for product, name := range a.t.Products {
-			if gpu.Matches(want, name) && !slices.Contains(a.products, product) {
+			if gpu.MatchesLabel(want, name) && !slices.Contains(a.products, product) {
 				a.products = append(a.products, product)
 			}
 		}

@@ -209,7 +209,7 @@ func (c *checker) models() error {
 	}
 	asked := false
 	for _, want := range c.g.Models {
-		asked = asked || gpu.Matches(want, c.p.Model)
+		asked = asked || gpu.MatchesLabel(want, c.p.Model)
 	}
 	for _, b := range c.g.Bound {
 		if !c.known(b.Node) || !c.modelled(b.Role) || c.t.Nodes[b.Node].Model == "" {

@@ -66,7 +66,7 @@ func modelRank(u *topology.Usage, g *gang.Gang, model string) int {
 	rank := 0
 	for _, want := range g.Models {
 		for _, product := range u.Tree.Products {
-			if product == model && gpu.Matches(want, product) {
+			if product == model && gpu.MatchesLabel(want, product) {
 				return rank
 			}
 			rank++

@@ -168,7 +168,7 @@ func (a *appraiser) observe(pod *v1.Pod, wish kube.GPUWish) {
 	a.mu.Unlock()
 	if !seen {
 		a.scorer()
-		a.learner.Observe(a.request(pod, wish))
+		a.learner.ObservePod(a.request(pod, wish))
 	}
 }
 
@@ -179,39 +179,39 @@ func (a *appraiser) scorer() *gpu.Scorer {
 	if a.resized {
 		a.resized = false
 		if len(a.typical) > 0 {
-			a.learner.Teach(a.workload(), a.capacity)
+			a.learner.SetWorkload(a.workload(), a.capacity)
 		} else {
-			a.learner.Resize(a.capacity)
+			a.learner.SetCapacity(a.capacity)
 		}
 	}
-	return a.learner.Scorer()
+	return a.learner.CurrentScorer()
 }
 
 // workload is the typical pods in the scorer's terms. A pod whose models no node
 // has is left out: it says nothing about the nodes that there are.
 func (a *appraiser) workload() gpu.Workload {
-	var tally gpu.Tally
+	var tally gpu.RequestHistogram
 	for i := range a.typical {
 		pod := &a.typical[i]
 		r := gpu.Request{CPUMilli: pod.CPU.MilliValue(), GPUs: pod.GPUs}
 		if pod.GPUs > 0 {
-			r.GPUMilli = gpu.Whole
-			r.Models = a.admitted(gpu.Wish{Models: pod.Models})
+			r.GPUMilli = gpu.MilliPerGPU
+			r.Models = a.admitted(gpu.Requirements{Models: pod.Models})
 		}
 		if r.Models != 0 || len(pod.Models) == 0 {
-			tally.AddTimes(r, pod.Share)
+			tally.AddPods(r, pod.Share)
 		}
 	}
-	return tally.Workload(1)
+	return tally.TypicalWorkload(1)
 }
 
 // admitted is the set of the models that suit a wish; empty for any.
-func (a *appraiser) admitted(w gpu.Wish) (set gpu.ModelSet) {
+func (a *appraiser) admitted(w gpu.Requirements) (set gpu.ModelSet) {
 	if len(w.Models) == 0 && w.Memory == 0 {
 		return 0
 	}
 	for model := range a.kinds {
-		if _, why := a.kinds[model].Choice(w); why == nil {
+		if _, why := a.kinds[model].MatchModels(w); why == nil {
 			set |= 1 << model
 		}
 	}
@@ -226,10 +226,10 @@ func (a *appraiser) request(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
 	if r.GPUs = int(counted.Value()) + a.claims.claimed(pod); r.GPUs == 0 {
 		return r
 	}
-	r.GPUMilli = gpu.Whole
+	r.GPUMilli = gpu.MilliPerGPU
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	r.Models = a.admitted(wish.Wish)
+	r.Models = a.admitted(wish.Requirements)
 	return r
 }
 

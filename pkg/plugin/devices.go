@@ -110,7 +110,7 @@ func (a *allocations) claimed(pod *v1.Pod) int {
 type freeGPUs struct {
 	free, total int
 	// set are the free ones, where exact says that they are known.
-	set   gpu.Devices
+	set   gpu.DeviceSet
 	exact bool
 }
 
@@ -131,14 +131,14 @@ func count(info fwk.NodeInfo) freeGPUs {
 
 // reach is how well count GPUs of the node can reach each other, and whether
 // anything is known of that.
-func (n *appraised) reachOf(f freeGPUs, count int) (gpu.Reach, bool) {
+func (n *appraised) reachOf(f freeGPUs, count int) (gpu.LinkQuality, bool) {
 	switch {
-	case n.Links == nil || f.free > n.Links.Count() || count > f.free:
-		return gpu.Reach{}, false
-	case f.exact && f.total == n.Links.Count():
-		return n.Links.Best(f.set, count)
+	case n.Links == nil || f.free > n.Links.DeviceCount() || count > f.free:
+		return gpu.LinkQuality{}, false
+	case f.exact && f.total == n.Links.DeviceCount():
+		return n.Links.BestDevices(f.set, count)
 	}
-	return n.Links.Expect(f.free, count)
+	return n.Links.EstimateQuality(f.free, count)
 }
 
 // appraisal is the score of the links of a node in one state.

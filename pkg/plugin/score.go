@@ -157,7 +157,7 @@ func (pl *Plugin) NormalizeScore(ctx context.Context, state fwk.CycleState, pod 
 	for i, s := range scores {
 		values[i] = s.Score
 	}
-	gpu.Normalize(values, fwk.MaxScore)
+	gpu.NormalizeScores(values, fwk.MaxScore)
 	for i, value := range values {
 		if w.firm && i > 0 {
 			value = max(0, value-lead)
