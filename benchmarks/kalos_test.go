@@ -129,7 +129,7 @@ func (q *queue) run(gangs []trace.Gang, squeeze time.Duration) {
 
 func (q *queue) start(r running) {
 	for _, n := range r.nodes {
-		q.planner.Take(n, r.request)
+		q.planner.AllocateOn(n, r.request)
 	}
 	q.cost += placement.RankCost(q.u.Tree, r.nodes)
 	if len(r.nodes) > 1 && len(r.nodes) <= 8 {
@@ -146,7 +146,7 @@ func (q *queue) start(r running) {
 func (q *queue) endUntil(now time.Duration) {
 	for len(q.running) > 0 && q.running[0].end <= now {
 		for _, n := range q.running[0].nodes {
-			q.planner.Give(n, q.running[0].request)
+			q.planner.ReleaseOn(n, q.running[0].request)
 		}
 		q.running = q.running[1:]
 		q.probe()

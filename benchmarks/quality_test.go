@@ -195,14 +195,14 @@ func (f *figures) replay(pol policy, u *topology.Usage, all []arrival) {
 		request := a.gang.Roles[0].Request
 		nodes := pol.place(p, u, a.gang)
 		for _, n := range nodes {
-			p.Take(n, request)
+			p.AllocateOn(n, request)
 		}
 		if nodes != nil {
 			f.placed++
 			f.locality(u.Tree, nodes)
 			ending[now+a.ends] = append(ending[now+a.ends], func() {
 				for _, n := range nodes {
-					p.Give(n, request)
+					p.ReleaseOn(n, request)
 				}
 			})
 		}

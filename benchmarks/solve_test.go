@@ -130,7 +130,7 @@ func cycle(b *testing.B, u *topology.Usage, g *gang.Gang) {
 	give := func() {
 		for r, nodes := range last.Nodes {
 			for _, n := range nodes {
-				p.Give(n, g.Roles[r].Request)
+				p.ReleaseOn(n, g.Roles[r].Request)
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func cycle(b *testing.B, u *topology.Usage, g *gang.Gang) {
 		give()
 		for r, nodes := range plan.Nodes {
 			for _, n := range nodes {
-				p.Take(n, g.Roles[r].Request)
+				p.AllocateOn(n, g.Roles[r].Request)
 			}
 		}
 		last = plan

@@ -47,7 +47,7 @@ type Cluster struct {
 	usage   *topology.Usage
 	planner *placement.Planner
 	// spared is what gangs need, for singles to keep off.
-	spared *placement.Idle
+	spared *placement.IdleIndex
 	gpus   int
 	// scrambled are the nodes in an order that has nothing to do with where they
 	// stand: the order in which a scheduler without topology meets equal nodes.
@@ -76,9 +76,9 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 		copy(c.usage.FreeRow(id), row)
 		c.gpus += int(row[gpuColumn])
 	}
-	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdle(tree)
+	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdleIndex(tree)
 	for n := range tree.Nodes {
-		c.spared.Set(topology.NodeID(n), c.usage.IsIdle(topology.NodeID(n)))
+		c.spared.SetIdle(topology.NodeID(n), c.usage.IsIdle(topology.NodeID(n)))
 	}
 	c.wholeNode = c.commonGPUs()
 	c.idle = make([]int, len(nodes)+1)
@@ -162,13 +162,13 @@ func (c *Cluster) narrowest() topology.Level {
 }
 
 func (c *Cluster) take(n topology.NodeID, request []int64) {
-	c.planner.Take(n, request)
-	c.spared.Set(n, c.usage.IsIdle(n))
+	c.planner.AllocateOn(n, request)
+	c.spared.SetIdle(n, c.usage.IsIdle(n))
 }
 
 func (c *Cluster) give(n topology.NodeID, request []int64) {
-	c.planner.Give(n, request)
-	c.spared.Set(n, c.usage.IsIdle(n))
+	c.planner.ReleaseOn(n, request)
+	c.spared.SetIdle(n, c.usage.IsIdle(n))
 }
 
 // room tells whether the node has room for one more pod.

@@ -34,7 +34,7 @@ type rule struct {
 // policy, as in "muster/most-allocated".
 //
 //   - sparing: by the score of the scheduler plugin;
-//   - scored: by the same score but for what gangs lose, see placement.Idle;
+//   - scored: by the same score but for what gangs lose, see placement.IdleIndex;
 //   - planned: as gangs of one, by placement.Solve;
 //   - most-allocated: on the node with the fewest free GPUs that has room, the
 //     first by place of equals;
@@ -147,7 +147,7 @@ func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
 			score, _ = scorer.ScoreNode(&state, &pod)
 		}
 		if s.sparing {
-			score -= scorer.GangPenalty(c.spared.Loss(n))
+			score -= scorer.GangPenalty(c.spared.BreakupCost(n))
 		}
 		if best == placement.NoNode || score > most {
 			best, most = n, score

@@ -74,7 +74,7 @@ func (x *explainer) fill(level *Level, l topology.Level, plan placement.Plan) {
 		if d, ok := x.named(r.Best, l); ok {
 			level.Best = x.usage.Tree.DomainPath(d)
 		}
-		level.Want = cmp.Or(r.Want, level.Want)
+		level.Want = cmp.Or(r.Needed, level.Want)
 		if r.Reason == placement.GangTooLarge { // it speaks of empty domains
 			level.Best, level.Room = "", 0
 			if d, room := x.roomiest(l); room > 0 {

@@ -211,7 +211,7 @@ func (p *Picture) keepUp() {
 		return
 	}
 	for _, n := range touched {
-		p.planner.Changed(n)
+		p.planner.MarkChanged(n)
 	}
 }
 

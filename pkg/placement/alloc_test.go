@@ -52,7 +52,7 @@ func TestPlanner_AllocatesTheAnswerOnly(t *testing.T) {
 				require.NoError(t, Check(u, g, plan))
 				allocs := testing.AllocsPerRun(20, func() {
 					for n := range topology.NodeID(10) {
-						p.Changed(n)
+						p.MarkChanged(n)
 					}
 					p.Solve(g)
 				})

@@ -10,149 +10,149 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// nearest is how near the gang came to fit: the domain with the most room for
+// nearestDomain is how near the gang came to fit: the domain with the most room for
 // it.
-type nearest struct {
-	domain topology.DomainID
-	room   int // members that fit, bound ones included
-	role   int // the first role that falls short of its own minimum, or -1
+type nearestDomain struct {
+	domain  topology.DomainID
+	fitting int // members that fit, bound ones included
+	role    int // the first role that falls short of its own minimum, or -1
 }
 
-// explain says why the gang fits in no domain. It may count anew, as a refusal
+// explainRefusal says why the gang fits in no domain. It may count anew, as a refusal
 // is off the path that must be fast.
-func (a *attempt) explain() *Refusal {
-	g := a.g
+func (s *solver) explainRefusal() *Refusal {
+	g := s.gang
 	r := &Refusal{
-		Reason: NoFittingDomain, Gang: g.Name, Want: a.want + len(g.Bound), Bound: len(g.Bound),
-		Level: a.t.LevelName(a.widestLevel()), Pinned: len(a.bound) > 0 && g.Required >= 0, Models: g.Models,
+		Reason: NoFittingDomain, Gang: g.Name, Needed: s.minToPlace + len(g.Bound), Bound: len(g.Bound),
+		Level: s.tree.LevelName(s.widestLevel()), Pinned: len(s.boundNodes) > 0 && g.Required >= 0, Models: g.Models,
 	}
-	if len(a.roles) == 0 {
+	if len(s.roles) == 0 {
 		return r
 	}
-	for _, s := range a.layersOf(nil, a.order[0], false) {
-		if s.Size != wholeRole {
-			r.Slices = append(r.Slices, SliceWant{Size: s.Size, Level: a.t.LevelName(s.Level)})
+	for _, layer := range s.sliceLayers(nil, s.roleOrder[0], false) {
+		if layer.Size != wholeRole {
+			r.Slices = append(r.Slices, SliceConstraint{Size: layer.Size, Level: s.tree.LevelName(layer.Level)})
 		}
 	}
 	for i := range g.Roles {
 		if own := g.Roles[i].Required; own > g.Required && own >= 0 {
-			r.Together = append(r.Together, RoleWant{g.Roles[i].Name, a.t.LevelName(own)})
+			r.Together = append(r.Together, RoleConstraint{g.Roles[i].Name, s.tree.LevelName(own)})
 		}
 	}
-	if a.levelUnused() {
+	if s.levelUnused() {
 		r.Reason = TopologyLevelUnused
 		return r
 	}
-	best, product := a.nearest()
-	if d, ok := a.blockedSlice(best); ok {
-		best.domain, best.room = d, a.roomAround(d)
+	best, product := s.findNearest()
+	if d, ok := s.blockedSlice(best); ok {
+		best.domain, best.fitting = d, s.boundAndFitting(d)
 		r.Pinned = true
 	}
 	if len(g.Bound) == 0 {
-		if empty, fits := a.whenEmpty(); !fits {
+		if empty, fits := s.solveEmptyCluster(); !fits {
 			r.Reason = GangTooLarge
-			r.name(a, empty)
-			r.NoModel = a.products[0] == noProduct
-			a.countLasting(r, empty)
+			r.setNearest(s, empty)
+			r.NoModel = s.products[0] == noProduct
+			s.countPermanent(r, empty)
 			return r
 		}
 	}
-	r.name(a, best)
-	if best.room == 0 {
+	r.setNearest(s, best)
+	if best.fitting == 0 {
 		best.domain = 0 // no domain stands out, so all nodes are counted
 	}
-	a.countLeft(r, best.domain, product)
+	s.countExcluded(r, best.domain, product)
 	if r.Pinned {
-		r.BoundThere = a.boundIn(best.domain)
-		a.help(r, best, product)
+		r.BoundThere = s.boundInDomain(best.domain)
+		s.addRecovery(r, best, product)
 	}
 	return r
 }
 
 // blockedSlice finds the domain of a slice that lost a member and has no room
 // to take it back. The counts of the roles are those that fit in n.
-func (a *attempt) blockedSlice(n nearest) (topology.DomainID, bool) {
-	for r := range a.roles {
-		role := &a.roles[r]
-		if role.plain == nil || role.count == role.Count {
+func (s *solver) blockedSlice(n nearestDomain) (topology.DomainID, bool) {
+	for r := range s.roles {
+		role := &s.roles[r]
+		if role.unslicedHeadroom == nil || role.toPlace == role.Count {
 			continue
 		}
-		role.count++
-		a.blocked = n.domain
-		blocked := !a.try(n.domain) && a.blocked != n.domain && a.boundIn(a.blocked) > 0
-		role.count--
+		role.toPlace++
+		s.failedDomain = n.domain
+		blocked := !s.tryDomain(n.domain) && s.failedDomain != n.domain && s.boundInDomain(s.failedDomain) > 0
+		role.toPlace--
 		if blocked {
-			return a.blocked, true
+			return s.failedDomain, true
 		}
 	}
 	return 0, false
 }
 
-// boundIn is the number of bound members that stand in d.
-func (a *attempt) boundIn(d topology.DomainID) int {
+// boundInDomain is the number of bound members that stand in d.
+func (s *solver) boundInDomain(d topology.DomainID) int {
 	n := 0
-	for _, node := range a.bound {
-		if a.t.ContainsNode(d, node) {
+	for _, node := range s.boundNodes {
+		if s.tree.ContainsNode(d, node) {
 			n++
 		}
 	}
 	return n
 }
 
-// roomAround is the number of members that stand in d or have room there.
-func (a *attempt) roomAround(d topology.DomainID) int {
-	sum := a.boundIn(d)
-	for r := range a.roles {
-		if role := &a.roles[r]; role.plain != nil {
-			sum += int(min(int64(role.Count), role.plain.dom[d]))
+// boundAndFitting is the number of members that stand in d or have room there.
+func (s *solver) boundAndFitting(d topology.DomainID) int {
+	sum := s.boundInDomain(d)
+	for r := range s.roles {
+		if role := &s.roles[r]; role.unslicedHeadroom != nil {
+			sum += int(min(int64(role.Count), role.unslicedHeadroom.perDomain[d]))
 		}
 	}
 	return sum
 }
 
-// help says what would make room in the one domain that the gang can use: nodes
+// addRecovery says what would make room in the one domain that the gang can use: nodes
 // there that are left out for now, or else more of what is short.
-func (a *attempt) help(r *Refusal, n nearest, product int) {
-	role := &a.roles[a.order[0]]
-	if !role.modelled {
+func (s *solver) addRecovery(r *Refusal, n nearestDomain, product int) {
+	role := &s.roles[s.roleOrder[0]]
+	if !role.modelApplies {
 		product = anyProduct
 	}
-	missing := max(1, int64(r.Want-r.Room))
+	missing := max(1, int64(r.Needed-r.Room))
 	if r.BoundThere < r.Bound { // a slice: one member at a time
 		missing = 1
 	}
-	free := topology.Usage{Tree: a.t, Resources: a.p.u.Resources, Free: a.p.u.Free}
-	bare := rooms{u: &free, product: anyProduct, asks: role.rooms.asks}
+	free := topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Free}
+	bare := headroom{usage: &free, product: anyProduct, terms: role.headroom.terms}
 	back := int64(0)
-	for i := a.t.Domains[n.domain].First; i < a.t.Domains[n.domain].End && back < missing; i++ {
-		why := a.why(role, i, product)
-		room := int64(bare.roomOn(i, nil))
+	for i := s.tree.Domains[n.domain].First; i < s.tree.Domains[n.domain].End && back < missing; i++ {
+		why := s.exclusionOf(role, i, product)
+		room := int64(bare.nodeHeadroom(i, nil))
 		if why == gang.Eligible || why.IsPermanent() || room == 0 {
 			continue
 		}
 		back += room
-		r.Help = append(r.Help, NodeBack{Node: a.t.Nodes[i].Name, Why: why})
+		r.Recoverable = append(r.Recoverable, RecoverableNode{Node: s.tree.Nodes[i].Name, Exclusion: why})
 	}
 	if back < missing {
-		r.Help = nil
+		r.Recoverable = nil
 	}
-	if c, ok := a.p.u.ResourceIndex(r.Short); ok && r.Help == nil {
+	if c, ok := s.planner.usage.ResourceIndex(r.Short); ok && r.Recoverable == nil {
 		r.Missing = missing * role.Request[c]
 	}
 }
 
 // levelUnused tells whether no node carries the required level that the gang
 // could ever use.
-func (a *attempt) levelUnused() bool {
-	if a.g.Required < 0 {
+func (s *solver) levelUnused() bool {
+	if s.gang.Required < 0 {
 		return false
 	}
-	for n := range a.t.Nodes {
-		if _, ok := a.t.DomainAt(topology.NodeID(n), a.g.Required); !ok {
+	for n := range s.tree.Nodes {
+		if _, ok := s.tree.DomainAt(topology.NodeID(n), s.gang.Required); !ok {
 			continue
 		}
-		for r := range a.roles {
-			if f := a.roles[r].Filter; f == nil || !f.Exclusions[n].IsPermanent() {
+		for r := range s.roles {
+			if f := s.roles[r].Filter; f == nil || !f.Exclusions[n].IsPermanent() {
 				return false
 			}
 		}
@@ -160,80 +160,80 @@ func (a *attempt) levelUnused() bool {
 	return true
 }
 
-// nearest finds the domain with the most room over all products.
-func (a *attempt) nearest() (best nearest, product int) {
-	best.room = -1
-	wishes := a.wishes()
-	for _, p := range a.products {
-		a.count(p, wishes[len(wishes)-1])
-		if n := a.nearestNow(); n.room > best.room {
+// findNearest finds the domain with the most room over all products.
+func (s *solver) findNearest() (best nearestDomain, product int) {
+	best.fitting = -1
+	wishes := s.relaxations()
+	for _, p := range s.products {
+		s.countHeadroom(p, wishes[len(wishes)-1])
+		if n := s.nearestOfProduct(); n.fitting > best.fitting {
 			best, product = n, p
 		}
 	}
 	return best, product
 }
 
-// nearestNow finds the domain with the most room as counted.
-func (a *attempt) nearestNow() nearest {
-	level := a.widestLevel()
-	domains := a.t.DomainsAt(level)
-	if d, ok := topology.DomainID(0), false; len(a.bound) > 0 && level >= 0 {
-		if d, ok = a.pinned(level); ok {
+// nearestOfProduct finds the domain with the most room as counted.
+func (s *solver) nearestOfProduct() nearestDomain {
+	level := s.widestLevel()
+	domains := s.tree.DomainsAt(level)
+	if d, ok := topology.DomainID(0), false; len(s.boundNodes) > 0 && level >= 0 {
+		if d, ok = s.pinnedDomain(level); ok {
 			domains = []topology.DomainID{d}
 		}
 	}
 	most, best := -1, topology.DomainID(0)
 	for _, d := range domains {
 		sum := 0
-		for r := range a.roles {
-			sum += a.limit(r, d)
+		for r := range s.roles {
+			sum += s.placeableMembers(r, d)
 		}
 		if sum > most {
 			most, best = sum, d
 		}
 	}
-	n := nearest{domain: best, role: -1, room: len(a.g.Bound)}
-	for r := range a.roles {
-		a.roles[r].limit, a.roles[r].count = a.limit(r, best), 0
+	n := nearestDomain{domain: best, role: -1, fitting: len(s.gang.Bound)}
+	for r := range s.roles {
+		s.roles[r].maxToPlace, s.roles[r].toPlace = s.placeableMembers(r, best), 0
 	}
-	a.grow(best)
-	for r := range a.roles {
-		role := &a.roles[r]
-		n.room += role.count
-		if role.count < role.need && n.role < 0 {
+	s.growRoles(best)
+	for r := range s.roles {
+		role := &s.roles[r]
+		n.fitting += role.toPlace
+		if role.toPlace < role.minToPlace && n.role < 0 {
 			n.role = r
 		}
 	}
 	return n
 }
 
-// whenEmpty tries the gang on the same cluster without any load, with every
+// solveEmptyCluster tries the gang on the same cluster without any load, with every
 // node that passing reasons leave out back in.
-func (a *attempt) whenEmpty() (nearest, bool) {
-	empty := &topology.Usage{Tree: a.t, Resources: a.p.u.Resources, Free: a.p.u.Capacity, Capacity: a.p.u.Capacity}
-	g := *a.g
+func (s *solver) solveEmptyCluster() (nearestDomain, bool) {
+	empty := &topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Capacity, Capacity: s.planner.usage.Capacity}
+	g := *s.gang
 	g.Roles = slices.Clone(g.Roles)
 	for r := range g.Roles {
 		if f := g.Roles[r].Filter; f != nil {
-			g.Roles[r].Filter = lasting(f)
+			g.Roles[r].Filter = permanentOnly(f)
 		}
 	}
 	p := planners.Get().(*Planner)
 	defer planners.Put(p)
-	p.reset(empty)
-	defer p.reset(nil)
-	if refusal := p.attempt.begin(p, &g); refusal != nil {
-		return nearest{role: -1}, false
+	p.resetTo(empty)
+	defer p.resetTo(nil)
+	if refusal := p.solver.readGang(p, &g); refusal != nil {
+		return nearestDomain{role: -1}, false
 	}
-	if _, ok := p.attempt.solve(); ok {
-		return nearest{}, true
+	if _, ok := p.solver.tryProducts(); ok {
+		return nearestDomain{}, true
 	}
-	n, _ := p.attempt.nearest()
+	n, _ := p.solver.findNearest()
 	return n, false
 }
 
-// lasting keeps the reasons of a filter that an empty cluster would have too.
-func lasting(f *gang.Filter) *gang.Filter {
+// permanentOnly keeps the reasons of a filter that an empty cluster would have too.
+func permanentOnly(f *gang.Filter) *gang.Filter {
 	kept := &gang.Filter{Exclusions: make([]gang.Exclusion, len(f.Exclusions))}
 	for n, why := range f.Exclusions {
 		if why.IsPermanent() {
@@ -243,53 +243,53 @@ func lasting(f *gang.Filter) *gang.Filter {
 	return kept
 }
 
-// name writes the nearest domain into the refusal.
-func (r *Refusal) name(a *attempt, n nearest) {
-	r.Room = n.room
-	if n.role >= 0 && n.room >= r.Want {
+// setNearest writes the nearest domain into the refusal.
+func (r *Refusal) setNearest(a *solver, n nearestDomain) {
+	r.Room = n.fitting
+	if n.role >= 0 && n.fitting >= r.Needed {
 		role := &a.roles[n.role]
-		r.Role, r.RoleWant = role.Name, role.need
+		r.Role, r.RoleNeeded = role.Name, role.minToPlace
 	}
-	if n.room == 0 {
+	if n.fitting == 0 {
 		return
 	}
-	d := a.t.Domains[n.domain]
+	d := a.tree.Domains[n.domain]
 	r.Best, r.Domain = d.Name, n.domain
-	for _, other := range a.t.DomainsAt(d.Level) { // one name, two domains
-		if other != n.domain && a.t.Domains[other].Name == d.Name {
-			r.Best = a.t.DomainPath(n.domain)
+	for _, other := range a.tree.DomainsAt(d.Level) { // one name, two domains
+		if other != n.domain && a.tree.Domains[other].Name == d.Name {
+			r.Best = a.tree.DomainPath(n.domain)
 		}
 	}
 }
 
-// countLasting counts the nodes of the nearest domain that even an empty cluster
+// countPermanent counts the nodes of the nearest domain that even an empty cluster
 // would leave out, as the role with the least to spare sees it.
-func (a *attempt) countLasting(r *Refusal, n nearest) {
+func (s *solver) countPermanent(r *Refusal, n nearestDomain) {
 	d := n.domain
-	if n.room == 0 {
+	if n.fitting == 0 {
 		d = 0
 	}
-	f := a.roles[a.order[0]].Filter
-	for i := a.t.Domains[d].First; f != nil && i < a.t.Domains[d].End; i++ {
+	f := s.roles[s.roleOrder[0]].Filter
+	for i := s.tree.Domains[d].First; f != nil && i < s.tree.Domains[d].End; i++ {
 		if f.Exclusions[i].IsPermanent() {
-			r.Left[f.Exclusions[i]]++
+			r.Excluded[f.Exclusions[i]]++
 		}
 	}
 }
 
-// countLeft counts the nodes of d that are left out and names the resource that
+// countExcluded counts the nodes of d that are left out and names the resource that
 // is short on the rest, both as the role with the least to spare sees it.
-func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
-	role := &a.roles[a.order[0]]
-	if !role.modelled {
+func (s *solver) countExcluded(r *Refusal, d topology.DomainID, product int) {
+	role := &s.roles[s.roleOrder[0]]
+	if !role.modelApplies {
 		product = anyProduct
 	}
-	u := a.p.u
+	u := s.planner.usage
 	free, back := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
-	for n := a.t.Domains[d].First; n < a.t.Domains[d].End; n++ {
+	for n := s.tree.Domains[d].First; n < s.tree.Domains[d].End; n++ {
 		sum := free
-		if why := a.why(role, n, product); why != gang.Eligible {
-			r.Left[why]++
+		if why := s.exclusionOf(role, n, product); why != gang.Eligible {
+			r.Excluded[why]++
 			sum = back
 		}
 		for c, q := range role.Request {
@@ -298,7 +298,7 @@ func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
 			}
 		}
 	}
-	want := int64(min(role.Count, max(a.want, role.need)))
+	want := int64(min(role.Count, max(s.minToPlace, role.minToPlace)))
 	least, short := want, false
 	for c, q := range role.Request {
 		// Of equals the last: extended resources stand behind cpu and memory,
@@ -313,14 +313,14 @@ func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
 	}
 }
 
-// why is the reason for which a role may not use a node.
-func (a *attempt) why(role *role, n topology.NodeID, product int) gang.Exclusion {
+// exclusionOf is the reason for which a role may not use a node.
+func (s *solver) exclusionOf(role *roleState, n topology.NodeID, product int) gang.Exclusion {
 	switch {
-	case a.p.u.Cordoned != nil && a.p.u.Cordoned[n]:
+	case s.planner.usage.Cordoned != nil && s.planner.usage.Cordoned[n]:
 		return gang.Cordoned
 	case role.Filter != nil && role.Filter.Exclusions[n] != gang.Eligible:
 		return min(role.Filter.Exclusions[n], gang.Other)
-	case product != anyProduct && a.t.ProductIndex(n) != product:
+	case product != anyProduct && s.tree.ProductIndex(n) != product:
 		return gang.WrongModel
 	}
 	return gang.Eligible

@@ -45,19 +45,19 @@ func TestSolve_PacksRoles(t *testing.T) {
 	var feasible, missed, missedByRole int
 	for seed := range uint64(4000) {
 		u, g := shapes(t, rand.New(rand.NewPCG(seed, 17)))
-		a := &NewPlanner(u).attempt
+		a := &NewPlanner(u).solver
 		fits := func(budget int) bool {
-			require.Nil(t, a.begin(NewPlanner(u), g))
-			a.count(anyProduct, false)
-			a.budget = budget
-			_, ok := a.choose()
+			require.Nil(t, a.readGang(NewPlanner(u), g))
+			a.countHeadroom(anyProduct, false)
+			a.searchSteps = budget
+			_, ok := a.chooseDomain()
 			return ok
 		}
-		if !fits(150 * searchBudget) {
+		if !fits(150 * maxSearchSteps) {
 			continue
 		}
 		feasible++
-		if !fits(searchBudget) {
+		if !fits(maxSearchSteps) {
 			missed++
 		}
 		if !fits(0) {

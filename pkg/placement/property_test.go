@@ -227,8 +227,8 @@ func TestPlanner_AgreesWithSolve(t *testing.T) {
 			for r, nodes := range plan.Nodes {
 				for _, n := range nodes {
 					if n != NoNode {
-						p.Take(n, g.Roles[r].Request)
-						running = append(running, func() { p.Give(n, g.Roles[r].Request) })
+						p.AllocateOn(n, g.Roles[r].Request)
+						running = append(running, func() { p.ReleaseOn(n, g.Roles[r].Request) })
 					}
 				}
 			}
@@ -240,7 +240,7 @@ func TestPlanner_AgreesWithSolve(t *testing.T) {
 			if f := g.Roles[0].Filter; f != nil {
 				n := topology.NodeID(rng.IntN(len(f.Exclusions)))
 				f.Exclusions[n] = gang.Exclusion(rng.IntN(int(gang.NumExclusions)))
-				p.Changed(n)
+				p.MarkChanged(n)
 			}
 		}
 	}
@@ -260,7 +260,7 @@ func TestPlanner_AgreesWithSolveOnSmallClusters(t *testing.T) {
 			for range rng.IntN(3) {
 				n := topology.NodeID(rng.IntN(len(u.Tree.Nodes)))
 				u.FreeRow(n)[rng.IntN(len(u.Resources))] = int64(rng.IntN(6) - 1)
-				p.Changed(n)
+				p.MarkChanged(n)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // one look in a table: at 5,000 nodes what counts is how much memory is touched.
 type board struct {
 	cluster *kube.Cluster
-	idle    *placement.Idle
+	idle    *placement.IdleIndex
 	gpus    *appraiser
 	scorer  *gpu.Scorer
 	rows    []row
@@ -46,7 +46,7 @@ func (pl *Plugin) board() (*board, error) {
 		return nil, err
 	}
 	p.follow()
-	p.idle.Retain(func(uid string) bool { return pl.gangs.known(types.UID(uid)) })
+	p.idle.RetainGangs(func(uid string) bool { return pl.gangs.known(types.UID(uid)) })
 	return &board{cluster: p.cluster, idle: p.idle, gpus: pl.gpus, scorer: pl.gpus.scorer(), rows: p.rows}, nil
 }
 
@@ -72,7 +72,7 @@ func (b *board) score(w *wish, info fwk.NodeInfo) int64 {
 	if score == gpu.Unfit {
 		return score
 	}
-	return score - b.scorer.GangPenalty(b.idle.Loss(n))
+	return score - b.scorer.GangPenalty(b.idle.BreakupCost(n))
 }
 
 // fraction is the score for a pod that asks for GPUs. Before anything has been

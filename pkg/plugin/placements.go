@@ -37,7 +37,7 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 		return nil, fwk.AsStatus(fmt.Errorf("planning gang %s/%s: %w", pg.Namespace, pg.Name, err))
 	}
 	if first && result.answer != nil {
-		pl.planner.idle.Planned(string(pg.UID), *result.answer)
+		pl.planner.idle.RecordPlan(string(pg.UID), *result.answer)
 	}
 	if result.refusal != nil {
 		if !first {
@@ -121,7 +121,7 @@ type planner struct {
 	engine *placement.Planner
 	// idle is what single pods spare for gangs, rows what Score has read of the
 	// nodes, by NodeID.
-	idle *placement.Idle
+	idle *placement.IdleIndex
 	rows []row
 }
 
@@ -171,7 +171,7 @@ func (p *planner) plan(pl *Plugin, group fwk.PodGroupInfo, nodes []fwk.NodeInfo)
 func (p *planner) solve(g *gang.Gang) placement.Plan {
 	p.follow()
 	plan := p.engine.Solve(g)
-	planDomains.Observe(float64(p.engine.Evaluated()))
+	planDomains.Observe(float64(p.engine.EvaluatedDomains()))
 	return plan
 }
 

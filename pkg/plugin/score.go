@@ -101,7 +101,7 @@ func prefers(pod *v1.Pod) bool {
 // Score steers a member to its planned node. It puts a single pod where its
 // GPUs leave the most to the pods that the cluster usually runs, packs MIG
 // instances and other devices, so that whole nodes stay free for gangs, keeps
-// both off the domains that gangs need, see placement.Idle, and pods without
+// both off the domains that gangs need, see placement.IdleIndex, and pods without
 // devices off nodes that have some.
 func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) (int64, *fwk.Status) {
 	data, err := state.Read(wishKey)

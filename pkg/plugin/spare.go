@@ -15,15 +15,15 @@ func (p *planner) follow() {
 	usage := p.cluster.Usage()
 	touched, rebuilt := p.cluster.Touched()
 	if rebuilt || p.engine == nil {
-		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdle(usage.Tree)
+		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdleIndex(usage.Tree)
 		p.rows = make([]row, len(usage.Tree.Nodes))
 		for n := range usage.Tree.Nodes {
-			p.idle.Set(topology.NodeID(n), usage.IsIdle(topology.NodeID(n)))
+			p.idle.SetIdle(topology.NodeID(n), usage.IsIdle(topology.NodeID(n)))
 		}
 	}
 	for _, n := range touched {
-		p.engine.Changed(n)
-		p.idle.Set(n, usage.IsIdle(n))
+		p.engine.MarkChanged(n)
+		p.idle.SetIdle(n, usage.IsIdle(n))
 	}
 }
 

@@ -47,7 +47,7 @@ func TestScore_SparesGangs(t *testing.T) {
 	rack, _ := tree.LevelByName("rack")
 	d, _ := tree.DomainAt(n, rack)
 	pl.gangs.gang("waiting")
-	pl.planner.idle.Planned("waiting", placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Domain: d}})
+	pl.planner.idle.RecordPlan("waiting", placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Domain: d}})
 	assert.Equal(t, "d", chosen(), "a gang waits in the rack of a")
 	pl.gangs.forget(types.UID("waiting"))
 	assert.Equal(t, "a", chosen(), "the gang is gone")
@@ -58,7 +58,7 @@ func TestScore_SparesNothingWithoutTopology(t *testing.T) {
 	assert.Equal(t, "b", best(t, scores(t, pl, want("p", gpu.Resource, 1), s.nodes[1:]...)))
 	for _, n := range s.nodes {
 		id, _ := pl.planner.cluster.Usage().Tree.NodeByName(n.Node().Name)
-		part, _ := pl.planner.idle.Loss(id)
+		part, _ := pl.planner.idle.BreakupCost(id)
 		assert.Zero(t, part)
 	}
 }
