@@ -44,8 +44,8 @@ func autoDefault(namespaces []string) *entry {
 
 func workloadKinds() []*kind {
 	var all []*kind
-	for _, k := range workload.Kinds() {
-		for _, resource := range k.Served() {
+	for _, k := range workload.SupportedKinds() {
+		for _, resource := range k.ServedResources() {
 			all = append(all, &kind{GroupVersionResource: resource, name: k.Name, of: kube.DialectAuto, workload: k})
 		}
 	}
@@ -62,18 +62,18 @@ func autoMarks(pod *v1.Pod) []mark {
 // workloadMark names the gang after the pod's workload.
 func workloadMark(pod *v1.Pod) mark {
 	m := mark{where: "label " + kube.LabelGang, name: kube.GangAuto}
-	ref, why := workload.Of(pod)
+	ref, why := workload.RefOf(pod)
 	if why == "" && len(validation.IsDNS1123Subdomain(ref.Workload)) > 0 {
 		why = "the name of its " + ref.Kind.Name + " is " + kube.Quote(ref.Workload)
 	}
 	if why != "" {
 		m.problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "pod " + pod.Name + " asks for " + kube.LabelGang + ": " + kube.GangAuto + ", but " + why +
-			"; that works for the pods of " + workload.Supported + "; else give the gang a name in that label, and the annotation " + kube.AnnotationMinCount}
+			"; that works for the pods of " + workload.SupportedText + "; else give the gang a name in that label, and the annotation " + kube.AnnotationMinCount}
 		return m
 	}
-	m.gang = ref.Name()
-	if ref.Life != "" {
-		m.gang += "/" + ref.Life
+	m.gang = ref.DisplayName()
+	if ref.Instance != "" {
+		m.gang += "/" + ref.Instance
 	}
 	return m
 }
@@ -103,11 +103,11 @@ func (o Objects) Workloads() []schema.GroupVersionResource {
 	var all []schema.GroupVersionResource
 	for _, pod := range o.Pods {
 		m, _ := s.markerOf(pod)
-		ref, why := workload.Of(pod)
+		ref, why := workload.RefOf(pod)
 		if m.dialect != kube.DialectAuto || why != "" {
 			continue
 		}
-		for _, resource := range ref.Kind.Served() {
+		for _, resource := range ref.Kind.ServedResources() {
 			if !slices.Contains(all, resource) {
 				all = append(all, resource)
 			}

@@ -56,10 +56,10 @@ func needs(shape *workload.Shape, have tally, began start) need {
 		r := &shape.Roles[i]
 		at := have[r.Name]
 		first, inStart := began[r.Name]
-		if r.Later && at.live == 0 && !inStart {
+		if r.CreatedLater && at.live == 0 && !inStart {
 			continue // its controller creates it when the others run
 		}
-		least := r.Min
+		least := r.MinCount
 		if inStart {
 			if least = min(least, first, at.live); r.Waves {
 				least = min(least, 1)
@@ -104,12 +104,12 @@ func (s start) next(shape *workload.Shape, have tally, seen bool, early func(rol
 			there = early(r.Name)
 		}
 		switch {
-		case inStart && at.bound < r.Min:
-			now[r.Name] = min(first, r.Min)
+		case inStart && at.bound < r.MinCount:
+			now[r.Name] = min(first, r.MinCount)
 		case inStart:
-			now[r.Name] = r.Min // all of it runs, however it came to that
+			now[r.Name] = r.MinCount // all of it runs, however it came to that
 		case s == nil && there > 0 || at.bound > 0:
-			now[r.Name] = min(r.Min, there)
+			now[r.Name] = min(r.MinCount, there)
 		}
 	}
 	return now

@@ -21,7 +21,7 @@ type step struct {
 }
 
 func oneRole(replicas, least int, waves bool) []workload.Role {
-	return []workload.Role{{Replicas: replicas, Min: least, Waves: waves}}
+	return []workload.Role{{Replicas: replicas, MinCount: least, Waves: waves}}
 }
 
 func members(live, bound int) tally { return tally{"": {live, bound}} }
@@ -29,8 +29,8 @@ func members(live, bound int) tally { return tally{"": {live, bound}} }
 func TestNeeds_ThroughTheLifeOfAGang(t *testing.T) {
 	driven := func(driver, workers int) []workload.Role {
 		return []workload.Role{
-			{Name: "driver", Replicas: driver, Min: driver},
-			{Name: "workers", Replicas: workers, Min: workers, Later: true},
+			{Name: "driver", Replicas: driver, MinCount: driver},
+			{Name: "workers", Replicas: workers, MinCount: workers, CreatedLater: true},
 		}
 	}
 	both := func(driver, workers roleTally) tally { return tally{"driver": driver, "workers": workers} }
@@ -116,7 +116,7 @@ func TestNeeds_OfAGangThatRanAlready(t *testing.T) {
 // A minimum that the workload itself gives stands, as far as there are pods.
 func TestNeeds_AMinimumOfItsOwn(t *testing.T) {
 	shape := &workload.Shape{MinCount: 5, Roles: []workload.Role{
-		{Name: "worker", Replicas: 8, Min: 8}, {Name: "launcher", Replicas: 1, Min: 1, Later: true},
+		{Name: "worker", Replicas: 8, MinCount: 8}, {Name: "launcher", Replicas: 1, MinCount: 1, CreatedLater: true},
 	}}
 	have := func(live, bound int) tally { return tally{"worker": {live, bound}} }
 	var began start

@@ -82,16 +82,16 @@ func (g *gangState) enlistRoles(n need, annotations map[string]string) {
 	parts := false
 	roles := make([]kube.Role, 0, len(n.roles))
 	for _, r := range n.roles {
-		role := kube.Role{Name: r.Name, MinCount: r.least, Beside: r.Beside}
+		role := kube.Role{Name: r.Name, MinCount: r.least, Beside: r.NearRole}
 		if r.Label != "" {
 			role.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{r.Label: r.Value}}
 		}
-		if sliced && r.Slice > 0 {
+		if sliced && r.SliceSize > 0 {
 			parts = true
 			if key == kube.AnnotationSliceTopology {
-				role.SliceSize, role.SliceTopology = r.Slice, level
+				role.SliceSize, role.SliceTopology = r.SliceSize, level
 			} else {
-				role.Slices = []kube.RoleSlice{{Size: r.Slice, Topology: level, Preferred: true}}
+				role.Slices = []kube.RoleSlice{{Size: r.SliceSize, Topology: level, Preferred: true}}
 			}
 		}
 		roles = append(roles, role)
@@ -108,7 +108,7 @@ func (g *gangState) enlistRoles(n need, annotations map[string]string) {
 // kinds.
 func (g *gangState) missing(kinds []standing) *kube.Invalid {
 	ref := g.auto.ref
-	kind := ref.Kind.Served()[0]
+	kind := ref.Kind.ServedResources()[0]
 	for _, k := range kinds {
 		switch {
 		case k.kind.workload != ref.Kind:

@@ -52,7 +52,7 @@ type autoMember struct {
 }
 
 func newAutoMember(pod *v1.Pod) *autoMember {
-	ref, why := workload.Of(pod)
+	ref, why := workload.RefOf(pod)
 	if why != "" {
 		return nil // its owner has changed; it is refused for that
 	}
@@ -106,10 +106,10 @@ func (s *store) drop(k *kind, u *unstructured.Unstructured) {
 // setWorkload takes in a workload that was added or has changed.
 func (s *store) setWorkload(k *kind, u *unstructured.Unstructured) {
 	o := k.newObject(u)
-	shape := k.workload.Read(u)
+	shape := k.workload.ReadShape(u)
 	o.shape, o.notes = &shape, shape.Notes
 	if shape.Problem != "" {
-		o.problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + k.workload.Word() + "/" + o.name + ": its " + k.name + " " + shape.Problem}
+		o.problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + k.workload.DisplayName() + "/" + o.name + ": its " + k.name + " " + shape.Problem}
 	}
 	s.changeWork(workKey{k.workload, o.namespace, o.name}, func(w *workloadState) { w.objects[k] = o })
 }
@@ -198,7 +198,7 @@ func (g *gangState) workKey() workKey {
 func (s *store) resolve(g *gangState, w *workloadState) {
 	g.objects = nil
 	for _, o := range w.objects {
-		if g.auto.ref.Life == "" || g.auto.ref.Life == workload.Life(o.uid) {
+		if g.auto.ref.Instance == "" || g.auto.ref.Instance == workload.InstanceID(o.uid) {
 			of := *o
 			of.part = g.auto.ref.Part
 			g.objects = append(g.objects, &of)
@@ -215,7 +215,7 @@ func (s *store) want(k *workload.Kind) {
 	default:
 		close(s.wanted[k])
 	}
-	for _, resource := range k.Served() {
+	for _, resource := range k.ServedResources() {
 		if _, known := s.kinds[resource]; !known {
 			s.kinds[resource] = listing
 		}

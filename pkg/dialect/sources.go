@@ -152,7 +152,7 @@ func (s *source) start(ctx context.Context) {
 
 func (s *source) trim(obj any) (any, error) {
 	if u, ok := obj.(*unstructured.Unstructured); ok && s.kind.workload != nil {
-		workload.Strip(u)
+		workload.StripPodSpecs(u)
 		return u, nil
 	}
 	if accessor, err := meta.Accessor(obj); err == nil && accessor.GetManagedFields() != nil {

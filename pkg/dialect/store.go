@@ -107,7 +107,7 @@ func newStore(f *feed, set set) *store {
 		works:   map[workKey]*workloadState{},
 		wanted:  map[*workload.Kind]chan struct{}{},
 	}
-	for _, k := range workload.Kinds() {
+	for _, k := range workload.SupportedKinds() {
 		s.wanted[k] = make(chan struct{})
 	}
 	return s

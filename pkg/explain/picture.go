@@ -145,8 +145,8 @@ func (g *Gang) FullName() string {
 // isOf tells whether a pod belongs to the workload of that name, which may
 // stand before its kind and a slash, whatever its gang is called.
 func isOf(pod *v1.Pod, name string) bool {
-	ref, problem := workload.Of(pod)
-	return problem == "" && (ref.Workload == name || ref.Kind.Word()+"/"+ref.Workload == name)
+	ref, problem := workload.RefOf(pod)
+	return problem == "" && (ref.Workload == name || ref.Kind.DisplayName()+"/"+ref.Workload == name)
 }
 
 // Usage is what is free in the cluster. It is valid until the next question.

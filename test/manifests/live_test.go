@@ -360,7 +360,7 @@ func (c *cluster) everyPermissionIsUsed() {
 		rules = append(rules, rulesOf(object)...)
 	}
 	explained := slices.Collect(maps.Keys(unusedOnPurpose))
-	for _, kind := range workload.Kinds() { // read once a pod of theirs asks for it, and they come as CRDs
+	for _, kind := range workload.SupportedKinds() { // read once a pod of theirs asks for it, and they come as CRDs
 		for _, verb := range []string{"get", "list", "watch"} {
 			explained = append(explained, verb+" "+kind.Group+"/"+kind.Resource)
 		}
