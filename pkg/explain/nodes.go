@@ -127,7 +127,7 @@ func unready(node *v1.Node) bool { return tainted(node, gang.NotReady) }
 
 func cordoned(node *v1.Node) bool { return node.Spec.Unschedulable || tainted(node, gang.Cordoned) }
 
-// tainted tells whether a node has a taint with which a reason comes.
+// tainted reports whether a node has a taint with which a reason comes.
 func tainted(node *v1.Node, why gang.Exclusion) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(t v1.Taint) bool { return slices.Contains(taintsOf[why], t.Key) })
 }

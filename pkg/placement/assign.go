@@ -139,7 +139,7 @@ func (h *headroom) narrowestBox(d topology.DomainID, n int64) (topology.DomainID
 	return d, node
 }
 
-// isBetterBox tells whether domain c is a better box for a run of n than best.
+// isBetterBox reports whether domain c is a better box for a run of n than best.
 func (h *headroom) isBetterBox(c, best topology.DomainID, n int64) bool {
 	t := h.usage.Tree
 	if l, b := t.Domains[c].Level, t.Domains[best].Level; l != b {

@@ -63,7 +63,7 @@ type headroom struct {
 	levelMax      []int64        // the room of the largest domain of each level
 }
 
-// hasShape tells whether r was counted for that shape.
+// hasShape reports whether r was counted for that shape.
 func (h *headroom) hasShape(request []int64, filter *gang.Filter, product int, layers []gang.Slice) bool {
 	return h.filter == filter && h.product == product &&
 		slices.Equal(h.request, request) && slices.Equal(h.layers, layers)

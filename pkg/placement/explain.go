@@ -141,7 +141,7 @@ func (s *solver) addRecovery(r *Refusal, n nearestDomain, product int) {
 	}
 }
 
-// levelUnused tells whether no node carries the required level that the gang
+// levelUnused reports whether no node carries the required level that the gang
 // could ever use.
 func (s *solver) levelUnused() bool {
 	if s.gang.Required < 0 {

@@ -107,7 +107,7 @@ func (s *solver) fitSingleNode(d topology.DomainID) bool {
 	return true
 }
 
-// nodeHoldsAll tells whether node n has room for all the counted members.
+// nodeHoldsAll reports whether node n has room for all the counted members.
 func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 	leaf := s.tree.LeafDomain(n)
 	for _, r := range s.roleOrder {
@@ -129,7 +129,7 @@ func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 	return true
 }
 
-// domainHoldsAll tells whether d has room for each counted role alone.
+// domainHoldsAll reports whether d has room for each counted role alone.
 func (s *solver) domainHoldsAll(d topology.DomainID) bool {
 	for r := range s.roles {
 		if role := &s.roles[r]; role.headroom.perDomain[d] < int64(role.toPlace) {

@@ -187,7 +187,7 @@ func (s *solver) unpinnedMembers(r, k int, members []int32) []int32 {
 	return s.memberBuffer[from:len(s.memberBuffer):len(s.memberBuffer)]
 }
 
-// isWithin tells whether domain inner is outer or inside it.
+// isWithin reports whether domain inner is outer or inside it.
 func (s *solver) isWithin(inner, outer topology.DomainID) bool {
 	return outer <= inner && inner < s.tree.SubtreeEnd(outer)
 }
@@ -249,7 +249,7 @@ func (s *solver) planRunsBetweenBound(r int, d topology.DomainID, members []int3
 	}
 }
 
-// belongsAfter tells whether n members whose neighbours in rank stand in two
+// belongsAfter reports whether n members whose neighbours in rank stand in two
 // domains belong to the second one: it has room, and the first has none, or holds
 // more members and so has lost none. Gangs are spread evenly.
 func (s *solver) belongsAfter(role *roleState, before, after topology.NodeID, n int) bool {
