@@ -16,99 +16,124 @@ type memberRun struct {
 	role       int
 	headroom   *headroom
 	domain     topology.DomainID
-	members    []int32         // indexes of waiting members, in rank order
-	near       topology.NodeID // stand beside this node, or NoNode
-	beforeNear bool            // rather before near than after it
+	members    []int32         // indexes of waiting members, or hole, in rank order
+	near       topology.NodeID // place the run near this node, or NoNode
+	beforeNear bool            // of two nodes as near, take the one before near
 }
 
-// childShare is what one domain or node below a domain can take of a run, and what
-// it gets.
+// childShare is the part of a run that one child of a domain, or one node right
+// below it, can hold and receives.
 type childShare struct {
 	domain   topology.DomainID // or -1: a node
 	node     topology.NodeID
-	headroom int64
-	amount   int64
+	headroom int64 // members that fit
+	amount   int64 // members that it receives
 }
 
-// assignRun gives every member of the job a node. The domain has room for them.
-func (s *solver) assignRun(j *memberRun) {
-	s.run, s.remaining = j, j.members
-	n := int64(len(j.members))
-	if j.near == NoNode || !s.tree.ContainsNode(j.domain, j.near) {
-		s.fillDomain(j.domain, n)
-		return
-	}
-	r := j.headroom
-	d := s.tree.LeafDomain(j.near)
-	inside := int(r.layerDepth[d]) == len(r.layers)
-	if inside && int64(r.perNode[j.near]) >= n {
-		s.assignNode(j.near, n)
-		return
-	}
-	for d != j.domain && r.perDomain[d] < n {
-		d = s.tree.Domains[d].Parent
-	}
-	if int(r.layerDepth[d]) == len(r.layers) && s.tree.Domains[d].Level >= r.narrowestLevel {
-		s.fillAroundNode(d, j.near, n)
-		return
-	}
-	s.fillDomain(d, n)
+// runPlacer gives the members of one run their nodes, in rank order. Its buffers
+// are the solver's: a placer lives on the stack and costs no allocation.
+type runPlacer struct {
+	tree      *topology.Tree
+	headroom  *headroom
+	run       *memberRun
+	assigned  []topology.NodeID // of the run's role, by member
+	remaining []int32           // the members of the run without a node yet
+	shares    []childShare      // a stack: one frame for each open fillDomain
+	sorter    *boxSorter
 }
 
-// fillDomain places the next n members in domain d, which has room for them: in the
-// narrowest box inside d that holds them all, and else over the fewest boxes
+// assignRun gives every member of the run a node. The domain has room for them.
+func (s *solver) assignRun(run *memberRun) {
+	p := runPlacer{
+		tree: s.tree, headroom: run.headroom, run: run,
+		assigned: s.roles[run.role].assigned, remaining: run.members,
+		shares: s.shareStack[:0], sorter: &s.sorter,
+	}
+	p.placeRun()
+	s.shareStack = p.shares
+}
+
+// placeRun chooses the part of the run's domain to fill: as much as is needed
+// around the node that the run should be near, if there is one inside the domain.
+func (p *runPlacer) placeRun() {
+	h, domain, near := p.headroom, p.run.domain, p.run.near
+	n := int64(len(p.run.members))
+	if near == NoNode || !p.tree.ContainsNode(domain, near) {
+		p.fillDomain(domain, n)
+		return
+	}
+	d := p.tree.LeafDomain(near)
+	inside := int(h.layerDepth[d]) == len(h.layers)
+	if inside && int64(h.perNode[near]) >= n {
+		p.assignNode(near, n)
+		return
+	}
+	for d != domain && h.perDomain[d] < n {
+		d = p.tree.Domains[d].Parent
+	}
+	if int(h.layerDepth[d]) == len(h.layers) && p.tree.Domains[d].Level >= h.narrowestLevel {
+		p.fillAroundNode(d, n)
+		return
+	}
+	p.fillDomain(d, n)
+}
+
+// fillDomain places the next n members in domain d, which has room for them: in
+// the narrowest box inside d that holds them all, and else over the fewest boxes
 // right below it. Boxes are filled in the order of the tree, so that neighbours
 // in rank are neighbours in the fabric.
-func (s *solver) fillDomain(d topology.DomainID, n int64) {
-	r := s.run.headroom
-	d, node := r.narrowestBox(d, n)
+func (p *runPlacer) fillDomain(d topology.DomainID, n int64) {
+	h := p.headroom
+	d, node := h.narrowestBox(d, n)
 	if node != NoNode {
-		s.assignNode(node, n)
+		p.assignNode(node, n)
 		return
 	}
-	from := len(s.shareStack)
-	s.listChildren(d)
+	from := len(p.shares)
+	p.listChildren(d)
 	unit := int64(1)
-	if k := int(r.layerDepth[d]); k < len(r.layers) {
-		unit = int64(r.layers[k].Size)
+	if k := int(h.layerDepth[d]); k < len(h.layers) {
+		unit = int64(h.layers[k].Size)
 	}
-	s.splitRun(s.shareStack[from:], n, unit)
-	for i := from; i < len(s.shareStack); i++ {
-		switch child := s.shareStack[i]; {
+	p.splitRun(p.shares[from:], n, unit)
+	// The recursion pushes and pops frames above this one, and may move the
+	// stack: shares are read by index.
+	for i := from; i < len(p.shares); i++ {
+		switch child := p.shares[i]; {
 		case child.amount == 0:
 		case child.domain < 0:
-			s.assignNode(child.node, child.amount)
+			p.assignNode(child.node, child.amount)
 		default:
-			s.fillDomain(child.domain, child.amount)
+			p.fillDomain(child.domain, child.amount)
 		}
 	}
-	s.shareStack = s.shareStack[:from]
+	p.shares = p.shares[:from]
 }
 
 // assignNode places the next n members on a node.
-func (s *solver) assignNode(node topology.NodeID, n int64) {
-	out := s.roles[s.run.role].assigned
-	for _, m := range s.remaining[:n] {
+func (p *runPlacer) assignNode(node topology.NodeID, n int64) {
+	for _, m := range p.remaining[:n] {
 		if m != hole {
-			out[m] = node
+			p.assigned[m] = node
 		}
 	}
-	s.remaining = s.remaining[n:]
+	p.remaining = p.remaining[n:]
 }
 
-// listChildren lists the boxes right below d that have room.
-func (s *solver) listChildren(d topology.DomainID) {
-	r, t := s.run.headroom, s.tree
-	if int(r.layerDepth[d]) == len(r.layers) && r.directSum[d] > 0 {
+// listChildren pushes the boxes right below d that have room: nodes that hang
+// there first, then domains, each in the order of the tree.
+func (p *runPlacer) listChildren(d topology.DomainID) {
+	h, t := p.headroom, p.tree
+	if int(h.layerDepth[d]) == len(h.layers) && h.directSum[d] > 0 {
 		for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
-			if r.perNode[n] > 0 && t.LeafDomain(n) == d {
-				s.shareStack = append(s.shareStack, childShare{domain: -1, node: n, headroom: int64(r.perNode[n])})
+			if h.perNode[n] > 0 && t.LeafDomain(n) == d {
+				p.shares = append(p.shares, childShare{domain: -1, node: n, headroom: int64(h.perNode[n])})
 			}
 		}
 	}
 	for c := d + 1; c < t.SubtreeEnd(d); c = t.SubtreeEnd(c) {
-		if r.perDomain[c] > 0 {
-			s.shareStack = append(s.shareStack, childShare{domain: c, headroom: r.perDomain[c]})
+		if h.perDomain[c] > 0 {
+			p.shares = append(p.shares, childShare{domain: c, headroom: h.perDomain[c]})
 		}
 	}
 }
@@ -174,29 +199,31 @@ func (h *headroom) sharedDomain(d topology.DomainID) topology.DomainID {
 	return d
 }
 
-// fillAroundNode places the next n members on the nodes of d, a domain of no narrower
-// ones but of single nodes, that are nearest in number to a node, on the side
-// where they belong in rank order if both sides are as near.
-func (s *solver) fillAroundNode(d topology.DomainID, near topology.NodeID, n int64) {
-	from := len(s.shareStack)
+// fillAroundNode places the next n members on the nodes of d that are nearest in
+// number to the node that the run should be near; of two as near, on the side
+// where the run belongs in rank order. d has no narrower domains but those of
+// single nodes, so that numbers are distances.
+func (p *runPlacer) fillAroundNode(d topology.DomainID, n int64) {
+	from := len(p.shares)
+	near := p.run.near
 	left, right := near, near+1
-	for first, end := s.tree.Domains[d].First, s.tree.Domains[d].End; n > 0 && (left >= first || right < end); {
+	for first, end := p.tree.Domains[d].First, p.tree.Domains[d].End; n > 0 && (left >= first || right < end); {
 		var node topology.NodeID
 		toLeft, toRight := near-left, right-near
-		if right >= end || left >= first && (toLeft < toRight || toLeft == toRight && s.run.beforeNear) {
+		if right >= end || left >= first && (toLeft < toRight || toLeft == toRight && p.run.beforeNear) {
 			node, left = left, left-1
 		} else {
 			node, right = right, right+1
 		}
-		if room := int64(s.run.headroom.perNode[node]); room > 0 {
-			s.shareStack = append(s.shareStack, childShare{domain: -1, node: node, headroom: room, amount: min(n, room)})
+		if room := int64(p.headroom.perNode[node]); room > 0 {
+			p.shares = append(p.shares, childShare{domain: -1, node: node, headroom: room, amount: min(n, room)})
 			n -= min(n, room)
 		}
 	}
-	shares := s.shareStack[from:]
+	shares := p.shares[from:]
 	slices.SortFunc(shares, func(x, y childShare) int { return cmp.Compare(x.node, y.node) })
 	for _, child := range shares {
-		s.assignNode(child.node, child.amount)
+		p.assignNode(child.node, child.amount)
 	}
-	s.shareStack = s.shareStack[:from]
+	p.shares = p.shares[:from]
 }

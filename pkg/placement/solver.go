@@ -26,7 +26,6 @@ type solver struct {
 	products         []int             // the GPU products to try, in order
 	boundNodes       []topology.NodeID // the nodes of the bound members that are known
 	minToPlace       int               // waiting members that must be placed
-	relaxed          bool              // preferred slices are given up where they do not fit
 	touchedNodes     []topology.NodeID // nodes on which something is taken, maybe twice
 	shareStack       []childShare      // the stack of assign
 	searchSteps      int               // steps left to search
@@ -34,8 +33,6 @@ type solver struct {
 	domainsEvaluated int               // domains whose room was looked at
 	failedDomain     topology.DomainID // where the last job that found no room was to go
 	spreadSteps      int               // spreadSteps left to spread the minimum over the roles
-	run              *memberRun        // the job at hand
-	remaining        []int32           // the members of it that wait
 
 	runs            []memberRun
 	memberBuffer    []int32 // backing of jobs[].members
@@ -230,7 +227,6 @@ var strictThenRelaxed = []bool{false, true}
 // countHeadroom counts the room of every role on nodes of one product, with its
 // preferred slices kept or given up.
 func (s *solver) countHeadroom(product int, soft bool) {
-	s.relaxed = soft
 	for r := range s.roles {
 		role := &s.roles[r]
 		p := product
