@@ -13,33 +13,43 @@ import (
 // memberRun is a run of members of one role, from the start of a slice, that goes
 // into one domain.
 type memberRun struct {
-	role       int
-	headroom   *headroom
-	domain     topology.DomainID
-	members    []int32         // indexes of waiting members, or hole, in rank order
-	near       topology.NodeID // place the run near this node, or NoNode
-	beforeNear bool            // of two nodes as near, take the one before near
+	// role is the index of the role in the solver.
+	role int
+	// headroom is that of the role for the slices that the run keeps whole.
+	headroom *headroom
+	// domain has to hold the run.
+	domain topology.DomainID
+	// members are indexes of waiting members, or hole, in rank order.
+	members []int32
+	// near is a node that the run should be near, or NoNode. Of two nodes as near
+	// the run takes the one before it if beforeNear is set, else the one after.
+	near       topology.NodeID
+	beforeNear bool
 }
 
 // childShare is the part of a run that one child of a domain, or one node right
 // below it, can hold and receives.
 type childShare struct {
-	domain   topology.DomainID // or -1: a node
-	node     topology.NodeID
-	headroom int64 // members that fit
-	amount   int64 // members that it receives
+	// domain is the child domain, or -1 where node is the child.
+	domain topology.DomainID
+	node   topology.NodeID
+	// headroom is the number of members that fit, amount of those that it receives.
+	headroom, amount int64
 }
 
 // runPlacer gives the members of one run their nodes, in rank order. Its buffers
 // are the solver's: a placer lives on the stack and costs no allocation.
 type runPlacer struct {
-	tree      *topology.Tree
-	headroom  *headroom
-	run       *memberRun
-	assigned  []topology.NodeID // of the run's role, by member
-	remaining []int32           // the members of the run without a node yet
-	shares    []childShare      // a stack: one frame for each open fillDomain
-	sorter    *boxSorter
+	tree     *topology.Tree
+	headroom *headroom
+	run      *memberRun
+	// assigned is the node of each member of the run's role.
+	assigned []topology.NodeID
+	// remaining are the members of the run that have no node yet.
+	remaining []int32
+	// shares is a stack with one frame for each fillDomain that is under way.
+	shares []childShare
+	sorter *boxSorter
 }
 
 // assignRun gives every member of the run a node. The domain has room for them.
@@ -138,9 +148,10 @@ func (p *runPlacer) listChildren(d topology.DomainID) {
 	}
 }
 
-// narrowestBox finds the narrowest box inside d that holds a run of n members, the
-// best one of its level; d itself if there is none. The node is NoNode if
-// the box is a domain.
+// narrowestBox returns the narrowest box inside d that holds a run of n members, the
+// best one of its level; d itself if there is none. The node is NoNode if the box
+// is a domain. It skips the subtrees that are too small, and reads the nodes of a
+// domain only where one of them could hold the run.
 func (h *headroom) narrowestBox(d topology.DomainID, n int64) (topology.DomainID, topology.NodeID) {
 	t := h.usage.Tree
 	best, node := d, NoNode
@@ -173,7 +184,7 @@ func (h *headroom) isBetterBox(c, best topology.DomainID, n int64) bool {
 	return h.compareDomains(c, best, n) < 0
 }
 
-// tightestNode finds the node right below d that holds n members and has the
+// tightestNode returns the node right below d that holds n members and has the
 // least room, unless best has less; the better domain wins a tie.
 func (h *headroom) tightestNode(d topology.DomainID, n int64, best topology.NodeID) topology.NodeID {
 	t := h.usage.Tree
@@ -191,7 +202,8 @@ func (h *headroom) tightestNode(d topology.DomainID, n int64, best topology.Node
 	return best
 }
 
-// sharedDomain is the narrowest domain around d of a level whose nodes share domains.
+// sharedDomain returns the narrowest domain around d that may have several nodes: a
+// domain of one node, such as a host, does not tell neighbours from strangers.
 func (h *headroom) sharedDomain(d topology.DomainID) topology.DomainID {
 	for h.usage.Tree.Domains[d].Level > h.narrowestLevel {
 		d = h.usage.Tree.Domains[d].Parent
