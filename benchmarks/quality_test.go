@@ -167,7 +167,7 @@ type probe struct {
 	level topology.Level
 }
 
-// fits tells whether the gang would find room.
+// fits reports whether the gang would find room.
 func (a probe) fits(p *placement.Planner) bool {
 	return p.Solve(nodesOf(a.pods, 8, a.level, topology.NoLevel)).Refusal == nil
 }
@@ -227,7 +227,7 @@ func (f *figures) locality(t *topology.Tree, nodes []topology.NodeID) {
 	}
 }
 
-// inOne tells whether all nodes stand in one domain of a level.
+// inOne reports whether all nodes stand in one domain of a level.
 func inOne(t *topology.Tree, level topology.Level, nodes []topology.NodeID) bool {
 	first, _ := t.DomainAt(nodes[0], level)
 	return !slices.ContainsFunc(nodes, func(n topology.NodeID) bool { return !t.ContainsNode(first, n) })

@@ -171,7 +171,7 @@ func (c *Cluster) give(n topology.NodeID, request []int64) {
 	c.spared.SetIdle(n, c.usage.IsIdle(n))
 }
 
-// room tells whether the node has room for one more pod.
+// room reports whether the node has room for one more pod.
 func (c *Cluster) room(n topology.NodeID, request []int64) bool {
 	for i, free := range c.usage.FreeRow(n) {
 		if request[i] > free {

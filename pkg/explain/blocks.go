@@ -163,13 +163,13 @@ func (b *Block) addTaints(taints []v1.Taint) {
 	}
 }
 
-// usable tells whether the scarce role may use a node at all.
+// usable reports whether the scarce role may use a node at all.
 func (x *explainer) usable(n topology.NodeID) bool {
 	f := x.members.Roles[x.scarce].Filter
 	return (f == nil || f.Exclusions[n] == gang.Eligible) && !x.wrongModel(n)
 }
 
-// wrongModel tells whether a node has none of the GPU models asked for, or
+// wrongModel reports whether a node has none of the GPU models asked for, or
 // another one than the bound members have chosen.
 func (x *explainer) wrongModel(n topology.NodeID) bool {
 	models := x.members.Models

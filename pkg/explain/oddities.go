@@ -53,7 +53,7 @@ func (x *explainer) oddities() []string {
 	return notes
 }
 
-// asksForGPUs tells whether the role that is short of room asks for GPUs.
+// asksForGPUs reports whether the role that is short of room asks for GPUs.
 func (x *explainer) asksForGPUs() bool {
 	for c, q := range x.members.Roles[x.scarce].Request {
 		if q > 0 && topology.IsGPU(x.usage.Resources[c]) {

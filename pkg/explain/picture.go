@@ -143,7 +143,7 @@ func (g *Gang) FullName() string {
 	return g.Group.Name
 }
 
-// isOf tells whether a pod belongs to the workload of that name, which may
+// isOf reports whether a pod belongs to the workload of that name, which may
 // stand before its kind and a slash, whatever its gang is called.
 func isOf(pod *v1.Pod, name string) bool {
 	ref, problem := workload.RefOf(pod)

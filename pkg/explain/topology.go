@@ -75,7 +75,7 @@ func (p *Picture) Fabric(resource string, nodes bool) (*Fabric, error) {
 	return f, nil
 }
 
-// standsForNode tells whether a domain is nothing but a node under its own
+// standsForNode reports whether a domain is nothing but a node under its own
 // name, as the domains of the host level are.
 func (p *Picture) standsForNode(d topology.DomainID) bool {
 	t := p.cluster.Usage().Tree

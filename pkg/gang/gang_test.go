@@ -40,7 +40,7 @@ func TestValidate(t *testing.T) {
 		{"a request of another width", func(g *Gang) { g.Roles[0].Request = nil }, "role 0 launcher: the request names 0 resources, the cluster 2"},
 		{"a negative request", func(g *Gang) { g.Roles[0].Request[1] = -1 }, "role 0 launcher: the request for resource 1 is -1: it must be 0 or more"},
 		{"a role level that is not there", func(g *Gang) { g.Roles[0].Required = 9 }, "role 0 launcher: the required level is number 9, but there are 2 levels"},
-		{"a role beside nobody", func(g *Gang) { g.Roles[0].NearRole = 2 }, "role 0 launcher: it stands with role 2, but there are 2 roles"},
+		{"a role near none", func(g *Gang) { g.Roles[0].NearRole = 2 }, "role 0 launcher: it is near role 2, but there are 2 roles"},
 		{"a bound member of no role", func(g *Gang) { g.Bound[0].Role = 2 }, "a bound member is of role 2, but there are 2 roles"},
 		{"an empty slice", func(g *Gang) { g.Slices[0].Size = 0 }, "slice layer 0 has size 0 and level 0: the size must be from 1 to 1048576, the level one of 2"},
 		{"a slice at no level", func(g *Gang) { g.Roles[1].Slices[0].Level = 2 }, "role 1 worker: slice layer 0 has size 2 and level 2: the size must be from 1 to 1048576, the level one of 2"},
@@ -75,7 +75,7 @@ func TestCounts(t *testing.T) {
 	assert.Equal(t, g.Roles[1].Slices, g.SlicesOf(1))
 }
 
-func TestWhy(t *testing.T) {
+func TestExclusion(t *testing.T) {
 	for why := range NumExclusions {
 		assert.NotEmpty(t, why.String(), "reason %d", why)
 	}

@@ -86,7 +86,7 @@ func (c *MIGLayout) findObstacle(i Instance) obstacle {
 	return noObstacle
 }
 
-// hasMedia tells whether instances carry the media extensions, of which a
+// hasMedia reports whether instances carry the media extensions, of which a
 // device has one set.
 func (p *Profile) hasMedia() bool { return strings.Contains(p.Name, "+me") }
 
@@ -100,7 +100,7 @@ func (c *MIGLayout) PlaceInstance(i Instance) error {
 	return nil
 }
 
-// RemoveInstance takes an instance away and tells whether it was there.
+// RemoveInstance takes an instance away and reports whether it was there.
 func (c *MIGLayout) RemoveInstance(i Instance) bool {
 	at := slices.Index(c.Instances, i)
 	if at < 0 {

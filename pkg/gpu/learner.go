@@ -42,7 +42,7 @@ func NewLearner(capacity []int, weights Weights) *Learner {
 	return l
 }
 
-// ObservePod counts a pod that asks for a node, each pod once, and tells whether
+// ObservePod counts a pod that asks for a node, each pod once, and reports whether
 // the learner scores by new lights since.
 func (l *Learner) ObservePod(pod Request) bool {
 	l.mu.Lock()

@@ -59,7 +59,7 @@ func ParseMemoryFloor(text string) (MemoryFloor, error) {
 // String writes the floor as ParseMemoryFloor reads it.
 func (f MemoryFloor) String() string { return fmt.Sprintf(">=%dGi", int(f)) }
 
-// IsSatisfiedBy tells whether one GPU of a node has the memory asked for. Where the
+// IsSatisfiedBy reports whether one GPU of a node has the memory asked for. Where the
 // node advertises slices, the slice counts. A product that is not in the table
 // is judged by labelMiB, the label nvidia.com/gpu.memory in MiB (0 if it is
 // missing): drivers report up to 7 % less than a device is sold as (a 24 GB A10
@@ -86,7 +86,7 @@ func (f MemoryFloor) IsSatisfiedBy(p Product, labelMiB int) bool {
 	return float64(labelMiB)*forgiven >= float64(f)*1024
 }
 
-// labelContradicts tells whether the label nvidia.com/gpu.memory is less than any
+// labelContradicts reports whether the label nvidia.com/gpu.memory is less than any
 // driver reports of the product: a 24 GB P40 with error correction, 7 % short, is
 // the furthest off that was seen.
 func labelContradicts(p Product, labelMiB int) bool {

@@ -46,7 +46,7 @@ type Product struct {
 	Shared bool
 }
 
-// IsWhole tells whether a GPU of the node is a device of its own: neither a MIG
+// IsWhole reports whether a GPU of the node is a device of its own: neither a MIG
 // slice nor shared.
 func (p Product) IsWhole() bool { return p.Profile == "" && !p.Shared }
 
@@ -73,7 +73,7 @@ func ParseProduct(label string) Product {
 	return p
 }
 
-// MatchesProduct tells whether a node with the given product satisfies one entry of a
+// MatchesProduct reports whether a node with the given product satisfies one entry of a
 // list of models. An entry with the maker's name is a product label and stands
 // for that product alone ("NVIDIA-H200" is not an H200 NVL). Without it, it is
 // a family ("H100"), which may be narrowed by form and memory in any order
@@ -120,13 +120,13 @@ func parseModelEntry(want string) Product {
 	return ParseProduct(want)
 }
 
-// hasMaker tells whether a name starts as the driver's device names do.
+// hasMaker reports whether a name starts as the driver's device names do.
 func hasMaker(name string) bool {
 	upper := strings.ToUpper(strings.TrimSpace(name))
 	return strings.HasPrefix(upper, "NVIDIA") || strings.HasPrefix(upper, "TESLA")
 }
 
-// matchesQualifier tells whether one word behind a family name is true of p.
+// matchesQualifier reports whether one word behind a family name is true of p.
 func matchesQualifier(token string, p Product) bool {
 	if token == strings.ToUpper(string(p.FormFactor)) {
 		return true

@@ -109,7 +109,7 @@ const (
 )
 
 // pivotBasis brings a pattern into the basis in place of the one that it uses up
-// first, and tells whether there was one.
+// first, and reports whether there was one.
 func pivotBasis(inverse [][]float64, amount []float64, pattern []int) bool {
 	n := len(pattern)
 	column := make([]float64, n)

@@ -45,7 +45,7 @@ func pathScore(path, direct Link) int {
 }
 
 // BestDevices finds the count devices among the free ones that reach each other best,
-// and tells whether there are so many. In this order it looks for the fastest
+// and reports whether there are so many. In this order it looks for the fastest
 // link that connects them all, the fastest slowest pair, the most bandwidth
 // among them, the most bandwidth left among the devices that stay free, and the
 // lowest numbers: one GPU is taken from a broken pair before a whole one.

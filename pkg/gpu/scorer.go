@@ -115,7 +115,7 @@ func (s *Scorer) computeScore(node *NodeState, pod *Request) (score int64, devic
 	return s.quantizeLoss(least - s.expectedLoss(node, pod)), device
 }
 
-// repeatsEarlier tells whether a device before this one is just as free.
+// repeatsEarlier reports whether a device before this one is just as free.
 func repeatsEarlier(node *NodeState, device int) bool {
 	return slices.Contains(node.Free[:device], node.Free[device])
 }

@@ -18,7 +18,7 @@ type ModelSet uint64
 // MaxModels is the number of models that a ModelSet tells apart.
 const MaxModels = 64
 
-// HasModel tells whether a model is in the set.
+// HasModel reports whether a model is in the set.
 func (s ModelSet) HasModel(model int) bool {
 	return s == 0 || model >= 0 && s&(1<<model) != 0
 }
@@ -40,10 +40,10 @@ type Request struct {
 // TotalMilli is the GPU request in thousandths of a device.
 func (r *Request) TotalMilli() int { return r.GPUs * r.GPUMilli }
 
-// sharesDevice tells whether the pod leaves part of its device to others.
+// sharesDevice reports whether the pod leaves part of its device to others.
 func (r *Request) sharesDevice() bool { return r.GPUs == 1 && r.GPUMilli < MilliPerGPU }
 
-// isValid tells whether the fields are within their bounds.
+// isValid reports whether the fields are within their bounds.
 func (r *Request) isValid() bool {
 	if r.GPUs <= 0 {
 		return r.GPUs == 0
@@ -87,7 +87,7 @@ func CountedNode(model int, cpuMilli int64, free, total int) NodeState {
 	return n
 }
 
-// isValid tells whether the fields are within their bounds.
+// isValid reports whether the fields are within their bounds.
 func (n *NodeState) isValid() bool {
 	if n.GPUs < 0 || n.GPUs > MaxNodeGPUs {
 		return false
@@ -109,7 +109,7 @@ func (n *NodeState) FreeMilli() int {
 	return sum
 }
 
-// HasRoomFor tells whether a pod finds room on the node. On a node or for a pod that
+// HasRoomFor reports whether a pod finds room on the node. On a node or for a pod that
 // cannot be (17 devices, half a device more than free) nothing fits.
 func (n *NodeState) HasRoomFor(pod *Request) bool {
 	if n.CPUMilli < pod.CPUMilli || !n.isValid() || !pod.isValid() {

@@ -88,7 +88,7 @@ func selectsSharing(pod *v1.Pod) bool {
 	})
 }
 
-// Any tells whether every node satisfies the wish.
+// Any reports whether every node satisfies the wish.
 func (w *GPUWish) Any() bool { return w.AnyShare && len(w.Models) == 0 && w.Memory == 0 }
 
 // Refuse tells why the GPUs of a node do not suit, or returns nil.
@@ -213,7 +213,7 @@ func offers(nodes []fwk.NodeInfo) string {
 	return "nodes offer " + strings.Join(names, ", ")
 }
 
-// offered tells whether any board has the MIG profile of a resource.
+// offered reports whether any board has the MIG profile of a resource.
 func offered(name v1.ResourceName) bool {
 	profile := strings.TrimSuffix(string(name), ".shared")
 	return slices.ContainsFunc(gpu.AllBoards(), func(b *gpu.Board) bool {

@@ -13,109 +13,145 @@ import (
 // memberRun is a run of members of one role, from the start of a slice, that goes
 // into one domain.
 type memberRun struct {
-	role       int
-	headroom   *headroom
-	domain     topology.DomainID
-	members    []int32         // indexes of waiting members, in rank order
-	near       topology.NodeID // stand beside this node, or NoNode
-	beforeNear bool            // rather before near than after it
+	// role is the index of the role in the solver.
+	role int
+	// headroom is that of the role for the slices that the run keeps whole.
+	headroom *headroom
+	// domain has to hold the run.
+	domain topology.DomainID
+	// members are indexes of waiting members, or hole, in rank order.
+	members []int32
+	// near is a node that the run should be near, or NoNode. Of two nodes as near
+	// the run takes the one before it if beforeNear is set, else the one after.
+	near       topology.NodeID
+	beforeNear bool
 }
 
-// childShare is what one domain or node below a domain can take of a run, and what
-// it gets.
+// childShare is the part of a run that one child of a domain, or one node right
+// below it, can hold and receives.
 type childShare struct {
-	domain   topology.DomainID // or -1: a node
-	node     topology.NodeID
-	headroom int64
-	amount   int64
+	// domain is the child domain, or -1 where node is the child.
+	domain topology.DomainID
+	node   topology.NodeID
+	// headroom is the number of members that fit, amount of those that it receives.
+	headroom, amount int64
 }
 
-// assignRun gives every member of the job a node. The domain has room for them.
-func (s *solver) assignRun(j *memberRun) {
-	s.run, s.remaining = j, j.members
-	n := int64(len(j.members))
-	if j.near == NoNode || !s.tree.ContainsNode(j.domain, j.near) {
-		s.fillDomain(j.domain, n)
-		return
-	}
-	r := j.headroom
-	d := s.tree.LeafDomain(j.near)
-	inside := int(r.layerDepth[d]) == len(r.layers)
-	if inside && int64(r.perNode[j.near]) >= n {
-		s.assignNode(j.near, n)
-		return
-	}
-	for d != j.domain && r.perDomain[d] < n {
-		d = s.tree.Domains[d].Parent
-	}
-	if int(r.layerDepth[d]) == len(r.layers) && s.tree.Domains[d].Level >= r.narrowestLevel {
-		s.fillAroundNode(d, j.near, n)
-		return
-	}
-	s.fillDomain(d, n)
+// runPlacer gives the members of one run their nodes, in rank order. Its buffers
+// are the solver's: a placer lives on the stack and costs no allocation.
+type runPlacer struct {
+	tree     *topology.Tree
+	headroom *headroom
+	run      *memberRun
+	// assigned is the node of each member of the run's role.
+	assigned []topology.NodeID
+	// remaining are the members of the run that have no node yet.
+	remaining []int32
+	// shares is a stack with one frame for each fillDomain that is under way.
+	shares []childShare
+	sorter *boxSorter
 }
 
-// fillDomain places the next n members in domain d, which has room for them: in the
-// narrowest box inside d that holds them all, and else over the fewest boxes
+// assignRun gives every member of the run a node. The domain has room for them.
+func (s *solver) assignRun(run *memberRun) {
+	p := runPlacer{
+		tree: s.tree, headroom: run.headroom, run: run,
+		assigned: s.roles[run.role].assigned, remaining: run.members,
+		shares: s.shareStack[:0], sorter: &s.sorter,
+	}
+	p.placeRun()
+	s.shareStack = p.shares
+}
+
+// placeRun chooses the part of the run's domain to fill: as much as is needed
+// around the node that the run should be near, if there is one inside the domain.
+func (p *runPlacer) placeRun() {
+	h, domain, near := p.headroom, p.run.domain, p.run.near
+	n := int64(len(p.run.members))
+	if near == NoNode || !p.tree.ContainsNode(domain, near) {
+		p.fillDomain(domain, n)
+		return
+	}
+	d := p.tree.LeafDomain(near)
+	inside := int(h.layerDepth[d]) == len(h.layers)
+	if inside && int64(h.perNode[near]) >= n {
+		p.assignNode(near, n)
+		return
+	}
+	for d != domain && h.perDomain[d] < n {
+		d = p.tree.Domains[d].Parent
+	}
+	if int(h.layerDepth[d]) == len(h.layers) && p.tree.Domains[d].Level >= h.narrowestLevel {
+		p.fillAroundNode(d, n)
+		return
+	}
+	p.fillDomain(d, n)
+}
+
+// fillDomain places the next n members in domain d, which has room for them: in
+// the narrowest box inside d that holds them all, and else over the fewest boxes
 // right below it. Boxes are filled in the order of the tree, so that neighbours
 // in rank are neighbours in the fabric.
-func (s *solver) fillDomain(d topology.DomainID, n int64) {
-	r := s.run.headroom
-	d, node := r.narrowestBox(d, n)
+func (p *runPlacer) fillDomain(d topology.DomainID, n int64) {
+	h := p.headroom
+	d, node := h.narrowestBox(d, n)
 	if node != NoNode {
-		s.assignNode(node, n)
+		p.assignNode(node, n)
 		return
 	}
-	from := len(s.shareStack)
-	s.listChildren(d)
+	from := len(p.shares)
+	p.listChildren(d)
 	unit := int64(1)
-	if k := int(r.layerDepth[d]); k < len(r.layers) {
-		unit = int64(r.layers[k].Size)
+	if k := int(h.layerDepth[d]); k < len(h.layers) {
+		unit = int64(h.layers[k].Size)
 	}
-	s.splitRun(s.shareStack[from:], n, unit)
-	for i := from; i < len(s.shareStack); i++ {
-		switch child := s.shareStack[i]; {
+	p.splitRun(p.shares[from:], n, unit)
+	// The recursion pushes and pops frames above this one, and may move the
+	// stack: shares are read by index.
+	for i := from; i < len(p.shares); i++ {
+		switch child := p.shares[i]; {
 		case child.amount == 0:
 		case child.domain < 0:
-			s.assignNode(child.node, child.amount)
+			p.assignNode(child.node, child.amount)
 		default:
-			s.fillDomain(child.domain, child.amount)
+			p.fillDomain(child.domain, child.amount)
 		}
 	}
-	s.shareStack = s.shareStack[:from]
+	p.shares = p.shares[:from]
 }
 
 // assignNode places the next n members on a node.
-func (s *solver) assignNode(node topology.NodeID, n int64) {
-	out := s.roles[s.run.role].assigned
-	for _, m := range s.remaining[:n] {
+func (p *runPlacer) assignNode(node topology.NodeID, n int64) {
+	for _, m := range p.remaining[:n] {
 		if m != hole {
-			out[m] = node
+			p.assigned[m] = node
 		}
 	}
-	s.remaining = s.remaining[n:]
+	p.remaining = p.remaining[n:]
 }
 
-// listChildren lists the boxes right below d that have room.
-func (s *solver) listChildren(d topology.DomainID) {
-	r, t := s.run.headroom, s.tree
-	if int(r.layerDepth[d]) == len(r.layers) && r.directSum[d] > 0 {
+// listChildren pushes the boxes right below d that have room: nodes that hang
+// there first, then domains, each in the order of the tree.
+func (p *runPlacer) listChildren(d topology.DomainID) {
+	h, t := p.headroom, p.tree
+	if int(h.layerDepth[d]) == len(h.layers) && h.directSum[d] > 0 {
 		for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
-			if r.perNode[n] > 0 && t.LeafDomain(n) == d {
-				s.shareStack = append(s.shareStack, childShare{domain: -1, node: n, headroom: int64(r.perNode[n])})
+			if h.perNode[n] > 0 && t.LeafDomain(n) == d {
+				p.shares = append(p.shares, childShare{domain: -1, node: n, headroom: int64(h.perNode[n])})
 			}
 		}
 	}
 	for c := d + 1; c < t.SubtreeEnd(d); c = t.SubtreeEnd(c) {
-		if r.perDomain[c] > 0 {
-			s.shareStack = append(s.shareStack, childShare{domain: c, headroom: r.perDomain[c]})
+		if h.perDomain[c] > 0 {
+			p.shares = append(p.shares, childShare{domain: c, headroom: h.perDomain[c]})
 		}
 	}
 }
 
-// narrowestBox finds the narrowest box inside d that holds a run of n members, the
-// best one of its level; d itself if there is none. The node is NoNode if
-// the box is a domain.
+// narrowestBox returns the narrowest box inside d that holds a run of n members, the
+// best one of its level; d itself if there is none. The node is NoNode if the box
+// is a domain. It skips the subtrees that are too small, and reads the nodes of a
+// domain only where one of them could hold the run.
 func (h *headroom) narrowestBox(d topology.DomainID, n int64) (topology.DomainID, topology.NodeID) {
 	t := h.usage.Tree
 	best, node := d, NoNode
@@ -139,7 +175,7 @@ func (h *headroom) narrowestBox(d topology.DomainID, n int64) (topology.DomainID
 	return d, node
 }
 
-// isBetterBox tells whether domain c is a better box for a run of n than best.
+// isBetterBox reports whether domain c is a better box for a run of n than best.
 func (h *headroom) isBetterBox(c, best topology.DomainID, n int64) bool {
 	t := h.usage.Tree
 	if l, b := t.Domains[c].Level, t.Domains[best].Level; l != b {
@@ -148,7 +184,7 @@ func (h *headroom) isBetterBox(c, best topology.DomainID, n int64) bool {
 	return h.compareDomains(c, best, n) < 0
 }
 
-// tightestNode finds the node right below d that holds n members and has the
+// tightestNode returns the node right below d that holds n members and has the
 // least room, unless best has less; the better domain wins a tie.
 func (h *headroom) tightestNode(d topology.DomainID, n int64, best topology.NodeID) topology.NodeID {
 	t := h.usage.Tree
@@ -166,7 +202,8 @@ func (h *headroom) tightestNode(d topology.DomainID, n int64, best topology.Node
 	return best
 }
 
-// sharedDomain is the narrowest domain around d of a level whose nodes share domains.
+// sharedDomain returns the narrowest domain around d that may have several nodes: a
+// domain of one node, such as a host, does not tell neighbours from strangers.
 func (h *headroom) sharedDomain(d topology.DomainID) topology.DomainID {
 	for h.usage.Tree.Domains[d].Level > h.narrowestLevel {
 		d = h.usage.Tree.Domains[d].Parent
@@ -174,29 +211,31 @@ func (h *headroom) sharedDomain(d topology.DomainID) topology.DomainID {
 	return d
 }
 
-// fillAroundNode places the next n members on the nodes of d, a domain of no narrower
-// ones but of single nodes, that are nearest in number to a node, on the side
-// where they belong in rank order if both sides are as near.
-func (s *solver) fillAroundNode(d topology.DomainID, near topology.NodeID, n int64) {
-	from := len(s.shareStack)
+// fillAroundNode places the next n members on the nodes of d that are nearest in
+// number to the node that the run should be near; of two as near, on the side
+// where the run belongs in rank order. d has no narrower domains but those of
+// single nodes, so that numbers are distances.
+func (p *runPlacer) fillAroundNode(d topology.DomainID, n int64) {
+	from := len(p.shares)
+	near := p.run.near
 	left, right := near, near+1
-	for first, end := s.tree.Domains[d].First, s.tree.Domains[d].End; n > 0 && (left >= first || right < end); {
+	for first, end := p.tree.Domains[d].First, p.tree.Domains[d].End; n > 0 && (left >= first || right < end); {
 		var node topology.NodeID
 		toLeft, toRight := near-left, right-near
-		if right >= end || left >= first && (toLeft < toRight || toLeft == toRight && s.run.beforeNear) {
+		if right >= end || left >= first && (toLeft < toRight || toLeft == toRight && p.run.beforeNear) {
 			node, left = left, left-1
 		} else {
 			node, right = right, right+1
 		}
-		if room := int64(s.run.headroom.perNode[node]); room > 0 {
-			s.shareStack = append(s.shareStack, childShare{domain: -1, node: node, headroom: room, amount: min(n, room)})
+		if room := int64(p.headroom.perNode[node]); room > 0 {
+			p.shares = append(p.shares, childShare{domain: -1, node: node, headroom: room, amount: min(n, room)})
 			n -= min(n, room)
 		}
 	}
-	shares := s.shareStack[from:]
+	shares := p.shares[from:]
 	slices.SortFunc(shares, func(x, y childShare) int { return cmp.Compare(x.node, y.node) })
 	for _, child := range shares {
-		s.assignNode(child.node, child.amount)
+		p.assignNode(child.node, child.amount)
 	}
-	s.shareStack = s.shareStack[:from]
+	p.shares = p.shares[:from]
 }

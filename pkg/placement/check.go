@@ -233,7 +233,7 @@ func (c *checker) checkModels() error {
 	})
 }
 
-// modelApplies tells whether the choice of a model binds role r: it asks for GPUs,
+// modelApplies reports whether the choice of a model binds role r: it asks for GPUs,
 // or no role of the gang does.
 func (c *checker) modelApplies(r int) bool {
 	others := false

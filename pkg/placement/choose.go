@@ -14,11 +14,12 @@ import (
 // candidate is a domain that may hold the gang.
 type candidate struct {
 	domain topology.DomainID
-	placed int // members that may find room, the more the better
+	placed int // members that may find room there, by each role alone
 }
 
-// chooseDomain finds the best domain that holds the gang and leaves the nodes of the
-// members in the roles. It goes from the preferred level to the required one.
+// chooseDomain returns the best domain that holds the gang, and leaves the nodes of
+// the members in the roles. It goes from the preferred level to the required one, or
+// to the cluster; false means that no level has a domain for the gang.
 func (s *solver) chooseDomain() (topology.DomainID, bool) {
 	for level := s.narrowestLevel(); level >= s.widestLevel(); level-- {
 		if d, ok := s.chooseAtLevel(level); ok {
@@ -28,15 +29,18 @@ func (s *solver) chooseDomain() (topology.DomainID, bool) {
 	return 0, false
 }
 
+// widestLevel returns the last level to try.
 func (s *solver) widestLevel() topology.Level {
 	return max(s.gang.Required, topology.ClusterLevel)
 }
 
+// narrowestLevel returns the first level to try.
 func (s *solver) narrowestLevel() topology.Level {
 	return max(s.gang.Preferred, s.widestLevel())
 }
 
-// chooseAtLevel tries the domains of one level, the best first.
+// chooseAtLevel tries the domains of one level, the best first. Nearly always the
+// best one holds the gang, so that the others are sorted only when it does not.
 func (s *solver) chooseAtLevel(level topology.Level) (topology.DomainID, bool) {
 	s.candidates = s.candidates[:0]
 	if len(s.boundNodes) > 0 && level >= 0 {
@@ -67,7 +71,8 @@ func (s *solver) chooseAtLevel(level topology.Level) (topology.DomainID, bool) {
 	return 0, false
 }
 
-// pinnedDomain is the domain of a level in which all bound members stand.
+// pinnedDomain returns the domain of a level that contains all bound members, and
+// false if there is none.
 func (s *solver) pinnedDomain(level topology.Level) (topology.DomainID, bool) {
 	d, ok := s.tree.DomainAt(s.boundNodes[0], level)
 	for _, n := range s.boundNodes[1:] {
@@ -76,7 +81,7 @@ func (s *solver) pinnedDomain(level topology.Level) (topology.DomainID, bool) {
 	return d, ok
 }
 
-// addCandidate makes d a candidate unless a role alone has too little room there,
+// addCandidate adds d to the candidates unless a role alone has too little room there,
 // or d is in no domain of the required level.
 func (s *solver) addCandidate(d topology.DomainID) {
 	s.domainsEvaluated++
@@ -97,9 +102,9 @@ func (s *solver) addCandidate(d topology.DomainID) {
 	s.candidates = append(s.candidates, c)
 }
 
-// placeableMembers is the most waiting members of role r that domain d may hold, were it
-// not for the other roles. Slices that are partly bound fit where no whole one
-// does, so that only the nodes bound a role that repairs slices.
+// placeableMembers returns the most waiting members of role r that domain d may
+// hold, were it not for the other roles. Slices that are partly bound fit where no
+// whole one does, so that only nodes limit a role that repairs slices.
 func (s *solver) placeableMembers(r int, d topology.DomainID) int {
 	role := &s.roles[r]
 	if role.unslicedHeadroom != nil {
@@ -108,7 +113,8 @@ func (s *solver) placeableMembers(r int, d topology.DomainID) int {
 	return int(min(int64(role.Count), role.headroom.perDomain[d]))
 }
 
-// compareCandidates orders candidates of one level by the objective of the package.
+// compareCandidates orders candidates of one level by the objective of the package,
+// with the room of the role that has the least to spare.
 func (s *solver) compareCandidates(x, y candidate) int {
 	if x.placed != y.placed {
 		return cmp.Compare(y.placed, x.placed)
@@ -158,8 +164,8 @@ func (h *headroom) compareByLoss(p, q topology.DomainID, n int64) int {
 	return -1
 }
 
-// largeGangLoss is the loss of large gangs, as the package defines it, in a domain of the
-// widest level where n members go. A gang of 2^k is lost if and only if the
+// largeGangLoss returns the loss of large gangs, as the package defines it, in a
+// domain of the widest level where n members go. A gang of 2^k is lost if and only if the
 // subtraction of n from the room borrows from bit k.
 func (h *headroom) largeGangLoss(d topology.DomainID, n int64) int64 {
 	room := h.perDomain[d]

@@ -29,8 +29,8 @@ const (
 	offLayer = -1
 )
 
-// headroom is how many members of one shape fit on each node and under each
-// domain. The room of a domain is the length of the longest run of members, in
+// headroom is the number of members of one shape that fit on each node and under
+// each domain, in short their room. The room of a domain is the length of the longest run of members, in
 // rank order from the start of a slice, that the domain can hold.
 //
 // One number per domain is enough. Below the level of a layer of slices of
@@ -40,36 +40,57 @@ const (
 // if n is at most it. The same holds for nested layers, as each inner size
 // divides the outer one.
 type headroom struct {
+	// The shape that is counted: resources of one member, nodes that it may use,
+	// product, and layers of slices, widest first. A Size of wholeRole is the whole
+	// role.
 	request []int64
 	filter  *gang.Filter
 	product int
-	layers  []gang.Slice // widest first; a Size of wholeRole is the whole role
+	layers  []gang.Slice
 
-	widestLevel       topology.Level // the widest level of several domains
-	narrowestLevel    topology.Level // the narrowest level of domains of several nodes
-	largestChildNodes int            // the nodes of the largest domain below the widest level
+	// widestLevel is the widest level of several domains, narrowestLevel the
+	// narrowest one of domains of several nodes.
+	widestLevel    topology.Level
+	narrowestLevel topology.Level
+	// largestChildNodes is the number of nodes of the largest domain below the
+	// widest level.
+	largestChildNodes int
 
-	usage         *topology.Usage
-	terms         []resourceTerm // what the request names, GPUs first
-	changesSeen   int            // how far the changes have been followed
-	nodeMax       int            // the room of the node with the most
-	nodeHistogram []int32        // how many nodes have each room
-	perNode       []int32        // room of each node
-	perDomain     []int64        // room of each domain
-	directSum     []int64        // the part of dom on nodes that hang right below the domain
-	fullSlices    []int64        // whole slices of the next layer below each domain
-	partialSlice  []int64        // the longest short slice besides those
-	layerDepth    []int8         // how many layers lie at or above each domain, or offLayer
-	levelMax      []int64        // the room of the largest domain of each level
+	usage *topology.Usage
+	// terms are the resources that the request names, GPUs first.
+	terms []resourceTerm
+	// changesSeen is the position in the planner's log up to which perNode is true.
+	changesSeen int
+
+	// perNode is the room of each node, before slices.
+	perNode []int32
+	// nodeHistogram is how many nodes have each room, nodeMax the largest room.
+	nodeHistogram []int32
+	nodeMax       int
+	// perDomain is the room of each domain, levelMax that of the largest domain of
+	// each level.
+	perDomain []int64
+	levelMax  []int64
+
+	// layerDepth is how many layers lie at or above each domain, or offLayer.
+	layerDepth []int8
+	// directSum is the part of perDomain on nodes that hang right below a domain.
+	directSum []int64
+	// fullSlices and partialSlice are what the children of a domain hold where the
+	// next layer lies below it: whole slices, and the longest part of one more.
+	fullSlices   []int64
+	partialSlice []int64
 }
 
-// hasShape tells whether r was counted for that shape.
+// hasShape reports whether h is counted for a shape. Filters are compared by
+// pointer: equal ones are shared by whoever makes them.
 func (h *headroom) hasShape(request []int64, filter *gang.Filter, product int, layers []gang.Slice) bool {
 	return h.filter == filter && h.product == product &&
 		slices.Equal(h.request, request) && slices.Equal(h.layers, layers)
 }
 
-// headroomFor counts the room for a shape, or brings an earlier count up to date.
+// headroomFor returns the headroom of a shape: counted anew, which costs a pass over
+// the nodes, or brought up to date, which costs the nodes that changed since.
 func (p *Planner) headroomFor(request []int64, filter *gang.Filter, product int, layers []gang.Slice) *headroom {
 	for i, r := range p.headrooms {
 		if r.hasShape(request, filter, product, layers) {
@@ -89,7 +110,7 @@ func (p *Planner) headroomFor(request []int64, filter *gang.Filter, product int,
 	return r
 }
 
-// resourceTerm is one resource that a member asks for.
+// resourceTerm is one resource that a member asks for, in the unit of its column.
 type resourceTerm struct {
 	column   int
 	quantity int64
@@ -108,9 +129,9 @@ func appendTerms(asks []resourceTerm, resources []string, request []int64) []res
 	return asks
 }
 
-// newHeadroom finds buffers: those of the shape that was not used for longest
-// once there are many. The roles of one gang come first in the row of the
-// lately used, so that none of them is lost.
+// newHeadroom returns buffers to count in: new ones, or those of the shape that was
+// not used for longest once there are many. The limit is at least what the roles of
+// the gang at hand use, so that none of theirs is taken away.
 func (p *Planner) newHeadroom() *headroom {
 	if n := len(p.spareHeadrooms); n > 0 {
 		r := p.spareHeadrooms[n-1]
@@ -125,7 +146,8 @@ func (p *Planner) newHeadroom() *headroom {
 	return r
 }
 
-// applyChanges applies the changes since r was last brought up to date.
+// applyChanges brings h up to date with the changes since it last was. Where many
+// nodes changed, or the log is cut, counting afresh costs less.
 func (p *Planner) applyChanges(r *headroom) {
 	nodes, ok := p.changes.nodesSince(r.changesSeen)
 	r.changesSeen = p.changes.endPosition()
@@ -142,7 +164,7 @@ func (p *Planner) applyChanges(r *headroom) {
 	}
 }
 
-// countAll counts from scratch.
+// countAll counts from scratch, in one pass over the nodes and one over the domains.
 func (h *headroom) countAll() {
 	t := h.usage.Tree
 	h.perNode = resize(h.perNode, len(t.Nodes))
@@ -175,7 +197,9 @@ func (h *headroom) countAll() {
 	h.computeLevelMax()
 }
 
-// computeLayerDepth notes how many layers of slices each domain is inside of.
+// computeLayerDepth finds how many layers of slices each domain is inside of.
+// Parents come first, so that each domain adds to its parent's depth. A domain below
+// the level of a layer that is in no domain of that level can hold no slice.
 func (h *headroom) computeLayerDepth(t *topology.Tree) {
 	h.layerDepth[0] = 0
 	for d := 1; d < len(t.Domains); d++ {
@@ -192,7 +216,9 @@ func (h *headroom) computeLayerDepth(t *topology.Tree) {
 	}
 }
 
-// nodeHeadroom is the room of node n, of whose free resources taken is gone.
+// nodeHeadroom returns the room of node n after taken, aligned with the resources,
+// is subtracted from what is free; nil takes nothing. It is the hot path of every
+// count: a shortage returns at once, and small rooms need no division.
 func (h *headroom) nodeHeadroom(n topology.NodeID, taken []int64) int32 {
 	u := h.usage
 	if h.filter != nil && h.filter.Exclusions[n] != gang.Eligible || u.Cordoned != nil && u.Cordoned[n] {
@@ -221,7 +247,8 @@ func (h *headroom) nodeHeadroom(n topology.NodeID, taken []int64) int32 {
 	return int32(room)
 }
 
-// updateNode counts node n again. Where there are layers, sum must follow.
+// updateNode counts node n again. Without layers the sums of the domains around it
+// follow at once; with layers they are not sums, and refreshDomains must follow.
 func (h *headroom) updateNode(n topology.NodeID, taken []int64) {
 	x := h.nodeHeadroom(n, taken)
 	delta := int64(x) - int64(h.perNode[n])
@@ -246,7 +273,7 @@ func (h *headroom) updateNode(n topology.NodeID, taken []int64) {
 	h.perDomain[0] += delta
 }
 
-// adjustHistogram notes that more nodes have room x.
+// adjustHistogram adds more nodes of room x, fewer if negative, and keeps nodeMax.
 func (h *headroom) adjustHistogram(x int32, more int32) {
 	h.nodeHistogram[x] += more
 	for h.nodeMax = max(h.nodeMax, int(x)); h.nodeMax > 0 && h.nodeHistogram[h.nodeMax] == 0; {
@@ -254,14 +281,18 @@ func (h *headroom) adjustHistogram(x int32, more int32) {
 	}
 }
 
-// refreshDomains brings the rooms of root and the domains inside it up to date after
-// updates of nodes inside it.
+// refreshDomains brings the room of root and of the domains inside it up to date
+// after updateNode of nodes inside it. Domains around root stay as they were: a plan
+// inside root does not read them, and restoreTaken makes them true again.
 func (h *headroom) refreshDomains(root topology.DomainID) {
 	if len(h.layers) > 0 {
 		h.sumDomains(root)
 	}
 }
 
+// sumDomains computes the room of root and the domains inside it from their nodes,
+// bottom up: children come behind their parents, so that one pass from the back
+// finds each of them complete.
 func (h *headroom) sumDomains(root topology.DomainID) {
 	t := h.usage.Tree
 	end := t.SubtreeEnd(root)
@@ -285,14 +316,16 @@ func (h *headroom) sumDomains(root topology.DomainID) {
 	h.foldSlices(root)
 }
 
-// foldSlices turns what the children of d gave into the room of d.
+// foldSlices turns the slices that the children of d hold into the room of d, where
+// the next layer lies below it.
 func (h *headroom) foldSlices(d topology.DomainID) {
 	if k := int(h.layerDepth[d]); k != offLayer && k < len(h.layers) {
 		h.perDomain[d] = h.fullSlices[d]*int64(h.layers[k].Size) + h.partialSlice[d]
 	}
 }
 
-// computeLevelMax finds the room of the largest domain of each level.
+// computeLevelMax finds the room of the largest domain of each level, which is tried
+// last so that it stays whole.
 func (h *headroom) computeLevelMax() {
 	t := h.usage.Tree
 	h.levelMax = resize(h.levelMax, len(t.Levels))
@@ -304,7 +337,7 @@ func (h *headroom) computeLevelMax() {
 	}
 }
 
-// widestSplitLevel is the widest level of several domains; below all of them if there
+// widestSplitLevel returns the widest level of several domains; below all of them if there
 // is none.
 func widestSplitLevel(t *topology.Tree) topology.Level {
 	for l := range t.Levels {
@@ -315,7 +348,7 @@ func widestSplitLevel(t *topology.Tree) topology.Level {
 	return topology.Level(len(t.Levels))
 }
 
-// largestDomainBelow is the number of nodes in the largest domain narrower than a level,
+// largestDomainBelow returns the number of nodes in the largest domain narrower than a level,
 // at least 1.
 func largestDomainBelow(t *topology.Tree, level topology.Level) int {
 	most := 1
@@ -327,8 +360,8 @@ func largestDomainBelow(t *topology.Tree, level topology.Level) int {
 	return most
 }
 
-// narrowestSharedLevel is the narrowest level with a domain of several nodes. A level of
-// single nodes, such as host, says nothing about their place.
+// narrowestSharedLevel returns the narrowest level with a domain of several nodes. A
+// level of single nodes, such as host, tells nothing about distance.
 func narrowestSharedLevel(t *topology.Tree) topology.Level {
 	for l := topology.Level(len(t.Levels) - 1); l >= 0; l-- {
 		for _, d := range t.DomainsAt(l) {
@@ -340,23 +373,28 @@ func narrowestSharedLevel(t *topology.Tree) topology.Level {
 	return topology.ClusterLevel
 }
 
-// changeLog is the row of nodes that changed, oldest first.
+// changeLog lists the nodes that changed, oldest first. Each headroom follows it at
+// its own pace by a position, so that a change costs nothing until a shape is used.
 type changeLog struct {
 	nodes   []topology.NodeID
 	dropped int // how many older ones have been dropped
 }
 
+// appendNode adds a change of node n. A log longer than the cluster is dropped:
+// whoever is that far behind counts afresh anyway.
 func (l *changeLog) appendNode(n topology.NodeID, nodeCount int) {
-	if len(l.nodes) > nodeCount { // whoever is that far behind counts afresh
+	if len(l.nodes) > nodeCount {
 		l.dropped += len(l.nodes)
 		l.nodes = l.nodes[:0]
 	}
 	l.nodes = append(l.nodes, n)
 }
 
+// endPosition returns the position behind the last change.
 func (l *changeLog) endPosition() int { return l.dropped + len(l.nodes) }
 
-// nodesSince lists the changes after position seen; false if some were dropped.
+// nodesSince returns the changes after position seen, and false if some of them have
+// been dropped.
 func (l *changeLog) nodesSince(seen int) ([]topology.NodeID, bool) {
 	if seen < l.dropped {
 		return nil, false

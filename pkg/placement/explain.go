@@ -10,17 +10,45 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// nearestDomain is how near the gang came to fit: the domain with the most room for
-// it.
+// nearestDomain is the domain with the most room for a gang that fits in none.
 type nearestDomain struct {
 	domain  topology.DomainID
 	fitting int // members that fit, bound ones included
 	role    int // the first role that falls short of its own minimum, or -1
 }
 
-// explainRefusal says why the gang fits in no domain. It may count anew, as a refusal
-// is off the path that must be fast.
+// explainRefusal returns why the gang fits in no domain. It counts and solves
+// again, for each product and for an empty cluster: a refusal is off the path that
+// must be fast, and is worth an exact sentence.
 func (s *solver) explainRefusal() *Refusal {
+	r := s.describeRequest()
+	if len(s.roles) == 0 {
+		return r
+	}
+	if s.levelUnused() {
+		r.Reason = TopologyLevelUnused
+		return r
+	}
+	best, product := s.findNearest()
+	if d, ok := s.blockedSlice(best); ok {
+		best.domain, best.fitting = d, s.boundAndFitting(d)
+		r.Pinned = true
+	}
+	// Bound members have room already, so that only a gang without any can be too
+	// large for the cluster.
+	if len(s.gang.Bound) == 0 {
+		if empty, fits := s.solveEmptyCluster(); !fits {
+			s.explainTooLarge(r, empty)
+			return r
+		}
+	}
+	s.explainNearest(r, best, product)
+	return r
+}
+
+// describeRequest returns a refusal that states what the gang asked for, without
+// how near the cluster came.
+func (s *solver) describeRequest() *Refusal {
 	g := s.gang
 	r := &Refusal{
 		Reason: NoFittingDomain, Gang: g.Name, Needed: s.minToPlace + len(g.Bound), Bound: len(g.Bound),
@@ -39,34 +67,31 @@ func (s *solver) explainRefusal() *Refusal {
 			r.Together = append(r.Together, RoleConstraint{g.Roles[i].Name, s.tree.LevelName(own)})
 		}
 	}
-	if s.levelUnused() {
-		r.Reason = TopologyLevelUnused
-		return r
-	}
-	best, product := s.findNearest()
-	if d, ok := s.blockedSlice(best); ok {
-		best.domain, best.fitting = d, s.boundAndFitting(d)
-		r.Pinned = true
-	}
-	if len(g.Bound) == 0 {
-		if empty, fits := s.solveEmptyCluster(); !fits {
-			r.Reason = GangTooLarge
-			r.setNearest(s, empty)
-			r.NoModel = s.products[0] == noProduct
-			s.countPermanent(r, empty)
-			return r
-		}
-	}
-	r.setNearest(s, best)
+	return r
+}
+
+// explainTooLarge completes the refusal of a gang that even the empty cluster has
+// no domain for; empty is the one that comes nearest.
+func (s *solver) explainTooLarge(r *Refusal, empty nearestDomain) {
+	r.Reason = GangTooLarge
+	s.setNearest(r, empty)
+	r.NoModel = s.products[0] == noProduct
+	s.countPermanent(r, empty)
+}
+
+// explainNearest completes the refusal of a gang that has no room now, by the
+// domain that comes nearest.
+func (s *solver) explainNearest(r *Refusal, best nearestDomain, product int) {
+	s.setNearest(r, best)
 	if best.fitting == 0 {
-		best.domain = 0 // no domain stands out, so all nodes are counted
+		best.domain = 0 // no domain is better than another, so all nodes are counted
 	}
-	s.countExcluded(r, best.domain, product)
+	s.countExclusions(r, best.domain, product)
+	r.Short = s.shortResource(best.domain, product)
 	if r.Pinned {
 		r.BoundThere = s.boundInDomain(best.domain)
 		s.addRecovery(r, best, product)
 	}
-	return r
 }
 
 // blockedSlice finds the domain of a slice that lost a member and has no room
@@ -88,7 +113,7 @@ func (s *solver) blockedSlice(n nearestDomain) (topology.DomainID, bool) {
 	return 0, false
 }
 
-// boundInDomain is the number of bound members that stand in d.
+// boundInDomain returns the number of bound members on nodes of d.
 func (s *solver) boundInDomain(d topology.DomainID) int {
 	n := 0
 	for _, node := range s.boundNodes {
@@ -99,7 +124,7 @@ func (s *solver) boundInDomain(d topology.DomainID) int {
 	return n
 }
 
-// boundAndFitting is the number of members that stand in d or have room there.
+// boundAndFitting returns the number of members that are bound in d or fit there.
 func (s *solver) boundAndFitting(d topology.DomainID) int {
 	sum := s.boundInDomain(d)
 	for r := range s.roles {
@@ -110,13 +135,11 @@ func (s *solver) boundAndFitting(d topology.DomainID) int {
 	return sum
 }
 
-// addRecovery says what would make room in the one domain that the gang can use: nodes
-// there that are left out for now, or else more of what is short.
+// addRecovery completes the refusal by what would make room in the one domain that
+// the gang can use: nodes there that are excluded for now, or else more of the
+// resource that is short.
 func (s *solver) addRecovery(r *Refusal, n nearestDomain, product int) {
-	role := &s.roles[s.roleOrder[0]]
-	if !role.modelApplies {
-		product = anyProduct
-	}
+	role, product := s.scarcestRole(product)
 	missing := max(1, int64(r.Needed-r.Room))
 	if r.BoundThere < r.Bound { // a slice: one member at a time
 		missing = 1
@@ -141,7 +164,7 @@ func (s *solver) addRecovery(r *Refusal, n nearestDomain, product int) {
 	}
 }
 
-// levelUnused tells whether no node carries the required level that the gang
+// levelUnused reports whether no node carries the required level that the gang
 // could ever use.
 func (s *solver) levelUnused() bool {
 	if s.gang.Required < 0 {
@@ -160,7 +183,8 @@ func (s *solver) levelUnused() bool {
 	return true
 }
 
-// findNearest finds the domain with the most room over all products.
+// findNearest returns the domain with the most room over all products, and the
+// product. It leaves the solver counted for the last product, fully relaxed.
 func (s *solver) findNearest() (best nearestDomain, product int) {
 	best.fitting = -1
 	wishes := s.relaxations()
@@ -173,7 +197,8 @@ func (s *solver) findNearest() (best nearestDomain, product int) {
 	return best, product
 }
 
-// nearestOfProduct finds the domain with the most room as counted.
+// nearestOfProduct returns the domain with the most room as counted, and leaves
+// the members that fit there in the roles.
 func (s *solver) nearestOfProduct() nearestDomain {
 	level := s.widestLevel()
 	domains := s.tree.DomainsAt(level)
@@ -207,8 +232,9 @@ func (s *solver) nearestOfProduct() nearestDomain {
 	return n
 }
 
-// solveEmptyCluster tries the gang on the same cluster without any load, with every
-// node that passing reasons leave out back in.
+// solveEmptyCluster reports whether the gang would fit in the same cluster without
+// any load and without exclusions that pass, and else the domain that comes
+// nearest. It solves with a planner of its own: this one's counts stay as they are.
 func (s *solver) solveEmptyCluster() (nearestDomain, bool) {
 	empty := &topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Capacity, Capacity: s.planner.usage.Capacity}
 	g := *s.gang
@@ -232,7 +258,8 @@ func (s *solver) solveEmptyCluster() (nearestDomain, bool) {
 	return n, false
 }
 
-// permanentOnly keeps the reasons of a filter that an empty cluster would have too.
+// permanentOnly returns the exclusions of a filter that an empty cluster would have
+// too.
 func permanentOnly(f *gang.Filter) *gang.Filter {
 	kept := &gang.Filter{Exclusions: make([]gang.Exclusion, len(f.Exclusions))}
 	for n, why := range f.Exclusions {
@@ -243,21 +270,22 @@ func permanentOnly(f *gang.Filter) *gang.Filter {
 	return kept
 }
 
-// setNearest writes the nearest domain into the refusal.
-func (r *Refusal) setNearest(a *solver, n nearestDomain) {
+// setNearest completes the refusal by the nearest domain. Its path is named where
+// another domain of its level has the same name.
+func (s *solver) setNearest(r *Refusal, n nearestDomain) {
 	r.Room = n.fitting
 	if n.role >= 0 && n.fitting >= r.Needed {
-		role := &a.roles[n.role]
+		role := &s.roles[n.role]
 		r.Role, r.RoleNeeded = role.Name, role.minToPlace
 	}
 	if n.fitting == 0 {
 		return
 	}
-	d := a.tree.Domains[n.domain]
+	d := s.tree.Domains[n.domain]
 	r.Best, r.Domain = d.Name, n.domain
-	for _, other := range a.tree.DomainsAt(d.Level) { // one name, two domains
-		if other != n.domain && a.tree.Domains[other].Name == d.Name {
-			r.Best = a.tree.DomainPath(n.domain)
+	for _, other := range s.tree.DomainsAt(d.Level) { // one name, two domains
+		if other != n.domain && s.tree.Domains[other].Name == d.Name {
+			r.Best = s.tree.DomainPath(n.domain)
 		}
 	}
 }
@@ -277,43 +305,66 @@ func (s *solver) countPermanent(r *Refusal, n nearestDomain) {
 	}
 }
 
-// countExcluded counts the nodes of d that are left out and names the resource that
-// is short on the rest, both as the role with the least to spare sees it.
-func (s *solver) countExcluded(r *Refusal, d topology.DomainID, product int) {
-	role := &s.roles[s.roleOrder[0]]
-	if !role.modelApplies {
-		product = anyProduct
-	}
-	u := s.planner.usage
-	free, back := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
+// countExclusions counts the nodes of d that are excluded, by reason, as the role
+// with the least to spare sees it.
+func (s *solver) countExclusions(r *Refusal, d topology.DomainID, product int) {
+	role, product := s.scarcestRole(product)
 	for n := s.tree.Domains[d].First; n < s.tree.Domains[d].End; n++ {
-		sum := free
 		if why := s.exclusionOf(role, n, product); why != gang.Eligible {
 			r.Excluded[why]++
-			sum = back
 		}
+	}
+}
+
+// shortResource returns the resource that runs out first on the eligible nodes of
+// d, as the role with the least to spare sees it, or "" where the excluded nodes
+// are all that is missing.
+func (s *solver) shortResource(d topology.DomainID, product int) string {
+	role, product := s.scarcestRole(product)
+	u := s.planner.usage
+	// Members that fit by each resource alone, on the eligible and on all nodes.
+	eligible, all := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
+	for n := s.tree.Domains[d].First; n < s.tree.Domains[d].End; n++ {
+		usable := s.exclusionOf(role, n, product) == gang.Eligible
 		for c, q := range role.Request {
-			if q > 0 && u.FreeRow(n)[c] >= q {
-				sum[c] += u.FreeRow(n)[c] / q
+			if q == 0 || u.FreeRow(n)[c] < q {
+				continue
+			}
+			fitting := u.FreeRow(n)[c] / q
+			all[c] += fitting
+			if usable {
+				eligible[c] += fitting
 			}
 		}
 	}
 	want := int64(min(role.Count, max(s.minToPlace, role.minToPlace)))
-	least, short := want, false
+	least, name, short := want, "", false
 	for c, q := range role.Request {
-		// Of equals the last: extended resources stand behind cpu and memory,
-		// and are what the users of a gang look at.
-		if q > 0 && (free[c] < least || free[c] == least && r.Short != "") {
-			r.Short, least = u.Resources[c], free[c]
+		// Of equals the last: extended resources come behind cpu and memory, and
+		// are what the users of a gang watch.
+		if q > 0 && (eligible[c] < least || eligible[c] == least && name != "") {
+			name, least = u.Resources[c], eligible[c]
 		}
-		short = short || q > 0 && free[c]+back[c] < want
+		short = short || q > 0 && all[c] < want
 	}
-	if !short { // the nodes that are left out are all that is missing
-		r.Short = ""
+	if !short {
+		return ""
 	}
+	return name
 }
 
-// exclusionOf is the reason for which a role may not use a node.
+// scarcestRole returns the role with the least to spare, and the product that
+// constrains it.
+func (s *solver) scarcestRole(product int) (*roleState, int) {
+	role := &s.roles[s.roleOrder[0]]
+	if !role.modelApplies {
+		product = anyProduct
+	}
+	return role, product
+}
+
+// exclusionOf returns the reason for which a role may not use a node of the cluster
+// as it is, the first one in the order of gang.Exclusion that is known here.
 func (s *solver) exclusionOf(role *roleState, n topology.NodeID, product int) gang.Exclusion {
 	switch {
 	case s.planner.usage.Cordoned != nil && s.planner.usage.Cordoned[n]:

@@ -107,7 +107,7 @@ func (s *solver) fitSingleNode(d topology.DomainID) bool {
 	return true
 }
 
-// nodeHoldsAll tells whether node n has room for all the counted members.
+// nodeHoldsAll reports whether node n has room for all the counted members.
 func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 	leaf := s.tree.LeafDomain(n)
 	for _, r := range s.roleOrder {
@@ -129,7 +129,7 @@ func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 	return true
 }
 
-// domainHoldsAll tells whether d has room for each counted role alone.
+// domainHoldsAll reports whether d has room for each counted role alone.
 func (s *solver) domainHoldsAll(d topology.DomainID) bool {
 	for r := range s.roles {
 		if role := &s.roles[r]; role.headroom.perDomain[d] < int64(role.toPlace) {
@@ -207,23 +207,26 @@ func (s *solver) tryDomain(d topology.DomainID) bool {
 	return len(s.sizeOrder) > 0 && s.tryOrder(d, s.sizeOrder)
 }
 
-// tryOrder places the roles in one order: with preferred slices first, and
-// without where whole slices are in the way of the rest.
+// tryOrder places the roles in one order. In a relaxed pass whole preferred slices
+// go first where they fit, and none where they are in the way of the rest.
 func (s *solver) tryOrder(d topology.DomainID, order []int) bool {
-	ok := s.placeRoles(d, order)
+	ok := s.placeRoles(d, order, true)
 	s.restoreTaken(d)
-	if !ok && s.relaxed {
-		s.relaxed = false
-		ok = s.placeRoles(d, order)
+	if !ok && s.isRelaxed() {
+		ok = s.placeRoles(d, order, false)
 		s.restoreTaken(d)
-		s.relaxed = true
 	}
 	return ok
 }
 
-// placeRoles runs the jobs of every role in order. Jobs after the first see what the
-// ones before them have taken.
-func (s *solver) placeRoles(d topology.DomainID, order []int) bool {
+// isRelaxed reports whether the pass at hand may split preferred slices.
+func (s *solver) isRelaxed() bool {
+	return len(s.roles) > 0 && s.roles[0].preferredHeadroom != nil
+}
+
+// placeRoles places the runs of every role in order. Runs after the first see what
+// the ones before them have taken; restoreTaken must follow, whatever came of it.
+func (s *solver) placeRoles(d topology.DomainID, order []int, preferWhole bool) bool {
 	s.runs, s.memberBuffer = s.runs[:0], s.memberBuffer[:0]
 	s.placementSteps -= 1 + s.countToPlace()
 	for i, r := range order {
@@ -232,34 +235,32 @@ func (s *solver) placeRoles(d topology.DomainID, order []int) bool {
 			role.assigned[m] = NoNode
 		}
 		first := len(s.runs)
-		if !s.planRuns(r, d) {
+		if !s.planRuns(r, d, preferWhole) {
 			return false
 		}
 		for j := first; j < len(s.runs); j++ {
-			job := &s.runs[j]
-			if job.headroom.perDomain[job.domain] < int64(len(job.members)) {
-				s.failedDomain = job.domain
+			run := &s.runs[j]
+			if run.headroom.perDomain[run.domain] < int64(len(run.members)) {
+				s.failedDomain = run.domain
 				return false
 			}
-			s.assignRun(job)
-			if j+1 < len(s.runs) || i+1 < len(order) {
-				s.deductRun(job, d)
+			s.assignRun(run)
+			if j+1 < len(s.runs) || i+1 < len(order) { // no later run reads the headroom of the last one
+				s.deductRun(run, d)
 			}
 		}
 	}
 	return true
 }
 
-// deductRun subtracts what a job has placed from the room of every role inside d.
-func (s *solver) deductRun(job *memberRun, d topology.DomainID) {
-	role := &s.roles[job.role]
+// deductRun subtracts the resources of a placed run from the headroom of every
+// role inside d.
+func (s *solver) deductRun(run *memberRun, d topology.DomainID) {
+	role := &s.roles[run.role]
+	s.sizeTaken()
 	width := len(role.Request)
-	if cells := len(s.tree.Nodes) * width; len(s.planner.taken) != cells {
-		s.planner.taken = resize(s.planner.taken, cells)
-		clear(s.planner.taken)
-	}
 	first := len(s.touchedNodes)
-	for _, m := range job.members {
+	for _, m := range run.members {
 		if m == hole {
 			continue
 		}
@@ -275,31 +276,46 @@ func (s *solver) deductRun(job *memberRun, d topology.DomainID) {
 	s.updateHeadroom(s.touchedNodes[first:], d)
 }
 
-// restoreTaken undoes every take.
+// sizeTaken makes the planner's table of taken resources fit its usage. Between
+// plans the table is all zero, so that it is cleared only when it grows.
+func (s *solver) sizeTaken() {
+	if cells := len(s.tree.Nodes) * len(s.planner.usage.Resources); len(s.planner.taken) != cells {
+		s.planner.taken = resize(s.planner.taken, cells)
+		clear(s.planner.taken)
+	}
+}
+
+// takenOn returns the resources that the plan at hand has taken on node n, as a
+// row of the planner's table.
+func (s *solver) takenOn(n topology.NodeID) []int64 {
+	width := len(s.planner.usage.Resources)
+	return s.planner.taken[int(n)*width : (int(n)+1)*width]
+}
+
+// restoreTaken undoes every deductRun since the last call, inside d.
 func (s *solver) restoreTaken(d topology.DomainID) {
 	if len(s.touchedNodes) == 0 {
 		return
 	}
-	width := len(s.planner.usage.Resources)
 	for _, n := range s.touchedNodes {
-		clear(s.planner.taken[int(n)*width : (int(n)+1)*width])
+		clear(s.takenOn(n))
 	}
 	s.updateHeadroom(s.touchedNodes, d)
 	s.touchedNodes = s.touchedNodes[:0]
 }
 
-// updateHeadroom brings the rooms inside d up to date with what is taken on nodes.
+// updateHeadroom brings the headroom of every role inside d up to date with what
+// is taken on nodes.
 func (s *solver) updateHeadroom(nodes []topology.NodeID, d topology.DomainID) {
-	width := len(s.planner.usage.Resources)
 	for r := range s.roles {
-		for _, rooms := range []*headroom{s.roles[r].headroom, s.roles[r].preferredHeadroom} {
-			if rooms == nil {
+		for _, h := range []*headroom{s.roles[r].headroom, s.roles[r].preferredHeadroom} {
+			if h == nil {
 				continue
 			}
 			for _, n := range nodes {
-				rooms.updateNode(n, s.planner.taken[int(n)*width:(int(n)+1)*width])
+				h.updateNode(n, s.takenOn(n))
 			}
-			rooms.refreshDomains(d)
+			h.refreshDomains(d)
 		}
 	}
 }

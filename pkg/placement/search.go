@@ -70,7 +70,7 @@ func (s *solver) searchAllocate(role *roleState, n topology.NodeID, times int64)
 	}
 }
 
-// isFeasible tells whether node n has room for member m of role r, in one domain with
+// isFeasible reports whether node n has room for member m of role r, in one domain with
 // the rest of each of its slices.
 func (s *solver) isFeasible(r, m int, n topology.NodeID) bool {
 	role := &s.roles[r]
@@ -112,7 +112,7 @@ func (s *solver) sliceNeighbor(r, m int, layer gang.Slice) topology.NodeID {
 	return NoNode
 }
 
-// isInterchangeable tells whether node n is as good as the one before it, which has been
+// isInterchangeable reports whether node n is as good as the one before it, which has been
 // tried: both empty of this plan, in one domain, and equal to every role.
 func (s *solver) isInterchangeable(n, first topology.NodeID) bool {
 	if n == first || s.tree.LeafDomain(n) != s.tree.LeafDomain(n-1) {

@@ -91,16 +91,16 @@ func (p *Planner) Solve(g *gang.Gang) Plan {
 	return Plan{Refusal: a.explainRefusal()}
 }
 
-// EvaluatedDomains is the number of domains whose room the last Solve looked at; one
-// counts again for each level, GPU product and wish that it was looked at for.
+// EvaluatedDomains returns the number of domains whose headroom the last Solve
+// compared. A domain counts again for each GPU product and each pass.
 func (p *Planner) EvaluatedDomains() int { return p.solver.domainsEvaluated }
 
 // tryProducts tries one GPU product after the other, and gives up the preferred
 // slices only where no product can keep them.
 func (s *solver) tryProducts() (Plan, bool) {
-	for _, soft := range s.relaxations() {
+	for _, relaxed := range s.relaxations() {
 		for _, product := range s.products {
-			s.countHeadroom(product, soft) // bottom up: members that fit under each domain
+			s.countHeadroom(product, relaxed) // bottom up: members that fit under each domain
 			if d, ok := s.chooseDomain(); ok {
 				return s.buildPlan(d, product), true
 			}

@@ -14,11 +14,11 @@ import (
 // to spare, and balances domains: 24 nodes go 12 and 12 into two racks of 18,
 // not 18 and 6. The boxes that get nothing keep an amount of 0; the box with
 // the short rest comes last.
-func (s *solver) splitRun(shares []childShare, n, unit int64) {
+func (p *runPlacer) splitRun(shares []childShare, n, unit int64) {
 	q, rest := n/unit, n%unit
-	order := s.sorter.orderByHeadroom(shares, unit)
-	chosen := s.fewestBoxes(shares, order, q, unit)
-	s.allotUnits(shares, chosen, q, unit)
+	order := p.sorter.orderByHeadroom(shares, unit)
+	chosen := p.fewestBoxes(shares, order, q, unit)
+	p.allotUnits(shares, chosen, q, unit)
 	if rest > 0 {
 		assignRemainder(shares, rest)
 	}
@@ -26,7 +26,7 @@ func (s *solver) splitRun(shares []childShare, n, unit int64) {
 
 // fewestBoxes picks the fewest boxes that hold q units, with little to spare. The
 // order is by falling room, and so are the chosen ones.
-func (s *solver) fewestBoxes(shares []childShare, order []int32, q, unit int64) []int32 {
+func (p *runPlacer) fewestBoxes(shares []childShare, order []int32, q, unit int64) []int32 {
 	units := func(i int32) int64 { return shares[i].headroom / unit }
 	k, sum := 0, int64(0)
 	for sum < q {
@@ -76,8 +76,8 @@ func preferTreeOrder(order []int32, first, k int, units func(int32) int64) {
 // allotUnits gives q units to the chosen boxes. Domains share evenly, in steps of
 // whole empty nodes so that balance does not break into more nodes; nodes are
 // filled one after the other.
-func (s *solver) allotUnits(shares []childShare, chosen []int32, q, unit int64) {
-	step := max(1, int64(s.run.headroom.nodeMax)/unit)
+func (p *runPlacer) allotUnits(shares []childShare, chosen []int32, q, unit int64) {
+	step := max(1, int64(p.headroom.nodeMax)/unit)
 	slices.SortFunc(chosen, func(x, y int32) int {
 		if c := int(shares[x].headroom/unit - shares[y].headroom/unit); c != 0 {
 			return c

@@ -22,7 +22,7 @@ type twin struct {
 	g    *gang.Gang
 	plan Plan
 	free []int64
-	seen func(Plan) bool // tells whether to go on
+	seen func(Plan) bool // reports whether to go on
 }
 
 // each calls seen for every plan of g that keeps all rules, until it says no.
@@ -87,7 +87,7 @@ func (w *twin) place(r, i int) bool {
 	return w.place(r+1, 0)
 }
 
-// placeable tells whether any plan exists.
+// placeable reports whether any plan exists.
 func placeable(u *topology.Usage, g *gang.Gang) bool {
 	found := false
 	each(u, g, func(Plan) bool { found = true; return false })

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// FormatUsage draws u in the form that ParseUsage reads: parsing the drawing gives an
-// equal tree and usage, as long as no name holds a blank or a "#". Amounts of
-// zero are left out.
+// FormatUsage draws u in the form that ParseUsage reads. Parsing the drawing
+// gives an equal tree and usage, as long as no name holds a blank or a "#".
+// Amounts of zero are left out.
 func FormatUsage(u *Usage) string {
 	var b strings.Builder
 	t := u.Tree
@@ -22,6 +22,8 @@ func FormatUsage(u *Usage) string {
 		fmt.Fprintln(&b, resourcesKeyword, strings.Join(u.Resources, " "))
 	}
 	var shown []string // the path of the line above
+	// Nodes are numbered depth first, so that a domain is named once, above the
+	// first of its nodes.
 	for n := range t.Nodes {
 		path := trimEmpty(t.Nodes[n].Domains)
 		same := 0
@@ -41,7 +43,9 @@ func FormatUsage(u *Usage) string {
 	return b.String()
 }
 
-// formatNode is the line of one node.
+// formatNode returns the line of one node, without its indentation: the name,
+// then "free/capacity" of each resource, shortened to the capacity where all of
+// it is free. Only the first resource goes without its name.
 func formatNode(u *Usage, n NodeID) string {
 	fields := []string{u.Tree.Nodes[n].Name}
 	for c, name := range u.Resources {
@@ -67,7 +71,8 @@ func formatNode(u *Usage, n NodeID) string {
 	return strings.Join(fields, " ")
 }
 
-// trimEmpty leaves out the missing levels at the narrow end of a path.
+// trimEmpty returns path without the missing levels at its narrow end. Missing
+// levels in the middle stay: a "-" stands for them in the drawing.
 func trimEmpty(path []string) []string {
 	for len(path) > 0 && path[len(path)-1] == "" {
 		path = path[:len(path)-1]
@@ -75,4 +80,5 @@ func trimEmpty(path []string) []string {
 	return path
 }
 
+// indentation returns the blanks before a line at a depth, two for each level.
 func indentation(depth int) string { return strings.Repeat("  ", depth) }

@@ -16,7 +16,7 @@ import (
 // drawing says otherwise.
 const GPU = "nvidia.com/gpu"
 
-// The words of a drawing.
+// The keywords of a drawing.
 const (
 	levelsKeyword    = "levels:"
 	resourcesKeyword = "resources:"
@@ -25,7 +25,7 @@ const (
 	noName           = "-"
 )
 
-// ParseUsage reads the drawing of a cluster:
+// ParseUsage returns the tree and the usage of a drawn cluster:
 //
 //	# Lines without an amount are domains; deeper lines stand inside them.
 //	block-a
@@ -43,6 +43,9 @@ const (
 // else are called after their first domain up to its last dash ("block-a" is a
 // block); "resources: nvidia.com/gpu cpu" orders the columns of the Usage, the
 // first of which is what a bare number counts.
+//
+// Errors name the line or the node. Any text is accepted or refused; none makes
+// it panic.
 func ParseUsage(text string) (*Tree, *Usage, error) {
 	d := drawing{}
 	for i, line := range strings.Split(text, "\n") {
@@ -57,33 +60,37 @@ func ParseUsage(text string) (*Tree, *Usage, error) {
 	return d.buildTree()
 }
 
-// drawing is what has been read of a text.
+// drawing is the state of a parse: the lines read so far and the names of the
+// columns and levels, which grow as lines name new ones.
 type drawing struct {
-	levels    []string
-	resources []string
+	levels    []string // as given, or named by checkDomain in order of depth
+	resources []string // the columns; the first is what a bare number counts
 	lines     []line
 }
 
-// line is a domain or a node; which one is known once the next line is seen.
+// line is a domain or a node. Which one it is shows in the next line: only a
+// domain has a deeper line below it.
 type line struct {
 	indent int
 	name   string
 	fields []string
 }
 
-// drawnNode is a node and what its line says besides.
+// drawnNode is a node together with the usage that its line gives.
 type drawnNode struct {
 	Node
 	amounts  []amount
 	cordoned bool
 }
 
-// amount is one resource of one node.
+// amount is one resource of one node, in the units of the drawing. Free may be
+// negative: a node can be promised more than it has.
 type amount struct {
 	resource       string
 	free, capacity int64
 }
 
+// readLine adds one line that is neither blank nor a comment.
 func (d *drawing) readLine(text string) error {
 	fields := strings.Fields(text)
 	indent := len(text) - len(strings.TrimLeft(text, " \t"))
@@ -105,7 +112,8 @@ func (d *drawing) readLine(text string) error {
 	return nil
 }
 
-// buildTree turns the lines into a tree and its usage.
+// buildTree returns the tree of the lines and its usage. One pass over the
+// lines keeps the domains around the current one on a stack.
 func (d *drawing) buildTree() (*Tree, *Usage, error) {
 	if len(d.resources) == 0 {
 		d.resources = []string{GPU}
@@ -132,6 +140,7 @@ func (d *drawing) buildTree() (*Tree, *Usage, error) {
 		drawn = append(drawn, n)
 		nodes = append(nodes, n.Node)
 	}
+	// The number of levels is known only now that the deepest line is read.
 	for i := range nodes {
 		for len(nodes[i].Domains) < len(d.levels) {
 			nodes[i].Domains = append(nodes[i].Domains, "")
@@ -144,8 +153,9 @@ func (d *drawing) buildTree() (*Tree, *Usage, error) {
 	return t, d.buildUsage(t, drawn), nil
 }
 
-// checkDomain checks a domain and, where the levels are not given, calls a new depth
-// after its first domain.
+// checkDomain refuses a domain with amounts or below the last given level, and,
+// where the levels are not given, names a new depth after its first domain:
+// "rack-7" is at the level "rack". A name that is taken becomes "level-<n>".
 func (d *drawing) checkDomain(l line, depth, given int) error {
 	if len(l.fields) > 0 {
 		return fmt.Errorf("domain %s has an amount: amounts belong to nodes", l.name)
@@ -167,7 +177,8 @@ func (d *drawing) checkDomain(l line, depth, given int) error {
 	return nil
 }
 
-// parseNode reads a node's line. Its Domains are as long as the depth of the line.
+// parseNode returns the node of a line below the open domains. Its Domains are
+// as long as the depth of the line; buildTree fills them up.
 func (d *drawing) parseNode(l line, open []line) (drawnNode, error) {
 	n := drawnNode{Node: Node{Name: l.name}}
 	if n.Name == noName {
@@ -198,8 +209,9 @@ func (d *drawing) parseNode(l line, open []line) (drawnNode, error) {
 	return n, nil
 }
 
-// parseAmount reads "8", "4/8", "cpu=96" or "cpu=12/96" and adds the resource to
-// the columns if it is new.
+// parseAmount returns the amount written as "8", "4/8", "cpu=96" or "cpu=12/96",
+// and adds its resource to the columns if it is new. Amounts are bounded so that
+// sums over any cluster stay far from overflow.
 func (d *drawing) parseAmount(field string) (amount, error) {
 	a := amount{resource: d.resources[0]}
 	quantity := field
@@ -225,7 +237,7 @@ func (d *drawing) parseAmount(field string) (amount, error) {
 	return a, nil
 }
 
-// buildUsage fills the rows of the nodes.
+// buildUsage returns the usage of t with the rows of the drawn nodes.
 func (d *drawing) buildUsage(t *Tree, nodes []drawnNode) *Usage {
 	u := NewUsage(t, d.resources)
 	for _, drawn := range nodes {

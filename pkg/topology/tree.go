@@ -20,7 +20,7 @@ type Tree struct {
 	Levels []string
 	// Nodes are the nodes in depth-first order.
 	Nodes []Node
-	// Domains are the boxes; a parent precedes its children.
+	// Domains are the inner vertices; a parent precedes its children.
 	Domains []Domain
 	// Products are the distinct GPU models of the nodes, by name; nodes without
 	// a model are not among them.
@@ -34,10 +34,12 @@ type Tree struct {
 	byName       map[string]NodeID // for NodeID
 }
 
-// NewTree numbers the nodes depth first and derives the domains. The nodes may
-// come in any order; the answer does not depend on it. It is an error if two
-// nodes share a name, if a node's Domains do not align with levels, or if two
-// levels share a name.
+// NewTree returns the tree of the nodes, numbered depth first, with the domains
+// that their names imply. The nodes may come in any order; the tree does not
+// depend on it. It is an error if two nodes share a name, if a node's Domains do
+// not align with levels, or if two levels share a name.
+//
+// It costs one sort of the nodes and one pass over their levels.
 func NewTree(levels []string, nodes []Node) (*Tree, error) {
 	t := &Tree{
 		Levels: append([]string(nil), levels...),
@@ -69,8 +71,8 @@ func NewTree(levels []string, nodes []Node) (*Tree, error) {
 	return t, nil
 }
 
-// compareNodes orders nodes by the domains they stand in, the widest first,
-// then by name. A node that misses a level precedes those that have it.
+// compareNodes orders nodes by the domains around them, the widest first, then
+// by name. A node that misses a level precedes those that have it.
 func compareNodes(a, b Node) int {
 	for l := range a.Domains {
 		if c := compareNames(a.Domains[l], b.Domains[l]); c != 0 {
@@ -80,7 +82,8 @@ func compareNodes(a, b Node) int {
 	return compareNames(a.Name, b.Name)
 }
 
-// addDomains opens a domain where a node's path leaves that of the node before.
+// addDomains derives the domains from the sorted nodes: a new one begins where a
+// node's path leaves that of the node before.
 func (t *Tree) addDomains() {
 	levels := len(t.Levels)
 	t.Domains = []Domain{{Level: ClusterLevel, Name: "cluster", End: NodeID(len(t.Nodes))}}
@@ -107,6 +110,8 @@ func (t *Tree) addDomains() {
 		}
 		t.leafDomain[i] = parent
 	}
+	// Parents precede their children, so that from the back every subtree is
+	// complete before its parent is reached.
 	t.subtreeEnd = make([]DomainID, len(t.Domains))
 	for d := len(t.Domains) - 1; d >= 0; d-- {
 		id := DomainID(d)
@@ -116,6 +121,7 @@ func (t *Tree) addDomains() {
 	}
 }
 
+// appendDomain adds d behind the domains so far and returns its id.
 func (t *Tree) appendDomain(d Domain) DomainID {
 	id := DomainID(len(t.Domains))
 	t.Domains = append(t.Domains, d)
@@ -123,6 +129,7 @@ func (t *Tree) appendDomain(d Domain) DomainID {
 	return id
 }
 
+// addProducts lists the distinct models and the index of each node's own.
 func (t *Tree) addProducts() {
 	for _, n := range t.Nodes {
 		if n.Model != "" {
@@ -137,19 +144,19 @@ func (t *Tree) addProducts() {
 	}
 }
 
-// NodeByName finds a node by name.
+// NodeByName returns the node of a name, and whether there is one.
 func (t *Tree) NodeByName(name string) (NodeID, bool) {
 	n, ok := t.byName[name]
 	return n, ok
 }
 
-// LevelByName finds a level by name.
+// LevelByName returns the level of a name, and whether there is one.
 func (t *Tree) LevelByName(name string) (Level, bool) {
 	l := slices.Index(t.Levels, name)
 	return Level(l), l >= 0
 }
 
-// LevelName is the name of a level; "cluster" for ClusterLevel and NoLevel.
+// LevelName returns the name of a level; "cluster" for ClusterLevel and NoLevel.
 func (t *Tree) LevelName(l Level) string {
 	if l < 0 || int(l) >= len(t.Levels) {
 		return t.Domains[0].Name
@@ -157,8 +164,8 @@ func (t *Tree) LevelName(l Level) string {
 	return t.Levels[l]
 }
 
-// DomainAt is the domain of level l in which node n stands. It is false if the
-// node misses that level. At ClusterLevel it is the root.
+// DomainAt returns the domain of level l that contains node n, and false if the
+// node misses that level. At ClusterLevel it is the root. It costs one lookup.
 func (t *Tree) DomainAt(n NodeID, l Level) (DomainID, bool) {
 	if l == ClusterLevel {
 		return 0, true
@@ -170,8 +177,8 @@ func (t *Tree) DomainAt(n NodeID, l Level) (DomainID, bool) {
 	return d, d != noDomain
 }
 
-// DomainsAt lists the domains of level l in order. At ClusterLevel that is the
-// root. The slice is to be read only.
+// DomainsAt returns the domains of level l in the order of the tree. At
+// ClusterLevel that is the root. The slice is to be read only.
 func (t *Tree) DomainsAt(l Level) []DomainID {
 	if l >= 0 && int(l) < len(t.Levels) {
 		return t.atLevel[l]
@@ -179,25 +186,29 @@ func (t *Tree) DomainsAt(l Level) []DomainID {
 	return rootOnly
 }
 
+// rootOnly is the answer of DomainsAt for ClusterLevel, shared by all trees.
 var rootOnly = []DomainID{0}
 
-// LeafDomain is the narrowest domain in which node n stands.
+// LeafDomain returns the narrowest domain that contains node n.
 func (t *Tree) LeafDomain(n NodeID) DomainID { return t.leafDomain[n] }
 
-// SubtreeEnd is the first domain after d that is not inside d, in the order of
-// Domains. The children of d are found by starting at d+1 and going from each
-// child to its Next, up to the Next of d.
+// SubtreeEnd returns the first domain after d that is not inside d, in the order
+// of Domains. The children of d are found by starting at d+1 and going from each
+// child to its SubtreeEnd, up to the SubtreeEnd of d.
 func (t *Tree) SubtreeEnd(d DomainID) DomainID { return t.subtreeEnd[d] }
 
-// ProductIndex is the index into Products of the GPU model of node n, or -1.
+// ProductIndex returns the index into Products of the GPU model of node n, or
+// -1 for a node without a model.
 func (t *Tree) ProductIndex(n NodeID) int { return int(t.productIndex[n]) }
 
-// ContainsNode tells whether node n stands in domain d.
+// ContainsNode reports whether node n is in domain d. Domains are contiguous
+// ranges of nodes, so that it costs two comparisons.
 func (t *Tree) ContainsNode(d DomainID, n NodeID) bool {
 	return t.Domains[d].First <= n && n < t.Domains[d].End
 }
 
-// DomainPath spells domain d with the domains around it, such as "block-a/rack-7".
+// DomainPath returns the names of the domains around d and of d itself, such as
+// "block-a/rack-7"; the root's own name for the root.
 func (t *Tree) DomainPath(d DomainID) string {
 	if d == 0 {
 		return t.Domains[0].Name
@@ -209,9 +220,9 @@ func (t *Tree) DomainPath(d DomainID) string {
 	return path
 }
 
-// NodeDistance is the number of levels to climb from either node to the narrowest
-// domain that holds both: 0 for one node, 1 inside one domain of the last
-// level, len(Levels)+1 where only the cluster holds both.
+// NodeDistance returns the number of levels to climb from either node to the
+// narrowest domain that contains both: 0 for one node, 1 inside one domain of
+// the last level, len(Levels)+1 where only the cluster contains both.
 func (t *Tree) NodeDistance(a, b NodeID) int {
 	if a == b {
 		return 0
@@ -247,7 +258,7 @@ func compareNames(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// leadingDigits is the length of the run of digits that s starts with.
+// leadingDigits returns the length of the run of digits that s starts with.
 func leadingDigits(s string) int {
 	n := 0
 	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
@@ -256,7 +267,8 @@ func leadingDigits(s string) int {
 	return n
 }
 
-// compareDigits compares two runs of digits of any length by value.
+// compareDigits compares two runs of digits by value. They may be longer than
+// any integer type: serial numbers occur in node names.
 func compareDigits(a, b string) int {
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	if len(a) != len(b) {

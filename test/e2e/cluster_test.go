@@ -288,7 +288,7 @@ func (c *cluster) awaitPending(prefix string, reason kube.Reason, parts ...strin
 	}
 }
 
-// says tells whether a pod gives the reason for which it waits, in these words.
+// says reports whether a pod gives the reason for which it waits, in these words.
 func says(p *v1.Pod, reason kube.Reason, parts []string) bool {
 	for _, condition := range p.Status.Conditions {
 		if condition.Type == v1.PodScheduled && strings.HasPrefix(condition.Message, string(reason)+": ") {

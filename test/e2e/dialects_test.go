@@ -48,7 +48,7 @@ func groups(group, version string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: "podgroups"}
 }
 
-// condition tells whether a list of conditions holds one of a type with a
+// condition reports whether a list of conditions holds one of a type with a
 // status and a reason.
 func condition(list any, kind, status, reason string) bool {
 	conditions, _ := list.([]any)

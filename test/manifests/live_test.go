@@ -132,7 +132,7 @@ spec:
 	}, "the pods of the job have nodes")
 }
 
-// served tells whether the API server has PodGroups of a version.
+// served reports whether the API server has PodGroups of a version.
 func (c *cluster) served(version string) bool {
 	list, err := c.client.Discovery().ServerResourcesForGroupVersion(version)
 	return err == nil && len(list.APIResources) > 0

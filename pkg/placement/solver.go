@@ -13,61 +13,104 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// solver is one gang on its way to a plan. Its buffers are used again for the
-// next gang.
+// solver finds the plan of one gang. It is read from top to bottom: readGang turns
+// the gang into roles, countHeadroom counts for one product and pass, chooseDomain
+// tries domains, and the roles then hold the answer. All of it is reset by the next
+// readGang; only the buffers live on, so that a plan allocates next to nothing.
 type solver struct {
+	// What is to be solved.
 	planner *Planner
 	gang    *gang.Gang
 	tree    *topology.Tree
 
-	roles            []roleState
-	roleOrder        []int             // the roles in the order in which they are placed
-	sizeOrder        []int             // another order to try, empty if there is none
-	products         []int             // the GPU products to try, in order
-	boundNodes       []topology.NodeID // the nodes of the bound members that are known
-	minToPlace       int               // waiting members that must be placed
-	relaxed          bool              // preferred slices are given up where they do not fit
-	touchedNodes     []topology.NodeID // nodes on which something is taken, maybe twice
-	shareStack       []childShare      // the stack of assign
-	searchSteps      int               // steps left to search
-	placementSteps   int               // members that may still be placed in vain
-	domainsEvaluated int               // domains whose room was looked at
-	failedDomain     topology.DomainID // where the last job that found no room was to go
-	spreadSteps      int               // spreadSteps left to spread the minimum over the roles
-	run              *memberRun        // the job at hand
-	remaining        []int32           // the members of it that wait
+	// What readGang made of the gang.
+	roles []roleState
+	// products are the GPU products to try, in order.
+	products []int
+	// boundNodes are the nodes of the bound members, where the node is known.
+	boundNodes []topology.NodeID
+	// minToPlace is the number of waiting members that must be placed.
+	minToPlace int
 
+	// What countHeadroom decided for the pass at hand.
+	//
+	// roleOrder is the order in which roles are placed.
+	roleOrder []int
+	// sizeOrder is a second order to try; empty if it would be the same.
+	sizeOrder []int
+
+	// What one try has done so far.
+	//
+	// touchedNodes are the nodes on which something is taken, some of them twice.
+	touchedNodes []topology.NodeID
+	// failedDomain is where the last run that found no room was to go.
+	failedDomain topology.DomainID
+
+	// What is left of the limits of one Solve, and what it cost.
+	//
+	// searchSteps is the number of nodes that searchDomain may still try.
+	searchSteps int
+	// placementSteps is the number of members that may still be placed in vain.
+	placementSteps int
+	// spreadSteps is the number of ways left to spread the minimum over the roles
+	// of one domain.
+	spreadSteps int
+	// domainsEvaluated is the number of domains whose headroom was compared.
+	domainsEvaluated int
+
+	// Buffers, empty between uses.
 	runs            []memberRun
-	memberBuffer    []int32 // backing of jobs[].members
+	memberBuffer    []int32 // the members of runs
+	shareStack      []childShare
 	candidates      []candidate
-	innerCandidates []candidate // backing of fitNarrowerDomain
+	innerCandidates []candidate // of fitNarrowerDomain, while candidates is in use
 	sorter          boxSorter
 }
 
-// roleState is one role of the gang at hand.
+// roleState is one role of the gang and its part of the plan.
 type roleState struct {
 	*gang.Role
-	modelApplies      bool          // the choice of a GPU model applies
-	sliceLayers       []gang.Slice  // the slices to keep, the whole role first
-	headroom          *headroom     // for layers
-	preferredHeadroom *headroom     // also for the preferred slices, while soft
-	unslicedHeadroom  *headroom     // without slices, where parts of them are bound or missing
-	minToPlace        int           // members that must be placed, at least
-	maxToPlace        int           // members that may fit in the domain at hand, at most
-	toPlace           int           // members to place: the first ones in rank order
-	boundMembers      []boundMember // boundMembers members of known rank, by rank
-	waitingRanks      []int32       // rank of each waiting member
-	hasRankHoles      bool          // the ranks of the waiting members are not 0, 1, 2, ...
-	assigned          []topology.NodeID
+
+	// modelApplies says that the choice of a GPU model binds the role.
+	modelApplies bool
+	// boundMembers are the bound members of known rank, by rank.
+	boundMembers []boundMember
+	// waitingRanks is the rank of each waiting member, rising.
+	waitingRanks []int32
+	// hasRankHoles says that waitingRanks is not 0, 1, 2 and so on.
+	hasRankHoles bool
+
+	// sliceLayers are the slices to keep whole in this pass, the whole role first.
+	sliceLayers []gang.Slice
+	// headroom is counted for sliceLayers.
+	headroom *headroom
+	// preferredHeadroom is counted for the preferred slices too. It is nil in a
+	// strict pass, whose headroom has them already.
+	preferredHeadroom *headroom
+	// unslicedHeadroom is counted without slices, where some slice has bound
+	// members or a hole, so that less than a whole slice has to fit; else nil.
+	unslicedHeadroom *headroom
+
+	// minToPlace is the number of members that must be placed.
+	minToPlace int
+	// maxToPlace is the number of members that may fit in the domain at hand.
+	maxToPlace int
+	// toPlace is the number of members that this try places: the first ones in
+	// rank order. minToPlace <= toPlace <= maxToPlace.
+	toPlace int
+	// assigned is the node of each waiting member, NoNode from toPlace on.
+	assigned []topology.NodeID
 }
 
-// boundMember is a bound member of known rank; its node may be unknown.
+// boundMember is a bound member of known rank. Its node is NoNode where the node
+// has left the cluster.
 type boundMember struct {
 	rank int32
 	node topology.NodeID
 }
 
-// readGang reads the gang, and refuses what needs no look at the room.
+// readGang resets the solver to a gang. It returns a refusal where no headroom has
+// to be counted for one: the gang is not valid, not complete, or has drifted.
 func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 	s.planner, s.gang, s.tree = p, g, p.usage.Tree
 	s.searchSteps, s.placementSteps, s.domainsEvaluated = maxSearchSteps, maxPlacementSteps, 0
@@ -98,6 +141,8 @@ func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 	return s.readProducts()
 }
 
+// validateGang returns what Gang.Validate does, and an error for a filter that was
+// made for another tree.
 func (s *solver) validateGang() error {
 	if err := s.gang.Validate(len(s.tree.Levels), len(s.planner.usage.Resources)); err != nil {
 		return err
@@ -110,7 +155,9 @@ func (s *solver) validateGang() error {
 	return nil
 }
 
-// readRoles fills in the roles but for what depends on slices and models.
+// readRoles fills in the roles but for what depends on bound members, slices and
+// products. The model binds the roles that ask for GPUs; where none does, GPUs may
+// be asked for by claims, which are not resources, and it binds all.
 func (s *solver) readRoles() {
 	u := s.planner.usage
 	anyGPU := false
@@ -126,13 +173,13 @@ func (s *solver) readRoles() {
 		}
 		anyGPU = anyGPU || role.modelApplies
 	}
-	for r := range s.roles { // GPUs asked for in another way than by amount
+	for r := range s.roles {
 		s.roles[r].modelApplies = s.roles[r].modelApplies || !anyGPU
 	}
 }
 
-// readBound sorts the bound members into their roles and gives the waiting
-// ones the ranks that are left.
+// readBound sorts the bound members into their roles and gives the waiting ones
+// their ranks: those of the gang, or else the lowest that are free.
 func (s *solver) readBound() {
 	for r := range s.roles {
 		s.roles[r].boundMembers = s.roles[r].boundMembers[:0]
@@ -163,7 +210,8 @@ func (s *solver) readBound() {
 	}
 }
 
-// freeRanks gives count members the lowest ranks that no bound member has.
+// freeRanks appends the lowest count ranks that no bound member has. The bound
+// members are in rank order, so that one pass over both is enough.
 func freeRanks(ranks []int32, bound []boundMember, count int) []int32 {
 	for rank := int32(0); len(ranks) < count; rank++ {
 		for len(bound) > 0 && bound[0].rank < rank {
@@ -176,28 +224,16 @@ func freeRanks(ranks []int32, bound []boundMember, count int) []int32 {
 	return ranks
 }
 
-// readProducts lists the GPU products to try. Bound members have chosen.
+// readProducts lists the GPU products to try, in the order of the gang's choice of
+// models; where bound members have a product, that one alone.
 func (s *solver) readProducts() *Refusal {
 	s.products = s.products[:0]
 	if len(s.gang.Models) == 0 {
 		s.products = append(s.products, anyProduct)
 		return nil
 	}
-	for _, b := range s.gang.Bound {
-		if b.Node < 0 || int(b.Node) >= len(s.tree.Nodes) || !s.roles[b.Role].modelApplies {
-			continue
-		}
-		product := s.tree.ProductIndex(b.Node)
-		switch {
-		case product < 0:
-		case len(s.products) == 0:
-			s.products = append(s.products, product)
-		case s.products[0] != product:
-			return s.driftRefusal(fmt.Sprintf("its running pods use both %s and %s", s.tree.Products[s.products[0]], s.tree.Products[product]))
-		}
-	}
-	if len(s.products) > 0 {
-		return nil
+	if refusal := s.readBoundProduct(); refusal != nil || len(s.products) > 0 {
+		return refusal
 	}
 	for _, want := range s.gang.Models {
 		for product, name := range s.tree.Products {
@@ -212,8 +248,28 @@ func (s *solver) readProducts() *Refusal {
 	return nil
 }
 
-// relaxations says in which order preferred slices are kept (false) and given up
-// (true).
+// readBoundProduct makes the product of the bound members the only one to try: a
+// gang does not mix models. Members on nodes that are gone, or without a product,
+// have no say. Two products are a drift.
+func (s *solver) readBoundProduct() *Refusal {
+	for _, b := range s.gang.Bound {
+		if b.Node < 0 || int(b.Node) >= len(s.tree.Nodes) || !s.roles[b.Role].modelApplies {
+			continue
+		}
+		product := s.tree.ProductIndex(b.Node)
+		switch {
+		case product < 0:
+		case len(s.products) == 0:
+			s.products = append(s.products, product)
+		case s.products[0] != product:
+			return s.driftRefusal(fmt.Sprintf("its running pods use both %s and %s", s.tree.Products[s.products[0]], s.tree.Products[product]))
+		}
+	}
+	return nil
+}
+
+// relaxations returns the passes to try: strict alone if no slice is preferred, else
+// strict and then relaxed, in which preferred slices may be split.
 func (s *solver) relaxations() []bool {
 	for r := range s.roles {
 		for _, slice := range s.gang.SlicesOf(r) {
@@ -225,12 +281,12 @@ func (s *solver) relaxations() []bool {
 	return strictThenRelaxed[:1]
 }
 
+// strictThenRelaxed are the values of countHeadroom's relaxed, in order.
 var strictThenRelaxed = []bool{false, true}
 
-// countHeadroom counts the room of every role on nodes of one product, with its
-// preferred slices kept or given up.
-func (s *solver) countHeadroom(product int, soft bool) {
-	s.relaxed = soft
+// countHeadroom counts the headroom of every role on nodes of one product. In a
+// relaxed pass the preferred slices may be split, and are counted apart.
+func (s *solver) countHeadroom(product int, relaxed bool) {
 	for r := range s.roles {
 		role := &s.roles[r]
 		p := product
@@ -239,7 +295,7 @@ func (s *solver) countHeadroom(product int, soft bool) {
 		}
 		role.sliceLayers = s.sliceLayers(role.sliceLayers[:0], r, true)
 		role.preferredHeadroom = nil
-		if soft {
+		if relaxed {
 			role.preferredHeadroom = s.planner.headroomFor(role.Request, role.Filter, p, role.sliceLayers)
 			role.sliceLayers = s.sliceLayers(role.sliceLayers[:0], r, false)
 		}
@@ -275,8 +331,8 @@ func (s *solver) sliceLayers(layers []gang.Slice, r int, preferred bool) []gang.
 	return layers
 }
 
-// orderRoles puts the roles with the least to spare first, a role that stands
-// with another after it. The second order, for when the first one fails, puts
+// orderRoles puts the roles with the least to spare first, and a role that is to be
+// near another behind those that are not. The second order, for when the first one fails, puts
 // the largest members first.
 func (s *solver) orderRoles() {
 	s.roleOrder, s.sizeOrder = s.roleOrder[:0], s.sizeOrder[:0]
@@ -292,7 +348,7 @@ func (s *solver) orderRoles() {
 		if c := cmp.Compare(s.nearRank(x), s.nearRank(y)); c != 0 {
 			return c
 		}
-		// room per member to place, compared without a division
+		// Headroom of the cluster per member to place, compared without a division.
 		return cmp.Compare(rx.headroom.perDomain[0]*int64(max(ry.Count, 1)), ry.headroom.perDomain[0]*int64(max(rx.Count, 1)))
 	})
 	slices.SortStableFunc(s.sizeOrder, func(x, y int) int { return s.compareMemberSize(&s.roles[x], &s.roles[y]) })
@@ -314,7 +370,8 @@ func (s *solver) compareMemberSize(x, y *roleState) int {
 	return 0
 }
 
-// nearRank is 1 for a role that stands with another.
+// nearRank sorts roles by whether they follow another: 1 for a role that is to be
+// near another one, else 0.
 func (s *solver) nearRank(r int) int {
 	if with := s.roles[r].NearRole; with >= 0 && with != r {
 		return 1
@@ -322,7 +379,8 @@ func (s *solver) nearRank(r int) int {
 	return 0
 }
 
-// resizeKeep makes s n long and keeps the buffers inside its elements.
+// resizeKeep makes s n long and, unlike resize, keeps what its elements hold: each
+// has buffers of its own.
 func resizeKeep[T any](s []T, n int) []T {
 	for cap(s) < n {
 		s = append(s[:cap(s)], *new(T))

@@ -11,9 +11,10 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// planRuns appends the jobs that place the first members of role r inside d. It is
-// false if a bound member ties some of them to a domain outside d.
-func (s *solver) planRuns(r int, d topology.DomainID) bool {
+// planRuns appends the runs that place the first members of role r inside d, whole
+// preferred slices first if preferWhole says so. It returns false if a bound
+// member ties some of them to a domain outside d.
+func (s *solver) planRuns(r int, d topology.DomainID, preferWhole bool) bool {
 	role := &s.roles[r]
 	if role.toPlace == 0 {
 		return true
@@ -21,6 +22,9 @@ func (s *solver) planRuns(r int, d topology.DomainID) bool {
 	first := len(s.runs)
 	members := s.memberRange(0, role.toPlace)
 	if len(role.boundMembers) == 0 && (len(role.sliceLayers) == 0 || role.sliceLayers[0].Size != wholeRole) {
+		if preferWhole {
+			members = s.planPreferredRun(r, d, members)
+		}
 		s.planFreeRuns(r, d, members, 0)
 		return true
 	}
@@ -43,27 +47,43 @@ func (s *solver) memberRange(first, end int) []int32 {
 	return s.memberBuffer[from:len(s.memberBuffer):len(s.memberBuffer)]
 }
 
-// planFreeRuns appends the jobs of members that may stand anywhere in d: as many
-// whole preferred slices as fit, while they are not given up, then the rest, of
-// which the slices of layer k and narrower ones stay whole.
+// planPreferredRun appends a run of as many whole preferred slices as fit in d, and
+// returns the members that are left.
+func (s *solver) planPreferredRun(r int, d topology.DomainID, members []int32) []int32 {
+	role := &s.roles[r]
+	whole := role.wholePreferredSlices(d, len(members))
+	if whole == 0 {
+		return members
+	}
+	s.runs = append(s.runs, memberRun{role: r, headroom: role.preferredHeadroom, domain: d, members: members[:whole], near: s.nodeToBeNear(r)})
+	return members[whole:]
+}
+
+// planFreeRuns appends the runs of members that may go anywhere in d. The slices
+// of layer k and narrower ones stay whole.
 func (s *solver) planFreeRuns(r int, d topology.DomainID, members []int32, k int) {
 	role := &s.roles[r]
-	near := NoNode
-	if role.NearRole >= 0 && role.NearRole != r {
-		near = s.firstNode(role.NearRole)
-	}
-	if near == NoNode && len(s.boundNodes) > 0 { // later arrivals join the others
-		near = s.boundNodes[0]
-	}
-	if whole := s.wholePreferredSlices(role, d, len(members)); whole > 0 {
-		s.runs = append(s.runs, memberRun{role: r, headroom: role.preferredHeadroom, domain: d, members: members[:whole], near: near})
-		members = members[whole:]
-	}
+	near := s.nodeToBeNear(r)
 	for len(members) > 0 {
 		n := role.runLength(members, k)
 		s.runs = append(s.runs, memberRun{role: r, headroom: role.headroom, domain: d, members: s.padHoles(role, members[:n], k+1), near: near})
 		members = members[n:]
 	}
+}
+
+// nodeToBeNear returns the node that free runs of role r should be near, or NoNode:
+// that of the first member of its NearRole, else of any bound member, so that later
+// arrivals join the others.
+func (s *solver) nodeToBeNear(r int) topology.NodeID {
+	if role := &s.roles[r]; role.NearRole >= 0 && role.NearRole != r {
+		if near := s.firstNode(role.NearRole); near != NoNode {
+			return near
+		}
+	}
+	if len(s.boundNodes) > 0 {
+		return s.boundNodes[0]
+	}
+	return NoNode
 }
 
 // runLength is how many of the members, from the first one on, one job can place
@@ -113,17 +133,18 @@ func (s *solver) padHoles(role *roleState, members []int32, k int) []int32 {
 	return s.memberBuffer[from:len(s.memberBuffer):len(s.memberBuffer)]
 }
 
-// wholePreferredSlices is the number of members, of n, that go into whole preferred
-// slices inside d before the rest is split.
-func (s *solver) wholePreferredSlices(role *roleState, d topology.DomainID, n int) int {
-	if !s.relaxed || role.preferredHeadroom == nil || len(role.boundMembers) > 0 {
+// wholePreferredSlices returns the number of members, of n, that go into whole
+// preferred slices inside d before the rest is split. It is 0 in a strict pass,
+// where all slices stay whole anyway.
+func (r *roleState) wholePreferredSlices(d topology.DomainID, n int) int {
+	if r.preferredHeadroom == nil || len(r.boundMembers) > 0 {
 		return 0
 	}
-	layers := role.preferredHeadroom.layers
-	if len(layers) == 0 || layers[0].Size == wholeRole || role.preferredHeadroom.layerDepth[d] < 0 {
+	layers := r.preferredHeadroom.layers
+	if len(layers) == 0 || layers[0].Size == wholeRole || r.preferredHeadroom.layerDepth[d] < 0 {
 		return 0
 	}
-	whole := int(min(int64(n), role.preferredHeadroom.perDomain[d]))
+	whole := int(min(int64(n), r.preferredHeadroom.perDomain[d]))
 	return whole - whole%layers[0].Size
 }
 
@@ -187,7 +208,7 @@ func (s *solver) unpinnedMembers(r, k int, members []int32) []int32 {
 	return s.memberBuffer[from:len(s.memberBuffer):len(s.memberBuffer)]
 }
 
-// isWithin tells whether domain inner is outer or inside it.
+// isWithin reports whether domain inner is outer or inside it.
 func (s *solver) isWithin(inner, outer topology.DomainID) bool {
 	return outer <= inner && inner < s.tree.SubtreeEnd(outer)
 }
@@ -249,7 +270,7 @@ func (s *solver) planRunsBetweenBound(r int, d topology.DomainID, members []int3
 	}
 }
 
-// belongsAfter tells whether n members whose neighbours in rank stand in two
+// belongsAfter reports whether n members whose neighbours in rank stand in two
 // domains belong to the second one: it has room, and the first has none, or holds
 // more members and so has lost none. Gangs are spread evenly.
 func (s *solver) belongsAfter(role *roleState, before, after topology.NodeID, n int) bool {
