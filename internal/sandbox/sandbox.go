@@ -35,8 +35,8 @@ type Options struct {
 	// admitted without a ServiceAccount.
 	DisableControllers bool
 	// APIServer is the path of a kube-apiserver of another release, to be run
-	// as a process instead of the one that is built in. Forbidden then tells
-	// nothing, and GenericWorkload needs a release that knows it.
+	// as a process instead of the one that is built in. ForbiddenRequests is
+	// then empty, and GenericWorkload needs a release that has the gate.
 	APIServer string
 	// ExtraAPIServerArgs are kube-apiserver flags, applied last.
 	ExtraAPIServerArgs []string
@@ -50,6 +50,7 @@ type Sandbox struct {
 	dir       string
 	authority *authority
 	etcd      *embed.Etcd
+	etcdURL   string // of its client port
 	server    *apiServer
 	forbidden refusals
 
@@ -78,54 +79,71 @@ func Start(ctx context.Context, opts Options) (*Sandbox, error) {
 	return s, nil
 }
 
+// start starts the components one after the other: each step needs what the
+// one before it has started. Stop ends those that came up when a step fails.
 func (s *Sandbox) start(ctx context.Context, opts Options) error {
-	if err := s.makeDir(opts.Dir); err != nil {
-		return err
+	for _, step := range []func() error{
+		func() error { return s.makeDir(opts.Dir) },
+		func() error { return s.openLog(&opts) },
+		s.createAuthority,
+		func() error { return s.startDatabase(ctx, opts) },
+		func() error { return s.startServer(ctx, opts) },
+		s.openAdminAccess,
+		func() error { return s.waitForServer(ctx) },
+		func() error { return s.startBackground(ctx, opts) },
+		func() error { return s.installCRDs(ctx, opts) },
+		func() error { return s.waitForPods(ctx, opts) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
-	if err := s.openLog(&opts); err != nil {
-		return err
-	}
+	return nil
+}
+
+// createAuthority makes the certificate authority and writes its files.
+func (s *Sandbox) createAuthority() error {
 	var err error
 	if s.authority, err = newAuthority(); err != nil {
 		return err
 	}
-	if err = s.authority.writePKI(s.dir); err != nil {
-		return err
+	return s.authority.writePKI(s.dir)
+}
+
+// startDatabase runs etcd in the data folder.
+func (s *Sandbox) startDatabase(ctx context.Context, opts Options) error {
+	var err error
+	s.etcd, s.etcdURL, err = startEtcd(ctx, s.dir, opts.LogTo)
+	return err
+}
+
+// startServer runs the API server that opts asks for.
+func (s *Sandbox) startServer(ctx context.Context, opts Options) error {
+	var err error
+	flags := apiServerFlags(s.dir, s.etcdURL, opts)
+	if opts.APIServer != "" {
+		s.server, err = startAPIServerProcess(opts.APIServer, flags, opts.LogTo)
+	} else {
+		s.server, err = startAPIServer(ctx, flags, &s.forbidden)
 	}
-	var etcdURL string
-	if s.etcd, etcdURL, err = startEtcd(ctx, s.dir, opts.LogTo); err != nil {
-		return err
+	return err
+}
+
+// installCRDs installs the CRDs that opts asks for.
+func (s *Sandbox) installCRDs(ctx context.Context, opts Options) error {
+	if !opts.PodGroupCRD {
+		return nil
 	}
-	if s.server, err = s.startServer(ctx, etcdURL, opts); err != nil {
-		return err
-	}
-	if err = s.openAdminAccess(); err != nil {
-		return err
-	}
-	if err = s.waitForServer(ctx); err != nil {
-		return err
-	}
-	if err = s.startBackground(ctx, opts); err != nil {
-		return err
-	}
-	if opts.PodGroupCRD {
-		if err = s.InstallPodGroupCRD(ctx); err != nil {
-			return err
-		}
-	}
+	return s.InstallPodGroupCRD(ctx)
+}
+
+// waitForPods returns when pods can be created. Without controllers that is at
+// once: the admission plugin for ServiceAccounts is then off.
+func (s *Sandbox) waitForPods(ctx context.Context, opts Options) error {
 	if opts.DisableControllers {
 		return nil
 	}
 	return s.waitForServiceAccount(ctx)
-}
-
-// startServer runs the API server that opts asks for.
-func (s *Sandbox) startServer(ctx context.Context, etcdURL string, opts Options) (*apiServer, error) {
-	flags := apiServerFlags(s.dir, etcdURL, opts)
-	if opts.APIServer != "" {
-		return startAPIServerProcess(opts.APIServer, flags, opts.LogTo)
-	}
-	return startAPIServer(ctx, flags, &s.forbidden)
 }
 
 // makeDir creates the data folder, readable by this user only: it holds keys.
