@@ -50,7 +50,7 @@ func nodeHandler(book *Book) cache.ResourceEventHandler {
 		AddFunc:    set,
 		UpdateFunc: func(_, obj any) { set(obj) },
 		DeleteFunc: func(obj any) {
-			if n, ok := last(obj).(*v1.Node); ok {
+			if n, ok := LastState(obj).(*v1.Node); ok {
 				book.DeleteNode(n.Name)
 			}
 		},
@@ -78,15 +78,16 @@ func podHandler(book *Book) cache.ResourceEventHandler {
 			book.SetPod(time.Now(), p)
 		},
 		DeleteFunc: func(obj any) {
-			if p, ok := last(obj).(*v1.Pod); ok {
+			if p, ok := LastState(obj).(*v1.Pod); ok {
 				book.DeletePod(time.Now(), p.UID)
 			}
 		},
 	}
 }
 
-// last returns the last known state of a deleted object.
-func last(obj any) any {
+// LastState returns the object of a deletion event: the last version known
+// where the watch missed the deletion itself.
+func LastState(obj any) any {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		return gone.Obj
 	}

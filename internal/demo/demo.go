@@ -86,47 +86,80 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	program := opts.Program
-	if program == nil {
-		if program, err = command(opts.Scheduler); err != nil {
+	r := &demoRun{opts: &opts, plan: p, load: load, progress: newProgress(opts.Out, load.GPUs)}
+	if r.program = opts.Program; r.program == nil {
+		if r.program, err = command(opts.Scheduler); err != nil {
 			return nil, err
 		}
 	}
-	show := newProgress(opts.Out, load.GPUs)
 	load.writeIntro(opts.Out, opts.Scheduler)
-
-	show.note("starting etcd, kube-apiserver and %d kubelets ...", len(p.hosts))
-	box, err := sandbox.Start(ctx, sandbox.Options{DisableControllers: true})
-	if err != nil {
+	if err := r.startCluster(ctx); err != nil {
 		return nil, err
 	}
-	defer box.Stop()
-	if err := furnish(ctx, box, p.hosts); err != nil {
-		return nil, err
-	}
+	defer r.box.Stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if opts.Page != nil {
-		address, err := opts.Page(ctx, box.Config())
-		if err != nil {
-			return nil, err
-		}
-		show.note("watch who gets which GPU: %s", address)
+	if err := r.servePage(ctx); err != nil {
+		return nil, err
 	}
-	show.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", box.Kubeconfig(), namespace, kube.LabelGang)
-	log := cmp.Or(opts.SchedulerLog, filepath.Join(box.Dir(), "scheduler.log"))
-	scheduler, err := startScheduler(ctx, program, box.Kubeconfig(), log, opts.SchedulerArgs...)
+	return r.replayGangs(ctx)
+}
+
+// demoRun is one run of the demo: its input, and the control plane that lives
+// as long as the run.
+type demoRun struct {
+	opts     *Options
+	program  []string // the scheduler and its first arguments
+	plan     *plan
+	load     Load
+	progress *progress
+	box      *sandbox.Sandbox
+}
+
+// startCluster starts the control plane and creates the fleet in it.
+func (r *demoRun) startCluster(ctx context.Context) error {
+	r.progress.note("starting etcd, kube-apiserver and %d kubelets ...", len(r.plan.hosts))
+	box, err := sandbox.Start(ctx, sandbox.Options{DisableControllers: true})
+	if err != nil {
+		return err
+	}
+	if err := furnish(ctx, box, r.plan.hosts); err != nil {
+		box.Stop()
+		return err
+	}
+	r.box = box
+	return nil
+}
+
+// servePage serves the page about the control plane, if one is wanted.
+func (r *demoRun) servePage(ctx context.Context) error {
+	if r.opts.Page == nil {
+		return nil
+	}
+	address, err := r.opts.Page(ctx, r.box.Config())
+	if err != nil {
+		return err
+	}
+	r.progress.note("watch who gets which GPU: %s", address)
+	return nil
+}
+
+// replayGangs runs the scheduler for the time of the replay and reports.
+func (r *demoRun) replayGangs(ctx context.Context) (*Report, error) {
+	r.progress.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", r.box.Kubeconfig(), namespace, kube.LabelGang)
+	log := cmp.Or(r.opts.SchedulerLog, filepath.Join(r.box.Dir(), "scheduler.log"))
+	scheduler, err := startScheduler(ctx, r.program, r.box.Kubeconfig(), log, r.opts.SchedulerArgs...)
 	if err != nil {
 		return nil, err
 	}
-	out, err := p.replayWith(ctx, scheduler, box, show)
+	out, err := r.plan.replayWith(ctx, scheduler, r.box, r.progress)
 	took := scheduler.stop()
-	show.clear()
+	r.progress.clear()
 	if err != nil {
 		return nil, err
 	}
-	report := newReport(p, load, out)
-	report.Scheduler = opts.Scheduler
+	report := newReport(r.plan, r.load, out)
+	report.Scheduler = r.opts.Scheduler
 	report.SchedulerCPU = took.Seconds()
 	return report, nil
 }

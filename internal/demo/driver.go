@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/muster-scheduler/muster/internal/audit"
 )
 
 // requestsInFlight bounds the driver's requests that create, and those that
@@ -30,8 +32,8 @@ type driver struct {
 	client  kubernetes.Interface
 	tracker *tracker
 	clock   func() time.Duration
-	// creating and deleting are apart: gangs that end do not wait for those
-	// that come.
+	// creating and deleting are apart, so that gangs that end do not wait for
+	// those that arrive.
 	creating, deleting slots
 }
 
@@ -119,10 +121,7 @@ func (d *driver) follow(ctx context.Context) error {
 		AddFunc:    set,
 		UpdateFunc: func(_, obj any) { set(obj) },
 		DeleteFunc: func(obj any) {
-			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = gone.Obj
-			}
-			if p, ok := obj.(*v1.Pod); ok {
+			if p, ok := audit.LastState(obj).(*v1.Pod); ok {
 				d.tracker.remove(d.clock(), p)
 			}
 		},
