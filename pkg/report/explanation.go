@@ -200,10 +200,16 @@ func changes(w io.Writer, e *explain.Explanation) {
 // few lists the first of the names.
 func few(names []string) string {
 	const most = 6
+	return ShortenList(names, most, " ")
+}
+
+// ShortenList joins the names with a separator. Of more than most names it
+// gives the first ones and the number of the others.
+func ShortenList(names []string, most int, separator string) string {
 	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), len(names)-most)
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], separator), len(names)-most)
 	}
-	return strings.Join(names, " ")
+	return strings.Join(names, separator)
 }
 
 // lastOf is the name at the end of a path.

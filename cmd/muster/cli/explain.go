@@ -98,11 +98,8 @@ func (v *view) find(namespace, name string) (*explain.Gang, error) {
 // orNone lists some of the names.
 func orNone(names []string) string {
 	const most = 10
-	switch {
-	case len(names) == 0:
+	if len(names) == 0 {
 		return "none"
-	case len(names) > most:
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 	}
-	return strings.Join(names, ", ")
+	return report.ShortenList(names, most, ", ")
 }
