@@ -280,7 +280,7 @@ func TestBook_AddsUpRequestsAsKubeletsDo(t *testing.T) {
 		{"containers add up", func(s *v1.PodSpec) {
 			s.Containers = []v1.Container{container("1", nil), container("500m", nil)}
 		}, 1500},
-		{"initialisation counts when it needs more", func(s *v1.PodSpec) {
+		{"initialization counts when it needs more", func(s *v1.PodSpec) {
 			s.InitContainers = []v1.Container{container("3", nil), container("2", nil)}
 			s.Containers = []v1.Container{container("1", nil)}
 		}, 3000},

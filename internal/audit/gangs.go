@@ -153,7 +153,7 @@ type Report struct {
 	// checked; Binds those in which a pod got its node.
 	Events int `json:"events"`
 	Binds  int `json:"binds"`
-	// Violations counts broken promises by rule; First lists the first of them.
+	// Violations counts violations by rule; First lists the first of them.
 	Violations map[Rule]int `json:"violations"`
 	First      []Violation  `json:"first,omitempty"`
 	// Partial is the number of times that a gang was partly bound for longer

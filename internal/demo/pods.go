@@ -25,9 +25,7 @@ const (
 // Wish says what the gangs ask of the topology.
 type Wish string
 
-// The wishes. Preferred: every gang prefers one leaf, and the scheduler widens
-// by itself where a leaf is too small. Required: gangs that fit an empty leaf
-// insist on one, the others prefer it. None: nothing is said.
+// The modes.
 const (
 	Preferred Wish = "preferred"
 	Required  Wish = "required"

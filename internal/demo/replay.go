@@ -21,9 +21,9 @@ import (
 // End says how a replay ended.
 type End string
 
-// The ends. Done: every gang has worked. Stalled: all have come, none works,
-// and for the stall time no pod was bound, so that none ever will be. Limit: the
-// time was up.
+// The reasons. Done: every gang has worked. Stalled: all have been submitted,
+// none works, and for the stall time no pod was bound, so that none ever will be.
+// Limit: the time was up.
 const (
 	Done    End = "done"
 	Stalled End = "stalled"

@@ -144,7 +144,7 @@ func (b *background) startGarbageCollector(ctx context.Context, client metadata.
 	}
 	b.run(func(ctx context.Context) { collector.Run(ctx, otherWorkers, gcSyncPeriod) })
 	b.run(func(ctx context.Context) {
-		// Not the cached one, which would never tell of a new CRD.
+		// Not the cached one, which would never notice a new CRD.
 		collector.Sync(ctx, b.client.Discovery(), gcSyncPeriod)
 	})
 	return nil

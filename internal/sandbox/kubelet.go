@@ -41,10 +41,10 @@ const playParallelism = 8
 //
 //   - The watch. kwok's would list each new node's pods, 1,000 lists for 1,000
 //     nodes, and hold a second copy of every pod. Ours feeds kwok only the
-//     events that a stage can act on: kwok turns every pod that it is shown
+//     events that a stage can act on: kwok turns every pod that it gets
 //     into JSON and queries it.
 //   - Admission (admission.go). A stage sees one pod; whether it fits depends
-//     on the others of its node. The stage asks for our verdict.
+//     on the others of its node. The stage calls rejectionOf.
 //   - Deletion (podend.go). kwok deletes by name alone; a pod created meanwhile
 //     under the same name would be killed.
 type kubelets struct {

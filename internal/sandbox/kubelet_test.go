@@ -217,7 +217,7 @@ func podBeforeNode(c cluster, node string) {
 	early.Spec.NodeName = node
 	_, err := c.CoreV1().Pods("default").Create(c.Context(), early, metav1.CreateOptions{})
 	require.NoError(c, err)
-	// Created as kubectl does, without a Ready condition: kwok initialises it.
+	// Created as kubectl does, without a Ready condition: kwok initializes it.
 	bare := sandbox.Node(node, sandbox.NodeShape{Extended: map[string]int64{gpu: 8}})
 	bare.Status.Conditions = nil
 	_, err = c.CoreV1().Nodes().Create(c.Context(), bare, metav1.CreateOptions{})

@@ -22,8 +22,8 @@ type Shape struct {
 	MemBytes int64
 }
 
-// The levels of every fleet, widest first. A node that misses one hangs below
-// the next wider.
+// The levels of every fleet, widest first. A node that lacks one belongs to the
+// next wider one directly.
 const (
 	coreLevel topology.Level = iota
 	spineLevel
@@ -46,11 +46,12 @@ var columns = []string{topology.GPU, "cpu", "memory"}
 type Cluster struct {
 	usage   *topology.Usage
 	planner *placement.Planner
-	// spared is what gangs need, for singles to keep off.
+	// spared is the idle nodes that gangs need, which single pods should leave
+	// alone.
 	spared *placement.Idle
 	gpus   int
-	// scrambled are the nodes in an order that has nothing to do with where they
-	// stand: the order in which a scheduler without topology meets equal nodes.
+	// scrambled are the nodes in an order that has nothing to do with the fabric:
+	// the order in which a scheduler without topology considers equal nodes.
 	scrambled []topology.NodeID
 	// wholeNode is the number of GPUs of most nodes; idle is the buffer of
 	// countIdle.

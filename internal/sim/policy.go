@@ -17,11 +17,11 @@ import (
 type Policy struct {
 	// Name is what tables call it.
 	Name string
-	// Gang plans a gang of more than one pod. It takes nothing.
+	// Gang plans a gang of more than one pod. It allocates nothing.
 	Gang func(*Cluster, *gang.Gang) placement.Plan
 	// Singles makes the rule by which pods of no gang are placed.
 	Singles func(*Cluster) Singles
-	// Loose places pods one at a time: gangs hold what they got.
+	// Loose places pods one at a time: a gang keeps nodes for some of its pods.
 	Loose func(*Cluster, []int64) topology.NodeID
 }
 

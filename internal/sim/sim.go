@@ -15,8 +15,8 @@ import (
 
 // Config is one replay.
 type Config struct {
-	// Nodes is the fleet. Shape is what a node offers that the file does not
-	// tell.
+	// Nodes is the fleet. Shape is the resources of a node that the file does not
+	// have.
 	Nodes []trace.Node
 	Shape Shape
 	// Gangs arrive in this order.
@@ -27,7 +27,8 @@ type Config struct {
 	Strict bool
 	// Clock measures how long decisions take; nil leaves that out.
 	Clock func() time.Duration
-	// Progress, unless nil, is told after each event how many gangs have ended.
+	// Progress, unless nil, is called after each event with the number of gangs
+	// that have ended.
 	Progress func(ended int)
 }
 

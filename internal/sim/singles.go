@@ -16,11 +16,11 @@ import (
 // Singles chooses nodes for pods that belong to no gang. One is made for each
 // replay, so that it may learn.
 type Singles interface {
-	// Arrived is told of every gang and of every single pod, a gang of one, as
-	// it comes.
+	// Arrived is called with every gang and every single pod, a gang of one, when
+	// it arrives.
 	Arrived(g trace.Gang)
 	// Place returns a node with room for the request, or NoNode where there is
-	// none. It takes nothing.
+	// none. It allocates nothing.
 	Place(c *Cluster, request []int64) topology.NodeID
 }
 

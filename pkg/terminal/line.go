@@ -1,8 +1,8 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package terminal tells terminals from files and pipes, and keeps one line on
-// a terminal that changes in place.
+// Package terminal reports whether an output is a terminal, and rewrites one line
+// of it in place.
 package terminal
 
 import (

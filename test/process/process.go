@@ -66,7 +66,7 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 
 // end is what is left to do when the test is over.
 func (p *Process) end() {
-	_ = p.cmd.Process.Kill() // an error says that it has ended, which p.err tells better
+	_ = p.cmd.Process.Kill() // an error says that it has ended, which p.err says more exactly
 	<-p.ended
 	if !p.asked {
 		assert.EqualError(p.t, p.err, "signal: killed", "%s ended by itself", p.cmd)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package data holds the traces and the fabric that come with Muster. The README
-// beside it says where each is from, under which licence, and what was changed.
+// beside it says where each is from, under which license, and what was changed.
 package data
 
 import (

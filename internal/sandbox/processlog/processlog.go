@@ -6,7 +6,7 @@
 //
 // It is a package of its own for the sake of its init function. The API
 // server's etcd client makes its logger, to stderr, when its package is
-// initialised. Packages without pending imports are initialised in the order of
+// initialized. Packages without pending imports are initialized in the order of
 // their import paths (Go specification, "Program initialization"); this one
 // imports only what that one imports, and its path comes first, so it can say
 // beforehand where such loggers write. Keep its imports few.
