@@ -75,7 +75,7 @@ func (p *plan) replay(ctx context.Context, client kubernetes.Interface, show fun
 	if err := d.follow(ctx); err != nil {
 		return nil, err
 	}
-	book, err := audit.Watch(ctx, client, audit.Options{CommitWindow: p.window, Levels: levels})
+	auditor, err := audit.WatchCluster(ctx, client, audit.Options{CommitWindow: p.window, Levels: levels})
 	if err != nil {
 		return nil, err
 	}
@@ -86,11 +86,11 @@ func (p *plan) replay(ctx context.Context, client kubernetes.Interface, show fun
 		lives.Go(func() error { return d.live(running, j, pods) })
 	}
 	out := &outcome{tracker: d.tracker}
-	out.end = p.attend(running, d, book, func(s sample, found audit.Report) {
+	out.end = p.attend(running, d, auditor, func(s sample, found audit.Report) {
 		out.samples = append(out.samples, s)
 		show(s, found)
 	})
-	out.audit = book.Report(time.Now())
+	out.audit = auditor.Report(time.Now())
 	out.reasons = unplaced(ctx, client, d.tracker)
 	cancel(errEnd)
 	if err := lives.Wait(); err != nil {
@@ -101,7 +101,7 @@ func (p *plan) replay(ctx context.Context, client kubernetes.Interface, show fun
 
 // attend samples the replay until it ends. A context that ends by itself leaves
 // the end empty.
-func (p *plan) attend(ctx context.Context, d *driver, book *audit.Book, show func(sample, audit.Report)) End {
+func (p *plan) attend(ctx context.Context, d *driver, auditor *audit.Auditor, show func(sample, audit.Report)) End {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for {
@@ -111,7 +111,7 @@ func (p *plan) attend(ctx context.Context, d *driver, book *audit.Book, show fun
 		case <-ticker.C:
 		}
 		s := d.tracker.look(d.clock())
-		show(s, book.Report(time.Now()))
+		show(s, auditor.Report(time.Now()))
 		switch {
 		case s.done == len(p.gangs):
 			return Done
