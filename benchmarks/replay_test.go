@@ -30,7 +30,7 @@ var loads = []struct {
 	{"mixed", 9, func(b *testing.B, step int) sim.Config {
 		cfg := kalosReplay(b, 0.4+0.05*float64(step))
 		jobs := must(traces.Philly())(b)
-		cfg.Gangs = must(trace.Mix(cfg.Gangs, jobs, 0.3, cfg.Shape.Total(cfg.Nodes)))(b)
+		cfg.Gangs = must(trace.MixSingles(cfg.Gangs, jobs, 0.3, cfg.Shape.Total(cfg.Nodes)))(b)
 		return cfg
 	}},
 }

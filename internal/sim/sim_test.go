@@ -113,9 +113,9 @@ func TestRun_Kalos(t *testing.T) {
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
-	nodes, err := trace.Nodes("fabric", read("fabric_lingjun2023.csv"))
+	nodes, err := trace.ReadNodes("fabric", read("fabric_lingjun2023.csv"))
 	require.NoError(t, err)
-	gangs, err := trace.Gangs("kalos", read("gangs_kalos.csv"))
+	gangs, err := trace.ReadGangs("kalos", read("gangs_kalos.csv"))
 	require.NoError(t, err)
 	gangs, _, err = trace.Compression{Speed: 1, Load: 1, GPUs: 2416}.Apply(gangs)
 	require.NoError(t, err)

@@ -100,7 +100,7 @@ func (r *replay) config(flags *pflag.FlagSet) (sim.Config, string, error) {
 	if err != nil {
 		return cfg, "", err
 	}
-	if cfg.Gangs, err = trace.Mix(cfg.Gangs, singles, o.singlesLoad, gpus); err != nil {
+	if cfg.Gangs, err = trace.MixSingles(cfg.Gangs, singles, o.singlesLoad, gpus); err != nil {
 		return cfg, "", fmt.Errorf("--singles-load: %w", err)
 	}
 	return cfg, o.title, nil
@@ -114,10 +114,10 @@ func (r *replay) choose(flags *pflag.FlagSet) (offer, error) {
 	}
 	o := offers[i]
 	if r.nodes != "" {
-		o = offer{gangs: fileOf(r.gangs, trace.Gangs), title: filepath.Base(r.gangs), singlesLoad: r.singlesLoad}
+		o = offer{gangs: fileOf(r.gangs, trace.ReadGangs), title: filepath.Base(r.gangs), singlesLoad: r.singlesLoad}
 		if r.singles != "" {
 			o.title += " among single pods of " + filepath.Base(r.singles)
-			o.singles = fileOf(r.singles, trace.Gangs)
+			o.singles = fileOf(r.singles, trace.ReadGangs)
 		}
 	}
 	if flags.Changed("fleet") {
@@ -137,7 +137,7 @@ func (r *replay) choose(flags *pflag.FlagSet) (offer, error) {
 func (r *replay) hosts(first int) ([]trace.Node, error) {
 	read, from := data.Lingjun, "the fabric"
 	if r.nodes != "" {
-		read, from = fileOf(r.nodes, trace.Nodes), filepath.Base(r.nodes)
+		read, from = fileOf(r.nodes, trace.ReadNodes), filepath.Base(r.nodes)
 	}
 	nodes, err := read()
 	if err != nil || first == 0 {

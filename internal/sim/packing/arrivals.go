@@ -53,7 +53,7 @@ func NewExperiment(name string, nodes []trace.OpenbNode, pods []trace.OpenbPod) 
 	}
 	demand := 0
 	for i := range e.Pods {
-		demand += e.Pods[i].Milli()
+		demand += e.Pods[i].RequestedMilli()
 	}
 	if e.devices == 0 || demand == 0 {
 		return nil, fmt.Errorf("experiment %s: %d GPUs and a demand of %d thousandths; both must be there", name, e.devices, demand)
@@ -99,13 +99,13 @@ func (e *Experiment) Arrivals(seed int64) (pods []trace.OpenbPod, rank []int) {
 	draw.Shuffle(len(pods), func(i, j int) { pods[i], pods[j] = pods[j], pods[i] })
 	demand := 0
 	for i := range pods {
-		demand += pods[i].Milli()
+		demand += pods[i].RequestedMilli()
 	}
 	target := e.devices * gpu.Whole * overload / 100
 	if demand > target {
 		for demand > target {
 			i := draw.Intn(len(pods))
-			demand -= pods[i].Milli()
+			demand -= pods[i].RequestedMilli()
 			pods = slices.Delete(pods, i, i+1)
 		}
 		return pods, draw.Perm(len(e.Nodes))
@@ -117,6 +117,6 @@ func (e *Experiment) Arrivals(seed int64) (pods []trace.OpenbPod, rank []int) {
 		}
 		p.Name = fmt.Sprintf("%s-tuned-%d", p.Name, i)
 		pods = append(pods, p)
-		demand += p.Milli()
+		demand += p.RequestedMilli()
 	}
 }

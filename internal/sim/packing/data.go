@@ -36,7 +36,7 @@ func Load(workload string) (*Experiment, error) {
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := trace.OpenbNodes(nodeFile, nodeText)
+	nodes, err := trace.ReadOpenbNodes(nodeFile, nodeText)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func Load(workload string) (*Experiment, error) {
 	if err != nil {
 		return nil, err
 	}
-	pods, err := trace.OpenbPods(podFile, podText)
+	pods, err := trace.ReadOpenbPods(podFile, podText)
 	if err != nil {
 		return nil, err
 	}

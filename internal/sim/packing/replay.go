@@ -44,7 +44,7 @@ func (e *Experiment) Replay(policy Policy, seed int64) *Result {
 		}
 		n, device := c.choose(i, chooser)
 		res.Nodes[i] = n
-		arrived += pods[i].Milli()
+		arrived += pods[i].RequestedMilli()
 		if n < 0 {
 			res.Dropped++
 		} else {
@@ -52,7 +52,7 @@ func (e *Experiment) Replay(policy Policy, seed int64) *Result {
 			fragmented -= typical.Fragmentation(&node.state)
 			c.take(n, i, device)
 			fragmented += typical.Fragmentation(&node.state)
-			allocated += pods[i].Milli()
+			allocated += pods[i].RequestedMilli()
 		}
 		all := float64(e.devices * gpu.Whole)
 		m.add(float64(arrived)/all*100, math.Round(float64(allocated)/all*1e4)/100, fragmented/all*100)
