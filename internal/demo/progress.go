@@ -44,7 +44,7 @@ func (p *progress) show(s sample, found audit.Report) {
 		fmt.Fprintln(p.out, text)
 		return
 	}
-	p.line.Show(text)
+	p.line.ShowText(text)
 }
 
 // bar draws GPUs at work, held without work, and free.

@@ -90,7 +90,7 @@ func (s *simulate) run(cmd *cobra.Command, o *options) error {
 	}
 	start := time.Now()
 	cfg.Strict, cfg.Clock = s.strict, func() time.Duration { return time.Since(start) }
-	quiet := format != report.Text && !terminal.Is(cmd.OutOrStdout())
+	quiet := format != report.Text && !terminal.IsTerminal(cmd.OutOrStdout())
 	runs, err := s.replays(cfg, newBar(cmd.ErrOrStderr(), quiet))
 	if err != nil {
 		return err
