@@ -45,7 +45,7 @@ was not looked at; another gang may take the room first.`,
 				if err != nil {
 					return fmt.Errorf("gang %s: %w", g.Key(), err)
 				}
-				if err := report.Write(out, format, e, func(out io.Writer) { report.Explanation(out, e) }); err != nil {
+				if err := report.WriteValue(out, format, e, func(out io.Writer) { report.WriteExplanation(out, e) }); err != nil {
 					return err
 				}
 				if e.Phase != explain.Running && e.Reason != explain.FitsNow {

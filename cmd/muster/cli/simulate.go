@@ -103,7 +103,7 @@ func (s *simulate) run(cmd *cobra.Command, o *options) error {
 	for i, r := range runs {
 		summaries[i] = r.Summary
 	}
-	return report.Write(cmd.OutOrStdout(), format, summaries, func(w io.Writer) {
+	return report.WriteValue(cmd.OutOrStdout(), format, summaries, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n%s\n\n", title, picture.About)
 		sim.WriteTable(w, summaries)
 	})

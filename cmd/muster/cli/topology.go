@@ -44,7 +44,7 @@ func topologyVerb(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return report.Write(out, format, fabric, func(out io.Writer) { report.Fabric(out, fabric) })
+				return report.WriteValue(out, format, fabric, func(out io.Writer) { report.WriteFabric(out, fabric) })
 			})
 		},
 	}
