@@ -70,10 +70,10 @@ func newWaiting(b *testing.B, binary string) *waiting {
 	w.config, w.client = box.Config(), box.Client()
 	var nodes []*v1.Node
 	for i := range pendingNodes {
-		nodes = append(nodes, sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{Extended: map[string]int64{pendingGPU: pendingPods / pendingNodes}}))
+		nodes = append(nodes, sandbox.NewNode(fmt.Sprintf("n%d", i), sandbox.NodeShape{Extended: map[string]int64{pendingGPU: pendingPods / pendingNodes}}))
 	}
 	w.must(box.CreateNodes(context.Background(), nodes))
-	w.scheduler = process.Start(b, exec.Command(binary, "--kubeconfig="+box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2"))
+	w.scheduler = process.Start(b, exec.Command(binary, "--kubeconfig="+box.KubeconfigPath(), "--leader-elect=false", "--secure-port=0", "-v=2"))
 	return w
 }
 

@@ -110,7 +110,7 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 
 func (f *upFlags) nodes() ([]*v1.Node, error) {
 	if f.inventory == "" {
-		return f.fleet.Build()
+		return f.fleet.BuildNodes()
 	}
 	file, err := os.Open(f.inventory)
 	if err != nil {

@@ -146,9 +146,9 @@ func (r *demoRun) servePage(ctx context.Context) error {
 
 // replayGangs runs the scheduler for the time of the replay and reports.
 func (r *demoRun) replayGangs(ctx context.Context) (*Report, error) {
-	r.progress.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", r.box.Kubeconfig(), namespace, kube.LabelGang)
+	r.progress.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", r.box.KubeconfigPath(), namespace, kube.LabelGang)
 	log := cmp.Or(r.opts.SchedulerLog, filepath.Join(r.box.Dir(), "scheduler.log"))
-	scheduler, err := startScheduler(ctx, r.program, r.box.Kubeconfig(), log, r.opts.SchedulerArgs...)
+	scheduler, err := startScheduler(ctx, r.program, r.box.KubeconfigPath(), log, r.opts.SchedulerArgs...)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func fleet(hosts []trace.Node) []*v1.Node {
 	for i, host := range hosts {
 		labels := map[string]string{sandbox.ProductLabel: gpuProduct}
 		maps.Copy(labels, host.TopologyLabels())
-		nodes[i] = sandbox.Node(host.Name, sandbox.NodeShape{
+		nodes[i] = sandbox.NewNode(host.Name, sandbox.NodeShape{
 			CPU: "128", Memory: "2048G", Labels: labels,
 			Extended: map[string]int64{sandbox.GPUResource: trace.GPUsPerNode},
 		})

@@ -53,7 +53,7 @@ type background struct {
 // Stop.
 func (s *Sandbox) startBackground(ctx context.Context, opts Options) error {
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	cfg := binary(s.config, "muster-sandbox-controllers")
+	cfg := protobufConfig(s.config, "muster-sandbox-controllers")
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return err

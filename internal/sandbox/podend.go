@@ -46,10 +46,10 @@ func newPodEndings(client kubernetes.Interface) *podEndings {
 	}
 }
 
-// add finishes a pod that has a deletion timestamp. A grace period of zero
+// addPod queues a pod that has a deletion timestamp. A grace period of zero
 // shows that it was finished before and waits for a finalizer only.
-func (e *podEndings) add(pod *v1.Pod) {
-	fail := len(pod.Finalizers) > 0 && !ended(pod)
+func (e *podEndings) addPod(pod *v1.Pod) {
+	fail := len(pod.Finalizers) > 0 && !hasEnded(pod)
 	if ptr.Deref(pod.DeletionGracePeriodSeconds, 1) == 0 && !fail {
 		return
 	}
@@ -61,7 +61,7 @@ func (e *podEndings) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range playParallelism {
 		workers.Go(func() {
-			for e.next(ctx) {
+			for e.finishNext(ctx) {
 			}
 		})
 	}
@@ -70,14 +70,14 @@ func (e *podEndings) run(ctx context.Context) {
 	workers.Wait()
 }
 
-// next finishes one pod. It reports false when the queue is shut down.
-func (e *podEndings) next(ctx context.Context) bool {
+// finishNext finishes one pod. It reports false when the queue is shut down.
+func (e *podEndings) finishNext(ctx context.Context) bool {
 	item, stop := e.queue.Get()
 	if stop {
 		return false
 	}
 	defer e.queue.Done(item)
-	err := e.finish(ctx, item)
+	err := e.finishPod(ctx, item)
 	anotherPod := apierrors.IsInvalid(err) || apierrors.IsConflict(err) && e.queue.NumRequeues(item) > conflictRetries
 	if err == nil || apierrors.IsNotFound(err) || anotherPod || ctx.Err() != nil {
 		e.queue.Forget(item)
@@ -90,7 +90,9 @@ func (e *podEndings) next(ctx context.Context) bool {
 	return true
 }
 
-func (e *podEndings) finish(ctx context.Context, item ending) error {
+// finishPod ends a pod and deletes it, under the condition that its UID is the
+// same.
+func (e *podEndings) finishPod(ctx context.Context, item ending) error {
 	pods := e.client.CoreV1().Pods(item.namespace)
 	if item.fail {
 		patch := fmt.Appendf(nil, `{"metadata":{"uid":%q},"status":{"phase":"Failed","message":"Deleted while running"}}`, item.uid)

@@ -52,7 +52,7 @@ type Sandbox struct {
 	etcd      *embed.Etcd
 	etcdURL   string // of its client port
 	server    *apiServer
-	forbidden refusals
+	forbidden forbiddenLog
 
 	config *rest.Config
 	client kubernetes.Interface
@@ -71,7 +71,7 @@ type Sandbox struct {
 // lives until Stop, or until ctx is done.
 func Start(ctx context.Context, opts Options) (*Sandbox, error) {
 	s := &Sandbox{cancel: func() {}, closeLog: func() {}, detach: func() bool { return true }}
-	if err := s.start(ctx, opts); err != nil {
+	if err := s.startComponents(ctx, opts); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("start a sandbox: %w", err)
 	}
@@ -79,9 +79,9 @@ func Start(ctx context.Context, opts Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// start starts the components one after the other: each step needs what the
+// startComponents starts the components one after the other: each step needs what the
 // one before it has started. Stop ends those that came up when a step fails.
-func (s *Sandbox) start(ctx context.Context, opts Options) error {
+func (s *Sandbox) startComponents(ctx context.Context, opts Options) error {
 	for _, step := range []func() error{
 		func() error { return s.makeDir(opts.Dir) },
 		func() error { return s.openLog(&opts) },
@@ -210,11 +210,12 @@ func (s *Sandbox) Stop() {
 	})
 }
 
-// Done is closed when the API server has ended, be it by itself or by Stop.
+// Done returns a channel that is closed when the API server has ended, be it by
+// itself or by Stop.
 func (s *Sandbox) Done() <-chan struct{} { return s.server.ended }
 
-// Err is how the API server ended. It is nil until Done is closed, and where
-// Stop ended it in good order.
+// Err returns how the API server ended. It is nil until Done is closed, and
+// where Stop ended it in good order.
 func (s *Sandbox) Err() error {
 	select {
 	case <-s.server.ended:
@@ -224,18 +225,18 @@ func (s *Sandbox) Err() error {
 	}
 }
 
-// Dir is the folder that holds data, certificates and logs.
+// Dir returns the folder that holds data, certificates and logs.
 func (s *Sandbox) Dir() string { return s.dir }
 
-// LogPath is the file that takes the components' log unless Options.LogTo was
-// given.
+// LogPath returns the file that takes the components' log unless Options.LogTo
+// was given.
 func (s *Sandbox) LogPath() string { return filepath.Join(s.dir, "sandbox.log") }
 
-// Client is an administrator's client.
+// Client returns an administrator's client.
 func (s *Sandbox) Client() kubernetes.Interface { return s.client }
 
-// Forbidden lists every request so far that was answered 403, oldest first, as
-// "user METHOD path".
-func (s *Sandbox) Forbidden() []string { return s.forbidden.list() }
+// ForbiddenRequests returns every request so far that was answered 403, oldest
+// first, as "user METHOD path".
+func (s *Sandbox) ForbiddenRequests() []string { return s.forbidden.listRequests() }
 
 var errServerEnded = errors.New("kube-apiserver ended")

@@ -54,7 +54,7 @@ func start(t *testing.T, opts sandbox.Options) *cluster {
 	t.Cleanup(s.Stop)
 	var nodes []*v1.Node
 	for i := range 4 {
-		nodes = append(nodes, sandbox.Node(fmt.Sprint("n", i), sandbox.NodeShape{
+		nodes = append(nodes, sandbox.NewNode(fmt.Sprint("n", i), sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 8},
 			Labels:   map[string]string{"topology.kubernetes.io/rack": fmt.Sprint("r", i/2)},
 		}))
@@ -68,7 +68,7 @@ func start(t *testing.T, opts sandbox.Options) *cluster {
 // run starts the scheduler and returns when it is ready.
 func (c *cluster) run(flags ...string) *process.Process {
 	c.Helper()
-	p := c.launch(append([]string{"--kubeconfig", c.Kubeconfig()}, flags...)...)
+	p := c.launch(append([]string{"--kubeconfig", c.KubeconfigPath()}, flags...)...)
 	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
 	return p
 }

@@ -134,6 +134,6 @@ profiles:
 - schedulerName: muster
   plugins: {multiPoint: {enabled: [{name: Muster, weight: 20}]}}
   pluginConfig: [%s]
-`, box.Kubeconfig(), pluginConfig), 0o600))
+`, box.KubeconfigPath(), pluginConfig), 0o600))
 	return path
 }

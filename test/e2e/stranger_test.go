@@ -31,7 +31,7 @@ func (s stranger) start(t *testing.T, k *kubectl) {
 
 	ports := process.FreePorts(t, 2)
 	data := strangerData{
-		Kubeconfig: k.c.box.Kubeconfig(), Config: filepath.Join(dir, "config.yaml"),
+		Kubeconfig: k.c.box.KubeconfigPath(), Config: filepath.Join(dir, "config.yaml"),
 		// Where controller-runtime looks unless it is told otherwise.
 		Certs:       filepath.Join(dir, "k8s-webhook-server", "serving-certs"),
 		WebhookPort: ports[0], HealthPort: ports[1],

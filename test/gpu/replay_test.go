@@ -130,7 +130,7 @@ func openbNode(name string, n *trace.OpenbNode) *v1.Node {
 		shape.Extended = map[string]int64{gpu.Resource: int64(n.GPUs)}
 		shape.Labels[gpu.ProductLabel] = "openb-" + n.Model
 	}
-	return sandbox.Node(name, shape)
+	return sandbox.NewNode(name, shape)
 }
 
 func openbPod(name string, p *trace.OpenbPod) *v1.Pod {

@@ -52,7 +52,7 @@ type replica struct {
 func startReplica(t *testing.T, box *sandbox.Sandbox) *replica {
 	t.Helper()
 	r := &replica{t: t, port: process.FreePorts(t, 1)[0]}
-	child := process.Scheduler(t, "--kubeconfig="+box.Kubeconfig(), "--leader-elect", "--leader-elect-resource-namespace=default",
+	child := process.Scheduler(t, "--kubeconfig="+box.KubeconfigPath(), "--leader-elect", "--leader-elect-resource-namespace=default",
 		"--authorization-always-allow-paths=/metrics,/readyz", "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", r.port), "--v=2")
 	r.terminate = sync.OnceFunc(func() { assert.NoError(t, child.Terminate()) })
 	t.Cleanup(r.terminate)
