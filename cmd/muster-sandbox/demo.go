@@ -20,7 +20,7 @@ import (
 func init() { verbs = append(verbs, newDemo) }
 
 func newDemo() *cobra.Command {
-	opts := demo.Defaults()
+	opts := demo.DefaultOptions()
 	topology := string(opts.Topology)
 	var report string
 	var port int
@@ -31,7 +31,7 @@ func newDemo() *cobra.Command {
 its own, and report how long they waited, how busy the GPUs were and whether any
 gang was started in part. The exit status is 1 when Muster broke a promise.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.Topology, opts.SchedulerArgs, opts.Out = demo.Wish(topology), args, cmd.OutOrStdout()
+			opts.Topology, opts.SchedulerArgs, opts.Out = demo.TopologyMode(topology), args, cmd.OutOrStdout()
 			if port != noPage {
 				opts.Page = func(ctx context.Context, cfg *rest.Config) (string, error) { return servePage(ctx, cfg, port) }
 			}
@@ -64,7 +64,7 @@ func runDemo(cmd *cobra.Command, opts demo.Options, path string) error {
 	if err := writeReport(path, report); err != nil {
 		return err
 	}
-	if broken := report.Broken(); len(broken) > 0 && opts.Scheduler == demo.Muster {
+	if broken := report.BrokenPromises(); len(broken) > 0 && opts.Scheduler == demo.Muster {
 		return errors.New("broken promises:\n  " + strings.Join(broken, "\n  "))
 	}
 	return nil

@@ -44,10 +44,10 @@ type offer struct {
 var kalosShape = sim.Shape{GPUs: trace.GPUsPerNode, CPUMilli: 128_000, MemBytes: 2048e9}
 
 var offers = []offer{
-	{name: "kalos", title: "Gangs of the LLM cluster Kalos, 2023", gangs: data.Kalos, fleet: 302, shape: kalosShape, load: 1},
-	{name: "philly", title: "Jobs of Microsoft's Philly, October 2017", gangs: data.Philly, fleet: 80, shape: sim.Shape{GPUs: trace.GPUsPerNode}},
+	{name: "kalos", title: "Gangs of the LLM cluster Kalos, 2023", gangs: data.KalosGangs, fleet: 302, shape: kalosShape, load: 1},
+	{name: "philly", title: "Jobs of Microsoft's Philly, October 2017", gangs: data.PhillyGangs, fleet: 80, shape: sim.Shape{GPUs: trace.GPUsPerNode}},
 	{
-		name: "mixed", title: "Gangs of Kalos among single pods of Philly", gangs: data.Kalos, singles: data.Philly,
+		name: "mixed", title: "Gangs of Kalos among single pods of Philly", gangs: data.KalosGangs, singles: data.PhillyGangs,
 		fleet: 302, shape: kalosShape, load: 0.6, singlesLoad: 0.3,
 	},
 }
@@ -135,7 +135,7 @@ func (r *replay) choose(flags *pflag.FlagSet) (offer, error) {
 
 // hosts are the first nodes of the fleet, all of them for 0.
 func (r *replay) hosts(first int) ([]trace.Node, error) {
-	read, from := data.Lingjun, "the fabric"
+	read, from := data.LingjunNodes, "the fabric"
 	if r.nodes != "" {
 		read, from = fileOf(r.nodes, trace.ReadNodes), filepath.Base(r.nodes)
 	}
