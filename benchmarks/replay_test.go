@@ -30,7 +30,7 @@ var loads = []struct {
 	{"mixed", 9, func(b *testing.B, step int) sim.Config {
 		cfg := kalosReplay(b, 0.4+0.05*float64(step))
 		jobs := must(traces.PhillyGangs())(b)
-		cfg.Gangs = must(trace.MixSingles(cfg.Gangs, jobs, 0.3, cfg.Shape.Total(cfg.Nodes)))(b)
+		cfg.Gangs = must(trace.MixSingles(cfg.Gangs, jobs, 0.3, cfg.Shape.TotalGPUs(cfg.Nodes)))(b)
 		return cfg
 	}},
 }
@@ -41,7 +41,7 @@ func kalosReplay(b *testing.B, load float64) sim.Config {
 		Shape: sim.Shape{GPUs: trace.GPUsPerNode, CPUMilli: 128_000, MemBytes: 2048e9},
 	}
 	var err error
-	cfg.Gangs, _, err = trace.Compression{Speed: 1, Load: load, GPUs: cfg.Shape.Total(cfg.Nodes)}.Apply(cfg.Gangs)
+	cfg.Gangs, _, err = trace.Compression{Speed: 1, Load: load, GPUs: cfg.Shape.TotalGPUs(cfg.Nodes)}.Apply(cfg.Gangs)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func BenchmarkReplay(b *testing.B) {
 						cfg := replay.config(b, step)
 						cfg.Policy = policy
 						result := must(sim.Run(cfg))(b)
-						m.add(sim.Summarise(&cfg, result))
+						m.add(sim.NewSummary(&cfg, result))
 					}
 					m.report(b)
 				}

@@ -101,7 +101,7 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 	}
 	r := &Report{
 		End: out.end, Elapsed: last.Seconds(), Load: load, Audit: out.audit, Reasons: out.reasons,
-		Waits: sim.Waits(stays, last), Binds: t.binds,
+		Waits: sim.WaitsByClass(stays, last), Binds: t.binds,
 	}
 	arrivals := p.gangs[len(p.gangs)-1].Arrival
 	held, working := gpuUtilization(out.samples, 0, max(arrivals, sampleEvery*2), load.GPUs)
@@ -120,7 +120,7 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 	for _, name := range out.audit.Open {
 		r.Stuck = append(r.Stuck, strings.TrimPrefix(name, namespace+"/"))
 	}
-	near := sim.LocalityOf(stays, largestLeaf(p.hosts))
+	near := sim.MeasureLocality(stays, largestLeaf(p.hosts))
 	r.FitLeaf, r.InOneLeaf, r.LeafSpread = near.Fitting, near.InOne, near.Spread
 	r.BindRatePeak, r.BindRateMean = peakBindRate(t.bindsBySecond)
 	r.Creating = measureLag(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.submitted, j.created })

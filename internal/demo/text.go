@@ -55,14 +55,14 @@ func writeRow(w io.Writer, name, format string, args ...any) {
 // writePromises prints what the auditor found.
 func (r *Report) writePromises(w io.Writer) {
 	a := r.Audit
-	writeRow(w, "gangs placed whole", "%d of %d (%s pods)", r.Placed, r.Load.Gangs, sim.Thousands(r.Load.Pods))
+	writeRow(w, "gangs placed whole", "%d of %d (%s pods)", r.Placed, r.Load.Gangs, sim.FormatThousands(r.Load.Pods))
 	writeRow(w, "gangs partly started", "%d (for over %s; the longest was %s%s)", a.Partial, a.CommitWindow, roundDuration(a.Longest), ofGang(a.LongestGang))
 	writeRow(w, "overcommits", "%d (kubelets refused %d pods)", a.Violations[audit.NoOvercommit], a.Rejected)
 	if r.Load.Topology == TopologyRequired {
 		writeRow(w, "topology broken", "%d", a.Violations[audit.RequiredTopology])
 	}
 	writeRow(w, "pods bound twice", "%d", a.Violations[audit.BindOnce])
-	writeRow(w, "checked", "by an auditor of its own, at each of %s events (%s binds)", sim.Thousands(a.Events), sim.Thousands(a.Binds))
+	writeRow(w, "checked", "by an auditor of its own, at each of %s events (%s binds)", sim.FormatThousands(a.Events), sim.FormatThousands(a.Binds))
 }
 
 // ofGang returns ", " and the name of a gang without its namespace.
@@ -102,7 +102,7 @@ func (r *Report) writePlaces(w io.Writer) {
 		writeRow(w, "leaves of larger gangs", "%.2f x the fewest possible", r.LeafSpread)
 	}
 	writeRow(w, "binding", "%s pods; %.0f/s while busy, %d/s at best; a gang's first to last bind p50 %.2f s, p95 %.2f s",
-		sim.Thousands(r.Binds), r.BindRateMean, r.BindRatePeak, r.CommitP50, r.CommitP95)
+		sim.FormatThousands(r.Binds), r.BindRateMean, r.BindRatePeak, r.CommitP50, r.CommitP95)
 	writeRow(w, "control plane", "p95 of a gang: %.1f s to create it, %.1f s from bound to running, %.1f s to remove it", r.Creating.P95, r.Starting.P95, r.Removing.P95)
 	if r.SchedulerCPU > 0 {
 		writeRow(w, "scheduler", "%.1f s of processor time", r.SchedulerCPU)
@@ -153,10 +153,10 @@ func listGangs(names []string) string {
 
 // writeIntro says what is about to be replayed.
 func (l *Load) writeIntro(w io.Writer, scheduler string) {
-	fmt.Fprintf(w, "%s replays %d gangs of the Kalos LLM cluster (%s pods, real sizes, order and run times)\n", schedulerTitle(scheduler), l.Gangs, sim.Thousands(l.Pods))
+	fmt.Fprintf(w, "%s replays %d gangs of the Kalos LLM cluster (%s pods, real sizes, order and run times)\n", schedulerTitle(scheduler), l.Gangs, sim.FormatThousands(l.Pods))
 	fmt.Fprintf(w, "on %d nodes x %d A100 under a real three-layer Clos fabric (Lingjun).\n", l.Nodes, l.GPUs/max(1, l.Nodes))
 	fmt.Fprintf(w, "Time is squeezed: run times / %s, none under %.3g s; arrivals / %s, over %.0f s; offered load %.3g of the fleet.\n",
-		sim.Thousands(int(l.Speed)), l.MinRun, sim.Thousands(int(l.ArrivalSpeed)), l.Span, l.Offered)
+		sim.FormatThousands(int(l.Speed)), l.MinRun, sim.FormatThousands(int(l.ArrivalSpeed)), l.Span, l.Offered)
 	if l.TooLarge > 0 {
 		fmt.Fprintf(w, "%d gangs are left out: the fleet could not hold them even when empty.\n", l.TooLarge)
 	}

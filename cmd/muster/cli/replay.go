@@ -87,7 +87,7 @@ func (r *replay) config(flags *pflag.FlagSet) (sim.Config, string, error) {
 	if cfg.Gangs, err = o.gangs(); err != nil {
 		return cfg, "", err
 	}
-	gpus := cfg.Shape.Total(cfg.Nodes)
+	gpus := cfg.Shape.TotalGPUs(cfg.Nodes)
 	if o.load != 0 {
 		if cfg.Gangs, _, err = (trace.Compression{Speed: 1, Load: o.load, GPUs: gpus}).Apply(cfg.Gangs); err != nil {
 			return cfg, "", fmt.Errorf("--load: %w", err)
@@ -174,10 +174,10 @@ func inNumbers(cfg *sim.Config) string {
 		}
 		work += float64(g.TotalGPUs()) * g.Run.Seconds()
 	}
-	gpus := cfg.Shape.Total(cfg.Nodes)
+	gpus := cfg.Shape.TotalGPUs(cfg.Nodes)
 	span := (cfg.Gangs[len(cfg.Gangs)-1].Arrival - cfg.Gangs[0].Arrival).Seconds()
 	text := fmt.Sprintf("%s gangs and %s single pods on %s nodes with %s GPUs",
-		sim.Thousands(gangs), sim.Thousands(len(cfg.Gangs)-gangs), sim.Thousands(len(cfg.Nodes)), sim.Thousands(gpus))
+		sim.FormatThousands(gangs), sim.FormatThousands(len(cfg.Gangs)-gangs), sim.FormatThousands(len(cfg.Nodes)), sim.FormatThousands(gpus))
 	if span > 0 && gpus > 0 {
 		text += fmt.Sprintf("; they ask for %.0f %% of the GPU time of the %.3g days in which they arrive", 100*work/span/float64(gpus), span/86400)
 	}

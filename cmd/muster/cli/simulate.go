@@ -127,7 +127,7 @@ func (s *simulate) replays(cfg sim.Config, bar *bar) ([]chart.Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("replaying with %s: %w", policy.Name, err)
 		}
-		runs[i] = chart.Run{Summary: sim.Summarise(&cfg, result), Result: result}
+		runs[i] = chart.Run{Summary: sim.NewSummary(&cfg, result), Result: result}
 	}
 	return runs, nil
 }

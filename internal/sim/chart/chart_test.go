@@ -46,7 +46,7 @@ func picture(t *testing.T, policies ...string) *chart.Chart {
 		}}
 		r, err := sim.Run(cfg)
 		require.NoError(t, err)
-		ch.Runs = append(ch.Runs, chart.Run{Summary: sim.Summarise(&cfg, r), Result: r})
+		ch.Runs = append(ch.Runs, chart.Run{Summary: sim.NewSummary(&cfg, r), Result: r})
 	}
 	return ch
 }

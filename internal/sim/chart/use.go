@@ -46,7 +46,7 @@ func (ch *Chart) use(c *canvas, y float64) float64 {
 		c.text("softmid", point{min(at(last), right-32), top - 6}, "last arrival")
 	}
 	ch.drawn(func(i int, r Run) {
-		values := r.Result.Curve(begin, shown, useStretches)
+		values := r.Result.UsageCurve(begin, shown, useStretches)
 		points := make([]point, len(values))
 		for k, v := range values {
 			points[k] = point{left + (float64(k)+0.5)/useStretches*(right-left), bottom - v*useHeight}
@@ -75,8 +75,8 @@ const tail = 0.03
 func (ch *Chart) shown(begin, end, last time.Duration) time.Duration {
 	until := last
 	for _, r := range ch.Runs {
-		for i := range r.Result.Use {
-			u, all := &r.Result.Use[i], r.Result.Use[len(r.Result.Use)-1].Worked
+		for i := range r.Result.Usage {
+			u, all := &r.Result.Usage[i], r.Result.Usage[len(r.Result.Usage)-1].Worked
 			if u.Worked >= (1-tail)*all {
 				until = max(until, u.At)
 				break
@@ -152,5 +152,5 @@ func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return sim.Thousands(n) + " " + what + "s"
+	return sim.FormatThousands(n) + " " + what + "s"
 }
