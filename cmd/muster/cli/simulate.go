@@ -138,9 +138,9 @@ func (s *simulate) drawer() (func(*chart.Chart, io.Writer) error, error) {
 	case s.chart == "":
 		return nil, nil
 	case strings.HasSuffix(s.chart, ".svg"):
-		return (*chart.Chart).SVG, nil
+		return (*chart.Chart).WriteSVG, nil
 	case strings.HasSuffix(s.chart, ".html"):
-		return (*chart.Chart).HTML, nil
+		return (*chart.Chart).WriteHTML, nil
 	}
 	return nil, fmt.Errorf("--chart: found %q, want a name that ends in .svg or .html", s.chart)
 }

@@ -3,7 +3,7 @@
 
 // Package chart draws replays of one trace under several policies as one
 // picture: the GPUs at work over time, the waits by size class, and how often a
-// later gang would find room. The picture is SVG, alone or in a page of HTML
+// later gang would find room. The picture is WriteSVG, alone or in a page of WriteHTML
 // with the figures below it. It needs nothing from elsewhere, and the same
 // replays give the same bytes.
 //
