@@ -151,7 +151,7 @@ func (s *scoredSingles) PlacePod(c *Cluster, request []int64) topology.NodeID {
 			score = 100 * (total - free[gpuColumn] + request[gpuColumn]) / max(1, total)
 		} else {
 			state := gpu.CountedNode(s.model[n], min(free[cpuColumn], mostCPU), int(free[gpuColumn]), int(total))
-			score, _ = scorer.Score(&state, &pod)
+			score, _ = scorer.ScoreNode(&state, &pod)
 		}
 		if s.sparing {
 			score -= scorer.GangMalus(c.spared.Loss(n))

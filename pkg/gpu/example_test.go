@@ -31,7 +31,7 @@ func ExampleScorer() {
 		{"A100, one half taken", gpu.NodeState{Model: 1, CPUMilli: 20_000, GPUs: 2, Free: [gpu.MaxNodeGPUs]int16{1000, 500}}},
 		{"T4, no processors", gpu.CountedNode(0, 2_000, 2, 2)},
 	} {
-		score, device := scorer.Score(&n.NodeState, &half)
+		score, device := scorer.ScoreNode(&n.NodeState, &half)
 		if score == gpu.Unfit {
 			fmt.Printf("%-22s does not fit\n", n.name)
 			continue

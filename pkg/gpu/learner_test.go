@@ -14,7 +14,7 @@ func TestLearner(t *testing.T) {
 	l := NewLearner([]int{80, 20}, DefaultWeights())
 	assert.Empty(t, l.Scorer().Workload(), "nothing seen")
 	n, half := node(64, 1000, 500), share(4, 500)
-	_, device := l.Scorer().Score(n, &half)
+	_, device := l.Scorer().ScoreNode(n, &half)
 	assert.GreaterOrEqual(t, device, 0, "it scores all the same")
 
 	choosy := whole(8, 1)
@@ -34,7 +34,7 @@ func TestLearner(t *testing.T) {
 
 	easy := whole(8, 1)
 	score := func(model int) int64 {
-		s, _ := l.Scorer().Score(onModel(node(64, 1000, 1000), model), &easy)
+		s, _ := l.Scorer().ScoreNode(onModel(node(64, 1000, 1000), model), &easy)
 		return s
 	}
 	scarce := score(0) - score(1)
@@ -65,7 +65,7 @@ func TestLearner_FromManyGoroutines(t *testing.T) {
 			pod := whole(8, 1)
 			for range 200 {
 				l.Observe(pod)
-				l.Scorer().Score(node(64, 1000), &pod)
+				l.Scorer().ScoreNode(node(64, 1000), &pod)
 				l.Resize([]int{80})
 			}
 		})

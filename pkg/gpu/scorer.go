@@ -78,13 +78,13 @@ func NewScorer(w Workload, capacity []int, weights Weights) *Scorer {
 // Workload is the workload that the scorer was made for.
 func (s *Scorer) Workload() Workload { return s.workload }
 
-// Score says how well a node suits a pod, the higher the better, and on which
+// ScoreNode says how well a node suits a pod, the higher the better, and on which
 // device a pod that shares one should go (-1 for others). Scores of one pod on
 // different nodes compare; those of different pods do not. A node without room
 // scores Unfit. Of nodes with equal scores take the first in an order that
 // stays the same from pod to pod: chance spreads pods and costs several percent
 // of the cluster.
-func (s *Scorer) Score(node *NodeState, pod *Request) (score int64, device int) {
+func (s *Scorer) ScoreNode(node *NodeState, pod *Request) (score int64, device int) {
 	if e := s.memo.find(node, pod); e != nil {
 		return e.score, int(e.device)
 	}

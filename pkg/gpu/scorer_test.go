@@ -55,8 +55,8 @@ func TestScore_Prefers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := NewScorer(mixed(), []int{100}, DefaultWeights())
-			better, _ := s.Score(tc.better, &tc.pod)
-			worse, _ := s.Score(tc.worse, &tc.pod)
+			better, _ := s.ScoreNode(tc.better, &tc.pod)
+			worse, _ := s.ScoreNode(tc.worse, &tc.pod)
 			assert.Greater(t, better, worse)
 		})
 	}
@@ -67,13 +67,13 @@ func TestScore_KeepsScarceModelsForThoseWhoNeedThem(t *testing.T) {
 	choosy.Models = 1 << 1
 	s := NewScorer(tally(whole(8, 1), whole(8, 1), whole(8, 1), choosy).Workload(1), []int{80, 20}, DefaultWeights())
 	easy := whole(8, 1)
-	plenty, _ := s.Score(onModel(node(64, 1000, 1000), 0), &easy)
-	scarce, _ := s.Score(onModel(node(64, 1000, 1000), 1), &easy)
+	plenty, _ := s.ScoreNode(onModel(node(64, 1000, 1000), 0), &easy)
+	scarce, _ := s.ScoreNode(onModel(node(64, 1000, 1000), 1), &easy)
 	assert.Greater(t, plenty, scarce)
 
-	_, device := s.Score(onModel(node(64, 1000), 7), &easy)
+	_, device := s.ScoreNode(onModel(node(64, 1000), 7), &easy)
 	assert.Equal(t, -1, device, "a model that the scorer was not told of")
-	_, device = s.Score(onModel(node(64, 1000), -1), &easy)
+	_, device = s.ScoreNode(onModel(node(64, 1000), -1), &easy)
 	assert.Equal(t, -1, device)
 }
 
@@ -91,7 +91,7 @@ func TestScore_PicksTheDevice(t *testing.T) {
 		{"none without room", share(8, 470), node(64, 400), -1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			score, device := s.Score(tc.node, &tc.pod)
+			score, device := s.ScoreNode(tc.node, &tc.pod)
 			assert.Equal(t, tc.device, device)
 			assert.Equal(t, tc.node.Fits(&tc.pod), score != Unfit)
 		})
@@ -127,7 +127,7 @@ func TestScore_TheMemoChangesNothing(t *testing.T) {
 		kept := *n
 		wantScore, wantDevice := s.work(n, pod)
 		for range 2 {
-			score, device := s.Score(n, pod)
+			score, device := s.ScoreNode(n, pod)
 			require.Equal(t, wantScore, score, "%+v %+v", n, pod)
 			require.Equal(t, wantDevice, device, "%+v %+v", n, pod)
 		}
@@ -144,8 +144,8 @@ func TestScore_FromManyGoroutines(t *testing.T) {
 			r := rand.New(rand.NewSource(2)) // all goroutines meet on the same shapes
 			for range 2_000 {
 				n, pod := draw(r)
-				score, device := s.Score(n, pod)
-				wantScore, wantDevice := alone.Score(n, pod)
+				score, device := s.ScoreNode(n, pod)
+				wantScore, wantDevice := alone.ScoreNode(n, pod)
 				assert.Equal(t, wantScore, score)
 				assert.Equal(t, wantDevice, device)
 			}
@@ -157,8 +157,8 @@ func TestScore_FromManyGoroutines(t *testing.T) {
 func TestScore_OfAKnownShapeTakesNoMemory(t *testing.T) {
 	s := NewScorer(mixed(), []int{100}, DefaultWeights())
 	n, pod := node(64, 1000, 530, 350), share(3, 320)
-	s.Score(n, &pod)
-	assert.Zero(t, testing.AllocsPerRun(100, func() { s.Score(n, &pod) }))
+	s.ScoreNode(n, &pod)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { s.ScoreNode(n, &pod) }))
 }
 
 func FuzzScore(f *testing.F) {
@@ -171,7 +171,7 @@ func FuzzScore(f *testing.F) {
 			n.Free[i] = free
 		}
 		pod := &Request{CPUMilli: podCPU % (1 << 40), GPUs: podGPUs, GPUMilli: milli, Models: ModelSet(models)}
-		score, device := s.Score(n, pod)
+		score, device := s.ScoreNode(n, pod)
 		if n.Fits(pod) != (score != Unfit) {
 			t.Fatalf("%+v %+v: score %d", n, pod, score)
 		}

@@ -87,7 +87,7 @@ func (r *row) fraction(w *wish, info fwk.NodeInfo) int64 {
 	if len(w.scorer.Workload()) == 0 {
 		return percent(int64(gpus.total-gpus.free+w.request.GPUs), int64(gpus.total))
 	}
-	score, _ := w.scorer.Score(state, &w.request)
+	score, _ := w.scorer.ScoreNode(state, &w.request)
 	if score == gpu.Unfit || w.request.GPUs < 2 {
 		return score
 	}

@@ -43,11 +43,11 @@ profiles:
 // anything.
 type cold struct{ *gpu.Learner }
 
-func (c cold) Observe(pod *gpu.Request) bool { return c.Learner.Observe(*pod) }
+func (c cold) ObservePod(pod *gpu.Request) bool { return c.Learner.Observe(*pod) }
 
-func (c cold) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+func (c cold) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 	if s := c.Scorer(); len(s.Workload()) > 0 {
-		return s.Score(node, pod)
+		return s.ScoreNode(node, pod)
 	}
 	used := node.GPUs - node.FreeMilli()/gpu.Whole
 	return int64(100 * (used + pod.GPUs) / node.GPUs), -1
@@ -56,14 +56,14 @@ func (c cold) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 // TestTheSchedulerAndTheSimulatorPlaceAlike replays pods of Alibaba's openb
 // cluster that ask for whole GPUs through both.
 func TestTheSchedulerAndTheSimulatorPlaceAlike(t *testing.T) {
-	all, err := packing.Load("default")
+	all, err := packing.LoadExperiment("default")
 	require.NoError(t, err)
 	whole := slices.DeleteFunc(slices.Clone(all.Pods), func(p trace.OpenbPod) bool { return p.GPUs == 0 || p.GPUMilli < gpu.Whole })
 	e, err := packing.NewExperiment("whole", all.Nodes, whole)
 	require.NoError(t, err)
-	arrivals, rank := e.Arrivals(seed)
+	arrivals, rank := e.DrawArrivals(seed)
 	arrivals = arrivals[:min(replayed, len(arrivals))]
-	simulated := e.Replay(packing.Policy{Name: "cold", New: func(*packing.Experiment, int64) packing.Chooser {
+	simulated := e.ReplayPods(packing.Policy{Name: "cold", New: func(*packing.Experiment, int64) packing.Chooser {
 		return cold{gpu.NewLearner(capacityOf(e.Nodes), gpu.DefaultWeights())}
 	}}, seed)
 
