@@ -28,7 +28,7 @@ func small() demo.Options {
 
 func TestRun_Muster(t *testing.T) {
 	opts := small()
-	opts.Program = process.Command().Args
+	opts.Program = process.SchedulerCommand().Args
 	opts.Stall = time.Minute // longer than the queue's backoff of a gang of 32
 	report, err := demo.Run(t.Context(), opts)
 	require.NoError(t, err)

@@ -48,7 +48,7 @@ var (
 // user would, and waits until the scheduler has started the gang.
 func TestLive_SchedulerTakesTheAdvice(t *testing.T) {
 	l := startLive(t)
-	process.Scheduler(t, "--kubeconfig="+l.KubeconfigPath(), "--leader-elect=false", "--secure-port=0")
+	process.StartScheduler(t, "--kubeconfig="+l.KubeconfigPath(), "--leader-elect=false", "--secure-port=0")
 	for _, w := range []wants{
 		{kind: explain.Nodes, pods: 3, annotations: rack, cordoned: []int{0}, busy: []int{3}},
 		{kind: explain.Ends, pods: 3, annotations: rack, busy: []int{0, 3}},

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // startScheduler runs the scheduler against the sandbox until the test ends.
 func startScheduler(t *testing.T, box *sandbox.Sandbox, flags ...string) *process.Process {
 	t.Helper()
-	return process.Scheduler(t, append([]string{"--kubeconfig=" + box.KubeconfigPath(), "--leader-elect=false", "--secure-port=0", "-v=2"}, flags...)...)
+	return process.StartScheduler(t, append([]string{"--kubeconfig=" + box.KubeconfigPath(), "--leader-elect=false", "--secure-port=0", "-v=2"}, flags...)...)
 }
 
 func startSandbox(t *testing.T, opts sandbox.Options) *sandbox.Sandbox {

@@ -49,7 +49,7 @@ func (s stranger) start(t *testing.T, k *kubectl) {
 		cmd.Args = append(cmd.Args, fill(t, flag, data))
 	}
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+data.Kubeconfig, "TMPDIR="+dir, "POD_NAMESPACE=default")
-	process.Start(t, cmd)
+	process.StartCommand(t, cmd)
 	require.Eventually(t, func() bool { return s.ready(data) }, patience, poll, "%s has to be ready", s.name)
 	for _, path := range s.webhooks {
 		k.apply(s.reached(t, k.decode(readFiles(t, filepath.Join(sources, path))), data, authority))

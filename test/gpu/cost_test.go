@@ -77,7 +77,7 @@ func (c *cluster) awaitBound(t testing.TB, namespace string, count int) (time.Ti
 		list, err := c.client.CoreV1().Pods(namespace).List(background, metav1.ListOptions{FieldSelector: "spec.nodeName!=", ResourceVersion: "0"})
 		require.NoError(t, err)
 		if len(list.Items) >= count {
-			return time.Now(), c.scheduler.CPU()
+			return time.Now(), c.scheduler.CPUTime()
 		}
 	}
 	require.Fail(t, "pods without a node are left", "%d were awaited", count)

@@ -56,7 +56,7 @@ func startScheduler(t testing.TB, box *sandbox.Sandbox, config string) *process.
 		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(config, "KUBECONFIG", box.KubeconfigPath())), 0o600))
 		flags = append(flags, "--config="+path)
 	}
-	return process.Scheduler(t, flags...)
+	return process.StartScheduler(t, flags...)
 }
 
 // namespace makes a namespace for one row.

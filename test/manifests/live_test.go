@@ -59,7 +59,7 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 	for _, rack := range []string{"a", "b", "c"} {
 		c.addRack(rack)
 	}
-	binary := process.Build(t)
+	binary := process.BuildScheduler(t)
 	leader := c.startReplica(binary)
 	c.eventually(func() bool { return c.holder() != "" }, "the replica leads")
 	for _, gang := range gangs {
