@@ -19,6 +19,7 @@ import (
 
 func init() { verbs = append(verbs, newDemo) }
 
+// newDemo returns the command demo.
 func newDemo() *cobra.Command {
 	opts := demo.DefaultOptions()
 	topology := string(opts.Topology)
@@ -55,6 +56,8 @@ gang was started in part. The exit status is 1 when Muster broke a promise.`,
 	return cmd
 }
 
+// runDemo runs the demo and prints its report. Only Muster's broken rules are
+// an error: of the stock scheduler they are the point of the comparison.
 func runDemo(cmd *cobra.Command, opts demo.Options, path string) error {
 	report, err := demo.Run(cmd.Context(), opts)
 	if err != nil {
@@ -70,6 +73,7 @@ func runDemo(cmd *cobra.Command, opts demo.Options, path string) error {
 	return nil
 }
 
+// writeReport writes the report as JSON, if a file is named.
 func writeReport(path string, report *demo.Report) error {
 	if path == "" {
 		return nil

@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// newRoot is the command line. Without a verb it does what `up` does.
+// newRoot returns the command line. Without a verb it does what `up` does.
 func newRoot() *cobra.Command {
 	root := newUp()
 	root.Use = "muster-sandbox"
@@ -41,7 +41,7 @@ func newRoot() *cobra.Command {
 	if upstream := pflag.Lookup("version"); upstream != nil {
 		upstream.Hidden = true
 	}
-	root.Version = version()
+	root.Version = buildVersion()
 	root.Flags().Bool("version", false, "print the version and quit")
 	for _, verb := range verbs {
 		root.AddCommand(verb())
@@ -49,8 +49,8 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// version is what this binary was built from.
-func version() string {
+// buildVersion returns what this binary was built from.
+func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -22,13 +22,15 @@ func init() { verbs = append(verbs, newUp) }
 
 // upFlags are the flags of `up`.
 type upFlags struct {
-	sandbox    sandbox.Options
+	sandbox sandbox.Options
+	// fleet is used unless inventory names a file.
 	fleet      sandbox.Fleet
 	inventory  string
 	kubeconfig string
 	page       int
 }
 
+// newUp returns the command up.
 func newUp() *cobra.Command {
 	var f upFlags
 	cmd := &cobra.Command{
@@ -63,15 +65,17 @@ and removes its data and the kubeconfig.`,
 	return cmd
 }
 
+// run starts a sandbox and returns when ctx is done or the API server ends. The
+// kubeconfig is written last: who waits for the file finds everything ready.
 func (f *upFlags) run(ctx context.Context, out io.Writer) error {
-	nodes, err := f.nodes()
+	nodes, err := f.buildNodes()
 	if err != nil {
 		return err
 	}
 	if f.kubeconfig, err = filepath.Abs(f.kubeconfig); err != nil {
 		return err
 	}
-	if err := mayReplace(f.kubeconfig); err != nil {
+	if err := checkReplaceable(f.kubeconfig); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "Starting etcd, kube-apiserver, controllers and kubelets ...")
@@ -87,7 +91,7 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 	if err := s.WriteKubeconfig(f.kubeconfig, s.Config()); err != nil {
 		return err
 	}
-	defer removeOwn(f.kubeconfig, s.Config().Host)
+	defer removeKubeconfig(f.kubeconfig, s.Config().Host)
 	watch := ""
 	if f.page != noPage {
 		address, err := servePage(ctx, s.Config(), f.page)
@@ -96,7 +100,7 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 		}
 		watch = "Watch who gets which GPU: " + address + "\n"
 	}
-	if err := f.greet(out, s, len(nodes), time.Since(begin), watch); err != nil {
+	if err := f.printWelcome(out, s, len(nodes), time.Since(begin), watch); err != nil {
 		return err
 	}
 	select {
@@ -108,7 +112,8 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 	}
 }
 
-func (f *upFlags) nodes() ([]*v1.Node, error) {
+// buildNodes returns the nodes of the inventory, else those of the flags.
+func (f *upFlags) buildNodes() ([]*v1.Node, error) {
 	if f.inventory == "" {
 		return f.fleet.BuildNodes()
 	}
@@ -120,8 +125,8 @@ func (f *upFlags) nodes() ([]*v1.Node, error) {
 	return sandbox.ReadInventory(file)
 }
 
-// greet tells what runs and how to use it.
-func (f *upFlags) greet(out io.Writer, s *sandbox.Sandbox, nodes int, took time.Duration, watch string) error {
+// printWelcome prints what runs and how to use it.
+func (f *upFlags) printWelcome(out io.Writer, s *sandbox.Sandbox, nodes int, took time.Duration, watch string) error {
 	version, err := s.Client().Discovery().ServerVersion()
 	if err != nil {
 		return err
