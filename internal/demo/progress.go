@@ -51,6 +51,7 @@ func (p *progress) showSample(s sample, found audit.Report) {
 
 // usageBar returns a bar of the GPUs at work, held without work, and free.
 func usageBar(work, idle float64) string {
+	// The two are rounded separately, so held could come out below full.
 	full := min(barWidth, int(work*barWidth+0.5))
 	held := max(full, min(barWidth, int((work+idle)*barWidth+0.5)))
 	return "[" + strings.Repeat("█", full) + strings.Repeat("▒", held-full) + strings.Repeat(" ", barWidth-held) + "]"

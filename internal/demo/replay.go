@@ -21,9 +21,9 @@ import (
 // EndReason is why a replay ended.
 type EndReason string
 
-// The reasons. Done: every gang has worked. Stalled: all have been submitted,
-// none works, and for the stall time no pod was bound, so that none ever will be.
-// Limit: the time was up.
+// The reasons. EndDone: every gang has worked. EndStalled: all have been
+// submitted, none works, and for the stall time no pod was bound, so that none
+// ever will be. EndLimit: the time was up.
 const (
 	EndDone    EndReason = "done"
 	EndStalled EndReason = "stalled"
@@ -92,6 +92,8 @@ func (p *plan) replayTrace(ctx context.Context, client kubernetes.Interface, sho
 	})
 	out.audit = auditor.Report(time.Now())
 	out.reasons = waitReasons(ctx, client, d.tracker)
+	// The report is complete: what the goroutines do from here on, such as the
+	// deletion of pods, must not change it.
 	cancel(errEnd)
 	if err := lives.Wait(); err != nil {
 		return nil, err

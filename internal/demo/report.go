@@ -103,6 +103,7 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 		End: out.end, Elapsed: last.Seconds(), Load: load, Audit: out.audit, Reasons: out.reasons,
 		Waits: sim.WaitsByClass(stays, last), Binds: t.binds,
 	}
+	// After the last arrival the fleet only empties, whatever the scheduler does.
 	arrivals := p.gangs[len(p.gangs)-1].Arrival
 	held, working := gpuUtilization(out.samples, 0, max(arrivals, sampleEvery*2), load.GPUs)
 	r.Working, r.Idle = working, held-working

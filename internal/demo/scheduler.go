@@ -36,7 +36,7 @@ type schedulerProcess struct {
 	cmd    *exec.Cmd
 	log    string
 	exited chan struct{} // closed once the process has ended
-	err    error         // how it ended; read after dead
+	err    error         // how it ended; read after exited
 }
 
 // schedulerCommand returns the program and the first arguments of a scheduler:
