@@ -7,6 +7,11 @@
 //
 // Each run is a process of its own with a fresh etcd and API server. The
 // contestants of a shape take turns, so that a busy machine hits them alike.
+//
+// What is scheduled stands in shape.go, who schedules in contestants.go and
+// null.go. A run (measure.go) is scheduler_perf itself, called as a library; the
+// time is taken beside it (stopwatch.go), since scheduler_perf polls. The figures
+// go back to the parent in a file and from there into package table.
 package main
 
 import (
@@ -93,6 +98,7 @@ func linkEtcd(dir string) error {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
+	// A link of an earlier run with the same -dir may lead to another build.
 	link := filepath.Join(bin, "etcd")
 	if err := os.Remove(link); err != nil && !os.IsNotExist(err) {
 		return err
@@ -131,6 +137,7 @@ func spawnRun(one benchmarkJob, dir string, profile bool) (table.Run, error) {
 	if err := runGroup(cmd); err != nil {
 		return run, fmt.Errorf("%w; see the end of %s", err, logs.Name())
 	}
+	// etcd's data is large, and of no use after the run. Log and result stay.
 	if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
 		return run, err
 	}

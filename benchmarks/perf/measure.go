@@ -29,6 +29,7 @@ const resultFile = "result.json"
 // not return.
 func measureJob(shapeName, contestant string) {
 	one, err := findJob(shapeName, contestant)
+	// What is left of the arguments is for package testing, which reads os.Args.
 	if err == nil {
 		os.Args = append(os.Args[:1], os.Args[4:]...)
 		testing.Init()

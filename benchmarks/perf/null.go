@@ -27,6 +27,7 @@ func startNull(tCtx ktesting.TContext, nodes int) error {
 	if err != nil {
 		return err
 	}
+	// More pods than any shape has would fit: the handler must not block.
 	pods := make(chan *v1.Pod, 10_000)
 	source := cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "pods", metav1.NamespaceAll,
 		fields.OneTermEqualSelector("spec.nodeName", ""))

@@ -41,6 +41,7 @@ func startStopwatch(tCtx ktesting.TContext, count int) (*stopwatch, error) {
 	// An informer, since the API server drops watchers that lag behind.
 	bound := metadatainformer.NewFilteredMetadataInformer(client, pods, metav1.NamespaceAll, 0, cache.Indexers{},
 		func(options *metav1.ListOptions) { options.FieldSelector = "spec.nodeName!=" }).Informer()
+	// Room for all, so that the informer never waits for the counter.
 	seen := make(chan struct{}, count)
 	if _, err := bound.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(any) { seen <- struct{}{} }}); err != nil {
 		return nil, err
