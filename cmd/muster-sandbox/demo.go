@@ -21,6 +21,8 @@ func init() { verbs = append(verbs, newDemo) }
 
 // newDemo returns the command demo.
 func newDemo() *cobra.Command {
+	// The defaults are those of package demo, so that `make demo` and the flags
+	// of the help agree.
 	opts := demo.DefaultOptions()
 	topology := string(opts.Topology)
 	var report string
@@ -33,6 +35,7 @@ its own, and report how long they waited, how busy the GPUs were and whether any
 gang was started in part. The exit status is 1 when Muster broke a promise.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Topology, opts.SchedulerArgs, opts.Out = demo.TopologyMode(topology), args, cmd.OutOrStdout()
+			// Package demo knows no page: it would depend on the product's page.
 			if port != noPage {
 				opts.Page = func(ctx context.Context, cfg *rest.Config) (string, error) { return servePage(ctx, cfg, port) }
 			}

@@ -42,6 +42,8 @@ func isListening(address string) bool {
 	if err != nil {
 		return false
 	}
+	// A dead sandbox refuses at once; the limit is for an address that is not this
+	// machine's.
 	conn, err := net.DialTimeout("tcp", u.Host, time.Second)
 	if err != nil {
 		return false

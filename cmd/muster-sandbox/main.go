@@ -3,6 +3,12 @@
 
 // Command muster-sandbox runs a Kubernetes control plane with simulated GPU
 // nodes on one machine, for trying schedulers.
+//
+// Each verb is a file of this folder: up starts a control plane and waits for
+// Ctrl-C (up.go), demo replays gangs of a real cluster against a scheduler
+// (demo.go), and kube-scheduler is the stock one, built in as the baseline to
+// compare with (kubescheduler.go). No verb is part of the product: what they do
+// is in package sandbox and package demo.
 package main
 
 import (
@@ -23,6 +29,8 @@ var verbs []func() *cobra.Command
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Ctrl-C cancels ctx, and the verb ends in good order: data folder and
+	// kubeconfig are removed.
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "muster-sandbox:", err)
 		stop()

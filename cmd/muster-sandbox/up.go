@@ -49,7 +49,7 @@ and removes its data and the kubeconfig.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.SortFlags = false
+	flags.SortFlags = false // the help begins with what is used most
 	flags.IntVar(&f.fleet.Nodes, "nodes", 32, "how many nodes")
 	flags.IntVar(&f.fleet.GPUs, "gpus", 8, "GPUs of each node")
 	flags.StringVar(&f.fleet.Product, "gpu-product", "NVIDIA-H100-80GB-HBM3", "value of the label "+sandbox.ProductLabel)
@@ -68,10 +68,13 @@ and removes its data and the kubeconfig.`,
 // run starts a sandbox and returns when ctx is done or the API server ends. The
 // kubeconfig is written last: who waits for the file finds everything ready.
 func (f *upFlags) run(ctx context.Context, out io.Writer) error {
+	// What can be wrong in the flags comes first: a typing error should not cost
+	// the start of a control plane.
 	nodes, err := f.buildNodes()
 	if err != nil {
 		return err
 	}
+	// Absolute, since the user is told to export it in another terminal.
 	if f.kubeconfig, err = filepath.Abs(f.kubeconfig); err != nil {
 		return err
 	}
@@ -103,6 +106,7 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 	if err := f.printWelcome(out, s, len(nodes), time.Since(begin), watch); err != nil {
 		return err
 	}
+	// An API server that ends by itself is an error, however it ended.
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(out, "\nStopping ...")
@@ -131,6 +135,8 @@ func (f *upFlags) printWelcome(out io.Writer, s *sandbox.Sandbox, nodes int, too
 	if err != nil {
 		return err
 	}
+	// The commands are printed as they can be pasted: with the path by which
+	// this one was called, and muster-scheduler beside it.
 	self := os.Args[0]
 	folder, _ := filepath.Split(self)
 	_, err = fmt.Fprintf(out, `Ready after %.1f s: Kubernetes %s.%s with %d nodes. In another terminal:
