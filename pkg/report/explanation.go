@@ -18,7 +18,7 @@ func WriteExplanation(w io.Writer, e *explain.Explanation) {
 	switch e.Phase {
 	case explain.Running:
 		fmt.Fprintf(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, formatCount(e.Pods, "pod"), FormatAge(e.WaitSeconds))
-	default:
+	default: // the wait goes on: it is the gang's age
 		fmt.Fprintf(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, FormatAge(e.AgeSeconds), e.Bound, formatCount(e.Pods, "pod"))
 	}
 	writeRequest(w, e)
@@ -37,6 +37,7 @@ func WriteExplanation(w io.Writer, e *explain.Explanation) {
 // writeRequest writes the constraints of the gang and the requests of its
 // roles.
 func writeRequest(w io.Writer, e *explain.Explanation) {
+	// Without roles the gang could not be read; the reason says why.
 	if len(e.Asks.Roles) == 0 {
 		return
 	}
@@ -66,6 +67,7 @@ func writeRequest(w io.Writer, e *explain.Explanation) {
 		for _, name := range slices.Sorted(maps.Keys(r.Requests)) {
 			amounts = append(amounts, r.Requests[name]+" "+name)
 		}
+		// The only role of a gang has no name.
 		who := formatCount(r.Pods, "pod")
 		if r.Name != "" {
 			who += " " + r.Name
@@ -160,6 +162,7 @@ func writeNodeGroups(w io.Writer, e *explain.Explanation) {
 		return
 	}
 	t := NewTable("NODES", ">IN "+lastElement(e.Nearest), ">IN ALL", "WHICH")
+	// In the cluster both counts are the same: the empty column is left out.
 	if e.Nearest == "cluster" {
 		t = NewTable("NODES", ">", ">COUNT", "WHICH")
 	}
@@ -179,6 +182,7 @@ func writeNodeGroups(w io.Writer, e *explain.Explanation) {
 
 // writeChanges writes the changes that would let the gang in.
 func writeChanges(w io.Writer, e *explain.Explanation) {
+	// Silence would look like a search that was not made.
 	if len(e.Changes) == 0 {
 		if e.Phase == explain.Waiting && len(e.Nodes) > 0 {
 			fmt.Fprintln(w, "\nNo single change of those that were tried would let it in.")
@@ -192,6 +196,8 @@ func writeChanges(w io.Writer, e *explain.Explanation) {
 	fmt.Fprintf(w, "\nAny of these would let %s in:\n", who)
 	for i, c := range e.Changes {
 		fmt.Fprintf(w, "%3d. %s: %s\n", i+1, c.Text, c.Then)
+		// A command can be pasted; where there is none, the setting says what to
+		// write and the user knows where.
 		switch {
 		case c.Command != "":
 			fmt.Fprintf(w, "       %s\n", c.Command)

@@ -52,7 +52,7 @@ func WriteValue(w io.Writer, format Format, value any, text func(io.Writer)) err
 		}
 		_, err = w.Write(out)
 		return err
-	case Text:
+	case Text: // written below
 	}
 	text(w)
 	return nil
@@ -115,6 +115,7 @@ func (t *Table) Write(w io.Writer, indent int) {
 // without content: Write leaves it out, title and all.
 func (t *Table) columnWidths() []int {
 	widths := make([]int, len(t.rightAligned))
+	// The first row is the titles, which do not count as content.
 	for n, row := range t.rows {
 		for i, cell := range row {
 			if n > 0 && cell != "" || widths[i] > 0 {

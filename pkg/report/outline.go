@@ -51,6 +51,7 @@ func writePlan(w io.Writer, p *explain.Outline) {
 	t := NewTable("POD", "NODE", "IN", "GPU LINKS")
 	for _, s := range p.Pods {
 		node := s.Node
+		// Only members beyond the minimum can lack a node in a plan that fits.
 		if node == "" {
 			node = "waits for room"
 		}

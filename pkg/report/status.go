@@ -14,6 +14,7 @@ import (
 // for, "" for all; its column is left out where there is one only.
 func WriteStatuses(w io.Writer, list []explain.Status, namespace string) {
 	if len(list) == 0 {
+		// An empty table would leave open whether the namespace was the wrong one.
 		if namespace == "" {
 			fmt.Fprintln(w, "there are no gangs")
 		} else {
@@ -27,6 +28,7 @@ func WriteStatuses(w io.Writer, list []explain.Status, namespace string) {
 		if namespace != "" {
 			shown = ""
 		}
+		// A gang that cannot be read has no minimum, which is not the minimum 0.
 		least := fmt.Sprint(s.MinCount)
 		if s.MinCount == 0 {
 			least = "?"

@@ -21,6 +21,7 @@ func WriteFabric(w io.Writer, f *explain.Fabric) {
 			t.AddRow(name, d.Level, "", "", "", explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), d.Model, d.State)
 			continue
 		}
+		// The cluster is no level that a gang could ask for.
 		level := d.Level
 		if d.Depth == 0 {
 			level = ""
@@ -28,6 +29,7 @@ func WriteFabric(w io.Writer, f *explain.Fabric) {
 		anyOut = anyOut || d.Out > 0
 		t.AddRow(name, level, d.Nodes, d.Empty, blankIfZero(d.Out), explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), "", "")
 	}
+	// The legend explains a column only where the column is shown.
 	if anyOut {
 		legend += "; out: cordoned or not ready, not counted as free"
 	}
