@@ -39,12 +39,12 @@ const (
 
 // podsOf returns the pods of a gang, in rank order. leaf is the number of nodes
 // of the largest leaf.
-func podsOf(g trace.Gang, schedulerName string, wish TopologyMode, leaf int) []*v1.Pod {
+func podsOf(g trace.Gang, schedulerName string, topology TopologyMode, leaf int) []*v1.Pod {
 	annotations := map[string]string{kube.AnnotationMinCount: strconv.Itoa(g.Pods)}
 	switch {
-	case wish == TopologyRequired && g.Pods <= leaf:
+	case topology == TopologyRequired && g.Pods <= leaf:
 		annotations[kube.AnnotationTopologyRequired] = leafLevel
-	case wish != TopologyNone:
+	case topology != TopologyNone:
 		annotations[kube.AnnotationTopologyPreferred] = leafLevel
 	}
 	request := v1.ResourceList{
