@@ -20,7 +20,7 @@ import (
 // kalosFleet is 302 nodes of 8 GPUs on the first hosts of the Lingjun fabric:
 // two spines, leaves of up to 8 nodes.
 func kalosFleet(b *testing.B) *topology.Usage {
-	hosts, err := trace.Nodes("fabric", data(b, "fabric_lingjun2023.csv"))
+	hosts, err := trace.ReadNodes("fabric", data(b, "fabric_lingjun2023.csv"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func data(b *testing.B, name string) io.Reader {
 
 // kalosGangs are the gangs of the trace.
 func kalosGangs(b *testing.B) []trace.Gang {
-	gangs, err := trace.Gangs("kalos", data(b, "gangs_kalos.csv"))
+	gangs, err := trace.ReadGangs("kalos", data(b, "gangs_kalos.csv"))
 	if err != nil {
 		b.Fatal(err)
 	}

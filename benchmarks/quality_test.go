@@ -256,7 +256,7 @@ func (f *figures) report(b *testing.B) {
 	b.ReportMetric(float64(f.used)/float64(f.moments)/(512*8)*100, "used%")
 }
 
-// BenchmarkRankCost reports the sum over rank neighbours of the tree distance
+// BenchmarkRankCost reports the sum over rank neighbors of the tree distance
 // for a gang of 256 on a cluster three quarters busy: as planned, with the same
 // nodes given out in the order of their names as text, and at random.
 func BenchmarkRankCost(b *testing.B) {

@@ -43,7 +43,7 @@ func cores(node int) int { return 12*(gpusPerNode-used(node)) + node%97 }
 // Muster's score of a shape that it has met, of one that it has not, and the
 // plugin around it; beside them MostAllocated, upstream's way to pack.
 func BenchmarkScore(b *testing.B) {
-	e, err := packing.Load("default")
+	e, err := packing.LoadExperiment("default")
 	require.NoError(b, err)
 	pod := &gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.MilliPerGPU}
 	nodes := make([]gpu.NodeState, scoredNodes)
@@ -51,7 +51,7 @@ func BenchmarkScore(b *testing.B) {
 		nodes[i] = gpu.CountedNode(0, int64(cores(i))*1000, gpusPerNode-used(i), gpusPerNode)
 	}
 	scorer := func() *gpu.Scorer {
-		return gpu.NewScorer(e.Typical(), []int{scoredNodes * gpusPerNode}, gpu.DefaultWeights())
+		return gpu.NewScorer(e.TypicalWorkload(), []int{scoredNodes * gpusPerNode}, gpu.DefaultWeights())
 	}
 	b.Run("muster/known-shape", func(b *testing.B) {
 		s := scorer()
@@ -216,7 +216,7 @@ func gpuPod(name string, cores, gpus int) *v1.Pod {
 func BenchmarkPacking(b *testing.B) {
 	for b.Loop() {
 		require.NoError(b, packing.WriteTable(os.Stdout, packing.Options{
-			Workloads: packing.Workloads(),
+			Workloads: packing.WorkloadNames(),
 			Policies:  []string{"muster", "muster-learned", "fgd", "bestfit", "packing", "random"},
 			Seeds:     packing.PublishedSeeds(),
 			Load:      100,

@@ -9,7 +9,7 @@
 // Start returns once a pod can be created. Everything it made (ports, the data
 // folder, goroutines) is gone when Stop returns. No scheduler is part of it:
 // run muster-scheduler, or `muster-sandbox kube-scheduler`, against
-// Sandbox.Kubeconfig.
+// Sandbox.KubeconfigPath.
 //
 // # One process, one set of gates
 //

@@ -92,7 +92,7 @@ const stopSeconds = 0.1
 func TestKubelet(t *testing.T) {
 	s := start(t, sandbox.Options{StopSeconds: stopSeconds})
 	node := func(name string) *v1.Node {
-		return sandbox.Node(name, sandbox.NodeShape{CPU: "8", Memory: "32Gi", Extended: map[string]int64{gpu: 8}})
+		return sandbox.NewNode(name, sandbox.NodeShape{CPU: "8", Memory: "32Gi", Extended: map[string]int64{gpu: 8}})
 	}
 	for _, test := range []struct {
 		name string
@@ -126,7 +126,7 @@ func TestKubelet(t *testing.T) {
 	t.Run("a pod waits for a node that comes later", func(t *testing.T) {
 		podBeforeNode(cluster{t, s.Client()}, "late-node")
 	})
-	assert.Empty(t, s.Forbidden())
+	assert.Empty(t, s.ForbiddenRequests())
 }
 
 func podRuns(c cluster, node string) {
@@ -241,8 +241,8 @@ func podBeforeNode(c cluster, node string) {
 	early.Spec.NodeName = node
 	_, err := c.CoreV1().Pods("default").Create(c.Context(), early, metav1.CreateOptions{})
 	require.NoError(c, err)
-	// Created as kubectl does, without a Ready condition: kwok initialises it.
-	bare := sandbox.Node(node, sandbox.NodeShape{Extended: map[string]int64{gpu: 8}})
+	// Created as kubectl does, without a Ready condition: kwok initializes it.
+	bare := sandbox.NewNode(node, sandbox.NodeShape{Extended: map[string]int64{gpu: 8}})
 	bare.Status.Conditions = nil
 	_, err = c.CoreV1().Nodes().Create(c.Context(), bare, metav1.CreateOptions{})
 	require.NoError(c, err)

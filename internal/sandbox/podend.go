@@ -60,12 +60,12 @@ func newPodEndings(client kubernetes.Interface, stopSeconds float64) *podEndings
 	}
 }
 
-// add finishes a pod that has a deletion timestamp, when its containers have
+// addPod finishes a pod that has a deletion timestamp, when its containers have
 // ended. A grace period of zero shows that it was finished before and waits for
 // a finalizer only. Of several calls for one pod the earliest end counts: a
 // second deletion can only shorten the grace period.
-func (e *podEndings) add(pod *v1.Pod) {
-	fail := len(pod.Finalizers) > 0 && !ended(pod)
+func (e *podEndings) addPod(pod *v1.Pod) {
+	fail := len(pod.Finalizers) > 0 && !hasEnded(pod)
 	if ptr.Deref(pod.DeletionGracePeriodSeconds, 1) == 0 && !fail {
 		return
 	}
@@ -74,7 +74,7 @@ func (e *podEndings) add(pod *v1.Pod) {
 
 // addOrphan finishes a pod whose node is gone, whether it was deleted or not.
 func (e *podEndings) addOrphan(pod *v1.Pod) {
-	e.queue.Add(ending{namespace: pod.Namespace, name: pod.Name, uid: pod.UID, orphan: !ended(pod)})
+	e.queue.Add(ending{namespace: pod.Namespace, name: pod.Name, uid: pod.UID, orphan: !hasEnded(pod)})
 }
 
 // stopTime is how long the containers of a deleted pod run on.
@@ -101,7 +101,7 @@ func (e *podEndings) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range playParallelism {
 		workers.Go(func() {
-			for e.next(ctx) {
+			for e.finishNext(ctx) {
 			}
 		})
 	}
@@ -110,14 +110,14 @@ func (e *podEndings) run(ctx context.Context) {
 	workers.Wait()
 }
 
-// next finishes one pod. It reports false when the queue is shut down.
-func (e *podEndings) next(ctx context.Context) bool {
+// finishNext finishes one pod. It reports false when the queue is shut down.
+func (e *podEndings) finishNext(ctx context.Context) bool {
 	item, stop := e.queue.Get()
 	if stop {
 		return false
 	}
 	defer e.queue.Done(item)
-	err := e.finish(ctx, item)
+	err := e.finishPod(ctx, item)
 	anotherPod := apierrors.IsInvalid(err) || apierrors.IsConflict(err) && e.queue.NumRequeues(item) > conflictRetries
 	if err == nil || apierrors.IsNotFound(err) || anotherPod || ctx.Err() != nil {
 		e.queue.Forget(item)
@@ -130,7 +130,9 @@ func (e *podEndings) next(ctx context.Context) bool {
 	return true
 }
 
-func (e *podEndings) finish(ctx context.Context, item ending) error {
+// finishPod ends a pod and deletes it, under the condition that its UID is the
+// same.
+func (e *podEndings) finishPod(ctx context.Context, item ending) error {
 	pods := e.client.CoreV1().Pods(item.namespace)
 	if item.fail || item.orphan {
 		patch := fmt.Appendf(nil, `{"metadata":{"uid":%q},"status":%s}`, item.uid, item.lastStatus())

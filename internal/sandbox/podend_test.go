@@ -94,7 +94,7 @@ func TestFinish_Orphan(t *testing.T) {
 
 	endings := newPodEndings(s.Client(), 600)
 	endings.addOrphan(lost)
-	require.True(t, endings.next(t.Context()))
+	require.True(t, endings.finishNext(t.Context()))
 	lost, err = pods.Get(t.Context(), "lost", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, v1.PodFailed, lost.Status.Phase)

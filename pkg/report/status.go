@@ -10,10 +10,11 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 )
 
-// Statuses writes gangs as a table. namespace is the one that was asked for,
-// "" for all.
-func Statuses(w io.Writer, list []explain.Status, namespace string) {
+// WriteStatuses writes gangs as a table. namespace is the one that was asked
+// for, "" for all; its column is left out where there is one only.
+func WriteStatuses(w io.Writer, list []explain.Status, namespace string) {
 	if len(list) == 0 {
+		// An empty table would leave open whether the namespace was the wrong one.
 		if namespace == "" {
 			fmt.Fprintln(w, "there are no gangs")
 		} else {
@@ -27,24 +28,26 @@ func Statuses(w io.Writer, list []explain.Status, namespace string) {
 		if namespace != "" {
 			shown = ""
 		}
+		// A gang that cannot be read has no minimum, which is not the minimum 0.
 		least := fmt.Sprint(s.MinCount)
 		if s.MinCount == 0 {
 			least = "?"
 		}
-		t.Row(shown, s.Name, s.Dialect, s.Phase, s.Bound, least, s.Pods, orDash(s.Domain), Age(s.AgeSeconds), Age(s.WaitSeconds), why(s))
+		t.AddRow(shown, s.Name, s.Dialect, s.Phase, s.Bound, least, s.Pods, dashIfEmpty(s.Domain), FormatAge(s.AgeSeconds), FormatAge(s.WaitSeconds), formatReason(s))
 	}
 	t.Write(w, 0)
 }
 
-// why is the reason and the sentence.
-func why(s explain.Status) string {
+// formatReason returns the reason and the message.
+func formatReason(s explain.Status) string {
 	if s.Reason == "" {
 		return ""
 	}
 	return string(s.Reason) + ": " + s.Message
 }
 
-func orDash(text string) string {
+// dashIfEmpty returns "-" for an empty text.
+func dashIfEmpty(text string) string {
 	if text == "" {
 		return "-"
 	}

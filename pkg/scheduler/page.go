@@ -45,7 +45,7 @@ func servePage(ctx context.Context, cc *appconfig.CompletedConfig, translator *s
 
 		declarationOf: translator.DeclarationOf,
 	}
-	served := page.NewServer(page.Source{Version: s.version, Take: s.take})
+	served := page.NewServer(page.Source{Version: s.version, Build: s.take})
 	mux := http.NewServeMux()
 	mux.Handle(pagePath+"/", http.StripPrefix(pagePath, served))
 	mux.Handle(pagePath, http.RedirectHandler(pagePath+"/", http.StatusMovedPermanently))
@@ -90,7 +90,7 @@ func (s *pageSource) take(context.Context) (*page.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	return page.Build(p, now, "")
+	return page.BuildData(p, now, "")
 }
 
 // listed is what an informer knows, by namespace and name.

@@ -126,8 +126,8 @@ func (c *cluster) afterBinds(count int) (wait func()) {
 }
 
 // audit watches the cluster with the independent checker.
-func (c *cluster) audit() *audit.Book {
-	book, err := audit.Watch(c.t.Context(), c.client, audit.Options{CommitWindow: patience, Levels: levelKeys()})
+func (c *cluster) audit() *audit.Auditor {
+	book, err := audit.WatchCluster(c.t.Context(), c.client, audit.Options{CommitWindow: patience, Levels: levelKeys()})
 	require.NoError(c.t, err)
 	return book
 }
@@ -140,7 +140,7 @@ func levelKeys() map[string][]string {
 	return keys
 }
 
-func (c *cluster) mustBeClean(book *audit.Book) {
+func (c *cluster) mustBeClean(book *audit.Auditor) {
 	c.t.Helper()
 	report := book.Report(time.Now())
 	for rule, count := range report.Violations {

@@ -156,7 +156,7 @@ func racks(count, size int) []*v1.Node {
 }
 
 func node(name string, labels map[string]string, gpus int64) *v1.Node {
-	return sandbox.Node(name, sandbox.NodeShape{Labels: labels, Extended: map[string]int64{gpu: gpus}})
+	return sandbox.NewNode(name, sandbox.NodeShape{Labels: labels, Extended: map[string]int64{gpu: gpus}})
 }
 
 // gangPods builds the pods of a gang that is declared by label; min is the text

@@ -93,7 +93,7 @@ func TestGang_GetsOneModelForAll(t *testing.T) {
 }
 
 func TestGang_AsksForMIGSlicesAndOtherShapes(t *testing.T) {
-	cut := sandbox.Node("cut", sandbox.NodeShape{Extended: map[string]int64{"nvidia.com/mig-1g.10gb": 7}})
+	cut := sandbox.NewNode("cut", sandbox.NodeShape{Extended: map[string]int64{"nvidia.com/mig-1g.10gb": 7}})
 	c := newCluster(t, cut, node("whole", nil, 8))
 	pods := gangPods("mixed", 4, "4", ask("nvidia.com/mig-1g.10gb", 2))
 	ask(gpu, 8)(pods[3])

@@ -72,7 +72,7 @@ func hurryJobs() {
 // startScheduler runs the scheduler against the sandbox until the test ends.
 func startScheduler(t *testing.T, box *sandbox.Sandbox, flags ...string) *process.Process {
 	t.Helper()
-	return process.Scheduler(t, append([]string{"--kubeconfig=" + box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2"}, flags...)...)
+	return process.StartScheduler(t, append([]string{"--kubeconfig=" + box.KubeconfigPath(), "--leader-elect=false", "--secure-port=0", "-v=2"}, flags...)...)
 }
 
 // startQuickScheduler runs a scheduler that tells soon what a gang lacks, with
@@ -96,7 +96,7 @@ profiles:
 - schedulerName: muster
   plugins: {multiPoint: {enabled: [{name: Muster, weight: 20}]}}
   pluginConfig: [{name: Muster, args: {%s}}]
-`, box.Kubeconfig(), strings.Join(args, ", ")), 0o600))
+`, box.KubeconfigPath(), strings.Join(args, ", ")), 0o600))
 	return path
 }
 

@@ -237,7 +237,7 @@ func TestMany_TinyGangs(t *testing.T) {
 	gangs := rounds(100, 500)
 	nodes := make([]*v1.Node, 100)
 	for i := range nodes {
-		nodes[i] = sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{Extended: map[string]int64{gpu: 8}})
+		nodes[i] = sandbox.NewNode(fmt.Sprintf("n%d", i), sandbox.NodeShape{Extended: map[string]int64{gpu: 8}})
 	}
 	c := newCluster(t, nodes...)
 	book := c.audit()

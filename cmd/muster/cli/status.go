@@ -33,7 +33,7 @@ func statusVerb(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return report.Write(out, format, list, func(out io.Writer) { report.Statuses(out, list, namespace) })
+				return report.WriteValue(out, format, list, func(out io.Writer) { report.WriteStatuses(out, list, namespace) })
 			})
 		},
 	}

@@ -39,7 +39,7 @@ func TestMIGReplay_RefusesNothingWithoutNeed(t *testing.T) {
 	for _, p := range MIGPolicies() {
 		got, err := MIGReplay{Board: board, Devices: 16, Arrivals: 2000, Load: 0.3, Mix: mix, Seed: 1}.Run(p)
 		require.NoError(t, err)
-		assert.Equal(t, 100.0, got.Acceptance(), p.Name)
+		assert.Equal(t, 100.0, got.InstanceAcceptance(), p.Name)
 		assert.Equal(t, got.Offered, got.OfferedUnits, "one unit each")
 	}
 }
