@@ -4,6 +4,7 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -20,6 +21,10 @@ import (
 type workloadKey struct {
 	kind            *workload.Kind
 	namespace, name string
+}
+
+func (k workloadKey) compare(o workloadKey) int {
+	return cmp.Or(cmp.Compare(k.namespace, o.namespace), cmp.Compare(k.name, o.name), cmp.Compare(k.kind.Name, o.kind.Name))
 }
 
 // workloadState is a workload and the gangs of its pods: more than one where its
@@ -98,11 +103,11 @@ func (s *Store) deleteWorkload(k *dialect.Kind, u *unstructured.Unstructured) {
 	})
 }
 
-// dropWorkloads takes all workloads of a kind out that is no longer served.
-// The caller holds the lock.
+// dropWorkloads takes all workloads of a kind out that is no longer served, in
+// order. The caller holds the lock.
 func (s *Store) dropWorkloads(k *dialect.Kind) {
-	for key, w := range s.workloads {
-		if w.objects[k] != nil {
+	for _, key := range slices.SortedFunc(maps.Keys(s.workloads), workloadKey.compare) {
+		if w := s.workloads[key]; w.objects[k] != nil {
 			delete(w.objects, k)
 			s.publishWorkload(key, w)
 		}
