@@ -38,26 +38,58 @@ const (
 const apiServer = "MUSTER_TEST_APISERVER"
 
 // controlPlanes is how many tests run at the same time, each with a control
-// plane and a scheduler. Most of what they do is to wait, so that there are more
-// of them than processors.
+// plane and a scheduler of its own. Most of what they do is to wait, so that
+// there are more of them than processors.
 const controlPlanes = 4
 
-// stock are the control planes with every feature gate at its default that no
-// test has at present; nil for one that is yet to be started.
-var stock = make(chan *sandbox.Sandbox, controlPlanes)
+// stock are the control planes with every feature gate at its default that tests
+// have started and given back.
+var stock struct {
+	sync.Mutex
+	idle []*sandbox.Sandbox
+}
 
-func init() {
-	for range controlPlanes {
-		stock <- nil
+// takeStock gives the test, which runs in parallel with others, a control plane
+// for itself until it ends.
+func takeStock(t *testing.T) *sandbox.Sandbox {
+	t.Helper()
+	t.Parallel()
+	box := takeIdle()
+	if box == nil {
+		var err error
+		box, err = startControlPlane(sandbox.Options{PodGroupCRD: true, DisableControllers: true, APIServer: os.Getenv(apiServer)})
+		require.NoError(t, err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() { // anything may be left on it
+			box.Stop()
+			return
+		}
+		stock.Lock()
+		defer stock.Unlock()
+		stock.idle = append(stock.idle, box)
+	})
+	return box
+}
+
+// takeIdle returns a control plane that no test has at present, nil if there is
+// none.
+func takeIdle() *sandbox.Sandbox {
+	stock.Lock()
+	defer stock.Unlock()
+	if len(stock.idle) == 0 {
+		return nil
+	}
+	last := len(stock.idle) - 1
+	box := stock.idle[last]
+	stock.idle = stock.idle[:last]
+	return box
 }
 
 // stopStock stops the control planes that tests have started.
 func stopStock() {
-	for range controlPlanes {
-		if box := <-stock; box != nil {
-			box.Stop()
-		}
+	for box := takeIdle(); box != nil; box = takeIdle() {
+		box.Stop()
 	}
 }
 
@@ -69,27 +101,6 @@ func startControlPlane(opts sandbox.Options) (*sandbox.Sandbox, error) {
 	starting.Lock()
 	defer starting.Unlock()
 	return sandbox.Start(background, opts)
-}
-
-// takeStock gives the test, which runs in parallel with others, a control plane
-// for itself until it ends.
-func takeStock(t *testing.T) *sandbox.Sandbox {
-	t.Helper()
-	t.Parallel()
-	box := <-stock
-	t.Cleanup(func() {
-		if box != nil && t.Failed() { // it may have left anything behind
-			box.Stop()
-			box = nil
-		}
-		stock <- box
-	})
-	if box == nil {
-		var err error
-		box, err = startControlPlane(sandbox.Options{PodGroupCRD: true, DisableControllers: true, APIServer: os.Getenv(apiServer)})
-		require.NoError(t, err)
-	}
-	return box
 }
 
 // cluster is a control plane with the nodes and the namespace of one test.
@@ -123,11 +134,15 @@ func on(t *testing.T, box *sandbox.Sandbox, nodes ...*v1.Node) *cluster {
 	return c
 }
 
-// clean removes the pods and nodes, so that the next test starts on nothing.
+// clean removes the workloads, pods and nodes, so that the next test starts on
+// nothing.
 func (c *cluster) clean() {
 	defer func() {
 		assert.NoError(c.t, c.client.CoreV1().Nodes().DeleteCollection(background, atOnce, metav1.ListOptions{}))
 	}()
+	withPods := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}
+	assert.NoError(c.t, c.client.BatchV1().Jobs(c.namespace).DeleteCollection(background, withPods, metav1.ListOptions{}))
+	assert.NoError(c.t, c.client.AppsV1().StatefulSets(c.namespace).DeleteCollection(background, withPods, metav1.ListOptions{}))
 	c.empty()
 }
 
