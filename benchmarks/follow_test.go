@@ -29,7 +29,7 @@ func BenchmarkFollow(b *testing.B) {
 			for i := range nodes {
 				labels := map[string]string{"topology.kubernetes.io/rack": fmt.Sprintf("rack-%d", i/32)}
 				info := framework.NewNodeInfo()
-				info.SetNode(sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{Labels: labels, Extended: map[string]int64{"nvidia.com/gpu": 1_000_000}}))
+				info.SetNode(sandbox.NewNode(fmt.Sprintf("n%d", i), sandbox.NodeShape{Labels: labels, Extended: map[string]int64{"nvidia.com/gpu": 1_000_000}}))
 				nodes[i] = info
 			}
 			pod := &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{{Resources: one}}}}

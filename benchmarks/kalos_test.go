@@ -20,7 +20,7 @@ import (
 // kalosFleet is 302 nodes of 8 GPUs on the first hosts of the Lingjun fabric:
 // two spines, leaves of up to 8 nodes.
 func kalosFleet(b *testing.B) *topology.Usage {
-	hosts, err := trace.Nodes("fabric", data(b, "fabric_lingjun2023.csv"))
+	hosts, err := trace.ReadNodes("fabric", data(b, "fabric_lingjun2023.csv"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func data(b *testing.B, name string) io.Reader {
 
 // kalosGangs are the gangs of the trace.
 func kalosGangs(b *testing.B) []trace.Gang {
-	gangs, err := trace.Gangs("kalos", data(b, "gangs_kalos.csv"))
+	gangs, err := trace.ReadGangs("kalos", data(b, "gangs_kalos.csv"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func (q *queue) run(gangs []trace.Gang, squeeze time.Duration) {
 
 func (q *queue) start(r running) {
 	for _, n := range r.nodes {
-		q.planner.Take(n, r.request)
+		q.planner.AllocateOn(n, r.request)
 	}
 	q.cost += placement.RankCost(q.u.Tree, r.nodes)
 	if len(r.nodes) > 1 && len(r.nodes) <= 8 {
@@ -146,7 +146,7 @@ func (q *queue) start(r running) {
 func (q *queue) endUntil(now time.Duration) {
 	for len(q.running) > 0 && q.running[0].end <= now {
 		for _, n := range q.running[0].nodes {
-			q.planner.Give(n, q.running[0].request)
+			q.planner.ReleaseOn(n, q.running[0].request)
 		}
 		q.running = q.running[1:]
 		q.probe()
@@ -170,6 +170,6 @@ func (q *queue) probe() {
 func nodesOf(pods int, gpus int64, required, preferred topology.Level) *gang.Gang {
 	return &gang.Gang{
 		Name: "g", MinCount: pods, Required: required, Preferred: preferred,
-		Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, NearRole: -1}},
 	}
 }

@@ -73,7 +73,7 @@ type mixed struct {
 
 func (m *mixed) replay(b *testing.B, policy sim.Policy, gangLoad, singleLoad float64) {
 	cfg := kalosReplay(b, gangLoad)
-	cfg.Gangs = must(trace.Mix(cfg.Gangs, must(traces.Philly())(b), singleLoad, cfg.Shape.Total(cfg.Nodes)))(b)
+	cfg.Gangs = must(trace.MixSingles(cfg.Gangs, must(traces.PhillyGangs())(b), singleLoad, cfg.Shape.TotalGPUs(cfg.Nodes)))(b)
 	cfg.Policy = policy
 	for _, r := range must(sim.Run(cfg))(b).Records {
 		if r.Pods == 1 {

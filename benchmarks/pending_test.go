@@ -40,7 +40,7 @@ const (
 func BenchmarkPending(b *testing.B) {
 	binary := os.Getenv("MUSTER_SCHEDULER")
 	if binary == "" {
-		binary = process.Build(b)
+		binary = process.BuildScheduler(b)
 	}
 	for _, gangs := range []int{125, 625} {
 		b.Run(fmt.Sprintf("gangs=%d", gangs), func(b *testing.B) {
@@ -70,10 +70,10 @@ func newWaiting(b *testing.B, binary string) *waiting {
 	w.config, w.client = box.Config(), box.Client()
 	var nodes []*v1.Node
 	for i := range pendingNodes {
-		nodes = append(nodes, sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{Extended: map[string]int64{pendingGPU: pendingPods / pendingNodes}}))
+		nodes = append(nodes, sandbox.NewNode(fmt.Sprintf("n%d", i), sandbox.NodeShape{Extended: map[string]int64{pendingGPU: pendingPods / pendingNodes}}))
 	}
 	w.must(box.CreateNodes(context.Background(), nodes))
-	w.scheduler = process.Start(b, exec.Command(binary, "--kubeconfig="+box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2"))
+	w.scheduler = process.StartCommand(b, exec.Command(binary, "--kubeconfig="+box.KubeconfigPath(), "--leader-elect=false", "--secure-port=0", "-v=2"))
 	return w
 }
 
@@ -160,7 +160,7 @@ type cost struct {
 func (w *waiting) look() cost {
 	log := w.scheduler.Log()
 	return cost{
-		at: time.Now(), cpu: w.scheduler.CPU(), patches: w.patches(),
+		at: time.Now(), cpu: w.scheduler.CPUTime(), patches: w.patches(),
 		planned: strings.Count(log, "Planned gang"), refused: strings.Count(log, "Refused gang"),
 	}
 }

@@ -24,24 +24,24 @@ var loads = []struct {
 		return kalosReplay(b, 0.5+0.1*float64(step))
 	}},
 	{"philly", 9, func(b *testing.B, step int) sim.Config {
-		jobs := must(traces.Philly())(b)
+		jobs := must(traces.PhillyGangs())(b)
 		return sim.Config{Nodes: lingjun(b, 72+4*step), Shape: sim.Shape{GPUs: trace.GPUsPerNode}, Gangs: jobs}
 	}},
 	{"mixed", 9, func(b *testing.B, step int) sim.Config {
 		cfg := kalosReplay(b, 0.4+0.05*float64(step))
-		jobs := must(traces.Philly())(b)
-		cfg.Gangs = must(trace.Mix(cfg.Gangs, jobs, 0.3, cfg.Shape.Total(cfg.Nodes)))(b)
+		jobs := must(traces.PhillyGangs())(b)
+		cfg.Gangs = must(trace.MixSingles(cfg.Gangs, jobs, 0.3, cfg.Shape.TotalGPUs(cfg.Nodes)))(b)
 		return cfg
 	}},
 }
 
 func kalosReplay(b *testing.B, load float64) sim.Config {
 	cfg := sim.Config{
-		Nodes: lingjun(b, 302), Gangs: must(traces.Kalos())(b),
+		Nodes: lingjun(b, 302), Gangs: must(traces.KalosGangs())(b),
 		Shape: sim.Shape{GPUs: trace.GPUsPerNode, CPUMilli: 128_000, MemBytes: 2048e9},
 	}
 	var err error
-	cfg.Gangs, _, err = trace.Compression{Speed: 1, Load: load, GPUs: cfg.Shape.Total(cfg.Nodes)}.Apply(cfg.Gangs)
+	cfg.Gangs, _, err = trace.Compression{Speed: 1, Load: load, GPUs: cfg.Shape.TotalGPUs(cfg.Nodes)}.Apply(cfg.Gangs)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func kalosReplay(b *testing.B, load float64) sim.Config {
 }
 
 func lingjun(b *testing.B, nodes int) []trace.Node {
-	return must(traces.Lingjun())(b)[:nodes]
+	return must(traces.LingjunNodes())(b)[:nodes]
 }
 
 func must[T any](value T, err error) func(*testing.B) T {
@@ -80,7 +80,7 @@ func BenchmarkReplay(b *testing.B) {
 						cfg := replay.config(b, step)
 						cfg.Policy = policy
 						result := must(sim.Run(cfg))(b)
-						m.add(sim.Summarise(&cfg, result))
+						m.add(sim.NewSummary(&cfg, result))
 					}
 					m.report(b)
 				}

@@ -43,24 +43,24 @@ func cores(node int) int { return 12*(gpusPerNode-used(node)) + node%97 }
 // Muster's score of a shape that it has met, of one that it has not, and the
 // plugin around it; beside them MostAllocated, upstream's way to pack.
 func BenchmarkScore(b *testing.B) {
-	e, err := packing.Load("default")
+	e, err := packing.LoadExperiment("default")
 	require.NoError(b, err)
-	pod := &gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.Whole}
+	pod := &gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.MilliPerGPU}
 	nodes := make([]gpu.NodeState, scoredNodes)
 	for i := range nodes {
 		nodes[i] = gpu.CountedNode(0, int64(cores(i))*1000, gpusPerNode-used(i), gpusPerNode)
 	}
 	scorer := func() *gpu.Scorer {
-		return gpu.NewScorer(e.Typical(), []int{scoredNodes * gpusPerNode}, gpu.DefaultWeights())
+		return gpu.NewScorer(e.TypicalWorkload(), []int{scoredNodes * gpusPerNode}, gpu.DefaultWeights())
 	}
 	b.Run("muster/known-shape", func(b *testing.B) {
 		s := scorer()
 		for i := range nodes {
-			s.Score(&nodes[i], pod)
+			s.ScoreNode(&nodes[i], pod)
 		}
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			s.Score(&nodes[i%scoredNodes], pod)
+			s.ScoreNode(&nodes[i%scoredNodes], pod)
 		}
 	})
 	b.Run("muster/new-shape", func(b *testing.B) {
@@ -69,7 +69,7 @@ func BenchmarkScore(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			n := nodes[i%scoredNodes]
 			n.CPUMilli += int64(i) * 1_000_000 // never seen before
-			s.Score(&n, pod)
+			s.ScoreNode(&n, pod)
 		}
 	})
 	b.Run("plugin/score", func(b *testing.B) { benchmarkPlugin(b, false) })
@@ -216,7 +216,7 @@ func gpuPod(name string, cores, gpus int) *v1.Pod {
 func BenchmarkPacking(b *testing.B) {
 	for b.Loop() {
 		require.NoError(b, packing.WriteTable(os.Stdout, packing.Options{
-			Workloads: packing.Workloads(),
+			Workloads: packing.WorkloadNames(),
 			Policies:  []string{"muster", "muster-learned", "fgd", "bestfit", "packing", "random"},
 			Seeds:     packing.PublishedSeeds(),
 			Load:      100,

@@ -28,7 +28,7 @@ func startMuster(tCtx ktesting.TContext) error {
 		"--kubeconfig=" + kubeconfig, "--leader-elect=false", "--secure-port=0", "-v=2",
 		"--kube-api-qps=5000", "--kube-api-burst=5000",
 	})
-	background(tCtx, func(ctx context.Context) {
+	runInBackground(tCtx, func(ctx context.Context) {
 		if err := cmd.ExecuteContext(ctx); err != nil {
 			tCtx.Errorf("muster-scheduler: %v", err)
 		}
@@ -36,9 +36,9 @@ func startMuster(tCtx ktesting.TContext) error {
 	return nil
 }
 
-// background runs something until the benchmark is over, and then waits for its
-// end.
-func background(tCtx ktesting.TContext, run func(context.Context)) {
+// runInBackground runs a function until the benchmark is over, and then waits
+// for its end.
+func runInBackground(tCtx ktesting.TContext, run func(context.Context)) {
 	ctx, cancel := context.WithCancel(tCtx)
 	done := make(chan struct{})
 	go func() {
@@ -51,6 +51,8 @@ func background(tCtx ktesting.TContext, run func(context.Context)) {
 	})
 }
 
+// writeKubeconfig writes the credentials of scheduler_perf's API server: the
+// command takes no client configuration, only a file.
 func writeKubeconfig(cfg *rest.Config, dir string) (string, error) {
 	path := filepath.Join(dir, "kubeconfig")
 	return path, clientcmd.WriteToFile(clientcmdapi.Config{

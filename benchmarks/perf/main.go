@@ -7,6 +7,11 @@
 //
 // Each run is a process of its own with a fresh etcd and API server. The
 // contestants of a shape take turns, so that a busy machine hits them alike.
+//
+// What is scheduled stands in shape.go, who schedules in contestants.go and
+// null.go. A run (measure.go) is scheduler_perf itself, called as a library; the
+// time is taken beside it (stopwatch.go), since scheduler_perf polls. The figures
+// go back to the parent in a file and from there into package table.
 package main
 
 import (
@@ -26,6 +31,7 @@ import (
 	"github.com/muster-scheduler/muster/benchmarks/perf/table"
 )
 
+// main is etcd, one run, or the comparison that starts both.
 func main() {
 	// scheduler_perf starts the first etcd on the PATH, which is a link to this
 	// program.
@@ -34,24 +40,24 @@ func main() {
 		return
 	}
 	if len(os.Args) > 3 && os.Args[1] == oneRun {
-		measure(os.Args[2], os.Args[3])
+		measureJob(os.Args[2], os.Args[3])
 		return
 	}
-	if err := compare(); err != nil {
+	if err := compareAll(); err != nil {
 		fmt.Fprintln(os.Stderr, "perf:", err)
 		os.Exit(1)
 	}
 }
 
-// compare runs everything that was asked for, and prints the table.
-func compare() error {
+// compareAll runs everything that was asked for, and prints the table.
+func compareAll() error {
 	shapeNames := flag.String("shapes", "topology/750x4,topology/3x1000,gang/1000x3,gang/3x1000", "what to schedule")
 	contestantNames := flag.String("contestants", strings.Join(contestants, ","), "who schedules")
 	runs := flag.Int("runs", 1, "how often")
 	dir := flag.String("dir", "", "keep logs, results and profiles in this directory")
 	profile := flag.Bool("profile", false, "write a CPU profile of each run, which needs -dir")
 	flag.Parse()
-	asked, err := parse(*shapeNames, *contestantNames)
+	asked, err := parseJobs(*shapeNames, *contestantNames)
 	if err != nil {
 		return err
 	}
@@ -70,7 +76,7 @@ func compare() error {
 	for run := range *runs {
 		for _, one := range asked {
 			where := filepath.Join(*dir, strings.ReplaceAll(one.shape.name, "/", "-"), fmt.Sprintf("%s-%d", one.contestant, run+1))
-			r, err := spawn(one, where, *profile)
+			r, err := spawnRun(one, where, *profile)
 			if err != nil {
 				return fmt.Errorf("%s by %s: %w", one.shape.name, one.contestant, err)
 			}
@@ -78,10 +84,11 @@ func compare() error {
 			done = append(done, r)
 		}
 	}
-	return table.Write(os.Stdout, done, upstream, null)
+	return table.Write(os.Stdout, done, upstreamScheduler, nullScheduler)
 }
 
-// linkEtcd makes this program the first etcd on the PATH.
+// linkEtcd makes this program the first etcd on the PATH, so that no etcd has
+// to be installed.
 func linkEtcd(dir string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -91,6 +98,7 @@ func linkEtcd(dir string) error {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
+	// A link of an earlier run with the same -dir may lead to another build.
 	link := filepath.Join(bin, "etcd")
 	if err := os.Remove(link); err != nil && !os.IsNotExist(err) {
 		return err
@@ -101,13 +109,14 @@ func linkEtcd(dir string) error {
 	return os.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
-// spawn measures once, in a process of its own.
-func spawn(one job, dir string, profile bool) (table.Run, error) {
+// spawnRun measures once, in a process of its own: scheduler_perf leaves
+// goroutines and global metrics behind.
+func spawnRun(one benchmarkJob, dir string, profile bool) (table.Run, error) {
 	var run table.Run
 	if err := os.RemoveAll(dir); err != nil {
 		return run, err
 	}
-	if err := one.write(dir); err != nil {
+	if err := one.writeFiles(dir); err != nil {
 		return run, err
 	}
 	logs, err := os.Create(filepath.Join(dir, "log"))
@@ -128,6 +137,7 @@ func spawn(one job, dir string, profile bool) (table.Run, error) {
 	if err := runGroup(cmd); err != nil {
 		return run, fmt.Errorf("%w; see the end of %s", err, logs.Name())
 	}
+	// etcd's data is large, and of no use after the run. Log and result stay.
 	if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
 		return run, err
 	}
@@ -138,8 +148,8 @@ func spawn(one job, dir string, profile bool) (table.Run, error) {
 	return run, json.Unmarshal(data, &run)
 }
 
-// runGroup runs a process and ends what it has started, also when this one is
-// asked to stop.
+// runGroup runs a process and kills its process group at the end, also when
+// this one is asked to stop.
 func runGroup(cmd *exec.Cmd) error {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)

@@ -22,13 +22,14 @@ import (
 // the directory of its job.
 const oneRun = "one-run"
 
-// resultFile is what it leaves there, a table.Run.
+// resultFile is the file that it writes there, a table.Run.
 const resultFile = "result.json"
 
-// measure runs scheduler_perf on the files in the working directory. It does
+// measureJob runs scheduler_perf on the files in the working directory. It does
 // not return.
-func measure(shapeName, contestant string) {
+func measureJob(shapeName, contestant string) {
 	one, err := findJob(shapeName, contestant)
+	// What is left of the arguments is for package testing, which reads os.Args.
 	if err == nil {
 		os.Args = append(os.Args[:1], os.Args[4:]...)
 		testing.Init()
@@ -43,22 +44,22 @@ func measure(shapeName, contestant string) {
 		F: func(b *testing.B) {
 			perf.RunBenchmarkPerfScheduling(b, "workload.yaml", "perf", nil,
 				perf.WithPodsSchedulingTimeout(20*time.Minute),
-				perf.WithPrepareFn(one.prepare))
+				perf.WithPrepareFn(one.prepareRun))
 		},
 	}}, nil)
 }
 
-// prepare starts the stopwatch and, beside the scheduler that scheduler_perf
+// prepareRun starts the stopwatch and, beside the scheduler that scheduler_perf
 // has started, the contestant. It is called before there are nodes.
-func (j job) prepare(tCtx ktesting.TContext) error {
-	watch, err := startStopwatch(tCtx, j.shape.pods())
+func (j benchmarkJob) prepareRun(tCtx ktesting.TContext) error {
+	watch, err := startStopwatch(tCtx, j.shape.podCount())
 	if err != nil {
 		return err
 	}
 	switch j.contestant {
-	case muster:
+	case musterScheduler:
 		err = startMuster(tCtx)
-	case null:
+	case nullScheduler:
 		err = startNull(tCtx, j.shape.nodes)
 	}
 	tCtx.Cleanup(func() {
@@ -68,7 +69,7 @@ func (j job) prepare(tCtx ktesting.TContext) error {
 		if tCtx.Failed() {
 			os.Exit(1)
 		}
-		if err := j.finish(watch); err != nil {
+		if err := j.writeResult(watch); err != nil {
 			fmt.Fprintln(os.Stderr, "perf:", err)
 			os.Exit(1)
 		}
@@ -77,17 +78,17 @@ func (j job) prepare(tCtx ktesting.TContext) error {
 	return err
 }
 
-// finish writes the result into the working directory.
-func (j job) finish(watch *stopwatch) error {
-	run := table.Run{Shape: j.shape.name, Contestant: j.contestant, Pods: j.shape.pods()}
+// writeResult writes the result into the working directory.
+func (j benchmarkJob) writeResult(watch *stopwatch) error {
+	run := table.Run{Shape: j.shape.name, Contestant: j.contestant, Pods: j.shape.podCount()}
 	var err error
-	if run.Wall, err = watch.wall(); err != nil {
+	if run.Wall, err = watch.wallTime(); err != nil {
 		return err
 	}
-	if run.Told, err = watch.told(); err != nil {
+	if run.Quiet, err = watch.quietTime(); err != nil {
 		return err
 	}
-	if run.Decision, err = decision(); err != nil {
+	if run.Decision, err = meanDecision(); err != nil {
 		return err
 	}
 	data, err := json.Marshal(run)
@@ -97,9 +98,9 @@ func (j job) finish(watch *stopwatch) error {
 	return os.WriteFile(resultFile, data, 0o644)
 }
 
-// decision is the mean time that the scheduler in this process took to decide on
-// a gang; zero if it decided on none.
-func decision() (time.Duration, error) {
+// meanDecision returns the mean time that the scheduler in this process took to
+// decide on a gang; zero if it decided on none.
+func meanDecision() (time.Duration, error) {
 	families, err := legacyregistry.DefaultGatherer.Gather()
 	if err != nil {
 		return 0, err

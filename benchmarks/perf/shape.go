@@ -16,15 +16,17 @@ import (
 //go:embed workload
 var workload embed.FS
 
-// shape is a number of equal gangs on a cluster of equal nodes.
-type shape struct {
+// clusterShape is a number of equal gangs on a cluster of equal nodes.
+type clusterShape struct {
 	name                        string
 	nodes, groups, podsPerGroup int
 	// rack asks for one rack for each gang.
 	rack bool
 }
 
-var shapes = []shape{
+// clusterShapes are the ones that -shapes can name. Many small gangs measure
+// the rate of decisions, few large ones the rate of binds.
+var clusterShapes = []clusterShape{
 	{"topology/750x4", 5000, 750, 4, true},
 	{"topology/3x1000", 5000, 3, 1000, true},
 	{"gang/1000x3", 5000, 1000, 3, false},
@@ -32,26 +34,32 @@ var shapes = []shape{
 	{"small/10x3", 200, 10, 3, true},
 }
 
-func (s shape) pods() int { return s.groups * s.podsPerGroup }
+// podCount returns the number of pods of all gangs.
+func (s clusterShape) podCount() int { return s.groups * s.podsPerGroup }
 
 // The contestants.
 const (
-	upstream = "upstream"
-	muster   = "muster"
-	null     = "null"
+	// upstreamScheduler is the scheduler that scheduler_perf starts.
+	upstreamScheduler = "upstream"
+	// musterScheduler is this repository's.
+	musterScheduler = "muster"
+	// nullScheduler binds without a decision.
+	nullScheduler = "null"
 )
 
-var contestants = []string{upstream, muster, null}
+// contestants are all of them, in the order of the table.
+var contestants = []string{upstreamScheduler, musterScheduler, nullScheduler}
 
-// job is one shape for one contestant.
-type job struct {
-	shape      shape
+// benchmarkJob is one shape for one contestant.
+type benchmarkJob struct {
+	shape      clusterShape
 	contestant string
 }
 
-// parse reads what is asked for, the contestants of a shape one after another.
-func parse(shapeNames, contestantNames string) ([]job, error) {
-	var jobs []job
+// parseJobs reads what is asked for, the contestants of a shape one after
+// another.
+func parseJobs(shapeNames, contestantNames string) ([]benchmarkJob, error) {
+	var jobs []benchmarkJob
 	for name := range strings.SplitSeq(shapeNames, ",") {
 		for contestant := range strings.SplitSeq(contestantNames, ",") {
 			one, err := findJob(name, contestant)
@@ -64,33 +72,34 @@ func parse(shapeNames, contestantNames string) ([]job, error) {
 	return jobs, nil
 }
 
-func findJob(name, contestant string) (job, error) {
+// findJob returns the job of two names, or an error that lists the known ones.
+func findJob(name, contestant string) (benchmarkJob, error) {
 	var known []string
 	for _, one := range contestants {
 		if one == contestant {
-			for _, s := range shapes {
+			for _, s := range clusterShapes {
 				if s.name == name {
-					return job{s, contestant}, nil
+					return benchmarkJob{s, contestant}, nil
 				}
 				known = append(known, s.name)
 			}
-			return job{}, fmt.Errorf("shape %q is not known; there are %s", name, strings.Join(known, ", "))
+			return benchmarkJob{}, fmt.Errorf("shape %q is not known; there are %s", name, strings.Join(known, ", "))
 		}
 	}
-	return job{}, fmt.Errorf("contestant %q is not known; there are %s", contestant, strings.Join(contestants, ", "))
+	return benchmarkJob{}, fmt.Errorf("contestant %q is not known; there are %s", contestant, strings.Join(contestants, ", "))
 }
 
-// scheduler is the schedulerName of the pods. Upstream is the scheduler that
-// scheduler_perf starts; beside the others it has no pods.
-func (j job) scheduler() string {
-	if j.contestant == upstream {
+// schedulerName returns the schedulerName of the pods. Upstream is the
+// scheduler that scheduler_perf starts; beside the others it has no pods.
+func (j benchmarkJob) schedulerName() string {
+	if j.contestant == upstreamScheduler {
 		return "default-scheduler"
 	}
 	return j.contestant
 }
 
-// write puts scheduler_perf's files into a new directory.
-func (j job) write(dir string) error {
+// writeFiles writes scheduler_perf's files into a new directory.
+func (j benchmarkJob) writeFiles(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o755); err != nil {
 		return err
 	}
@@ -114,9 +123,9 @@ func (j job) write(dir string) error {
 	return text.Execute(out, map[string]any{
 		"Family": family,
 		"Nodes":  j.shape.nodes, "Groups": j.shape.groups, "PodsPerGroup": j.shape.podsPerGroup, "Rack": j.shape.rack,
-		"Scheduler": j.scheduler(),
+		"Scheduler": j.schedulerName(),
 		// Muster's cycle is behind this gate. Upstream does without where no
 		// gang asks for a rack, as in its own benchmark of gangs.
-		"TopologyGate": j.shape.rack || j.contestant == muster,
+		"TopologyGate": j.shape.rack || j.contestant == musterScheduler,
 	})
 }

@@ -16,15 +16,18 @@ import (
 	"k8s.io/kubernetes/test/utils/client-go/ktesting"
 )
 
-// stopwatch takes the time from the first pod created to the last one bound. It
-// learns both from the API server: scheduler_perf itself looks once a second.
+// stopwatch measures the time from the first pod created to the last one bound.
+// It watches the API server: scheduler_perf itself looks once a second.
 type stopwatch struct {
 	client metadata.Interface
 	start  time.Time
 	done   chan struct{}
+	// result is the time taken; start and result may be read once done is closed.
 	result time.Duration
 }
 
+// startStopwatch returns a stopwatch that stops at count bound pods. It reads
+// metadata only, to load the API server as little as possible.
 func startStopwatch(tCtx ktesting.TContext, count int) (*stopwatch, error) {
 	client, err := metadata.NewForConfig(tCtx.RESTConfig())
 	if err != nil {
@@ -38,11 +41,12 @@ func startStopwatch(tCtx ktesting.TContext, count int) (*stopwatch, error) {
 	// An informer, since the API server drops watchers that lag behind.
 	bound := metadatainformer.NewFilteredMetadataInformer(client, pods, metav1.NamespaceAll, 0, cache.Indexers{},
 		func(options *metav1.ListOptions) { options.FieldSelector = "spec.nodeName!=" }).Informer()
+	// Room for all, so that the informer never waits for the counter.
 	seen := make(chan struct{}, count)
 	if _, err := bound.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(any) { seen <- struct{}{} }}); err != nil {
 		return nil, err
 	}
-	background(tCtx, bound.RunWithContext)
+	runInBackground(tCtx, bound.RunWithContext)
 	s := &stopwatch{client: client, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
@@ -57,8 +61,8 @@ func startStopwatch(tCtx ktesting.TContext, count int) (*stopwatch, error) {
 	return s, nil
 }
 
-// wall is the time taken, once scheduler_perf has seen all pods bound.
-func (s *stopwatch) wall() (time.Duration, error) {
+// wallTime returns the time taken, once scheduler_perf has seen all pods bound.
+func (s *stopwatch) wallTime() (time.Duration, error) {
 	select {
 	case <-s.done:
 		return s.result, nil
@@ -67,9 +71,9 @@ func (s *stopwatch) wall() (time.Duration, error) {
 	}
 }
 
-// told returns the time from the first pod created until nothing more was
+// quietTime returns the time from the first pod created until nothing more was
 // written to the API server for a second, such as the events about bound pods.
-func (s *stopwatch) told() (time.Duration, error) {
+func (s *stopwatch) quietTime() (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	last, since := "", s.start.Add(s.result)

@@ -19,8 +19,11 @@ import (
 
 func init() { verbs = append(verbs, newDemo) }
 
+// newDemo returns the command demo.
 func newDemo() *cobra.Command {
-	opts := demo.Defaults()
+	// The defaults are those of package demo, so that `make demo` and the flags
+	// of the help agree.
+	opts := demo.DefaultOptions()
 	topology := string(opts.Topology)
 	var report string
 	var port int
@@ -31,7 +34,8 @@ func newDemo() *cobra.Command {
 its own, and report how long they waited, how busy the GPUs were and whether any
 gang was started in part. The exit status is 1 when Muster broke a promise.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.Topology, opts.SchedulerArgs, opts.Out = demo.Wish(topology), args, cmd.OutOrStdout()
+			opts.Topology, opts.SchedulerArgs, opts.Out = demo.TopologyMode(topology), args, cmd.OutOrStdout()
+			// Package demo knows no page: it would depend on the product's page.
 			if port != noPage {
 				opts.Page = func(ctx context.Context, cfg *rest.Config) (string, error) { return servePage(ctx, cfg, port) }
 			}
@@ -55,6 +59,8 @@ gang was started in part. The exit status is 1 when Muster broke a promise.`,
 	return cmd
 }
 
+// runDemo runs the demo and prints its report. Only Muster's broken rules are
+// an error: of the stock scheduler they are the point of the comparison.
 func runDemo(cmd *cobra.Command, opts demo.Options, path string) error {
 	report, err := demo.Run(cmd.Context(), opts)
 	if err != nil {
@@ -64,12 +70,13 @@ func runDemo(cmd *cobra.Command, opts demo.Options, path string) error {
 	if err := writeReport(path, report); err != nil {
 		return err
 	}
-	if broken := report.Broken(); len(broken) > 0 && opts.Scheduler == demo.Muster {
+	if broken := report.BrokenPromises(); len(broken) > 0 && opts.Scheduler == demo.Muster {
 		return errors.New("broken promises:\n  " + strings.Join(broken, "\n  "))
 	}
 	return nil
 }
 
+// writeReport writes the report as JSON, if a file is named.
 func writeReport(path string, report *demo.Report) error {
 	if path == "" {
 		return nil

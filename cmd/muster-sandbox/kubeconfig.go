@@ -17,10 +17,10 @@ import (
 	"github.com/muster-scheduler/muster/internal/sandbox"
 )
 
-// mayReplace reports an error if path holds anything but the kubeconfig of a
-// sandbox that has ended: it could be the way into a real cluster, or into a
-// sandbox that somebody uses.
-func mayReplace(path string) error {
+// checkReplaceable returns an error if path holds anything but the kubeconfig
+// of a sandbox that has ended: it could be the way into a real cluster, or into
+// a sandbox that somebody uses.
+func checkReplaceable(path string) error {
 	cfg, err := clientcmd.LoadFromFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -30,18 +30,20 @@ func mayReplace(path string) error {
 	case cfg.CurrentContext != sandbox.ContextName:
 		return fmt.Errorf("%s is there and was not written by a sandbox (its context is %q); name another file with --kubeconfig", path, cfg.CurrentContext)
 	}
-	if cluster := cfg.Clusters[sandbox.ContextName]; cluster != nil && answers(cluster.Server) {
+	if cluster := cfg.Clusters[sandbox.ContextName]; cluster != nil && isListening(cluster.Server) {
 		return fmt.Errorf("%s leads to a sandbox that still runs, at %s; stop that one, or name another file with --kubeconfig", path, cluster.Server)
 	}
 	return nil
 }
 
-// answers tells whether something listens at an address of this machine.
-func answers(address string) bool {
+// isListening reports whether something listens at an address of this machine.
+func isListening(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {
 		return false
 	}
+	// A dead sandbox refuses at once; the limit is for an address that is not this
+	// machine's.
 	conn, err := net.DialTimeout("tcp", u.Host, time.Second)
 	if err != nil {
 		return false
@@ -50,9 +52,9 @@ func answers(address string) bool {
 	return true
 }
 
-// removeOwn removes the kubeconfig at path if it still leads to host: another
-// sandbox may have replaced it meanwhile.
-func removeOwn(path, host string) {
+// removeKubeconfig removes the kubeconfig at path if it still leads to host:
+// another sandbox may have replaced it meanwhile.
+func removeKubeconfig(path, host string) {
 	cfg, err := clientcmd.LoadFromFile(path)
 	if err != nil {
 		return

@@ -13,9 +13,9 @@ import (
 
 func init() { verbs = append(verbs, newKubeScheduler) }
 
-// newKubeScheduler runs the upstream kube-scheduler, as the baseline to compare
-// with. Its command is made only when it is wanted, because it registers flags
-// and feature gates for the whole process.
+// newKubeScheduler returns the command of the upstream kube-scheduler, the
+// baseline to compare with. The command itself is made only when it is wanted,
+// because it registers flags and feature gates for the whole process.
 func newKubeScheduler() *cobra.Command {
 	return &cobra.Command{
 		Use:                "kube-scheduler [flags]",

@@ -3,6 +3,12 @@
 
 // Command muster-sandbox runs a Kubernetes control plane with simulated GPU
 // nodes on one machine, for trying schedulers.
+//
+// Each verb is a file of this folder: up starts a control plane and waits for
+// Ctrl-C (up.go), demo replays gangs of a real cluster against a scheduler
+// (demo.go), and kube-scheduler is the stock one, built in as the baseline to
+// compare with (kubescheduler.go). No verb is part of the product: what they do
+// is in package sandbox and package demo.
 package main
 
 import (
@@ -23,6 +29,8 @@ var verbs []func() *cobra.Command
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Ctrl-C cancels ctx, and the verb ends in good order: data folder and
+	// kubeconfig are removed.
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "muster-sandbox:", err)
 		stop()
@@ -30,7 +38,7 @@ func main() {
 	}
 }
 
-// newRoot is the command line. Without a verb it does what `up` does.
+// newRoot returns the command line. Without a verb it does what `up` does.
 func newRoot() *cobra.Command {
 	root := newUp()
 	root.Use = "muster-sandbox"
@@ -41,7 +49,7 @@ func newRoot() *cobra.Command {
 	if upstream := pflag.Lookup("version"); upstream != nil {
 		upstream.Hidden = true
 	}
-	root.Version = version()
+	root.Version = buildVersion()
 	root.Flags().Bool("version", false, "print the version and quit")
 	for _, verb := range verbs {
 		root.AddCommand(verb())
@@ -49,8 +57,8 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// version is what this binary was built from.
-func version() string {
+// buildVersion returns what this binary was built from.
+func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -213,7 +213,7 @@ func TestMayReplace_TheKubeconfigOfASandboxThatHasEnded(t *testing.T) {
 	require.NoError(t, ended.Close())
 	path := filepath.Join(t.TempDir(), "config")
 	require.NoError(t, os.WriteFile(path, []byte(kubeconfigOf(ended.Addr().String())), 0o600))
-	assert.NoError(t, mayReplace(path))
+	assert.NoError(t, checkReplaceable(path))
 }
 
 func kubeconfigOf(address string) string {

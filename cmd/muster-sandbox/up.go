@@ -22,13 +22,15 @@ func init() { verbs = append(verbs, newUp) }
 
 // upFlags are the flags of `up`.
 type upFlags struct {
-	sandbox    sandbox.Options
+	sandbox sandbox.Options
+	// fleet is used unless inventory names a file.
 	fleet      sandbox.Fleet
 	inventory  string
 	kubeconfig string
 	page       int
 }
 
+// newUp returns the command up.
 func newUp() *cobra.Command {
 	var f upFlags
 	cmd := &cobra.Command{
@@ -47,7 +49,7 @@ and removes its data and the kubeconfig.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.SortFlags = false
+	flags.SortFlags = false // the help begins with what is used most
 	flags.IntVar(&f.fleet.Nodes, "nodes", 32, "how many nodes")
 	flags.IntVar(&f.fleet.GPUs, "gpus", 8, "GPUs of each node")
 	flags.StringVar(&f.fleet.Product, "gpu-product", "NVIDIA-H100-80GB-HBM3", "value of the label "+sandbox.ProductLabel)
@@ -55,6 +57,7 @@ and removes its data and the kubeconfig.`,
 	flags.IntVar(&f.fleet.RacksPerBlock, "racks-per-block", 4, "racks that share the label "+sandbox.BlockLabel+"; 0: no such label")
 	flags.StringVar(&f.inventory, "inventory", "", "take the nodes from a CSV `file` with the columns node,gpu_model,gpus,cpus[,memory_gib][,LABEL-KEY ...] instead")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "muster-sandbox.kubeconfig", "`file` to write the administrator's kubeconfig to")
+	flags.Float64Var(&f.sandbox.StopSeconds, "stop-seconds", 0, "`seconds` that the containers of a deleted pod run on, within its grace period; a pod's annotation "+sandbox.StopSecondsAnnotation+" counts more")
 	flags.BoolVar(&f.sandbox.GenericWorkload, "generic-workload", false, "turn the feature gate GenericWorkload on and serve scheduling.k8s.io/v1beta1")
 	flags.BoolVar(&f.sandbox.PodGroupCRD, "podgroup-crd", true, "install the CRD of scheduling.x-k8s.io/v1alpha1 PodGroup")
 	flags.StringVar(&f.sandbox.Dir, "data-dir", "", "empty or absent `folder` for data and logs, removed at the end (default: a new one in the temporary folder)")
@@ -63,15 +66,20 @@ and removes its data and the kubeconfig.`,
 	return cmd
 }
 
+// run starts a sandbox and returns when ctx is done or the API server ends. The
+// kubeconfig is written last: who waits for the file finds everything ready.
 func (f *upFlags) run(ctx context.Context, out io.Writer) error {
-	nodes, err := f.nodes()
+	// What can be wrong in the flags comes first: a typing error should not cost
+	// the start of a control plane.
+	nodes, err := f.buildNodes()
 	if err != nil {
 		return err
 	}
+	// Absolute, since the user is told to export it in another terminal.
 	if f.kubeconfig, err = filepath.Abs(f.kubeconfig); err != nil {
 		return err
 	}
-	if err := mayReplace(f.kubeconfig); err != nil {
+	if err := checkReplaceable(f.kubeconfig); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "Starting etcd, kube-apiserver, controllers and kubelets ...")
@@ -87,7 +95,7 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 	if err := s.WriteKubeconfig(f.kubeconfig, s.Config()); err != nil {
 		return err
 	}
-	defer removeOwn(f.kubeconfig, s.Config().Host)
+	defer removeKubeconfig(f.kubeconfig, s.Config().Host)
 	watch := ""
 	if f.page != noPage {
 		address, err := servePage(ctx, s.Config(), f.page)
@@ -96,9 +104,10 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 		}
 		watch = "Watch who gets which GPU: " + address + "\n"
 	}
-	if err := f.greet(out, s, len(nodes), time.Since(begin), watch); err != nil {
+	if err := f.printWelcome(out, s, len(nodes), time.Since(begin), watch); err != nil {
 		return err
 	}
+	// An API server that ends by itself is an error, however it ended.
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(out, "\nStopping ...")
@@ -108,9 +117,10 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 	}
 }
 
-func (f *upFlags) nodes() ([]*v1.Node, error) {
+// buildNodes returns the nodes of the inventory, else those of the flags.
+func (f *upFlags) buildNodes() ([]*v1.Node, error) {
 	if f.inventory == "" {
-		return f.fleet.Build()
+		return f.fleet.BuildNodes()
 	}
 	file, err := os.Open(f.inventory)
 	if err != nil {
@@ -120,12 +130,14 @@ func (f *upFlags) nodes() ([]*v1.Node, error) {
 	return sandbox.ReadInventory(file)
 }
 
-// greet tells what runs and how to use it.
-func (f *upFlags) greet(out io.Writer, s *sandbox.Sandbox, nodes int, took time.Duration, watch string) error {
+// printWelcome prints what runs and how to use it.
+func (f *upFlags) printWelcome(out io.Writer, s *sandbox.Sandbox, nodes int, took time.Duration, watch string) error {
 	version, err := s.Client().Discovery().ServerVersion()
 	if err != nil {
 		return err
 	}
+	// The commands are printed as they can be pasted: with the path by which
+	// this one was called, and muster-scheduler beside it.
 	self := os.Args[0]
 	folder, _ := filepath.Split(self)
 	_, err = fmt.Fprintf(out, `Ready after %.1f s: Kubernetes %s.%s with %d nodes. In another terminal:
@@ -139,8 +151,9 @@ Pods stay Pending until a scheduler runs. Muster, or the stock one to compare:
   %s kube-scheduler --kubeconfig $KUBECONFIG --secure-port 0
 
 A pod with the annotation %s: "30" runs for 30 s.
+One with %s: "20" takes 20 s to stop once it is deleted.
 %sLog: %s. Ctrl-C stops everything.
 `, took.Seconds(), version.Major, version.Minor, nodes, f.kubeconfig, sandbox.RackLabel,
-		folder+"muster-scheduler", self, sandbox.RunSecondsAnnotation, watch, s.LogPath())
+		folder+"muster-scheduler", self, sandbox.RunSecondsAnnotation, sandbox.StopSecondsAnnotation, watch, s.LogPath())
 	return err
 }

@@ -73,14 +73,14 @@ func (p pod) phase(phase v1.PodPhase, reason string) pod {
 	return p.change(func(p *v1.Pod) { p.Status.Phase, p.Status.Reason = phase, reason })
 }
 
-// history is a book and the clock of the story that it is told.
+// history is an auditor and the clock of its events.
 type history struct {
-	*audit.Book
+	*audit.Auditor
 	now time.Time
 }
 
 func begin(nodes ...*v1.Node) *history {
-	h := &history{audit.NewBook(options), time.Unix(1000, 0)}
+	h := &history{audit.NewAuditor(options), time.Unix(1000, 0)}
 	if len(nodes) == 0 {
 		nodes = []*v1.Node{node("n1", "b1", "r1"), node("n2", "b1", "r2")}
 	}
@@ -280,7 +280,7 @@ func TestBook_AddsUpRequestsAsKubeletsDo(t *testing.T) {
 		{"containers add up", func(s *v1.PodSpec) {
 			s.Containers = []v1.Container{container("1", nil), container("500m", nil)}
 		}, 1500},
-		{"initialisation counts when it needs more", func(s *v1.PodSpec) {
+		{"initialization counts when it needs more", func(s *v1.PodSpec) {
 			s.InitContainers = []v1.Container{container("3", nil), container("2", nil)}
 			s.Containers = []v1.Container{container("1", nil)}
 		}, 3000},
@@ -313,15 +313,15 @@ func TestBook_AddsUpRequestsAsKubeletsDo(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	client := fake.NewClientset(node("n1", "b1", "r1"), newPod("a", 5).on("n1").Pod)
-	book, err := audit.Watch(t.Context(), client, options)
+	auditor, err := audit.WatchCluster(t.Context(), client, options)
 	require.NoError(t, err)
-	assert.Equal(t, 1, book.Report(time.Now()).Binds, "what was there has been read")
+	assert.Equal(t, 1, auditor.Report(time.Now()).Binds, "what was there has been read")
 
 	_, err = client.CoreV1().Pods("ns").Create(t.Context(), newPod("b", 5).on("n1").Pod, metav1.CreateOptions{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return book.Report(time.Now()).Violations[audit.NoOvercommit] == 1 }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return auditor.Report(time.Now()).Violations[audit.NoOvercommit] == 1 }, 30*time.Second, 5*time.Millisecond)
 
 	require.NoError(t, client.CoreV1().Pods("ns").Delete(t.Context(), "b", metav1.DeleteOptions{}))
 	require.NoError(t, client.CoreV1().Nodes().Delete(t.Context(), "n1", metav1.DeleteOptions{}))
-	require.Eventually(t, func() bool { return book.Report(time.Now()).Events == 5 }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return auditor.Report(time.Now()).Events == 5 }, 30*time.Second, 5*time.Millisecond)
 }

@@ -1,10 +1,10 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package audit watches a cluster from the outside and says whether a scheduler
-// kept its promises. It shares no code with the scheduler: it sees nodes and
-// pods as the API server shows them, adds up plain numbers, and so can find a
-// scheduler wrong that finds itself right.
+// Package audit watches a cluster from the outside and checks a scheduler
+// against its rules. It shares no code with the scheduler: it sees nodes and pods
+// as the API server shows them and adds up plain numbers, so that an error in the
+// scheduler's own arithmetic cannot hide itself.
 //
 // The rules, checked at every event:
 //

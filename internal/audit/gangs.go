@@ -21,9 +21,9 @@ const (
 	requiredAnnotation = "muster.sh/topology-required"
 )
 
-// gang is the auditor's record of one gang: the pods that carry its name in
+// gangRecord counts the members of one gang: the pods that carry its name in
 // one namespace, from the first bound one until none is left.
-type gang struct {
+type gangRecord struct {
 	minCount int
 	bound    int
 	whole    bool      // it had minCount members bound
@@ -31,16 +31,16 @@ type gang struct {
 	domain   string    // the required domain, set by the first member bound
 }
 
-// windows are the times that gangs were partly bound.
-type windows struct {
+// partialWindows are the durations for which gangs were partly bound.
+type partialWindows struct {
 	all         []time.Duration
 	longest     time.Duration
 	longestGang string
 }
 
-// countMember brings the gang of a pod up to date. A member counts from its
-// bind on, also when it has succeeded; one that failed does not count.
-func (b *Book) countMember(now time.Time, entry *pod, p *v1.Pod, before bool) {
+// countMember updates the gang of a pod. A member counts from its bind on, also
+// when it has succeeded; one that failed does not count.
+func (a *Auditor) countMember(now time.Time, entry *podRecord, p *v1.Pod, before bool) {
 	name := p.Labels[gangLabel]
 	minCount, err := strconv.Atoi(p.Annotations[minCountAnnotation])
 	if entry.gang == "" && (name == "" || err != nil || minCount < 1) {
@@ -50,10 +50,10 @@ func (b *Book) countMember(now time.Time, entry *pod, p *v1.Pod, before bool) {
 		entry.gang = p.Namespace + "/" + name
 	}
 	entry.started = entry.node != "" && p.Status.Phase != v1.PodFailed
-	g, known := b.gangs[entry.gang]
+	g, known := a.gangs[entry.gang]
 	if !known {
-		g = &gang{}
-		b.gangs[entry.gang] = g
+		g = &gangRecord{}
+		a.gangs[entry.gang] = g
 	}
 	if err == nil && minCount >= 1 {
 		g.minCount = minCount
@@ -63,23 +63,23 @@ func (b *Book) countMember(now time.Time, entry *pod, p *v1.Pod, before bool) {
 	}
 	if entry.started {
 		g.bound++
-		b.checkDomain(now, entry, g, p.Annotations[requiredAnnotation])
+		a.checkDomain(now, entry, g, p.Annotations[requiredAnnotation])
 	} else {
 		g.bound--
 	}
-	b.settle(now, entry.gang, g)
+	a.updateWindow(now, entry.gang, g)
 }
 
-// leave takes a deleted pod out of its gang.
-func (b *Book) leave(now time.Time, entry *pod) {
-	if g := b.gangs[entry.gang]; g != nil && entry.started {
+// removeMember takes a deleted pod out of its gang.
+func (a *Auditor) removeMember(now time.Time, entry *podRecord) {
+	if g := a.gangs[entry.gang]; g != nil && entry.started {
 		g.bound--
-		b.settle(now, entry.gang, g)
+		a.updateWindow(now, entry.gang, g)
 	}
 }
 
-// settle opens or closes the window in which the gang is partly bound.
-func (b *Book) settle(now time.Time, name string, g *gang) {
+// updateWindow opens or closes the window in which the gang is partly bound.
+func (a *Auditor) updateWindow(now time.Time, name string, g *gangRecord) {
 	switch {
 	case g.bound > 0 && g.bound < g.minCount && !g.whole:
 		if g.partial.IsZero() {
@@ -89,54 +89,57 @@ func (b *Book) settle(now time.Time, name string, g *gang) {
 	case g.bound >= g.minCount:
 		g.whole = true
 	case g.bound == 0:
-		delete(b.gangs, name)
+		delete(a.gangs, name)
 	}
 	if !g.partial.IsZero() {
-		b.endWindow(now, name, g)
+		a.endWindow(now, name, g)
 	}
 }
 
-func (b *Book) endWindow(now time.Time, name string, g *gang) {
+// endWindow closes the window of a gang and checks its length.
+func (a *Auditor) endWindow(now time.Time, name string, g *gangRecord) {
 	length := now.Sub(g.partial)
 	g.partial = time.Time{}
-	b.windows.add(name, length)
-	if length > b.opts.CommitWindow {
-		b.violate(now, GangAtomic, fmt.Sprintf("gang %s was partly bound for %s, allowed are %s", name, length.Round(time.Millisecond), b.opts.CommitWindow))
+	a.windows.addWindow(name, length)
+	if length > a.opts.CommitWindow {
+		a.addViolation(now, GangAtomic, fmt.Sprintf("gang %s was partly bound for %s, allowed are %s", name, length.Round(time.Millisecond), a.opts.CommitWindow))
 	}
 }
 
-func (w *windows) add(gang string, length time.Duration) {
+// addWindow adds one window and keeps the longest.
+func (w *partialWindows) addWindow(gang string, length time.Duration) {
 	w.all = append(w.all, length)
 	if length > w.longest {
 		w.longest, w.longestGang = length, gang
 	}
 }
 
-// checkDomain holds a member to the domain in which the gang's first one stands.
-func (b *Book) checkDomain(now time.Time, entry *pod, g *gang, word string) {
+// checkDomain checks that a member is in the domain of the gang's first one.
+func (a *Auditor) checkDomain(now time.Time, entry *podRecord, g *gangRecord, word string) {
 	if word == "" {
 		return
 	}
-	n := b.node(entry.node)
+	n := a.recordOf(entry.node)
 	if !n.known {
-		b.unchecked++
+		a.unchecked++
 		return
 	}
-	domain, ok := b.domain(n, word)
+	domain, ok := a.domainOf(n, word)
 	switch {
 	case !ok:
-		b.violate(now, RequiredTopology, fmt.Sprintf("gang %s requires one %s; pod %s is on node %s, which is in none", entry.gang, word, entry.name, entry.node))
+		a.addViolation(now, RequiredTopology, fmt.Sprintf("gang %s requires one %s; pod %s is on node %s, which is in none", entry.gang, word, entry.name, entry.node))
 	case g.bound == 1:
 		g.domain = domain
 	case g.domain != domain:
-		b.violate(now, RequiredTopology, fmt.Sprintf("gang %s requires one %s; it stands in %s, and pod %s on node %s of %s",
+		a.addViolation(now, RequiredTopology, fmt.Sprintf("gang %s requires one %s; it stands in %s, and pod %s on node %s of %s",
 			entry.gang, word, g.domain, entry.name, entry.node, domain))
 	}
 }
 
-// domain is where a node stands at the level that a user calls word.
-func (b *Book) domain(n *node, word string) (string, bool) {
-	keys, ok := b.opts.Levels[word]
+// domainOf returns the domain of a node at the level that a gang calls word, as
+// the path of label values, and false where the node lacks the last label.
+func (a *Auditor) domainOf(n *nodeRecord, word string) (string, bool) {
+	keys, ok := a.opts.Levels[word]
 	if !ok {
 		keys = []string{word}
 	}
@@ -153,7 +156,7 @@ type Report struct {
 	// checked; Binds those in which a pod got its node.
 	Events int `json:"events"`
 	Binds  int `json:"binds"`
-	// Violations counts broken promises by rule; First lists the first of them.
+	// Violations counts violations by rule; First lists the first of them.
 	Violations map[Rule]int `json:"violations"`
 	First      []Violation  `json:"first,omitempty"`
 	// Partial is the number of times that a gang was partly bound for longer
@@ -174,24 +177,24 @@ type Report struct {
 
 // Report returns what was found until now. Gangs that are partly bound at the
 // moment count with the time that they have been so.
-func (b *Book) Report(now time.Time) Report {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (a *Auditor) Report(now time.Time) Report {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	r := Report{
-		Events: b.events, Binds: b.binds, Rejected: b.rejected, Unchecked: b.unchecked,
-		Violations: map[Rule]int{}, First: slices.Clone(b.violations), CommitWindow: b.opts.CommitWindow,
+		Events: a.events, Binds: a.binds, Rejected: a.rejected, Unchecked: a.unchecked,
+		Violations: map[Rule]int{}, First: slices.Clone(a.violations), CommitWindow: a.opts.CommitWindow,
 	}
 	for _, rule := range []Rule{NoOvercommit, GangAtomic, RequiredTopology, BindOnce} {
-		r.Violations[rule] = b.counts[rule]
+		r.Violations[rule] = a.counts[rule]
 	}
-	seen := windows{all: slices.Clone(b.windows.all), longest: b.windows.longest, longestGang: b.windows.longestGang}
-	for name, g := range b.gangs {
+	seen := partialWindows{all: slices.Clone(a.windows.all), longest: a.windows.longest, longestGang: a.windows.longestGang}
+	for name, g := range a.gangs {
 		if g.partial.IsZero() {
 			continue
 		}
 		length := now.Sub(g.partial)
-		seen.add(name, length)
-		if length > b.opts.CommitWindow {
+		seen.addWindow(name, length)
+		if length > a.opts.CommitWindow {
 			r.Violations[GangAtomic]++
 			r.Open = append(r.Open, name)
 		}

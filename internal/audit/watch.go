@@ -15,13 +15,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Watch keeps a book of the cluster with watches of its own until the context
-// ends. It returns once all that is there has been read.
-func Watch(ctx context.Context, client kubernetes.Interface, opts Options) (*Book, error) {
-	book := NewBook(opts)
+// WatchCluster returns an auditor that watches the cluster until the context
+// ends. It returns once all that is there has been read: nodes first, so that
+// no pod is bound to an unknown one.
+func WatchCluster(ctx context.Context, client kubernetes.Interface, opts Options) (*Auditor, error) {
+	auditor := NewAuditor(opts)
 	factory := informers.NewSharedInformerFactory(client, 0)
 	nodes := factory.Core().V1().Nodes().Informer()
-	if _, err := nodes.AddEventHandler(nodeHandler(book)); err != nil {
+	if _, err := nodes.AddEventHandler(nodeHandler(auditor)); err != nil {
 		return nil, fmt.Errorf("watching nodes: %w", err)
 	}
 	factory.Start(ctx.Done())
@@ -29,7 +30,7 @@ func Watch(ctx context.Context, client kubernetes.Interface, opts Options) (*Boo
 		return nil, errors.New("watching nodes: stopped before the list was read")
 	}
 	pods := factory.Core().V1().Pods().Informer()
-	handle, err := pods.AddEventHandler(podHandler(book))
+	handle, err := pods.AddEventHandler(podHandler(auditor))
 	if err != nil {
 		return nil, fmt.Errorf("watching pods: %w", err)
 	}
@@ -37,31 +38,33 @@ func Watch(ctx context.Context, client kubernetes.Interface, opts Options) (*Boo
 	if !cache.WaitForCacheSync(ctx.Done(), handle.HasSynced) {
 		return nil, errors.New("watching pods: stopped before the list was read")
 	}
-	return book, nil
+	return auditor, nil
 }
 
-func nodeHandler(book *Book) cache.ResourceEventHandler {
+// nodeHandler passes the events of nodes on.
+func nodeHandler(auditor *Auditor) cache.ResourceEventHandler {
 	set := func(obj any) {
 		if n, ok := obj.(*v1.Node); ok {
-			book.SetNode(time.Now(), n)
+			auditor.SetNode(time.Now(), n)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    set,
 		UpdateFunc: func(_, obj any) { set(obj) },
 		DeleteFunc: func(obj any) {
-			if n, ok := last(obj).(*v1.Node); ok {
-				book.DeleteNode(n.Name)
+			if n, ok := LastState(obj).(*v1.Node); ok {
+				auditor.DeleteNode(n.Name)
 			}
 		},
 	}
 }
 
-func podHandler(book *Book) cache.ResourceEventHandler {
+// podHandler passes the events of pods on.
+func podHandler(auditor *Auditor) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if p, ok := obj.(*v1.Pod); ok {
-				book.SetPod(time.Now(), p)
+				auditor.SetPod(time.Now(), p)
 			}
 		},
 		UpdateFunc: func(before, after any) {
@@ -73,20 +76,21 @@ func podHandler(book *Book) cache.ResourceEventHandler {
 			// A pod deleted and made again during a gap in the watch arrives as
 			// one update with two UIDs.
 			if old.UID != p.UID {
-				book.DeletePod(time.Now(), old.UID)
+				auditor.DeletePod(time.Now(), old.UID)
 			}
-			book.SetPod(time.Now(), p)
+			auditor.SetPod(time.Now(), p)
 		},
 		DeleteFunc: func(obj any) {
-			if p, ok := last(obj).(*v1.Pod); ok {
-				book.DeletePod(time.Now(), p.UID)
+			if p, ok := LastState(obj).(*v1.Pod); ok {
+				auditor.DeletePod(time.Now(), p.UID)
 			}
 		},
 	}
 }
 
-// last returns the last known state of a deleted object.
-func last(obj any) any {
+// LastState returns the object of a deletion event: the last version known
+// where the watch missed the deletion itself.
+func LastState(obj any) any {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		return gone.Obj
 	}

@@ -42,7 +42,7 @@ type Options struct {
 	MinRun time.Duration
 	Load   float64
 	// Topology is what gangs ask for: Preferred.
-	Topology Wish
+	Topology TopologyMode
 	// Limit ends a replay that takes longer: 160 s. Stall ends one in which
 	// nothing works and nothing is bound: 15 s.
 	Limit, Stall time.Duration
@@ -56,20 +56,21 @@ type Options struct {
 	Out io.Writer
 }
 
-// Defaults are the options of the demo as it is meant to be seen.
-func Defaults() Options {
+// DefaultOptions returns the options of the demo of the README.
+func DefaultOptions() Options {
 	var o Options
 	o.setDefaults()
 	return o
 }
 
+// setDefaults fills in the fields that are zero.
 func (o *Options) setDefaults() {
 	o.Scheduler = cmp.Or(o.Scheduler, Muster)
 	o.Nodes = cmp.Or(o.Nodes, KalosNodes)
 	o.Speed = cmp.Or(o.Speed, 5000)
 	o.MinRun = cmp.Or(o.MinRun, 3*time.Second)
 	o.Load = cmp.Or(o.Load, 1.0)
-	o.Topology = cmp.Or(o.Topology, Preferred)
+	o.Topology = cmp.Or(o.Topology, TopologyPreferred)
 	o.Limit = cmp.Or(o.Limit, 160*time.Second)
 	o.Stall = cmp.Or(o.Stall, 15*time.Second)
 	o.CommitWindow = cmp.Or(o.CommitWindow, 5*time.Second)
@@ -82,79 +83,113 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.Out == nil {
 		opts.Out = io.Discard
 	}
-	p, load, err := opts.plan()
+	p, load, err := opts.preparePlan()
 	if err != nil {
 		return nil, err
 	}
-	program := opts.Program
-	if program == nil {
-		if program, err = command(opts.Scheduler); err != nil {
+	r := &demoRun{opts: &opts, plan: p, load: load, progress: newProgress(opts.Out, load.GPUs)}
+	if r.program = opts.Program; r.program == nil {
+		if r.program, err = schedulerCommand(opts.Scheduler); err != nil {
 			return nil, err
 		}
 	}
-	show := newProgress(opts.Out, load.GPUs)
 	load.writeIntro(opts.Out, opts.Scheduler)
-
-	show.note("starting etcd, kube-apiserver and %d kubelets ...", len(p.hosts))
-	box, err := sandbox.Start(ctx, sandbox.Options{DisableControllers: true})
-	if err != nil {
+	if err := r.startCluster(ctx); err != nil {
 		return nil, err
 	}
-	defer box.Stop()
-	if err := furnish(ctx, box, p.hosts); err != nil {
-		return nil, err
-	}
+	defer r.box.Stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if opts.Page != nil {
-		address, err := opts.Page(ctx, box.Config())
-		if err != nil {
-			return nil, err
-		}
-		show.note("watch who gets which GPU: %s", address)
+	if err := r.servePage(ctx); err != nil {
+		return nil, err
 	}
-	show.note("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", box.Kubeconfig(), namespace, kube.LabelGang)
-	log := cmp.Or(opts.SchedulerLog, filepath.Join(box.Dir(), "scheduler.log"))
-	scheduler, err := startScheduler(ctx, program, box.Kubeconfig(), log, opts.SchedulerArgs...)
+	return r.replayGangs(ctx)
+}
+
+// demoRun is one run of the demo: its input, and the control plane that lives
+// as long as the run.
+type demoRun struct {
+	opts     *Options
+	program  []string // the scheduler and its first arguments
+	plan     *plan
+	load     Load
+	progress *progress
+	box      *sandbox.Sandbox
+}
+
+// startCluster starts the control plane and creates the fleet in it.
+func (r *demoRun) startCluster(ctx context.Context) error {
+	r.progress.printNote("starting etcd, kube-apiserver and %d kubelets ...", len(r.plan.hosts))
+	box, err := sandbox.Start(ctx, sandbox.Options{DisableControllers: true})
+	if err != nil {
+		return err
+	}
+	if err := createFleet(ctx, box, r.plan.hosts); err != nil {
+		box.Stop()
+		return err
+	}
+	r.box = box
+	return nil
+}
+
+// servePage serves the page about the control plane, if one is wanted.
+func (r *demoRun) servePage(ctx context.Context) error {
+	if r.opts.Page == nil {
+		return nil
+	}
+	address, err := r.opts.Page(ctx, r.box.Config())
+	if err != nil {
+		return err
+	}
+	r.progress.printNote("watch who gets which GPU: %s", address)
+	return nil
+}
+
+// replayGangs runs the scheduler for the time of the replay and reports.
+func (r *demoRun) replayGangs(ctx context.Context) (*Report, error) {
+	r.progress.printNote("starting the scheduler ...\nlook inside: kubectl --kubeconfig %s -n %s get pods -L %s -o wide\n", r.box.KubeconfigPath(), namespace, kube.LabelGang)
+	log := cmp.Or(r.opts.SchedulerLog, filepath.Join(r.box.Dir(), "scheduler.log"))
+	scheduler, err := startScheduler(ctx, r.program, r.box.KubeconfigPath(), log, r.opts.SchedulerArgs...)
 	if err != nil {
 		return nil, err
 	}
-	out, err := p.replayWith(ctx, scheduler, box, show)
-	took := scheduler.stop()
-	show.clear()
+	out, err := r.plan.replayWith(ctx, scheduler, r.box, r.progress)
+	took := scheduler.stopProcess()
+	r.progress.clearLine()
 	if err != nil {
 		return nil, err
 	}
-	report := newReport(p, load, out)
-	report.Scheduler = opts.Scheduler
+	report := newReport(r.plan, r.load, out)
+	report.Scheduler = r.opts.Scheduler
 	report.SchedulerCPU = took.Seconds()
 	return report, nil
 }
 
-// replayWith replays for as long as the scheduler lives.
-func (p *plan) replayWith(ctx context.Context, scheduler *child, box *sandbox.Sandbox, show *progress) (*outcome, error) {
+// replayWith replays the gangs and stops when the scheduler ends: a crash must
+// not look like gangs that wait.
+func (p *plan) replayWith(ctx context.Context, scheduler *schedulerProcess, box *sandbox.Sandbox, show *progress) (*outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
 		select {
-		case <-scheduler.dead:
+		case <-scheduler.exited:
 			cancel(errSchedulerEnded)
 		case <-ctx.Done():
 		}
 	}()
-	out, err := p.replay(ctx, box.Client(), show.show)
+	out, err := p.replayTrace(ctx, box.Client(), show.showSample)
 	switch {
 	case errors.Is(context.Cause(ctx), errSchedulerEnded):
-		return nil, fmt.Errorf("%w (%w); its last words:\n%s", errSchedulerEnded, scheduler.err, scheduler.lastWords())
+		return nil, fmt.Errorf("%w (%w); its last words:\n%s", errSchedulerEnded, scheduler.err, scheduler.logTail())
 	case err == nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
 	return out, err
 }
 
-// furnish creates the fleet and the namespace.
-func furnish(ctx context.Context, box *sandbox.Sandbox, hosts []trace.Node) error {
-	if err := box.CreateNodes(ctx, fleet(hosts)); err != nil {
+// createFleet creates the nodes and the namespace.
+func createFleet(ctx context.Context, box *sandbox.Sandbox, hosts []trace.Node) error {
+	if err := box.CreateNodes(ctx, fleetNodes(hosts)); err != nil {
 		return fmt.Errorf("creating the fleet: %w", err)
 	}
 	ns := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
@@ -164,20 +199,21 @@ func furnish(ctx context.Context, box *sandbox.Sandbox, hosts []trace.Node) erro
 	return nil
 }
 
-// plan reads the trace and squeezes it for the fleet.
-func (o *Options) plan() (*plan, Load, error) {
+// preparePlan reads the trace, leaves out the gangs that are larger than the
+// fleet, and compresses the others in time.
+func (o *Options) preparePlan() (*plan, Load, error) {
 	name, err := podScheduler(o.Scheduler)
 	if err != nil {
 		return nil, Load{}, err
 	}
-	if o.Topology != Preferred && o.Topology != Required && o.Topology != None {
-		return nil, Load{}, fmt.Errorf("topology %q is not known; there are %q, %q and %q", o.Topology, Preferred, Required, None)
+	if o.Topology != TopologyPreferred && o.Topology != TopologyRequired && o.Topology != TopologyNone {
+		return nil, Load{}, fmt.Errorf("topology %q is not known; there are %q, %q and %q", o.Topology, TopologyPreferred, TopologyRequired, TopologyNone)
 	}
-	places, err := hosts(o.Nodes)
+	places, err := firstHosts(o.Nodes)
 	if err != nil {
 		return nil, Load{}, err
 	}
-	all, err := data.Kalos()
+	all, err := data.KalosGangs()
 	if err != nil {
 		return nil, Load{}, err
 	}
@@ -203,7 +239,7 @@ func (o *Options) plan() (*plan, Load, error) {
 	}
 	load.Gangs, load.Span = len(gangs), gangs[len(gangs)-1].Arrival.Seconds()
 	return &plan{
-		gangs: gangs, hosts: places, scheduler: name, wish: o.Topology,
+		gangs: gangs, hosts: places, scheduler: name, topology: o.Topology,
 		window: o.CommitWindow, stall: o.Stall, limit: o.Limit,
 	}, load, nil
 }

@@ -17,32 +17,36 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/muster-scheduler/muster/internal/audit"
 )
 
 // requestsInFlight bounds the driver's requests that create, and those that
 // delete, so that the control plane has room for the scheduler's.
 const requestsInFlight = 8
 
-type slots chan struct{}
+// requestSlots is a semaphore: a send takes a slot, a receive gives it back.
+type requestSlots chan struct{}
 
-// driver plays the users: it brings each gang, lets it work and takes it away.
+// driver acts for the users: it creates the pods of each gang, lets it run and
+// deletes them.
 type driver struct {
 	client  kubernetes.Interface
 	tracker *tracker
 	clock   func() time.Duration
-	// creating and deleting are apart: gangs that end do not wait for those
-	// that come.
-	creating, deleting slots
+	// creating and deleting are apart, so that gangs that end do not wait for
+	// those that arrive.
+	creating, deleting requestSlots
 }
 
-// live takes one gang through its life. It returns early, without an error,
-// when the context ends.
-func (d *driver) live(ctx context.Context, j *job, pods []*v1.Pod) error {
-	if !sleep(ctx, j.Arrival-d.clock()) {
+// runGang creates, runs and deletes one gang at its times. It returns early,
+// without an error, when the context ends.
+func (d *driver) runGang(ctx context.Context, j *job, pods []*v1.Pod) error {
+	if !sleepContext(ctx, j.Arrival-d.clock()) {
 		return nil
 	}
-	d.tracker.submit(d.clock(), j)
-	if err := d.creating.each(pods, func(pod *v1.Pod) error { return d.create(ctx, pod) }); err != nil {
+	d.tracker.submitGang(d.clock(), j)
+	if err := d.creating.forEachPod(pods, func(pod *v1.Pod) error { return d.createPod(ctx, pod) }); err != nil {
 		return endOf(ctx, fmt.Errorf("creating the pods of gang %s: %w", j.Name, err))
 	}
 	select {
@@ -50,17 +54,17 @@ func (d *driver) live(ctx context.Context, j *job, pods []*v1.Pod) error {
 		return nil
 	case <-j.whole:
 	}
-	if !sleep(ctx, j.Run) {
+	if !sleepContext(ctx, j.Run) {
 		return nil
 	}
-	d.tracker.end(d.clock(), j)
-	if err := d.deleting.each(pods, func(pod *v1.Pod) error { return d.delete(ctx, pod) }); err != nil {
+	d.tracker.endGang(d.clock(), j)
+	if err := d.deleting.forEachPod(pods, func(pod *v1.Pod) error { return d.deletePod(ctx, pod) }); err != nil {
 		return endOf(ctx, fmt.Errorf("deleting the pods of gang %s: %w", j.Name, err))
 	}
 	return nil
 }
 
-// endOf drops the error that the end of the context has caused.
+// endOf returns nil for an error that the end of the context has caused.
 func endOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -68,7 +72,9 @@ func endOf(ctx context.Context, err error) error {
 	return err
 }
 
-func sleep(ctx context.Context, length time.Duration) bool {
+// sleepContext waits and reports whether the time is over; false means that the
+// context ended first.
+func sleepContext(ctx context.Context, length time.Duration) bool {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
 	select {
@@ -79,9 +85,9 @@ func sleep(ctx context.Context, length time.Duration) bool {
 	}
 }
 
-// each sends a request for every pod of a gang, side by side, as the gang's
-// controller would.
-func (s slots) each(pods []*v1.Pod, request func(*v1.Pod) error) error {
+// forEachPod sends a request for every pod of a gang, side by side, as the
+// gang's controller would, and returns the first error.
+func (s requestSlots) forEachPod(pods []*v1.Pod, request func(*v1.Pod) error) error {
 	var requests errgroup.Group
 	for _, pod := range pods {
 		s <- struct{}{}
@@ -93,12 +99,15 @@ func (s slots) each(pods []*v1.Pod, request func(*v1.Pod) error) error {
 	return requests.Wait()
 }
 
-func (d *driver) create(ctx context.Context, pod *v1.Pod) error {
+// createPod creates one pod.
+func (d *driver) createPod(ctx context.Context, pod *v1.Pod) error {
 	_, err := d.client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	return err
 }
 
-func (d *driver) delete(ctx context.Context, pod *v1.Pod) error {
+// deletePod deletes one pod without a grace period, so that the GPUs are free
+// at once. A pod that is gone already is no error.
+func (d *driver) deletePod(ctx context.Context, pod *v1.Pod) error {
 	err := d.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -106,24 +115,22 @@ func (d *driver) delete(ctx context.Context, pod *v1.Pod) error {
 	return err
 }
 
-// follow feeds the tracker from a watch on the pods until the context ends.
-func (d *driver) follow(ctx context.Context) error {
+// followPods passes the events of the pods to the tracker until the context
+// ends. It returns once the watch is established.
+func (d *driver) followPods(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(d.client, 0, informers.WithNamespace(namespace))
 	pods := factory.Core().V1().Pods().Informer()
 	set := func(obj any) {
 		if p, ok := obj.(*v1.Pod); ok {
-			d.tracker.set(d.clock(), p)
+			d.tracker.setPod(d.clock(), p)
 		}
 	}
 	handle, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    set,
 		UpdateFunc: func(_, obj any) { set(obj) },
 		DeleteFunc: func(obj any) {
-			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = gone.Obj
-			}
-			if p, ok := obj.(*v1.Pod); ok {
-				d.tracker.remove(d.clock(), p)
+			if p, ok := audit.LastState(obj).(*v1.Pod); ok {
+				d.tracker.removePod(d.clock(), p)
 			}
 		},
 	})
@@ -137,9 +144,9 @@ func (d *driver) follow(ctx context.Context) error {
 	return nil
 }
 
-// probe waits until the scheduler binds a pod, so that its start does not count
-// as waiting.
-func probe(ctx context.Context, client kubernetes.Interface, schedulerName string) error {
+// probeScheduler waits until the scheduler binds a pod, so that its start does
+// not count as waiting of the first gang.
+func probeScheduler(ctx context.Context, client kubernetes.Interface, schedulerName string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no node after a minute"))
 	defer cancel()
 	pods := client.CoreV1().Pods(namespace)
@@ -155,7 +162,7 @@ func probe(ctx context.Context, client kubernetes.Interface, schedulerName strin
 		if err == nil && found.Spec.NodeName != "" {
 			break
 		}
-		if err != nil || !sleep(ctx, 50*time.Millisecond) {
+		if err != nil || !sleepContext(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("waiting for the scheduler to bind the probe pod: %w", cmp.Or(context.Cause(ctx), err))
 		}
 	}

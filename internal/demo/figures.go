@@ -17,8 +17,8 @@ type Lag struct {
 	P95 float64 `json:"p95"`
 }
 
-// lagOf measures the time between two moments of the gangs that had both.
-func lagOf(jobs []*job, moments func(*job) (from, to time.Duration)) Lag {
+// measureLag measures the time between two moments of the gangs that had both.
+func measureLag(jobs []*job, moments func(*job) (from, to time.Duration)) Lag {
 	var lags []float64
 	for _, j := range jobs {
 		if from, to := moments(j); from >= 0 && to >= 0 {
@@ -29,9 +29,9 @@ func lagOf(jobs []*job, moments func(*job) (from, to time.Duration)) Lag {
 	return Lag{P50: sim.Percentile(lags, 50), P95: sim.Percentile(lags, 95)}
 }
 
-// utilisation is the share of the fleet's GPU time, between two moments, that
-// gangs had a node for and that they worked.
-func utilisation(samples []sample, from, to time.Duration, gpus int) (held, working float64) {
+// gpuUtilization returns the share of the fleet's GPU time, between two
+// moments, for which gangs had a node, and the share in which they worked.
+func gpuUtilization(samples []sample, from, to time.Duration, gpus int) (held, working float64) {
 	var first, last *sample
 	for i := range samples {
 		s := &samples[i]
@@ -50,9 +50,9 @@ func utilisation(samples []sample, from, to time.Duration, gpus int) (held, work
 	return (last.heldTime - first.heldTime) / capacity, (last.workTime - first.workTime) / capacity
 }
 
-// curve cuts the samples into at most n stretches of equal length and gives the
-// mean of a running total in each, as a share of gpus.
-func curve(samples []sample, n, gpus int, total func(sample) float64) []float64 {
+// usageCurve divides the samples into at most n intervals of equal length and
+// returns the mean of a running total in each, as a share of gpus.
+func usageCurve(samples []sample, n, gpus int, total func(sample) float64) []float64 {
 	if len(samples) < 2 {
 		return nil
 	}
@@ -67,9 +67,9 @@ func curve(samples []sample, n, gpus int, total func(sample) float64) []float64 
 	return points
 }
 
-// busiest returns the most binds in one second and the mean over the seconds
-// that had any.
-func busiest(bySecond []int) (most int, mean float64) {
+// peakBindRate returns the most binds in one second and the mean over the
+// seconds that had any.
+func peakBindRate(bySecond []int) (most int, mean float64) {
 	active, sum := 0, 0
 	for _, n := range bySecond {
 		most = max(most, n)

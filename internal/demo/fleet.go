@@ -25,9 +25,9 @@ var levels = map[string][]string{
 	"leaf":  {trace.CoreLabel, trace.SpineLabel, trace.LeafLabel},
 }
 
-// hosts returns the first n hosts of the fabric.
-func hosts(n int) ([]trace.Node, error) {
-	nodes, err := data.Lingjun()
+// firstHosts returns the first n hosts of the fabric.
+func firstHosts(n int) ([]trace.Node, error) {
+	nodes, err := data.LingjunNodes()
 	if err != nil {
 		return nil, err
 	}
@@ -37,14 +37,14 @@ func hosts(n int) ([]trace.Node, error) {
 	return nodes[:n], nil
 }
 
-// fleet gives every host the shape of a Kalos node: 128 cores, 2 TB of memory
-// and 8 A100 (Hu et al., NSDI 2024, table 1).
-func fleet(hosts []trace.Node) []*v1.Node {
+// fleetNodes returns a node for each host, with the resources of a Kalos node:
+// 128 cores, 2 TB of memory and 8 A100 (Hu et al., NSDI 2024, table 1).
+func fleetNodes(hosts []trace.Node) []*v1.Node {
 	nodes := make([]*v1.Node, len(hosts))
 	for i, host := range hosts {
 		labels := map[string]string{sandbox.ProductLabel: gpuProduct}
 		maps.Copy(labels, host.TopologyLabels())
-		nodes[i] = sandbox.Node(host.Name, sandbox.NodeShape{
+		nodes[i] = sandbox.NewNode(host.Name, sandbox.NodeShape{
 			CPU: "128", Memory: "2048G", Labels: labels,
 			Extended: map[string]int64{sandbox.GPUResource: trace.GPUsPerNode},
 		})

@@ -18,31 +18,34 @@ import (
 
 const (
 	namespace = "kalos"
-	// leafWord names the level that the gangs ask for.
-	leafWord = "leaf"
+	// leafLevel names the level that the gangs ask for.
+	leafLevel = "leaf"
 )
 
-// Wish says what the gangs ask of the topology.
-type Wish string
+// TopologyMode is the topology constraint that the gangs declare.
+type TopologyMode string
 
-// The wishes. Preferred: every gang prefers one leaf, and the scheduler widens
-// by itself where a leaf is too small. Required: gangs that fit an empty leaf
-// insist on one, the others prefer it. None: nothing is said.
+// The modes.
 const (
-	Preferred Wish = "preferred"
-	Required  Wish = "required"
-	None      Wish = "none"
+	// TopologyPreferred: every gang prefers one leaf, and the scheduler widens by
+	// itself where a leaf is too small.
+	TopologyPreferred TopologyMode = "preferred"
+	// TopologyRequired: gangs that fit an empty leaf require one, the others
+	// prefer it.
+	TopologyRequired TopologyMode = "required"
+	// TopologyNone: no gang has a constraint.
+	TopologyNone TopologyMode = "none"
 )
 
-// podsOf are the pods of a gang, in rank order. leaf is the number of nodes of
-// the largest leaf.
-func podsOf(g trace.Gang, schedulerName string, wish Wish, leaf int) []*v1.Pod {
+// podsOf returns the pods of a gang, in rank order. leaf is the number of nodes
+// of the largest leaf.
+func podsOf(g trace.Gang, schedulerName string, topology TopologyMode, leaf int) []*v1.Pod {
 	annotations := map[string]string{kube.AnnotationMinCount: strconv.Itoa(g.Pods)}
 	switch {
-	case wish == Required && g.Pods <= leaf:
-		annotations[kube.AnnotationTopologyRequired] = leafWord
-	case wish != None:
-		annotations[kube.AnnotationTopologyPreferred] = leafWord
+	case topology == TopologyRequired && g.Pods <= leaf:
+		annotations[kube.AnnotationTopologyRequired] = leafLevel
+	case topology != TopologyNone:
+		annotations[kube.AnnotationTopologyPreferred] = leafLevel
 	}
 	request := v1.ResourceList{
 		v1.ResourceCPU:      *resource.NewMilliQuantity(g.CPUMilli, resource.DecimalSI),

@@ -13,14 +13,14 @@ import (
 	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
-// plainEvery is the distance of progress lines where the output is no terminal.
+// plainEvery is the interval of progress lines where the output is no terminal.
 const plainEvery = 10 * time.Second
 
 // barWidth is the width of the bar of GPUs.
 const barWidth = 10
 
-// progress shows how a replay goes: one line that changes on a terminal, a line
-// now and then elsewhere.
+// progress shows the state of a replay: in one line that is rewritten on a
+// terminal, in a line every plainEvery elsewhere.
 type progress struct {
 	out  io.Writer
 	line *terminal.Line // nil where out is no terminal
@@ -28,41 +28,45 @@ type progress struct {
 	next time.Duration
 }
 
+// newProgress returns a progress that knows whether out is a terminal.
 func newProgress(out io.Writer, gpus int) *progress {
 	return &progress{out: out, line: terminal.NewLine(out), gpus: gpus}
 }
 
-func (p *progress) show(s sample, found audit.Report) {
+// showSample shows one sample, unless the last line is too recent.
+func (p *progress) showSample(s sample, found audit.Report) {
 	if p.line == nil && s.at < p.next {
 		return
 	}
 	p.next += plainEvery
-	work, idle := share(s.working, p.gpus), share(s.held-s.working, p.gpus)
+	work, idle := percentOf(s.working, p.gpus), percentOf(s.held-s.working, p.gpus)
 	text := fmt.Sprintf("%3.0f s %s %3.0f %% at work, %.0f %% idle | %d done, %d working, %d waiting | partly started %d",
-		s.at.Seconds(), bar(work, idle), 100*work, 100*idle, s.done, s.running, s.waiting+s.partial, found.Partial)
+		s.at.Seconds(), usageBar(work, idle), 100*work, 100*idle, s.done, s.running, s.waiting+s.partial, found.Partial)
 	if p.line == nil {
 		fmt.Fprintln(p.out, text)
 		return
 	}
-	p.line.Show(text)
+	p.line.ShowText(text)
 }
 
-// bar draws GPUs at work, held without work, and free.
-func bar(work, idle float64) string {
+// usageBar returns a bar of the GPUs at work, held without work, and free.
+func usageBar(work, idle float64) string {
+	// The two are rounded separately, so held could come out below full.
 	full := min(barWidth, int(work*barWidth+0.5))
 	held := max(full, min(barWidth, int((work+idle)*barWidth+0.5)))
 	return "[" + strings.Repeat("█", full) + strings.Repeat("▒", held-full) + strings.Repeat(" ", barWidth-held) + "]"
 }
 
-func share(part, whole int) float64 { return float64(part) / float64(whole) }
+// percentOf returns part as a share of whole, from 0 to 1.
+func percentOf(part, whole int) float64 { return float64(part) / float64(whole) }
 
-// note says what is being done before the replay starts.
-func (p *progress) note(format string, args ...any) {
+// printNote prints a line that stays.
+func (p *progress) printNote(format string, args ...any) {
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-// clear removes the changing line.
-func (p *progress) clear() {
+// clearLine removes the line that is rewritten.
+func (p *progress) clearLine() {
 	if p.line != nil {
 		p.line.Clear()
 	}

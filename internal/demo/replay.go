@@ -18,38 +18,38 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// End says how a replay ended.
-type End string
+// EndReason is why a replay ended.
+type EndReason string
 
-// The ends. Done: every gang has worked. Stalled: all have come, none works,
-// and for the stall time no pod was bound, so that none ever will be. Limit: the
-// time was up.
+// The reasons. EndDone: every gang has worked. EndStalled: all have been
+// submitted, none works, and for the stall time no pod was bound, so that none
+// ever will be. EndLimit: the time was up.
 const (
-	Done    End = "done"
-	Stalled End = "stalled"
-	Limit   End = "limit"
+	EndDone    EndReason = "done"
+	EndStalled EndReason = "stalled"
+	EndLimit   EndReason = "limit"
 )
 
-// sampleEvery is the distance of the samples of the utilisation curve.
+// sampleEvery is the interval of the samples of the utilization curve.
 const sampleEvery = 250 * time.Millisecond
 
-// errEnd cancels a replay that has come to its end.
+// errEnd cancels what still runs when a replay has ended.
 var errEnd = errors.New("the replay has ended")
 
-// plan is a replay that is ready to go.
+// plan is a replay before its start: the input after compression.
 type plan struct {
 	gangs     []trace.Gang // squeezed
 	hosts     []trace.Node
 	scheduler string // the pods' schedulerName
-	wish      Wish
+	topology  TopologyMode
 	window    time.Duration // the commit window
 	stall     time.Duration
 	limit     time.Duration
 }
 
-// outcome is what a replay has left.
+// outcome is the data that a replay leaves for the report.
 type outcome struct {
-	end     End
+	end     EndReason
 	tracker *tracker
 	samples []sample
 	audit   audit.Report
@@ -57,41 +57,43 @@ type outcome struct {
 	reasons map[string]string
 }
 
-// replay brings the gangs to the cluster, one goroutine each, and returns when
-// all have worked, nothing moves any more or the time is up. show is called for
-// every sample.
-func (p *plan) replay(ctx context.Context, client kubernetes.Interface, show func(sample, audit.Report)) (*outcome, error) {
+// replayTrace runs one goroutine for each gang, and returns when all have
+// worked, nothing moves any more or the time is up. show is called for every
+// sample.
+func (p *plan) replayTrace(ctx context.Context, client kubernetes.Interface, show func(sample, audit.Report)) (*outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := probe(ctx, client, p.scheduler); err != nil {
+	if err := probeScheduler(ctx, client, p.scheduler); err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	d := &driver{
 		client: client, tracker: newTracker(p.gangs, p.hosts),
-		creating: make(slots, requestsInFlight), deleting: make(slots, requestsInFlight),
+		creating: make(requestSlots, requestsInFlight), deleting: make(requestSlots, requestsInFlight),
 		clock: func() time.Duration { return time.Since(start) },
 	}
-	if err := d.follow(ctx); err != nil {
+	if err := d.followPods(ctx); err != nil {
 		return nil, err
 	}
-	book, err := audit.Watch(ctx, client, audit.Options{CommitWindow: p.window, Levels: levels})
+	auditor, err := audit.WatchCluster(ctx, client, audit.Options{CommitWindow: p.window, Levels: levels})
 	if err != nil {
 		return nil, err
 	}
 	lives, running := errgroup.WithContext(ctx)
 	leaf := largestLeaf(p.hosts)
 	for _, j := range d.tracker.jobs {
-		pods := podsOf(j.Gang, p.scheduler, p.wish, leaf)
-		lives.Go(func() error { return d.live(running, j, pods) })
+		pods := podsOf(j.Gang, p.scheduler, p.topology, leaf)
+		lives.Go(func() error { return d.runGang(running, j, pods) })
 	}
 	out := &outcome{tracker: d.tracker}
-	out.end = p.attend(running, d, book, func(s sample, found audit.Report) {
+	out.end = p.watchReplay(running, d, auditor, func(s sample, found audit.Report) {
 		out.samples = append(out.samples, s)
 		show(s, found)
 	})
-	out.audit = book.Report(time.Now())
-	out.reasons = unplaced(ctx, client, d.tracker)
+	out.audit = auditor.Report(time.Now())
+	out.reasons = waitReasons(ctx, client, d.tracker)
+	// The report is complete: what the goroutines do from here on, such as the
+	// deletion of pods, must not change it.
 	cancel(errEnd)
 	if err := lives.Wait(); err != nil {
 		return nil, err
@@ -99,9 +101,9 @@ func (p *plan) replay(ctx context.Context, client kubernetes.Interface, show fun
 	return out, nil
 }
 
-// attend samples the replay until it ends. A context that ends by itself leaves
-// the end empty.
-func (p *plan) attend(ctx context.Context, d *driver, book *audit.Book, show func(sample, audit.Report)) End {
+// watchReplay samples the replay until it ends, and returns why it ended: ""
+// where the context did.
+func (p *plan) watchReplay(ctx context.Context, d *driver, auditor *audit.Auditor, show func(sample, audit.Report)) EndReason {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for {
@@ -110,22 +112,22 @@ func (p *plan) attend(ctx context.Context, d *driver, book *audit.Book, show fun
 			return ""
 		case <-ticker.C:
 		}
-		s := d.tracker.look(d.clock())
-		show(s, book.Report(time.Now()))
+		s := d.tracker.takeSample(d.clock())
+		show(s, auditor.Report(time.Now()))
 		switch {
 		case s.done == len(p.gangs):
-			return Done
+			return EndDone
 		case s.at > p.limit:
-			return Limit
+			return EndLimit
 		case s.coming == 0 && s.running == 0 && s.quiet > p.stall:
-			return Stalled
+			return EndStalled
 		}
 	}
 }
 
-// unplaced lists what the scheduler says of each gang that is not placed: the
-// PodScheduled message of its first pod that has no node.
-func unplaced(ctx context.Context, client kubernetes.Interface, t *tracker) map[string]string {
+// waitReasons returns what the scheduler says of each gang that is not placed:
+// the PodScheduled message of its first pod that has no node.
+func waitReasons(ctx context.Context, client kubernetes.Interface, t *tracker) map[string]string {
 	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName="})
 	if err != nil {
 		return nil // the report then does without
@@ -147,6 +149,7 @@ func unplaced(ctx context.Context, client kubernetes.Interface, t *tracker) map[
 	return reasons
 }
 
+// largestLeaf returns the number of hosts of the largest leaf.
 func largestLeaf(hosts []trace.Node) int {
 	largest, size := 0, map[string]int{}
 	for _, host := range hosts {

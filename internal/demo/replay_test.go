@@ -36,7 +36,7 @@ func newCluster(t *testing.T, hosts []trace.Node) kubernetes.Interface {
 		pod.UID = types.UID(fmt.Sprint(uids.Add(1)))
 		return false, nil, nil
 	})
-	for _, n := range fleet(hosts) {
+	for _, n := range fleetNodes(hosts) {
 		_, err := client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
@@ -132,47 +132,47 @@ func rivals() []trace.Gang {
 }
 
 func replayRivals(t *testing.T, window time.Duration, pick func([]*v1.Pod, int) []*v1.Pod) *Report {
-	places, err := hosts(8)
+	places, err := firstHosts(8)
 	require.NoError(t, err)
 	client := newCluster(t, places)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go (&toy{client: client, hosts: places, pick: pick}).run(ctx)
 
-	p := &plan{gangs: rivals(), hosts: places, scheduler: "toy", wish: Preferred, window: window, stall: time.Second, limit: time.Minute}
-	out, err := p.replay(ctx, client, func(sample, audit.Report) {})
+	p := &plan{gangs: rivals(), hosts: places, scheduler: "toy", topology: TopologyPreferred, window: window, stall: time.Second, limit: time.Minute}
+	out, err := p.replayTrace(ctx, client, func(sample, audit.Report) {})
 	require.NoError(t, err)
 	return newReport(p, Load{Nodes: 8, GPUs: 64, Gangs: 2, Pods: 10}, out)
 }
 
 func TestReplay_GangsOneAfterTheOther(t *testing.T) {
 	r := replayRivals(t, time.Minute, wholeGangs)
-	assert.Equal(t, Done, r.End)
+	assert.Equal(t, EndDone, r.End)
 	assert.Equal(t, 2, r.Worked)
 	assert.Equal(t, 10, r.Binds)
 	assert.Equal(t, 10, r.Audit.Binds)
-	assert.Empty(t, r.Broken())
+	assert.Empty(t, r.BrokenPromises())
 	assert.Empty(t, r.Stuck)
 	assert.Len(t, r.Waits, 2, "one class, and all")
 }
 
 func TestReplay_PodsInTurnDeadlock(t *testing.T) {
 	r := replayRivals(t, time.Millisecond, loosePods(10))
-	assert.Equal(t, Stalled, r.End)
+	assert.Equal(t, EndStalled, r.End)
 	assert.Zero(t, r.Worked)
 	assert.Equal(t, []string{"a", "b"}, r.Stuck)
 	assert.Equal(t, 2, r.Audit.Partial)
 	assert.Equal(t, []string{"kalos/a", "kalos/b"}, r.Audit.Open)
 	assert.Equal(t, 2, r.Waits[0].Waiting)
-	assert.Equal(t, []string{"GangAtomic: broken 2 times", "2 gangs were never placed although nothing else worked"}, r.Broken())
+	assert.Equal(t, []string{"GangAtomic: broken 2 times", "2 gangs were never placed although nothing else worked"}, r.BrokenPromises())
 }
 
 func TestReplay_EndsWithItsContext(t *testing.T) {
-	places, err := hosts(8)
+	places, err := firstHosts(8)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p := &plan{gangs: rivals(), hosts: places, scheduler: "toy", limit: time.Minute}
-	_, err = p.replay(ctx, newCluster(t, places), func(sample, audit.Report) {})
+	_, err = p.replayTrace(ctx, newCluster(t, places), func(sample, audit.Report) {})
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/muster-scheduler/muster/internal/sim"
 )
 
-// Report is what a replay showed. Times are in seconds, shares from 0 to 1.
+// Report is the result of a replay. Times are in seconds, shares from 0 to 1.
 type Report struct {
 	// Scheduler is "muster" or "default".
-	Scheduler string `json:"scheduler"`
-	End       End    `json:"end"`
+	Scheduler string    `json:"scheduler"`
+	End       EndReason `json:"end"`
 	// Elapsed is from the start of the replay to its end.
 	Elapsed float64 `json:"elapsed"`
 	Load    Load    `json:"load"`
@@ -68,7 +68,7 @@ type Report struct {
 	SchedulerCPU float64 `json:"schedulerCPU"`
 }
 
-// Load says what was brought to the cluster.
+// Load describes the gangs that were replayed.
 type Load struct {
 	Nodes int `json:"nodes"`
 	GPUs  int `json:"gpus"`
@@ -78,17 +78,18 @@ type Load struct {
 	TooLarge int `json:"leftOutTooLarge"`
 	// Run times were divided by Speed and held at MinRun or more, arrivals
 	// divided by ArrivalSpeed, so that the offered load is Offered.
-	Speed        float64 `json:"speed"`
-	MinRun       float64 `json:"minRun"`
-	ArrivalSpeed float64 `json:"arrivalSpeed"`
-	Offered      float64 `json:"offered"`
-	Span         float64 `json:"arrivalSpan"`
-	Topology     Wish    `json:"topology"`
+	Speed        float64      `json:"speed"`
+	MinRun       float64      `json:"minRun"`
+	ArrivalSpeed float64      `json:"arrivalSpeed"`
+	Offered      float64      `json:"offered"`
+	Span         float64      `json:"arrivalSpan"`
+	Topology     TopologyMode `json:"topology"`
 }
 
-// curvePoints is the width of the utilisation curves.
+// curvePoints is the number of points of the utilization curves.
 const curvePoints = 60
 
+// newReport computes the report from what the tracker and the auditor saw.
 func newReport(p *plan, load Load, out *outcome) *Report {
 	t := out.tracker
 	t.mu.Lock()
@@ -100,13 +101,14 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 	}
 	r := &Report{
 		End: out.end, Elapsed: last.Seconds(), Load: load, Audit: out.audit, Reasons: out.reasons,
-		Waits: sim.Waits(stays, last), Binds: t.binds,
+		Waits: sim.WaitsByClass(stays, last), Binds: t.binds,
 	}
+	// After the last arrival the fleet only empties, whatever the scheduler does.
 	arrivals := p.gangs[len(p.gangs)-1].Arrival
-	held, working := utilisation(out.samples, 0, max(arrivals, sampleEvery*2), load.GPUs)
+	held, working := gpuUtilization(out.samples, 0, max(arrivals, sampleEvery*2), load.GPUs)
 	r.Working, r.Idle = working, held-working
-	r.WorkingCurve = curve(out.samples, curvePoints, load.GPUs, func(s sample) float64 { return s.workTime })
-	r.IdleCurve = curve(out.samples, curvePoints, load.GPUs, func(s sample) float64 { return s.heldTime - s.workTime })
+	r.WorkingCurve = usageCurve(out.samples, curvePoints, load.GPUs, func(s sample) float64 { return s.workTime })
+	r.IdleCurve = usageCurve(out.samples, curvePoints, load.GPUs, func(s sample) float64 { return s.heldTime - s.workTime })
 	for _, j := range t.jobs {
 		switch {
 		case j.ended >= 0:
@@ -119,12 +121,12 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 	for _, name := range out.audit.Open {
 		r.Stuck = append(r.Stuck, strings.TrimPrefix(name, namespace+"/"))
 	}
-	near := sim.LocalityOf(stays, largestLeaf(p.hosts))
+	near := sim.MeasureLocality(stays, largestLeaf(p.hosts))
 	r.FitLeaf, r.InOneLeaf, r.LeafSpread = near.Fitting, near.InOne, near.Spread
-	r.BindRatePeak, r.BindRateMean = busiest(t.bindsBySecond)
-	r.Creating = lagOf(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.submitted, j.created })
-	r.Starting = lagOf(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.placed, j.started })
-	r.Removing = lagOf(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.ended, j.gone })
+	r.BindRatePeak, r.BindRateMean = peakBindRate(t.bindsBySecond)
+	r.Creating = measureLag(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.submitted, j.created })
+	r.Starting = measureLag(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.placed, j.started })
+	r.Removing = measureLag(t.jobs, func(j *job) (time.Duration, time.Duration) { return j.ended, j.gone })
 	commits := make([]float64, len(out.audit.Windows))
 	for i, w := range out.audit.Windows {
 		commits[i] = w.Seconds()
@@ -133,13 +135,13 @@ func newReport(p *plan, load Load, out *outcome) *Report {
 	return r
 }
 
-// Broken lists the promises of a gang scheduler that the replay saw broken,
-// each as a sentence.
-func (r *Report) Broken() []string {
+// BrokenPromises returns the rules of gang scheduling that the replay saw
+// broken, each as a sentence.
+func (r *Report) BrokenPromises() []string {
 	var broken []string
 	for _, rule := range slices.Sorted(maps.Keys(r.Audit.Violations)) {
 		if n := r.Audit.Violations[rule]; n > 0 {
-			broken = append(broken, fmt.Sprintf("%s: broken %d times%s", rule, n, r.example(rule)))
+			broken = append(broken, fmt.Sprintf("%s: broken %d times%s", rule, n, r.firstViolation(rule)))
 		}
 	}
 	if r.Audit.Rejected > 0 {
@@ -148,13 +150,15 @@ func (r *Report) Broken() []string {
 	if r.Audit.Unchecked > 0 {
 		broken = append(broken, fmt.Sprintf("%d binds were to nodes that the auditor did not know", r.Audit.Unchecked))
 	}
-	if r.End == Stalled {
+	if r.End == EndStalled {
 		broken = append(broken, fmt.Sprintf("%d gangs were never placed although nothing else worked", r.Load.Gangs-r.Placed))
 	}
 	return broken
 }
 
-func (r *Report) example(rule audit.Rule) string {
+// firstViolation returns the text of the first violation of a rule, for the end
+// of a sentence.
+func (r *Report) firstViolation(rule audit.Rule) string {
 	for _, v := range r.Audit.First {
 		if v.Rule == rule {
 			return ", first: " + v.What

@@ -20,7 +20,7 @@ const (
 	Default = "default"
 )
 
-// podScheduler is the schedulerName that the pods carry.
+// podScheduler returns the schedulerName that the pods carry.
 func podScheduler(scheduler string) (string, error) {
 	switch scheduler {
 	case Muster:
@@ -31,17 +31,17 @@ func podScheduler(scheduler string) (string, error) {
 	return "", fmt.Errorf("scheduler %q is not known; there are %q and %q (the stock kube-scheduler)", scheduler, Muster, Default)
 }
 
-// child is a scheduler that runs as a process of its own.
-type child struct {
-	cmd  *exec.Cmd
-	log  string
-	dead chan struct{} // closed once the process has ended
-	err  error         // how it ended; read after dead
+// schedulerProcess is a scheduler that runs as a process of its own.
+type schedulerProcess struct {
+	cmd    *exec.Cmd
+	log    string
+	exited chan struct{} // closed once the process has ended
+	err    error         // how it ended; read after exited
 }
 
-// command is the program and the first arguments of a scheduler: muster-scheduler
-// beside this executable, or the stock one inside it.
-func command(scheduler string) ([]string, error) {
+// schedulerCommand returns the program and the first arguments of a scheduler:
+// muster-scheduler beside this executable, or the stock one inside it.
+func schedulerCommand(scheduler string) ([]string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding the schedulers: %w", err)
@@ -58,7 +58,7 @@ func command(scheduler string) ([]string, error) {
 
 // startScheduler runs a scheduler against the cluster of the kubeconfig. Both
 // get the same flags.
-func startScheduler(ctx context.Context, program []string, kubeconfig, log string, more ...string) (*child, error) {
+func startScheduler(ctx context.Context, program []string, kubeconfig, log string, more ...string) (*schedulerProcess, error) {
 	file, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("the scheduler's log: %w", err)
@@ -67,7 +67,7 @@ func startScheduler(ctx context.Context, program []string, kubeconfig, log strin
 	args := append(program[1:len(program):len(program)],
 		"--kubeconfig="+kubeconfig, "--leader-elect=false", "--secure-port=0",
 		"--kube-api-qps=1000", "--kube-api-burst=2000")
-	c := &child{cmd: exec.CommandContext(ctx, program[0], append(args, more...)...), log: log, dead: make(chan struct{})}
+	c := &schedulerProcess{cmd: exec.CommandContext(ctx, program[0], append(args, more...)...), log: log, exited: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = file, file
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(os.Interrupt) }
 	c.cmd.WaitDelay = 10 * time.Second
@@ -76,19 +76,20 @@ func startScheduler(ctx context.Context, program []string, kubeconfig, log strin
 	}
 	go func() {
 		c.err = c.cmd.Wait()
-		close(c.dead)
+		close(c.exited)
 	}()
 	return c, nil
 }
 
-// stop ends the scheduler and returns the processor time that it took.
-func (c *child) stop() time.Duration {
+// stopProcess ends the scheduler and returns the processor time that it took.
+// One that does not end in time is killed.
+func (c *schedulerProcess) stopProcess() time.Duration {
 	_ = c.cmd.Process.Signal(os.Interrupt) // it may have ended by itself
 	select {
-	case <-c.dead:
+	case <-c.exited:
 	case <-time.After(10 * time.Second):
 		_ = c.cmd.Process.Kill()
-		<-c.dead
+		<-c.exited
 	}
 	return c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
 }
@@ -96,8 +97,8 @@ func (c *child) stop() time.Duration {
 // errSchedulerEnded is the cause with which a replay ends when its scheduler does.
 var errSchedulerEnded = errors.New("the scheduler ended by itself")
 
-// lastWords are the last lines of the scheduler's log.
-func (c *child) lastWords() string {
+// logTail returns the last lines of the scheduler's log.
+func (c *schedulerProcess) logTail() string {
 	log, err := os.ReadFile(c.log)
 	if err != nil {
 		return err.Error()

@@ -28,15 +28,15 @@ func small() demo.Options {
 
 func TestRun_Muster(t *testing.T) {
 	opts := small()
-	opts.Program = process.Command().Args
+	opts.Program = process.SchedulerCommand().Args
 	opts.Stall = time.Minute // longer than the queue's backoff of a gang of 32
 	report, err := demo.Run(t.Context(), opts)
 	require.NoError(t, err)
-	assert.Equal(t, demo.Done, report.End)
+	assert.Equal(t, demo.EndDone, report.End)
 	assert.Equal(t, 20, report.Worked)
 	assert.Equal(t, report.Load.Pods, report.Binds)
 	assert.Equal(t, report.Load.Pods, report.Audit.Binds)
-	assert.Empty(t, report.Broken())
+	assert.Empty(t, report.BrokenPromises())
 	assert.Empty(t, report.Stuck)
 }
 
@@ -45,7 +45,7 @@ func TestRun_StockScheduler(t *testing.T) {
 	opts.Scheduler = demo.Default
 	report, err := demo.Run(t.Context(), opts)
 	require.NoError(t, err)
-	assert.NotEqual(t, demo.Limit, report.End)
+	assert.NotEqual(t, demo.EndLimit, report.End)
 	assert.Equal(t, 20, report.Load.Gangs)
 	assert.Positive(t, report.Binds)
 	assert.Zero(t, report.Audit.Violations[audit.NoOvercommit])

@@ -14,8 +14,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// job is one gang on its way through the cluster. Its times count from the
-// start of the replay and are negative until they have come.
+// job is one gang of a replay. Its times count from the start of the replay and
+// are negative until they have come.
 type job struct {
 	trace.Gang
 
@@ -27,8 +27,8 @@ type job struct {
 	whole chan struct{} // closed when every pod runs
 }
 
-// tracker follows the gangs from what the API server says of their pods, and
-// adds up how the GPUs are used. Times are from the start of the replay.
+// tracker derives the state of the gangs from the events of their pods, and
+// integrates GPU use over time. Times are from the start of the replay.
 type tracker struct {
 	leafOf map[string]string // by node
 	gpus   int               // of the fleet
@@ -47,10 +47,12 @@ type tracker struct {
 	bindsBySecond      []int
 }
 
+// podState is what the tracker remembers of a pod, to notice changes.
 type podState struct {
 	bound, running bool
 }
 
+// newTracker returns a tracker of gangs of which none was submitted yet.
 func newTracker(gangs []trace.Gang, hosts []trace.Node) *tracker {
 	t := &tracker{
 		leafOf: map[string]string{}, gpus: len(hosts) * trace.GPUsPerNode,
@@ -67,8 +69,8 @@ func newTracker(gangs []trace.Gang, hosts []trace.Node) *tracker {
 	return t
 }
 
-// advance books the GPU time since the last event.
-func (t *tracker) advance(now time.Duration) {
+// addGPUTime adds the GPU time since the last event. The lock is held.
+func (t *tracker) addGPUTime(now time.Duration) {
 	if now <= t.now {
 		return
 	}
@@ -78,22 +80,23 @@ func (t *tracker) advance(now time.Duration) {
 	t.now = now
 }
 
-func (t *tracker) submit(now time.Duration, j *job) {
+// submitGang records that the pods of a gang are about to be created.
+func (t *tracker) submitGang(now time.Duration, j *job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.advance(now)
+	t.addGPUTime(now)
 	j.submitted = now
 }
 
-// set takes note of a pod that was added or changed.
-func (t *tracker) set(now time.Duration, p *v1.Pod) {
+// setPod records a pod that was added or changed.
+func (t *tracker) setPod(now time.Duration, p *v1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	j := t.byName[p.Labels[kube.LabelGang]]
 	if j == nil {
 		return
 	}
-	t.advance(now)
+	t.addGPUTime(now)
 	before, seen := t.pods[p.UID]
 	if !seen {
 		j.seen++
@@ -110,7 +113,7 @@ func (t *tracker) set(now time.Duration, p *v1.Pod) {
 		t.countBound(j, after.bound, t.leafOf[p.Spec.NodeName])
 	}
 	if after.running != before.running {
-		j.running += sign(after.running)
+		j.running += signOf(after.running)
 	}
 	if j.bound == j.Pods && j.placed < 0 {
 		j.placed = now
@@ -122,8 +125,8 @@ func (t *tracker) set(now time.Duration, p *v1.Pod) {
 	}
 }
 
-// remove takes note of a pod that is gone.
-func (t *tracker) remove(now time.Duration, p *v1.Pod) {
+// removePod records that a pod is gone.
+func (t *tracker) removePod(now time.Duration, p *v1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	state, seen := t.pods[p.UID]
@@ -131,7 +134,7 @@ func (t *tracker) remove(now time.Duration, p *v1.Pod) {
 	if !seen || j == nil {
 		return
 	}
-	t.advance(now)
+	t.addGPUTime(now)
 	delete(t.pods, p.UID)
 	j.seen--
 	if j.seen == 0 && j.ended >= 0 {
@@ -145,19 +148,22 @@ func (t *tracker) remove(now time.Duration, p *v1.Pod) {
 	}
 }
 
-// end takes note that a gang has done its work.
-func (t *tracker) end(now time.Duration, j *job) {
+// endGang records that a gang has finished its work; its pods hold their GPUs
+// until they are deleted.
+func (t *tracker) endGang(now time.Duration, j *job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.advance(now)
+	t.addGPUTime(now)
 	j.ended = now
 	t.lastChange = now
 	t.working -= j.TotalGPUs()
 }
 
+// countBound adds a pod to those that hold GPUs, or takes it out. Leaves are
+// counted until the gang is placed. The lock is held.
 func (t *tracker) countBound(j *job, bound bool, leaf string) {
-	j.bound += sign(bound)
-	t.held += sign(bound) * j.GPUs
+	j.bound += signOf(bound)
+	t.held += signOf(bound) * j.GPUs
 	if !bound {
 		return
 	}
@@ -173,7 +179,8 @@ func (t *tracker) countBound(j *job, bound bool, leaf string) {
 	t.bindsBySecond[second]++
 }
 
-func sign(up bool) int {
+// signOf returns 1 or -1.
+func signOf(up bool) int {
 	if up {
 		return 1
 	}
@@ -192,11 +199,11 @@ type sample struct {
 	quiet                                   time.Duration // since the last bind or end of a gang
 }
 
-// look brings the books up to now and returns the state.
-func (t *tracker) look(now time.Duration) sample {
+// takeSample returns the state of the replay now.
+func (t *tracker) takeSample(now time.Duration) sample {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.advance(now)
+	t.addGPUTime(now)
 	s := sample{
 		at: now, held: t.held, working: t.working, heldTime: t.heldTime, workTime: t.workTime,
 		binds: t.binds, quiet: now - t.lastChange,

@@ -26,48 +26,48 @@ func (s *Sandbox) openAdminAccess() error {
 	if s.config, err = s.ConfigFor("muster-sandbox-admin", "system:masters"); err != nil {
 		return err
 	}
-	if s.client, err = kubernetes.NewForConfig(binary(s.config, "muster-sandbox")); err != nil {
+	if s.client, err = kubernetes.NewForConfig(protobufConfig(s.config, "muster-sandbox")); err != nil {
 		return err
 	}
-	return s.WriteKubeconfig(s.Kubeconfig(), s.config)
+	return s.WriteKubeconfig(s.KubeconfigPath(), s.config)
 }
 
-// binary is cfg for clients that only read and write built-in types: protobuf,
-// under the name of agent.
-func binary(cfg *rest.Config, agent string) *rest.Config {
+// protobufConfig returns cfg for clients that only read and write built-in
+// types: protobuf, under the name of agent.
+func protobufConfig(cfg *rest.Config, agent string) *rest.Config {
 	cfg = rest.AddUserAgent(rest.CopyConfig(cfg), agent)
 	cfg.ContentType = runtime.ContentTypeProtobuf
 	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	return cfg
 }
 
-// anonymous knows where the server is and nothing else.
-func (s *Sandbox) anonymous() *rest.Config {
+// anonymousConfig returns a configuration without credentials.
+func (s *Sandbox) anonymousConfig() *rest.Config {
 	return &rest.Config{
 		Host:            "https://" + s.server.address,
-		TLSClientConfig: rest.TLSClientConfig{CAData: s.authority.pem()},
+		TLSClientConfig: rest.TLSClientConfig{CAData: s.authority.certPEM()},
 		QPS:             -1, // the client does not slow itself down
 		WarningHandler:  rest.NoWarnings{},
 	}
 }
 
-// Config is an administrator's client configuration (a copy), without a limit
-// on the client's side.
+// Config returns an administrator's client configuration (a copy), without a
+// limit on the client's side.
 func (s *Sandbox) Config() *rest.Config { return rest.CopyConfig(s.config) }
 
-// ConfigFor is a client configuration that authenticates as user in groups
+// ConfigFor returns a client configuration that authenticates as user in groups
 // with a certificate. RBAC alone decides what it may do.
 func (s *Sandbox) ConfigFor(user string, groups ...string) (*rest.Config, error) {
-	pair, err := s.authority.client(user, groups)
+	pair, err := s.authority.issueClientCert(user, groups)
 	if err != nil {
 		return nil, err
 	}
-	cfg := s.anonymous()
+	cfg := s.anonymousConfig()
 	cfg.CertData, cfg.KeyData = pair.cert, pair.key
 	return cfg, nil
 }
 
-// ServiceAccountConfig is a client configuration with a fresh token of a
+// ServiceAccountConfig returns a client configuration with a fresh token of a
 // ServiceAccount, as a pod would get it. The ServiceAccount must exist.
 func (s *Sandbox) ServiceAccountConfig(ctx context.Context, namespace, name string) (*rest.Config, error) {
 	request := &authenticationv1.TokenRequest{
@@ -77,13 +77,13 @@ func (s *Sandbox) ServiceAccountConfig(ctx context.Context, namespace, name stri
 	if err != nil {
 		return nil, fmt.Errorf("request a token for ServiceAccount %s/%s: %w", namespace, name, err)
 	}
-	cfg := s.anonymous()
+	cfg := s.anonymousConfig()
 	cfg.BearerToken = answer.Status.Token
 	return cfg, nil
 }
 
-// Kubeconfig is the path of an administrator's kubeconfig in Dir.
-func (s *Sandbox) Kubeconfig() string { return filepath.Join(s.dir, "admin.kubeconfig") }
+// KubeconfigPath returns the path of an administrator's kubeconfig in Dir.
+func (s *Sandbox) KubeconfigPath() string { return filepath.Join(s.dir, "admin.kubeconfig") }
 
 // ContextName is the context of every kubeconfig that a sandbox writes.
 const ContextName = "muster-sandbox"

@@ -41,17 +41,17 @@ func client(t *testing.T, cfg *rest.Config, err error) kubernetes.Interface {
 }
 
 func refuses(t *testing.T, s *sandbox.Sandbox) {
-	require.Empty(t, s.Forbidden(), "the sandbox's own components are refused something")
+	require.Empty(t, s.ForbiddenRequests(), "the sandbox's own components are refused something")
 	cfg, err := s.ConfigFor("eve", "interns")
 	eve := client(t, cfg, err)
 	_, err = eve.CoreV1().Secrets("kube-system").List(t.Context(), metav1.ListOptions{})
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
-	assert.Equal(t, []string{"eve GET /api/v1/namespaces/kube-system/secrets"}, s.Forbidden())
+	assert.Equal(t, []string{"eve GET /api/v1/namespaces/kube-system/secrets"}, s.ForbiddenRequests())
 
 	stranger := client(t, &rest.Config{Host: s.Config().Host, TLSClientConfig: rest.TLSClientConfig{CAData: s.Config().CAData}}, nil)
 	_, err = stranger.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	require.Error(t, err)
-	assert.Contains(t, s.Forbidden(), "system:anonymous GET /api/v1/nodes")
+	assert.Contains(t, s.ForbiddenRequests(), "system:anonymous GET /api/v1/nodes")
 }
 
 func actsAsServiceAccount(t *testing.T, s *sandbox.Sandbox) {
@@ -61,7 +61,7 @@ func actsAsServiceAccount(t *testing.T, s *sandbox.Sandbox) {
 		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "default", Name: "default"}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	before := s.Forbidden()
+	before := s.ForbiddenRequests()
 	cfg, err := s.ServiceAccountConfig(t.Context(), "default", "default")
 	account := client(t, cfg, err)
 	require.Eventually(t, func() bool { // RBAC reads its bindings from a watch
@@ -70,7 +70,7 @@ func actsAsServiceAccount(t *testing.T, s *sandbox.Sandbox) {
 	}, patience, pause, "%v", err)
 	_, err = account.CoreV1().Pods("default").Create(t.Context(), gpuPod("mine", 0), metav1.CreateOptions{})
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
-	assert.Contains(t, s.Forbidden()[len(before):], "system:serviceaccount:default:default POST /api/v1/namespaces/default/pods")
+	assert.Contains(t, s.ForbiddenRequests()[len(before):], "system:serviceaccount:default:default POST /api/v1/namespaces/default/pods")
 
 	_, err = s.ServiceAccountConfig(t.Context(), "default", "nobody")
 	assert.ErrorContains(t, err, `ServiceAccount default/nobody`)

@@ -26,7 +26,7 @@ type admission struct {
 	mu    sync.Mutex
 	nodes map[string]*hostedPods
 	// rejected pods, until they are gone.
-	rejected map[types.UID]*rejection
+	rejected map[types.UID]*admissionFailure
 }
 
 // hostedPods are the pods of one node.
@@ -36,14 +36,16 @@ type hostedPods struct {
 	waiting  []*v1.Pod // bound before the node was seen, in that order
 }
 
-// rejection is why a kubelet refuses a pod, in the words of its status.
-type rejection struct{ Reason, Message string }
+// admissionFailure is why a kubelet refuses a pod, in the words of its status.
+type admissionFailure struct{ Reason, Message string }
 
 func newAdmission() *admission {
-	return &admission{nodes: map[string]*hostedPods{}, rejected: map[types.UID]*rejection{}}
+	return &admission{nodes: map[string]*hostedPods{}, rejected: map[types.UID]*admissionFailure{}}
 }
 
-func (a *admission) host(node string) *hostedPods {
+// podsOn returns the record of a node and creates it if there is none. The lock
+// is held.
+func (a *admission) podsOn(node string) *hostedPods {
 	host, found := a.nodes[node]
 	if !found {
 		host = &hostedPods{admitted: map[types.UID]*v1.Pod{}}
@@ -52,12 +54,12 @@ func (a *admission) host(node string) *hostedPods {
 	return host
 }
 
-// decide admits or rejects a bound pod the first time that it sees it. It
-// reports false while the pod's node is unknown; setNode hands it out then.
-func (a *admission) decide(ctx context.Context, pod *v1.Pod) bool {
+// admitOnce admits or rejects a bound pod the first time that it sees it. It
+// reports false while the pod's node is unknown; setNode returns it then.
+func (a *admission) admitOnce(ctx context.Context, pod *v1.Pod) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	host := a.host(pod.Spec.NodeName)
+	host := a.podsOn(pod.Spec.NodeName)
 	if _, known := a.rejected[pod.UID]; known {
 		return true
 	}
@@ -66,45 +68,45 @@ func (a *admission) decide(ctx context.Context, pod *v1.Pod) bool {
 		return true
 	}
 	if host.node == nil {
-		host.forget(pod)
+		host.dropWaiting(pod)
 		host.waiting = append(host.waiting, pod)
 		return false
 	}
-	a.judge(ctx, host, pod)
+	a.checkPod(ctx, host, pod)
 	return true
 }
 
-// judge admits or rejects pod. The lock is held.
-func (a *admission) judge(ctx context.Context, host *hostedPods, pod *v1.Pod) {
-	if why := host.reject(ctx, pod); why != nil {
+// checkPod admits or rejects pod. The lock is held.
+func (a *admission) checkPod(ctx context.Context, host *hostedPods, pod *v1.Pod) {
+	if why := host.tryAdmit(ctx, pod); why != nil {
 		a.rejected[pod.UID] = why
 	} else {
 		host.admitted[pod.UID] = pod
 	}
 }
 
-// release gives back what a pod held, because it ended or is gone.
-func (a *admission) release(pod *v1.Pod) {
+// releasePod frees what a pod held, because it ended or is gone.
+func (a *admission) releasePod(pod *v1.Pod) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	host := a.host(pod.Spec.NodeName)
+	host := a.podsOn(pod.Spec.NodeName)
 	delete(a.rejected, pod.UID)
 	delete(host.admitted, pod.UID)
-	host.forget(pod)
+	host.dropWaiting(pod)
 }
 
-// setNode takes note of a node as it is now, and returns the pods that were
-// waiting for it, now decided upon. That happens in one step, so that a pod
-// which is deleted meanwhile is not admitted after its release.
+// setNode records a node as it is now, and returns the pods that were waiting
+// for it, now decided upon. That happens in one step, so that a pod which is
+// deleted meanwhile is not admitted after its release.
 func (a *admission) setNode(ctx context.Context, node *v1.Node) []*v1.Pod {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	host := a.host(node.Name)
+	host := a.podsOn(node.Name)
 	host.node = node
 	decided := host.waiting
 	host.waiting = nil
 	for _, pod := range decided {
-		a.judge(ctx, host, pod)
+		a.checkPod(ctx, host, pod)
 	}
 	return decided
 }
@@ -113,23 +115,24 @@ func (a *admission) setNode(ctx context.Context, node *v1.Node) []*v1.Pod {
 func (a *admission) dropNode(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.host(name).node = nil
+	a.podsOn(name).node = nil
 }
 
-// verdict is why the pod was rejected, nil if it was not.
-func (a *admission) verdict(uid string) *rejection {
+// rejectionOf returns why the pod was rejected, nil if it was not. A stage of
+// kwok calls it.
+func (a *admission) rejectionOf(uid string) *admissionFailure {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.rejected[types.UID(uid)]
 }
 
-// forget takes pod off the waiting list.
-func (h *hostedPods) forget(pod *v1.Pod) {
+// dropWaiting takes pod off the list of those that wait for their node.
+func (h *hostedPods) dropWaiting(pod *v1.Pod) {
 	h.waiting = slices.DeleteFunc(h.waiting, func(p *v1.Pod) bool { return p.UID == pod.UID })
 }
 
-// reject asks the kubelet's admission code.
-func (h *hostedPods) reject(ctx context.Context, pod *v1.Pod) *rejection {
+// tryAdmit returns what the kubelet's admission code has against a pod, or nil.
+func (h *hostedPods) tryAdmit(ctx context.Context, pod *v1.Pod) *admissionFailure {
 	handler := lifecycle.NewPredicateAdmitHandler(
 		func(context.Context, bool) (*v1.Node, error) { return h.node, nil },
 		lifecycle.NewAdmissionFailureHandlerStub(),
@@ -141,7 +144,7 @@ func (h *hostedPods) reject(ctx context.Context, pod *v1.Pod) *rejection {
 	if result.Admit {
 		return nil
 	}
-	return &rejection{Reason: result.Reason, Message: "Pod was rejected: " + result.Message}
+	return &admissionFailure{Reason: result.Reason, Message: "Pod was rejected: " + result.Message}
 }
 
 // devicesExist stands in for the kubelet's device manager, which fails a pod

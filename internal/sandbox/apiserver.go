@@ -70,7 +70,7 @@ func apiServerFlags(dir, etcdURL string, opts Options) []string {
 
 // startAPIServer runs a kube-apiserver on a free loopback port. It returns
 // before the server is ready.
-func startAPIServer(ctx context.Context, flags []string, forbidden *refusals) (*apiServer, error) {
+func startAPIServer(ctx context.Context, flags []string, forbidden *forbiddenLog) (*apiServer, error) {
 	run, err := apiServerOptions(flags)
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func apiServerOptions(flags []string) (*options.ServerRunOptions, error) {
 
 // prepareAPIServer does what app.Run does, with forbidden put around the
 // handlers, and returns what serves until its context is done.
-func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbidden *refusals) (func(context.Context) error, error) {
+func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbidden *forbiddenLog) (func(context.Context) error, error) {
 	completed, err := run.Complete(ctx)
 	if err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func prepareAPIServer(ctx context.Context, run *options.ServerRunOptions, forbid
 		return nil, err
 	}
 	// The aggregator is the outermost of the three servers in the chain.
-	forbidden.install(&config.Aggregator.GenericConfig.Config)
+	forbidden.installFilters(&config.Aggregator.GenericConfig.Config)
 	ready, err := config.Complete()
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ type background struct {
 // Stop.
 func (s *Sandbox) startBackground(ctx context.Context, opts Options) error {
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	cfg := binary(s.config, "muster-sandbox-controllers")
+	cfg := protobufConfig(s.config, "muster-sandbox-controllers")
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (s *Sandbox) startBackground(ctx context.Context, opts Options) error {
 		}
 	}
 	if !opts.DisableKubelets {
-		if err := b.startKubelets(ctx); err != nil {
+		if err := b.startKubelets(ctx, opts.StopSeconds); err != nil {
 			return fmt.Errorf("start kubelets: %w", err)
 		}
 	}
@@ -144,7 +144,7 @@ func (b *background) startGarbageCollector(ctx context.Context, client metadata.
 	}
 	b.run(func(ctx context.Context) { collector.Run(ctx, otherWorkers, gcSyncPeriod) })
 	b.run(func(ctx context.Context) {
-		// Not the cached one, which would never tell of a new CRD.
+		// Not the cached one, which would never notice a new CRD.
 		collector.Sync(ctx, b.client.Discovery(), gcSyncPeriod)
 	})
 	return nil

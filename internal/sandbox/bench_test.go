@@ -36,7 +36,7 @@ func residentMB(b *testing.B) (now, peak float64) {
 func BenchmarkStart(b *testing.B) {
 	for _, count := range []int{1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d", count), func(b *testing.B) {
-			nodes, err := sandbox.Fleet{Nodes: count, GPUs: 8, NodesPerRack: 8, RacksPerBlock: 4}.Build()
+			nodes, err := sandbox.Fleet{Nodes: count, GPUs: 8, NodesPerRack: 8, RacksPerBlock: 4}.BuildNodes()
 			require.NoError(b, err)
 			for b.Loop() {
 				s, err := sandbox.Start(b.Context(), sandbox.Options{PodGroupCRD: true})
@@ -63,7 +63,7 @@ func BenchmarkPods(b *testing.B) {
 			s, err := sandbox.Start(b.Context(), sandbox.Options{DisableKubelets: !kubelets})
 			require.NoError(b, err)
 			defer s.Stop()
-			fleet, err := sandbox.Fleet{Nodes: nodes, GPUs: 8}.Build()
+			fleet, err := sandbox.Fleet{Nodes: nodes, GPUs: 8}.BuildNodes()
 			require.NoError(b, err)
 			require.NoError(b, s.CreateNodes(b.Context(), fleet))
 			round := 0

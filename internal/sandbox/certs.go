@@ -55,19 +55,20 @@ func newKey() (crypto.Signer, error) {
 	return key, nil
 }
 
-func (a *authority) pem() []byte { return encodeCert(a.cert.Raw) }
+func (a *authority) certPEM() []byte { return encodeCert(a.cert.Raw) }
 
-// client issues a certificate that the API server reads as a user in groups.
-func (a *authority) client(user string, groups []string) (keyPair, error) {
-	return a.issue(&x509.Certificate{
+// issueClientCert issues a certificate that the API server reads as a user in
+// groups.
+func (a *authority) issueClientCert(user string, groups []string) (keyPair, error) {
+	return a.issueCert(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: user, Organization: groups},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 }
 
-// server issues the API server's certificate.
-func (a *authority) server() (keyPair, error) {
-	return a.issue(&x509.Certificate{
+// issueServerCert issues the API server's certificate.
+func (a *authority) issueServerCert() (keyPair, error) {
+	return a.issueCert(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:    []string{"localhost", "kubernetes.default.svc"},
@@ -75,7 +76,7 @@ func (a *authority) server() (keyPair, error) {
 	})
 }
 
-func (a *authority) issue(template *x509.Certificate) (keyPair, error) {
+func (a *authority) issueCert(template *x509.Certificate) (keyPair, error) {
 	key, err := newKey()
 	if err != nil {
 		return keyPair{}, err
@@ -106,7 +107,7 @@ func encodeCert(der []byte) []byte {
 // writePKI writes into dir the files that the API server reads: ca.crt,
 // server.crt, server.key, and service-accounts.key, which signs tokens.
 func (a *authority) writePKI(dir string) error {
-	server, err := a.server()
+	server, err := a.issueServerCert()
 	if err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (a *authority) writePKI(dir string) error {
 		return fmt.Errorf("encode the ServiceAccount key: %w", err)
 	}
 	for name, data := range map[string][]byte{
-		"ca.crt":               a.pem(),
+		"ca.crt":               a.certPEM(),
 		"server.crt":           server.cert,
 		"server.key":           server.key,
 		"service-accounts.key": tokenKey,

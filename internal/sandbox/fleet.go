@@ -37,8 +37,8 @@ type Fleet struct {
 	NodesPerRack, RacksPerBlock int
 }
 
-// Build makes the fleet's nodes: node-1 .., in rack-1 .., in block-1 ...
-func (f Fleet) Build() ([]*v1.Node, error) {
+// BuildNodes returns the fleet's nodes: node-1 .., in rack-1 .., in block-1 ...
+func (f Fleet) BuildNodes() ([]*v1.Node, error) {
 	if f.Nodes < 0 || f.GPUs < 0 || f.NodesPerRack < 0 || f.RacksPerBlock < 0 {
 		return nil, fmt.Errorf("a fleet of %d nodes with %d GPUs, %d nodes a rack and %d racks a block: a count cannot be negative",
 			f.Nodes, f.GPUs, f.NodesPerRack, f.RacksPerBlock)
@@ -69,7 +69,7 @@ func gpuNode(name, product string, gpus int, shape NodeShape) *v1.Node {
 			shape.Labels[ProductLabel] = product
 		}
 	}
-	return Node(name, shape)
+	return NewNode(name, shape)
 }
 
 // ReadInventory reads nodes from CSV. The header names the columns: node is

@@ -27,18 +27,18 @@ func offer(node *v1.Node) string {
 }
 
 func TestFleet(t *testing.T) {
-	nodes, err := sandbox.Fleet{Nodes: 9, GPUs: 8, Product: "H100", NodesPerRack: 2, RacksPerBlock: 3}.Build()
+	nodes, err := sandbox.Fleet{Nodes: 9, GPUs: 8, Product: "H100", NodesPerRack: 2, RacksPerBlock: 3}.BuildNodes()
 	require.NoError(t, err)
 	require.Len(t, nodes, 9)
 	assert.Equal(t, "node-1 8 128 2Ti H100 rack-1 block-1", offer(nodes[0]))
 	assert.Equal(t, "node-7 8 128 2Ti H100 rack-4 block-2", offer(nodes[6]))
 	assert.Equal(t, "node-9 8 128 2Ti H100 rack-5 block-2", offer(nodes[8]))
 
-	nodes, err = sandbox.Fleet{Nodes: 1}.Build()
+	nodes, err = sandbox.Fleet{Nodes: 1}.BuildNodes()
 	require.NoError(t, err)
 	assert.Equal(t, "node-1 0 64 512Gi   ", offer(nodes[0]))
 
-	_, err = sandbox.Fleet{Nodes: 1, GPUs: -8}.Build()
+	_, err = sandbox.Fleet{Nodes: 1, GPUs: -8}.BuildNodes()
 	assert.ErrorContains(t, err, "cannot be negative")
 }
 

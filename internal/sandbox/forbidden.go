@@ -14,12 +14,12 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-// refusals remembers the requests that were answered 403. It sits outside the
+// forbiddenLog records the requests that were answered 403. It sits outside the
 // API server's filters, because authorization answers before any handler runs;
-// who asked is learnt from the authenticator on the way.
-type refusals struct {
-	mu   sync.Mutex
-	seen []string
+// the authenticator adds who asked.
+type forbiddenLog struct {
+	mu    sync.Mutex
+	lines []string
 }
 
 type callerKey struct{}
@@ -27,11 +27,12 @@ type callerKey struct{}
 // caller is filled in by the authenticator while a request passes through it.
 type caller struct{ name string }
 
-// install puts r around the handler chain and the authenticator of cfg.
-func (r *refusals) install(cfg *genericapiserver.Config) {
+// installFilters puts the log around the handler chain and the authenticator of
+// cfg.
+func (r *forbiddenLog) installFilters(cfg *genericapiserver.Config) {
 	build := cfg.BuildHandlerChainFunc
 	cfg.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return r.wrap(build(api, c))
+		return r.wrapHandler(build(api, c))
 	}
 	inner := cfg.Authentication.Authenticator
 	cfg.Authentication.Authenticator = authenticator.RequestFunc(
@@ -44,31 +45,34 @@ func (r *refusals) install(cfg *genericapiserver.Config) {
 		})
 }
 
-func (r *refusals) wrap(next http.Handler) http.Handler {
+// wrapHandler records the requests that next answers with 403.
+func (r *forbiddenLog) wrapHandler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		who := &caller{name: "unauthenticated"}
 		status := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(responsewriter.WrapForHTTP1Or2(status),
 			req.WithContext(context.WithValue(req.Context(), callerKey{}, who)))
 		if status.code == http.StatusForbidden {
-			r.add(who.name + " " + req.Method + " " + req.URL.Path)
+			r.addRequest(who.name + " " + req.Method + " " + req.URL.Path)
 		}
 	})
 }
 
-func (r *refusals) add(line string) {
+// addRequest records one request.
+func (r *forbiddenLog) addRequest(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen = append(r.seen, line)
+	r.lines = append(r.lines, line)
 }
 
-func (r *refusals) list() []string {
+// listRequests returns the requests so far.
+func (r *forbiddenLog) listRequests() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.seen)
+	return slices.Clone(r.lines)
 }
 
-// statusWriter notes the status code of an answer.
+// statusWriter keeps the status code of an answer.
 type statusWriter struct {
 	http.ResponseWriter
 	code int

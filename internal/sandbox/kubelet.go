@@ -41,12 +41,13 @@ const playParallelism = 8
 //
 //   - The watch. kwok's would list each new node's pods, 1,000 lists for 1,000
 //     nodes, and hold a second copy of every pod. Ours feeds kwok only the
-//     events that a stage can act on: kwok turns every pod that it is shown
+//     events that a stage can act on: kwok turns every pod that it gets
 //     into JSON and queries it.
 //   - Admission (admission.go). A stage sees one pod; whether it fits depends
-//     on the others of its node. The stage asks for our verdict.
+//     on the others of its node. The stage calls rejectionOf.
 //   - Deletion (podend.go). kwok deletes by name alone; a pod created meanwhile
-//     under the same name would be killed.
+//     under the same name would be killed. Pods of nodes that are gone are
+//     collected beside that (orphans.go).
 type kubelets struct {
 	admission *admission
 	endings   *podEndings
@@ -57,10 +58,10 @@ type kubelets struct {
 // startKubelets starts the kubelets of all nodes, those to come included. There
 // are no heartbeats: no node-lifecycle controller looks at them, and a node
 // stays as Ready as it was created.
-func (b *background) startKubelets(ctx context.Context) error {
+func (b *background) startKubelets(ctx context.Context, stopSeconds float64) error {
 	k := &kubelets{
 		admission: newAdmission(),
-		endings:   newPodEndings(b.client),
+		endings:   newPodEndings(b.client, stopSeconds),
 		pods:      make(chan informer.Event[*v1.Pod]),
 		nodes:     make(chan informer.Event[*v1.Node]),
 	}
@@ -69,27 +70,28 @@ func (b *background) startKubelets(ctx context.Context) error {
 		return err
 	}
 	b.run(k.endings.run)
+	b.run(newOrphanCollector(b.informers, k.endings).run)
 
 	nodes := b.informers.Core().V1().Nodes().Informer()
 	if _, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { k.nodeSeen(ctx, obj.(*v1.Node)) },
-		UpdateFunc: func(_, obj any) { k.nodeSeen(ctx, obj.(*v1.Node)) },
+		AddFunc:    func(obj any) { k.onNodeUpsert(ctx, obj.(*v1.Node)) },
+		UpdateFunc: func(_, obj any) { k.onNodeUpsert(ctx, obj.(*v1.Node)) },
 		DeleteFunc: func(obj any) { k.admission.dropNode(lastState[*v1.Node](obj).Name) },
 	}); err != nil {
 		return err
 	}
 	pods := b.informers.Core().V1().Pods().Informer()
 	_, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { k.podSeen(ctx, nil, obj.(*v1.Pod)) },
-		UpdateFunc: func(old, obj any) { k.podSeen(ctx, old.(*v1.Pod), obj.(*v1.Pod)) },
-		DeleteFunc: func(obj any) { k.podGone(ctx, lastState[*v1.Pod](obj)) },
+		AddFunc:    func(obj any) { k.onPodUpsert(ctx, nil, obj.(*v1.Pod)) },
+		UpdateFunc: func(old, obj any) { k.onPodUpsert(ctx, old.(*v1.Pod), obj.(*v1.Pod)) },
+		DeleteFunc: func(obj any) { k.onPodDelete(ctx, lastState[*v1.Pod](obj)) },
 	})
 	return err
 }
 
 // startPlayers starts kwok's controllers on the channels that k feeds.
 func (k *kubelets) startPlayers(ctx context.Context, client kubernetes.Interface) error {
-	podStages, err := stages(podStartStage, podFinishStage)
+	podStages, err := parseStages(podStartStage, podFinishStage)
 	if err != nil {
 		return err
 	}
@@ -98,12 +100,12 @@ func (k *kubelets) startPlayers(ctx context.Context, client kubernetes.Interface
 		NodeGetFunc:          func(string) (*controllers.NodeInfo, bool) { return nil, true },
 		Lifecycle:            podStages,
 		PlayStageParallelism: playParallelism,
-		FuncMap:              gotpl.FuncMap{"Rejection": k.admission.verdict},
+		FuncMap:              gotpl.FuncMap{"Rejection": k.admission.rejectionOf},
 	})
 	if err != nil {
 		return err
 	}
-	nodeStages, err := stages(fast.DefaultNodeInit)
+	nodeStages, err := parseStages(fast.DefaultNodeInit)
 	if err != nil {
 		return err
 	}
@@ -121,8 +123,8 @@ func (k *kubelets) startPlayers(ctx context.Context, client kubernetes.Interface
 	return pods.Start(ctx, k.pods)
 }
 
-// stages reads kwok stages from YAML.
-func stages(manifests ...string) (resources.Getter[lifecycle.Lifecycle], error) {
+// parseStages reads kwok stages from YAML.
+func parseStages(manifests ...string) (resources.Getter[lifecycle.Lifecycle], error) {
 	var all []*internalversion.Stage
 	for _, manifest := range manifests {
 		stage, err := config.UnmarshalWithType[*internalversion.Stage](manifest)
@@ -138,63 +140,63 @@ func stages(manifests ...string) (resources.Getter[lifecycle.Lifecycle], error) 
 	return resources.NewStaticGetter(cycle), nil
 }
 
-// nodeSeen lets pods in that were bound before their node was seen, and has a
-// node initialised that was created without a status, e.g. with kubectl.
-func (k *kubelets) nodeSeen(ctx context.Context, node *v1.Node) {
+// onNodeUpsert admits pods that were bound before their node was seen, and has
+// a node initialized that was created without a status, e.g. with kubectl.
+func (k *kubelets) onNodeUpsert(ctx context.Context, node *v1.Node) {
 	if !hasReadyCondition(node) {
-		send(ctx, k.nodes, informer.Event[*v1.Node]{Type: informer.Added, Object: node})
+		sendEvent(ctx, k.nodes, informer.Event[*v1.Node]{Type: informer.Added, Object: node})
 		return // its allocatable is not known yet
 	}
 	for _, pod := range k.admission.setNode(ctx, node) {
-		send(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
+		sendEvent(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
 	}
 }
 
-// podSeen follows one version of a pod; old is the one before, if any.
-func (k *kubelets) podSeen(ctx context.Context, old, pod *v1.Pod) {
+// onPodUpsert handles one version of a pod; old is the one before, if any.
+func (k *kubelets) onPodUpsert(ctx context.Context, old, pod *v1.Pod) {
 	if old != nil && old.UID != pod.UID {
-		k.podGone(ctx, old) // deleted and created again between two events
+		k.onPodDelete(ctx, old) // deleted and created again between two events
 		old = nil
 	}
 	if pod.Spec.NodeName == "" {
 		return
 	}
-	if ended(pod) {
-		k.admission.release(pod)
+	if hasEnded(pod) {
+		k.admission.releasePod(pod)
 	}
 	if pod.DeletionTimestamp != nil {
-		k.endings.add(pod)
+		k.endings.addPod(pod)
 		return
 	}
-	if ended(pod) || !k.admission.decide(ctx, pod) {
+	if hasEnded(pod) || !k.admission.admitOnce(ctx, pod) {
 		return
 	}
 	starts := pod.Status.Phase == v1.PodPending
 	runs := pod.Status.Phase == v1.PodRunning && (old == nil || old.Status.Phase != v1.PodRunning)
 	if starts || runs && pod.Annotations[RunSecondsAnnotation] != "" {
-		send(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
+		sendEvent(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
 	}
 }
 
-// podGone frees the node and takes back what kwok still has planned.
-func (k *kubelets) podGone(ctx context.Context, pod *v1.Pod) {
+// onPodDelete frees the node and cancels what kwok still has planned.
+func (k *kubelets) onPodDelete(ctx context.Context, pod *v1.Pod) {
 	if pod.Spec.NodeName == "" {
 		return
 	}
-	k.admission.release(pod)
-	send(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Deleted, Object: pod})
+	k.admission.releasePod(pod)
+	sendEvent(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Deleted, Object: pod})
 }
 
-// send passes an event on unless the sandbox is stopping.
-func send[T any](ctx context.Context, to chan<- T, event T) {
+// sendEvent sends an event unless the sandbox is stopping.
+func sendEvent[T any](ctx context.Context, to chan<- T, event T) {
 	select {
 	case to <- event:
 	case <-ctx.Done():
 	}
 }
 
-// lastState is the object of a deletion event; where the deletion itself was
-// missed it is the last version known.
+// lastState returns the object of a deletion event; where the deletion itself
+// was missed it is the last version known.
 func lastState[T any](obj any) T {
 	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = unknown.Obj
@@ -202,7 +204,8 @@ func lastState[T any](obj any) T {
 	return obj.(T)
 }
 
-func ended(pod *v1.Pod) bool {
+// hasEnded reports whether a pod is terminal.
+func hasEnded(pod *v1.Pod) bool {
 	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 }
 

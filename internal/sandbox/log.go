@@ -26,7 +26,7 @@ var redirectKlog = sync.OnceFunc(func() {
 // sandbox redirects it.
 func redirectProcessLog(w io.Writer) (release func()) {
 	redirectKlog()
-	return processlog.Redirect(w)
+	return processlog.RedirectLog(w)
 }
 
 // etcdLogger makes the etcd server write its warnings to w; its information

@@ -30,8 +30,8 @@ type NodeShape struct {
 	Taints []v1.Taint
 }
 
-// Node builds a Ready node of that shape.
-func Node(name string, shape NodeShape) *v1.Node {
+// NewNode returns a Ready node of that shape.
+func NewNode(name string, shape NodeShape) *v1.Node {
 	capacity := v1.ResourceList{
 		v1.ResourceCPU:    resource.MustParse(cmp.Or(shape.CPU, "64")),
 		v1.ResourceMemory: resource.MustParse(cmp.Or(shape.Memory, "512Gi")),
@@ -63,7 +63,7 @@ func Node(name string, shape NodeShape) *v1.Node {
 }
 
 // CreateNodes creates nodes, several at a time, and returns when every one of
-// them is there. Nodes made by Node are Ready from the start.
+// them is there. Nodes made by NewNode are Ready from the start.
 func (s *Sandbox) CreateNodes(ctx context.Context, nodes []*v1.Node) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(createParallelism)

@@ -28,7 +28,7 @@ const (
 // when ctx is done: a server that is stopped before its start hooks are through
 // ends the whole process, and leaves the data folder behind.
 func (s *Sandbox) waitForServer(ctx context.Context) error {
-	err := s.until(context.WithoutCancel(ctx), "the API server is ready", func(ctx context.Context) error {
+	err := s.pollUntil(context.WithoutCancel(ctx), "the API server is ready", func(ctx context.Context) error {
 		if _, err := s.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (s *Sandbox) waitForServer(ctx context.Context) error {
 
 // waitForServiceAccount returns when pods may be created in "default".
 func (s *Sandbox) waitForServiceAccount(ctx context.Context) error {
-	return s.until(ctx, "the ServiceAccount default/default exists", func(ctx context.Context) error {
+	return s.pollUntil(ctx, "the ServiceAccount default/default exists", func(ctx context.Context) error {
 		_, err := s.client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
@@ -64,14 +64,14 @@ func (s *Sandbox) InstallPodGroupCRD(ctx context.Context) error {
 		return fmt.Errorf("install the PodGroup CRD: %w", err)
 	}
 	list := "/apis/" + crd.Spec.Group + "/" + crd.Spec.Versions[0].Name + "/" + crd.Spec.Names.Plural
-	return s.until(ctx, list+" is served", func(ctx context.Context) error {
+	return s.pollUntil(ctx, list+" is served", func(ctx context.Context) error {
 		return s.client.Discovery().RESTClient().Get().AbsPath(list).Do(ctx).Error()
 	})
 }
 
-// until polls check until it returns nil. The error tells what was awaited and
-// what check said last.
-func (s *Sandbox) until(ctx context.Context, what string, check func(context.Context) error) error {
+// pollUntil polls check until it returns nil. The error says what was awaited
+// and what check returned last.
+func (s *Sandbox) pollUntil(ctx context.Context, what string, check func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, readyPoll, readyLimit, true, func(ctx context.Context) (bool, error) {
 		select {

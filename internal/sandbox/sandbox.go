@@ -30,13 +30,17 @@ type Options struct {
 	PodGroupCRD bool
 	// DisableKubelets leaves bound pods alone: they stay Pending.
 	DisableKubelets bool
+	// StopSeconds is how long the containers of a deleted pod run on where
+	// StopSecondsAnnotation does not say; the grace period cuts it short. Zero:
+	// they end at once.
+	StopSeconds float64
 	// DisableControllers runs none of the controllers: no Job makes pods,
 	// nothing is garbage collected, namespaces stay Terminating, and pods are
 	// admitted without a ServiceAccount.
 	DisableControllers bool
 	// APIServer is the path of a kube-apiserver of another release, to be run
-	// as a process instead of the one that is built in. Forbidden then tells
-	// nothing, and GenericWorkload needs a release that knows it.
+	// as a process instead of the one that is built in. ForbiddenRequests is
+	// then empty, and GenericWorkload needs a release that has the gate.
 	APIServer string
 	// ExtraAPIServerArgs are kube-apiserver flags, applied last.
 	ExtraAPIServerArgs []string
@@ -50,8 +54,9 @@ type Sandbox struct {
 	dir       string
 	authority *authority
 	etcd      *embed.Etcd
+	etcdURL   string // of its client port
 	server    *apiServer
-	forbidden refusals
+	forbidden forbiddenLog
 
 	config *rest.Config
 	client kubernetes.Interface
@@ -70,7 +75,7 @@ type Sandbox struct {
 // lives until Stop, or until ctx is done.
 func Start(ctx context.Context, opts Options) (*Sandbox, error) {
 	s := &Sandbox{cancel: func() {}, closeLog: func() {}, detach: func() bool { return true }}
-	if err := s.start(ctx, opts); err != nil {
+	if err := s.startComponents(ctx, opts); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("start a sandbox: %w", err)
 	}
@@ -78,54 +83,74 @@ func Start(ctx context.Context, opts Options) (*Sandbox, error) {
 	return s, nil
 }
 
-func (s *Sandbox) start(ctx context.Context, opts Options) error {
-	if err := s.makeDir(opts.Dir); err != nil {
-		return err
+// startComponents starts the components one after the other: each step needs what the
+// one before it has started. Stop ends those that came up when a step fails.
+func (s *Sandbox) startComponents(ctx context.Context, opts Options) error {
+	if !(opts.StopSeconds >= 0) { // nor is NaN a time
+		return fmt.Errorf("pods stop for %v seconds; a number of at least 0 is wanted", opts.StopSeconds)
 	}
-	if err := s.openLog(&opts); err != nil {
-		return err
+	for _, step := range []func() error{
+		func() error { return s.makeDir(opts.Dir) },
+		func() error { return s.openLog(&opts) },
+		s.createAuthority,
+		func() error { return s.startDatabase(ctx, opts) },
+		func() error { return s.startServer(ctx, opts) },
+		s.openAdminAccess,
+		func() error { return s.waitForServer(ctx) },
+		func() error { return s.startBackground(ctx, opts) },
+		func() error { return s.installCRDs(ctx, opts) },
+		func() error { return s.waitForPods(ctx, opts) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// createAuthority makes the certificate authority and writes its files.
+func (s *Sandbox) createAuthority() error {
 	var err error
 	if s.authority, err = newAuthority(); err != nil {
 		return err
 	}
-	if err = s.authority.writePKI(s.dir); err != nil {
-		return err
+	return s.authority.writePKI(s.dir)
+}
+
+// startDatabase runs etcd in the data folder.
+func (s *Sandbox) startDatabase(ctx context.Context, opts Options) error {
+	var err error
+	s.etcd, s.etcdURL, err = startEtcd(ctx, s.dir, opts.LogTo)
+	return err
+}
+
+// startServer runs the API server that opts asks for.
+func (s *Sandbox) startServer(ctx context.Context, opts Options) error {
+	var err error
+	flags := apiServerFlags(s.dir, s.etcdURL, opts)
+	if opts.APIServer != "" {
+		s.server, err = startAPIServerProcess(opts.APIServer, flags, opts.LogTo)
+	} else {
+		s.server, err = startAPIServer(ctx, flags, &s.forbidden)
 	}
-	var etcdURL string
-	if s.etcd, etcdURL, err = startEtcd(ctx, s.dir, opts.LogTo); err != nil {
-		return err
+	return err
+}
+
+// installCRDs installs the CRDs that opts asks for.
+func (s *Sandbox) installCRDs(ctx context.Context, opts Options) error {
+	if !opts.PodGroupCRD {
+		return nil
 	}
-	if s.server, err = s.startServer(ctx, etcdURL, opts); err != nil {
-		return err
-	}
-	if err = s.openAdminAccess(); err != nil {
-		return err
-	}
-	if err = s.waitForServer(ctx); err != nil {
-		return err
-	}
-	if err = s.startBackground(ctx, opts); err != nil {
-		return err
-	}
-	if opts.PodGroupCRD {
-		if err = s.InstallPodGroupCRD(ctx); err != nil {
-			return err
-		}
-	}
+	return s.InstallPodGroupCRD(ctx)
+}
+
+// waitForPods returns when pods can be created. Without controllers that is at
+// once: the admission plugin for ServiceAccounts is then off.
+func (s *Sandbox) waitForPods(ctx context.Context, opts Options) error {
 	if opts.DisableControllers {
 		return nil
 	}
 	return s.waitForServiceAccount(ctx)
-}
-
-// startServer runs the API server that opts asks for.
-func (s *Sandbox) startServer(ctx context.Context, etcdURL string, opts Options) (*apiServer, error) {
-	flags := apiServerFlags(s.dir, etcdURL, opts)
-	if opts.APIServer != "" {
-		return startAPIServerProcess(opts.APIServer, flags, opts.LogTo)
-	}
-	return startAPIServer(ctx, flags, &s.forbidden)
 }
 
 // makeDir creates the data folder, readable by this user only: it holds keys.
@@ -192,11 +217,12 @@ func (s *Sandbox) Stop() {
 	})
 }
 
-// Done is closed when the API server has ended, be it by itself or by Stop.
+// Done returns a channel that is closed when the API server has ended, be it by
+// itself or by Stop.
 func (s *Sandbox) Done() <-chan struct{} { return s.server.ended }
 
-// Err is how the API server ended. It is nil until Done is closed, and where
-// Stop ended it in good order.
+// Err returns how the API server ended. It is nil until Done is closed, and
+// where Stop ended it in good order.
 func (s *Sandbox) Err() error {
 	select {
 	case <-s.server.ended:
@@ -206,18 +232,18 @@ func (s *Sandbox) Err() error {
 	}
 }
 
-// Dir is the folder that holds data, certificates and logs.
+// Dir returns the folder that holds data, certificates and logs.
 func (s *Sandbox) Dir() string { return s.dir }
 
-// LogPath is the file that takes the components' log unless Options.LogTo was
-// given.
+// LogPath returns the file that takes the components' log unless Options.LogTo
+// was given.
 func (s *Sandbox) LogPath() string { return filepath.Join(s.dir, "sandbox.log") }
 
-// Client is an administrator's client.
+// Client returns an administrator's client.
 func (s *Sandbox) Client() kubernetes.Interface { return s.client }
 
-// Forbidden lists every request so far that was answered 403, oldest first, as
-// "user METHOD path".
-func (s *Sandbox) Forbidden() []string { return s.forbidden.list() }
+// ForbiddenRequests returns every request so far that was answered 403, oldest
+// first, as "user METHOD path".
+func (s *Sandbox) ForbiddenRequests() []string { return s.forbidden.listRequests() }
 
 var errServerEnded = errors.New("kube-apiserver ended")

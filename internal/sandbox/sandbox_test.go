@@ -127,6 +127,7 @@ func TestStart_Refuses(t *testing.T) {
 	}{
 		{"a data folder that is in use", sandbox.Options{Dir: full}, "is not empty (1 entries)"},
 		{"a flag that kube-apiserver lacks", sandbox.Options{ExtraAPIServerArgs: []string{"--no-such-flag"}}, "unknown flag: --no-such-flag"},
+		{"a time to stop below zero", sandbox.Options{StopSeconds: -1}, "pods stop for -1 seconds"},
 		{"a value that kube-apiserver rejects", sandbox.Options{ExtraAPIServerArgs: []string{"--authorization-mode=Nope"}}, "authorization-mode"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -173,14 +174,14 @@ func TestLog_StaysInItsFile(t *testing.T) {
 
 func TestKubeconfig_WorksWithKubectl(t *testing.T) {
 	s := start(t, sandbox.Options{PodGroupCRD: true})
-	cfg, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig())
+	cfg, err := clientcmd.BuildConfigFromFlags("", s.KubeconfigPath())
 	require.NoError(t, err)
 	assert.Equal(t, s.Config().Host, cfg.Host)
 	assert.Equal(t, s.Config().CAData, cfg.CAData)
 	version, err := s.Client().Discovery().ServerVersion()
 	require.NoError(t, err)
 	assert.Regexp(t, `^v1\.37\.\d+$`, version.GitVersion, "clients parse it")
-	info, err := os.Stat(s.Kubeconfig())
+	info, err := os.Stat(s.KubeconfigPath())
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 
@@ -188,9 +189,9 @@ func TestKubeconfig_WorksWithKubectl(t *testing.T) {
 	if err != nil {
 		return // the rest is what a user does by hand; the file was checked
 	}
-	require.NoError(t, s.CreateNodes(t.Context(), []*v1.Node{sandbox.Node("n1", sandbox.NodeShape{})}))
+	require.NoError(t, s.CreateNodes(t.Context(), []*v1.Node{sandbox.NewNode("n1", sandbox.NodeShape{})}))
 	run := func(args ...string) string {
-		out, err := exec.CommandContext(t.Context(), kubectl, append([]string{"--kubeconfig", s.Kubeconfig()}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), kubectl, append([]string{"--kubeconfig", s.KubeconfigPath()}, args...)...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		return string(out)
 	}

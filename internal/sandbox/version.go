@@ -25,7 +25,7 @@ func newReleaseVersion() releaseVersion {
 	return releaseVersion{compatibility.DefaultBuildEffectiveVersion()}
 }
 
-// Info is what /version answers.
+// Info returns the answer to /version.
 func (v releaseVersion) Info() *apimachineryversion.Info {
 	info := v.MutableEffectiveVersion.Info()
 	// Test binaries carry no module versions: the patch is unknown then.

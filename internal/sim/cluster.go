@@ -14,16 +14,16 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Shape is what a node offers where its file does not say: a fabric without
-// GPUs gets Shape.GPUs each. A resource of 0 is without limit.
+// Shape is the resources of a node where its file does not say: a fabric
+// without GPUs gets Shape.GPUs each. A resource of 0 is without limit.
 type Shape struct {
 	GPUs     int
 	CPUMilli int64
 	MemBytes int64
 }
 
-// The levels of every fleet, widest first. A node that misses one hangs below
-// the next wider.
+// The levels of every fleet, widest first. A node that lacks one belongs to the
+// next wider one directly.
 const (
 	coreLevel topology.Level = iota
 	spineLevel
@@ -42,15 +42,16 @@ const (
 
 var columns = []string{topology.GPU, "cpu", "memory"}
 
-// Cluster is the fleet and what is free on it.
+// Cluster is the fleet with its free resources.
 type Cluster struct {
 	usage   *topology.Usage
 	planner *placement.Planner
-	// spared is what gangs need, for singles to keep off.
-	spared *placement.Idle
+	// spared is the idle nodes that gangs need, which single pods should leave
+	// alone.
+	spared *placement.IdleIndex
 	gpus   int
-	// scrambled are the nodes in an order that has nothing to do with where they
-	// stand: the order in which a scheduler without topology meets equal nodes.
+	// scrambled are the nodes in an order that has nothing to do with the fabric:
+	// the order in which a scheduler without topology considers equal nodes.
 	scrambled []topology.NodeID
 	// wholeNode is the number of GPUs of most nodes; idle is the buffer of
 	// countIdle.
@@ -58,7 +59,7 @@ type Cluster struct {
 	idle      []int
 }
 
-// NewCluster is an empty fleet.
+// NewCluster returns a fleet on which nothing runs.
 func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 	places := make([]topology.Node, len(nodes))
 	for i, n := range nodes {
@@ -70,27 +71,29 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 	}
 	c := &Cluster{usage: topology.NewUsage(tree, columns)}
 	for _, n := range nodes {
-		id, _ := tree.NodeID(n.Name) // it was just put there
-		row := offer(n, shape)
+		id, _ := tree.NodeByName(n.Name) // it was just put there
+		row := nodeCapacity(n, shape)
 		copy(c.usage.CapacityRow(id), row)
 		copy(c.usage.FreeRow(id), row)
 		c.gpus += int(row[gpuColumn])
 	}
-	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdle(tree)
+	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdleIndex(tree)
 	for n := range tree.Nodes {
-		c.spared.Set(topology.NodeID(n), c.usage.Idle(topology.NodeID(n)))
+		c.spared.SetIdle(topology.NodeID(n), c.usage.IsIdle(topology.NodeID(n)))
 	}
 	c.wholeNode = c.commonGPUs()
 	c.idle = make([]int, len(nodes)+1)
-	c.scramble()
+	c.scrambleNodes()
 	return c, nil
 }
 
 // unlimited is more than any sum of requests, and far from overflow.
 const unlimited = math.MaxInt64 / 4
 
-func offer(n trace.Node, shape Shape) []int64 {
-	row := []int64{shape.gpus(n), n.CPUMilli, shape.MemBytes}
+// nodeCapacity returns the resources of a node by column: those of the trace,
+// else those of the shape.
+func nodeCapacity(n trace.Node, shape Shape) []int64 {
+	row := []int64{shape.gpusOf(n), n.CPUMilli, shape.MemBytes}
 	if row[cpuColumn] == 0 {
 		row[cpuColumn] = shape.CPUMilli
 	}
@@ -102,23 +105,27 @@ func offer(n trace.Node, shape Shape) []int64 {
 	return row
 }
 
-func (s Shape) gpus(n trace.Node) int64 {
+// gpusOf returns the GPUs of a node. A node of an inventory may have none; a
+// fabric does not say.
+func (s Shape) gpusOf(n trace.Node) int64 {
 	if n.Model == "" && n.GPUs == 0 {
 		return int64(s.GPUs)
 	}
 	return int64(n.GPUs)
 }
 
-// Total is the number of GPUs of all nodes.
-func (s Shape) Total(nodes []trace.Node) int {
+// TotalGPUs returns the number of GPUs of all nodes.
+func (s Shape) TotalGPUs(nodes []trace.Node) int {
 	total := 0
 	for _, n := range nodes {
-		total += int(s.gpus(n))
+		total += int(s.gpusOf(n))
 	}
 	return total
 }
 
-func (c *Cluster) scramble() {
+// scrambleNodes puts the nodes in the order of a hash of their names: the order
+// is the same in every run and says nothing about the fabric.
+func (c *Cluster) scrambleNodes() {
 	nodes := c.usage.Tree.Nodes
 	key := make([]uint64, len(nodes))
 	c.scrambled = make([]topology.NodeID, len(nodes))
@@ -139,20 +146,22 @@ func (c *Cluster) scramble() {
 	})
 }
 
-// ask is the gang as the engine knows it: it prefers one NVLink domain or leaf.
-func (c *Cluster) ask(g trace.Gang) *gang.Gang {
-	return c.askFor(g.Name, g.Pods, []int64{int64(g.GPUs), g.CPUMilli, g.MemBytes})
+// engineGang returns the gang as the engine knows it: it prefers one NVLink
+// domain or leaf.
+func (c *Cluster) engineGang(g trace.Gang) *gang.Gang {
+	return c.newEngineGang(g.Name, g.Pods, []int64{int64(g.GPUs), g.CPUMilli, g.MemBytes})
 }
 
-func (c *Cluster) askFor(name string, pods int, request []int64) *gang.Gang {
+// newEngineGang returns a gang of one role that prefers the narrowest level.
+func (c *Cluster) newEngineGang(name string, pods int, request []int64) *gang.Gang {
 	return &gang.Gang{
-		Name: name, MinCount: pods, Required: topology.NoLevel, Preferred: c.narrowest(),
-		Roles: []gang.Role{{Count: pods, Required: topology.NoLevel, With: -1, Request: request}},
+		Name: name, MinCount: pods, Required: topology.NoLevel, Preferred: c.narrowestLevel(),
+		Roles: []gang.Role{{Count: pods, Required: topology.NoLevel, NearRole: -1, Request: request}},
 	}
 }
 
-// narrowest is the narrowest level that any node carries.
-func (c *Cluster) narrowest() topology.Level {
+// narrowestLevel returns the narrowest level that any node has.
+func (c *Cluster) narrowestLevel() topology.Level {
 	for l := cliqueLevel; l >= coreLevel; l-- {
 		if len(c.usage.Tree.DomainsAt(l)) > 0 {
 			return l
@@ -161,18 +170,20 @@ func (c *Cluster) narrowest() topology.Level {
 	return topology.NoLevel
 }
 
-func (c *Cluster) take(n topology.NodeID, request []int64) {
-	c.planner.Take(n, request)
-	c.spared.Set(n, c.usage.Idle(n))
+// allocateOn allocates the request of one pod on a node.
+func (c *Cluster) allocateOn(n topology.NodeID, request []int64) {
+	c.planner.AllocateOn(n, request)
+	c.spared.SetIdle(n, c.usage.IsIdle(n))
 }
 
-func (c *Cluster) give(n topology.NodeID, request []int64) {
-	c.planner.Give(n, request)
-	c.spared.Set(n, c.usage.Idle(n))
+// releaseOn frees the request of one pod on a node.
+func (c *Cluster) releaseOn(n topology.NodeID, request []int64) {
+	c.planner.ReleaseOn(n, request)
+	c.spared.SetIdle(n, c.usage.IsIdle(n))
 }
 
-// room tells whether the node has room for one more pod.
-func (c *Cluster) room(n topology.NodeID, request []int64) bool {
+// hasRoom reports whether one more pod fits on the node.
+func (c *Cluster) hasRoom(n topology.NodeID, request []int64) bool {
 	for i, free := range c.usage.FreeRow(n) {
 		if request[i] > free {
 			return false
@@ -181,9 +192,9 @@ func (c *Cluster) room(n topology.NodeID, request []int64) bool {
 	return true
 }
 
-// spread counts the distinct leaves and NVLink domains of nodes. Nodes outside
-// any count as one more.
-func (c *Cluster) spread(nodes []topology.NodeID) (leaves, cliques int) {
+// countDomains returns the number of distinct leaves and NVLink domains of
+// nodes. Nodes outside any count as one more.
+func (c *Cluster) countDomains(nodes []topology.NodeID) (leaves, cliques int) {
 	distinct := func(l topology.Level) int {
 		seen := map[topology.DomainID]bool{}
 		for _, n := range nodes {
@@ -198,6 +209,7 @@ func (c *Cluster) spread(nodes []topology.NodeID) (leaves, cliques int) {
 	return distinct(leafLevel), distinct(cliqueLevel)
 }
 
+// largestLeaf returns the number of nodes of the largest leaf.
 func (c *Cluster) largestLeaf() int {
 	largest := 0
 	for _, d := range c.usage.Tree.DomainsAt(leafLevel) {

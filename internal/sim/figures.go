@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Stay is what the figures need to know of one gang. Times that never came are
-// negative.
+// Stay is one gang as the figures need it. Times that never came are negative.
 type Stay struct {
 	Pods              int
 	Submitted, Placed time.Duration
@@ -41,6 +40,7 @@ var sizeClasses = []int{1, 8, 32, 64, math.MaxInt}
 // partClass is the class of pods that take part of a node.
 const partClass = "part of a node"
 
+// className returns the name of a size class in tables.
 func className(i int) string {
 	switch {
 	case i == 0:
@@ -51,9 +51,9 @@ func className(i int) string {
 	return fmt.Sprintf("%d-%d pods", sizeClasses[i-1]+1, sizeClasses[i])
 }
 
-// Waits gives one row a size class that occurs, and one for all at the end. Gangs
-// that were never submitted do not count.
-func Waits(stays []Stay, end time.Duration) []Wait {
+// WaitsByClass returns one row for each size class that occurs, and one for all
+// at the end. Gangs that were never submitted do not count.
+func WaitsByClass(stays []Stay, end time.Duration) []Wait {
 	byClass := make([][]Stay, len(sizeClasses))
 	var parts, all []Stay
 	for _, j := range stays {
@@ -70,17 +70,19 @@ func Waits(stays []Stay, end time.Duration) []Wait {
 	}
 	var rows []Wait
 	if len(parts) > 0 {
-		rows = append(rows, waitOf(partClass, parts, end))
+		rows = append(rows, summarizeWaits(partClass, parts, end))
 	}
 	for i, members := range byClass {
 		if len(members) > 0 {
-			rows = append(rows, waitOf(className(i), members, end))
+			rows = append(rows, summarizeWaits(className(i), members, end))
 		}
 	}
-	return append(rows, waitOf("all", all, end))
+	return append(rows, summarizeWaits("all", all, end))
 }
 
-func waitOf(class string, stays []Stay, end time.Duration) Wait {
+// summarizeWaits returns the row of one class. A gang that was never placed has
+// waited until end: leaving it out would reward a policy that starves gangs.
+func summarizeWaits(class string, stays []Stay, end time.Duration) Wait {
 	w := Wait{Class: class, Gangs: len(stays)}
 	var seconds []float64
 	var sum float64
@@ -103,7 +105,7 @@ func waitOf(class string, stays []Stay, end time.Duration) Wait {
 	return w
 }
 
-// Percentile is the nearest rank of p in sorted values; 0 of none.
+// Percentile returns the nearest rank of p in sorted values; 0 of none.
 func Percentile(sorted []float64, p int) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -111,7 +113,8 @@ func Percentile(sorted []float64, p int) float64 {
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }
 
-// Locality is how close together the placed gangs of more than one pod stand.
+// Locality is the number of leaves over which the placed gangs of more than one
+// pod are spread.
 type Locality struct {
 	// Fitting gangs are no larger than the largest leaf; InOne of them stand
 	// inside one.
@@ -122,9 +125,9 @@ type Locality struct {
 	Spread float64
 }
 
-// LocalityOf measures the placed gangs; leaf is the number of nodes of the
+// MeasureLocality measures the placed gangs; leaf is the number of nodes of the
 // largest leaf. Without leaves there is nothing to measure.
-func LocalityOf(stays []Stay, leaf int) Locality {
+func MeasureLocality(stays []Stay, leaf int) Locality {
 	var l Locality
 	if leaf < 1 {
 		return l
@@ -149,8 +152,8 @@ func LocalityOf(stays []Stay, leaf int) Locality {
 	return l
 }
 
-// Sparkline draws shares of 0 to 1 as bars of eight heights; a share of 0 is a
-// blank.
+// Sparkline returns shares of 0 to 1 as bars of eight heights; a share of 0 is
+// a blank.
 func Sparkline(shares []float64) string {
 	const bars = "▁▂▃▄▅▆▇█"
 	heights := []rune(bars)
@@ -165,8 +168,8 @@ func Sparkline(shares []float64) string {
 	return string(line)
 }
 
-// Thousands writes 12345 as 12,345.
-func Thousands(n int) string {
+// FormatThousands returns 12345 as 12,345.
+func FormatThousands(n int) string {
 	digits := fmt.Sprint(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]

@@ -13,7 +13,7 @@ import (
 )
 
 func TestWaits(t *testing.T) {
-	rows := sim.Waits([]sim.Stay{
+	rows := sim.WaitsByClass([]sim.Stay{
 		{Pods: 1, Placed: time.Second},
 		{Pods: 1, Placed: 3 * time.Second},
 		{Pods: 8, Submitted: time.Second, Placed: -1},
@@ -24,28 +24,28 @@ func TestWaits(t *testing.T) {
 		{Class: "2-8 pods", Gangs: 1, Waiting: 1, Mean: 9, P50: 9, P95: 9, Max: 9},
 		{Class: "all", Gangs: 3, Waiting: 1, Mean: 13.0 / 3, P50: 3, P95: 9, Max: 9},
 	}, rows)
-	assert.Equal(t, []sim.Wait{{Class: "all"}}, sim.Waits(nil, 0))
+	assert.Equal(t, []sim.Wait{{Class: "all"}}, sim.WaitsByClass(nil, 0))
 }
 
 func TestWaits_ClassBounds(t *testing.T) {
 	for pods, want := range map[int]string{
 		1: "1 pod", 2: "2-8 pods", 8: "2-8 pods", 9: "9-32 pods", 32: "9-32 pods", 33: "33-64 pods", 65: "over 64 pods",
 	} {
-		assert.Equal(t, want, sim.Waits([]sim.Stay{{Pods: pods}}, 0)[0].Class)
+		assert.Equal(t, want, sim.WaitsByClass([]sim.Stay{{Pods: pods}}, 0)[0].Class)
 	}
 }
 
 func TestWaits_PartsOfNodesApart(t *testing.T) {
-	rows := sim.Waits([]sim.Stay{{Pods: 1, Part: true}, {Pods: 1}}, 0)
+	rows := sim.WaitsByClass([]sim.Stay{{Pods: 1, Part: true}, {Pods: 1}}, 0)
 	assert.Equal(t, []string{"part of a node", "1 pod", "all"}, []string{rows[0].Class, rows[1].Class, rows[2].Class})
 }
 
 func TestLocalityOf(t *testing.T) {
-	l := sim.LocalityOf([]sim.Stay{
+	l := sim.MeasureLocality([]sim.Stay{
 		{Pods: 1, Leaves: 1}, {Pods: 8, Leaves: 1}, {Pods: 4, Leaves: 2}, {Pods: 16, Leaves: 3}, {Pods: 2, Leaves: 1, Placed: -1},
 	}, 8)
 	assert.Equal(t, sim.Locality{Fitting: 2, InOne: 1, Larger: 1, Spread: 1.5}, l)
-	assert.Zero(t, sim.LocalityOf([]sim.Stay{{Pods: 8, Leaves: 1}}, 0), "without leaves")
+	assert.Zero(t, sim.MeasureLocality([]sim.Stay{{Pods: 8, Leaves: 1}}, 0), "without leaves")
 }
 
 func TestPercentile(t *testing.T) {
@@ -62,6 +62,6 @@ func TestSparkline(t *testing.T) {
 
 func TestThousands(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		assert.Equal(t, want, sim.Thousands(n))
+		assert.Equal(t, want, sim.FormatThousands(n))
 	}
 }

@@ -9,13 +9,12 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// LaterSizes are the gangs that are asked after at every moment of a replay, in
-// pods that take a whole node each.
+// LaterSizes are the sizes of the later gangs that Fits is about, in pods that
+// take a whole node each.
 var LaterSizes = []int{1, 2, 4, 8, 16, 32, 64}
 
-// Fits says for how large a part of the time between the first and the last
-// arrival a later gang of Nodes whole nodes would have found room: how much of
-// the future a policy keeps open. Shares go from 0 to 1.
+// Fits is the share of the time between the first and the last arrival in which
+// a later gang of Nodes whole nodes would have fitted. Shares go from 0 to 1.
 type Fits struct {
 	Nodes int `json:"nodes"`
 	// Leaf asks for one leaf, Spine for one spine, Cluster for any nodes.
@@ -44,6 +43,7 @@ type fitsMeter struct {
 	in       [len(widths)][]float64 // aligned with LaterSizes
 }
 
+// newFitsMeter returns a meter of the time between two moments.
 func newFitsMeter(from, to time.Duration) *fitsMeter {
 	m := &fitsMeter{from: from, to: to}
 	for i := range m.in {
@@ -52,8 +52,8 @@ func newFitsMeter(from, to time.Duration) *fitsMeter {
 	return m
 }
 
-// pass lets time go by, in which the cluster stays as it is.
-func (m *fitsMeter) pass(c *Cluster, from, to time.Duration) {
+// addPeriod adds a period in which the cluster does not change.
+func (m *fitsMeter) addPeriod(c *Cluster, from, to time.Duration) {
 	seconds := (min(to, m.to) - max(from, m.from)).Seconds()
 	if seconds <= 0 {
 		return
@@ -70,7 +70,8 @@ func (m *fitsMeter) pass(c *Cluster, from, to time.Duration) {
 	}
 }
 
-func (m *fitsMeter) result() []Fits {
+// fitResults returns a row for each size, nil for a trace without duration.
+func (m *fitsMeter) fitResults() []Fits {
 	if m.total <= 0 {
 		return nil
 	}
@@ -81,9 +82,10 @@ func (m *fitsMeter) result() []Fits {
 	return rows
 }
 
-// countIdle counts, for each node, the nodes before it on which nothing stands
-// and that have as many GPUs as most nodes of the fleet. It asks neither policy
-// nor engine, and so measures all alike.
+// countIdle returns, for each node, the number of nodes before it that are idle
+// and have as many GPUs as most nodes of the fleet: prefix sums, so that a
+// domain costs one subtraction. It asks neither policy nor engine, and so
+// measures all alike.
 func (c *Cluster) countIdle() []int {
 	for n := range c.usage.Tree.Nodes {
 		c.idle[n+1] = c.idle[n]
@@ -94,13 +96,14 @@ func (c *Cluster) countIdle() []int {
 	return c.idle
 }
 
-// idleIn is the number of idle nodes in a domain, from what countIdle gave.
+// idleIn returns the number of idle nodes in a domain, from what countIdle
+// returned.
 func (c *Cluster) idleIn(idle []int, d topology.DomainID) int {
 	domain := &c.usage.Tree.Domains[d]
 	return idle[domain.End] - idle[domain.First]
 }
 
-// mostIdle is the largest number of idle nodes in one domain of a level.
+// mostIdle returns the largest number of idle nodes in one domain of a level.
 func (c *Cluster) mostIdle(idle []int, l topology.Level) int {
 	most := 0
 	for _, d := range c.usage.Tree.DomainsAt(l) {
@@ -109,6 +112,7 @@ func (c *Cluster) mostIdle(idle []int, l topology.Level) int {
 	return most
 }
 
+// isIdle reports whether a node is idle and has as many GPUs as most nodes.
 func (c *Cluster) isIdle(n topology.NodeID) bool {
 	free, capacity := c.usage.FreeRow(n), c.usage.CapacityRow(n)
 	for i := range free {
@@ -119,8 +123,8 @@ func (c *Cluster) isIdle(n topology.NodeID) bool {
 	return free[gpuColumn] >= c.wholeNode
 }
 
-// commonGPUs is the number of GPUs that most nodes have, the larger of equals;
-// at least 1.
+// commonGPUs returns the number of GPUs that most nodes have, the larger of
+// equals; at least 1.
 func (c *Cluster) commonGPUs() int64 {
 	count := map[int64]int{}
 	for n := range c.usage.Tree.Nodes {

@@ -13,19 +13,19 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Policy chooses nodes: Gang and Singles do, or Loose alone.
+// Policy decides where pods go: Gang and Singles do, or Loose alone.
 type Policy struct {
 	// Name is what tables call it.
 	Name string
-	// Gang plans a gang of more than one pod. It takes nothing.
+	// Gang plans a gang of more than one pod. It allocates nothing.
 	Gang func(*Cluster, *gang.Gang) placement.Plan
 	// Singles makes the rule by which pods of no gang are placed.
 	Singles func(*Cluster) Singles
-	// Loose places pods one at a time: gangs hold what they got.
+	// Loose places pods one at a time: a gang keeps nodes for some of its pods.
 	Loose func(*Cluster, []int64) topology.NodeID
 }
 
-// Policies are those that the simulator knows.
+// AllPolicies are those that the simulator knows.
 //
 //   - muster: gangs by placement.Solve, single pods by the score of the
 //     scheduler plugin;
@@ -38,24 +38,28 @@ type Policy struct {
 //
 // Nodes are numbered by place, so that first-fit and best-fit get some locality
 // for nothing; real names seldom give it to them.
-func Policies() []Policy {
+func AllPolicies() []Policy {
 	return []Policy{
-		{Name: "muster", Gang: solve, Singles: newSparing},
+		{Name: "muster", Gang: solveGang, Singles: newSparing},
 		podByPod("first-fit", firstFit),
-		podByPod("best-fit", fullest),
-		podByPod("spread", emptiest),
-		{Name: "loose", Loose: emptiest},
+		podByPod("best-fit", fullestNode),
+		podByPod("spread", emptiestNode),
+		{Name: "loose", Loose: emptiestNode},
 	}
 }
 
+// podByPod returns a policy that places gangs and single pods by one rule.
 func podByPod(name string, pod podRule) Policy {
-	return Policy{Name: name, Gang: eachBy(pod), Singles: func(*Cluster) Singles { return pod }}
+	return Policy{Name: name, Gang: planEachPod(pod), Singles: func(*Cluster) Singles { return pod }}
 }
 
-func solve(c *Cluster, g *gang.Gang) placement.Plan { return c.planner.Solve(g) }
+// solveGang plans a gang with the engine of the scheduler.
+func solveGang(c *Cluster, g *gang.Gang) placement.Plan { return c.planner.Solve(g) }
 
-// eachBy plans a gang pod by pod, and refuses it unless all fit.
-func eachBy(pod podRule) func(*Cluster, *gang.Gang) placement.Plan {
+// planEachPod returns a plan function that places a gang pod by pod, and
+// refuses it unless all fit. It allocates while it plans and frees everything
+// again.
+func planEachPod(pod podRule) func(*Cluster, *gang.Gang) placement.Plan {
 	return func(c *Cluster, g *gang.Gang) placement.Plan {
 		request := g.Roles[0].Request
 		nodes := make([]topology.NodeID, 0, g.Roles[0].Count)
@@ -64,11 +68,11 @@ func eachBy(pod podRule) func(*Cluster, *gang.Gang) placement.Plan {
 			if n == placement.NoNode {
 				break
 			}
-			c.take(n, request)
+			c.allocateOn(n, request)
 			nodes = append(nodes, n)
 		}
 		for _, n := range nodes {
-			c.give(n, request)
+			c.releaseOn(n, request)
 		}
 		if len(nodes) < g.Roles[0].Count {
 			return placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Gang: g.Name}}
@@ -77,33 +81,33 @@ func eachBy(pod podRule) func(*Cluster, *gang.Gang) placement.Plan {
 	}
 }
 
-// firstFit is the first node by place with room.
+// firstFit returns the first node by place on which the pod fits.
 func firstFit(c *Cluster, request []int64) topology.NodeID {
 	for n := range c.usage.Tree.Nodes {
-		if c.room(topology.NodeID(n), request) {
+		if c.hasRoom(topology.NodeID(n), request) {
 			return topology.NodeID(n)
 		}
 	}
 	return placement.NoNode
 }
 
-// fullest is the node with the fewest free GPUs that has room.
-func fullest(c *Cluster, request []int64) topology.NodeID {
+// fullestNode returns the node with the fewest free GPUs on which the pod fits.
+func fullestNode(c *Cluster, request []int64) topology.NodeID {
 	best, least := placement.NoNode, int64(unlimited)
 	for i := range c.usage.Tree.Nodes {
 		n := topology.NodeID(i)
-		if free := c.usage.FreeRow(n)[gpuColumn]; free < least && c.room(n, request) {
+		if free := c.usage.FreeRow(n)[gpuColumn]; free < least && c.hasRoom(n, request) {
 			best, least = n, free
 		}
 	}
 	return best
 }
 
-// emptiest is the node with the most free GPUs.
-func emptiest(c *Cluster, request []int64) topology.NodeID {
+// emptiestNode returns the node with the most free GPUs.
+func emptiestNode(c *Cluster, request []int64) topology.NodeID {
 	best, most := placement.NoNode, int64(-1)
 	for _, n := range c.scrambled {
-		if free := c.usage.FreeRow(n)[gpuColumn]; free > most && c.room(n, request) {
+		if free := c.usage.FreeRow(n)[gpuColumn]; free > most && c.hasRoom(n, request) {
 			best, most = n, free
 		}
 	}
@@ -114,7 +118,7 @@ func emptiest(c *Cluster, request []int64) topology.NodeID {
 // are placed, see the rules: "muster/most-allocated".
 func PolicyNamed(name string) (Policy, error) {
 	gangs, singles, ruled := strings.Cut(name, "/")
-	policies := Policies()
+	policies := AllPolicies()
 	i := slices.IndexFunc(policies, func(p Policy) bool { return p.Name == gangs })
 	if i < 0 {
 		return Policy{}, fmt.Errorf("%q is not known; want some of %s", gangs, strings.Join(PolicyNames(), ", "))
@@ -123,19 +127,19 @@ func PolicyNamed(name string) (Policy, error) {
 	if !ruled {
 		return p, nil
 	}
-	r := slices.IndexFunc(rules, func(r rule) bool { return r.name == singles })
+	r := slices.IndexFunc(singlesRules, func(r singlesRule) bool { return r.name == singles })
 	if r < 0 || p.Loose != nil {
 		return Policy{}, fmt.Errorf("%q is not known; behind %s can stand how single pods are placed: %s",
 			name, strings.Join(PolicyNames()[:len(policies)-1], "/, ")+"/", ruleNames())
 	}
-	p.Name, p.Singles = name, rules[r].make
+	p.Name, p.Singles = name, singlesRules[r].make
 	return p, nil
 }
 
-// PolicyNames are the names of Policies.
+// PolicyNames returns the names of all policies.
 func PolicyNames() []string {
 	var names []string
-	for _, p := range Policies() {
+	for _, p := range AllPolicies() {
 		names = append(names, p.Name)
 	}
 	return names

@@ -11,34 +11,40 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// queue is what waits, in the order of arrival. While room only shrinks, what
-// was refused once stays so, and so does everything of the same shape.
-type queue struct {
+// waitQueue is the gangs that wait, in the order of arrival. As long as nothing
+// is freed, what was refused once stays so, and so does everything of the same
+// shape.
+type waitQueue struct {
 	waiting []*job
 	tried   int // of waiting, since room last grew
-	refused map[shape]bool
+	refused map[gangShape]bool
 }
 
-// shape is what makes two gangs the same to a policy.
-type shape struct {
+// gangShape is the size and the request of a gang: a policy cannot tell two
+// gangs of one shape apart.
+type gangShape struct {
 	pods, gpus int
 	cpu, mem   int64
 }
 
-func shapeOf(j *job) shape { return shape{j.Pods, j.GPUs, j.CPUMilli, j.MemBytes} }
+// shapeOf returns the shape of a gang.
+func shapeOf(j *job) gangShape { return gangShape{j.Pods, j.GPUs, j.CPUMilli, j.MemBytes} }
 
-func (q *queue) push(j *job) { q.waiting = append(q.waiting, j) }
+// addJob puts a gang at the end.
+func (q *waitQueue) addJob(j *job) { q.waiting = append(q.waiting, j) }
 
-// roomGrew says that what was refused may fit now.
-func (q *queue) roomGrew() {
+// retryRefused has everything tried again that was refused, because something
+// was freed.
+func (q *waitQueue) retryRefused() {
 	q.tried = 0
 	clear(q.refused)
 }
 
-// try calls place for everything that may fit, and keeps what it refuses.
-func (q *queue) try(place func(*job) (bool, error)) error {
+// tryWaiting calls place for everything that may fit, and keeps what it
+// refuses.
+func (q *waitQueue) tryWaiting(place func(*job) (bool, error)) error {
 	if q.refused == nil {
-		q.refused = map[shape]bool{}
+		q.refused = map[gangShape]bool{}
 	}
 	left := q.waiting[:q.tried]
 	for i, j := range q.waiting[q.tried:] {
@@ -59,14 +65,14 @@ func (q *queue) try(place func(*job) (bool, error)) error {
 	return nil
 }
 
-// place tries the gangs that wait.
-func (s *simulation) place(now time.Duration) error {
+// placeWaiting tries the gangs that wait.
+func (s *simulation) placeWaiting(now time.Duration) error {
 	var err error
 	if s.cfg.Policy.Loose != nil {
 		s.placeLoose(now)
 	} else {
 		blocked := s.cfg.Strict && s.queue.tried > 0
-		err = s.queue.try(func(j *job) (bool, error) {
+		err = s.queue.tryWaiting(func(j *job) (bool, error) {
 			if blocked {
 				return false, nil
 			}
@@ -87,29 +93,29 @@ func (s *simulation) place(now time.Duration) error {
 // placeWhole places a gang, or a single pod. Every answer is checked against
 // the rules of gangs, whoever gave it.
 func (s *simulation) placeWhole(now time.Duration, j *job) (bool, error) {
-	plan := s.decide(j)
-	if err := placement.Check(s.cluster.usage, j.ask, plan); err != nil {
+	plan := s.choosePlan(j)
+	if err := placement.Check(s.cluster.usage, j.request, plan); err != nil {
 		return false, err
 	}
 	if plan.Refusal != nil {
 		return false, nil
 	}
-	s.take(j, plan.Nodes[0])
-	s.start(now, j)
+	s.allocateNodes(j, plan.Nodes[0])
+	s.startGang(now, j)
 	return true, nil
 }
 
-// decide asks the policy, and takes the time.
-func (s *simulation) decide(j *job) placement.Plan {
+// choosePlan asks the policy, and measures how long it takes.
+func (s *simulation) choosePlan(j *job) placement.Plan {
 	var begin time.Duration
 	if s.cfg.Clock != nil {
 		begin = s.cfg.Clock()
 	}
 	var plan placement.Plan
 	if j.Pods > 1 {
-		plan = s.cfg.Policy.Gang(s.cluster, j.ask)
-		s.cluster.spared.Planned(j.Name, plan)
-	} else if n := s.singles.Place(s.cluster, j.request()); n == placement.NoNode {
+		plan = s.cfg.Policy.Gang(s.cluster, j.request)
+		s.cluster.spared.RecordPlan(j.Name, plan)
+	} else if n := s.singles.PlacePod(s.cluster, j.podRequest()); n == placement.NoNode {
 		plan.Refusal = &placement.Refusal{Reason: placement.NoFittingDomain, Gang: j.Name}
 	} else {
 		plan.Nodes = [][]topology.NodeID{{n}}
@@ -124,10 +130,10 @@ func (s *simulation) decide(j *job) placement.Plan {
 	return plan
 }
 
-// placeLoose gives the gangs that wait a node each in turn, for as long as any
+// placeLoose gives the waiting gangs a node each in turn, for as long as any
 // gets one.
 func (s *simulation) placeLoose(now time.Duration) {
-	full := map[shape]bool{} // shapes of pods that found no room
+	full := map[gangShape]bool{} // shapes of pods that found no room
 	for progress := true; progress; {
 		progress = false
 		left := s.queue.waiting[:0]
@@ -135,14 +141,14 @@ func (s *simulation) placeLoose(now time.Duration) {
 			pod := shapeOf(j)
 			pod.pods = 1
 			if !full[pod] {
-				n := s.cfg.Policy.Loose(s.cluster, j.request())
+				n := s.cfg.Policy.Loose(s.cluster, j.podRequest())
 				if full[pod] = n == placement.NoNode; !full[pod] {
-					s.take(j, []topology.NodeID{n})
+					s.allocateNodes(j, []topology.NodeID{n})
 					progress = true
 				}
 			}
 			if len(j.nodes) == j.Pods {
-				s.start(now, j)
+				s.startGang(now, j)
 				continue
 			}
 			left = append(left, j)

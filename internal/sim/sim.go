@@ -15,8 +15,8 @@ import (
 
 // Config is one replay.
 type Config struct {
-	// Nodes is the fleet. Shape is what a node offers that the file does not
-	// tell.
+	// Nodes is the fleet. Shape is the resources of a node that the file does not
+	// have.
 	Nodes []trace.Node
 	Shape Shape
 	// Gangs arrive in this order.
@@ -27,11 +27,12 @@ type Config struct {
 	Strict bool
 	// Clock measures how long decisions take; nil leaves that out.
 	Clock func() time.Duration
-	// Progress, unless nil, is told after each event how many gangs have ended.
+	// Progress, unless nil, is called after each event with the number of gangs
+	// that have ended.
 	Progress func(ended int)
 }
 
-// Record is what became of one gang. Times that never came are negative.
+// Record is the outcome of one gang. Times that never came are negative.
 type Record struct {
 	trace.Gang
 
@@ -41,13 +42,13 @@ type Record struct {
 	Leaves, Cliques int
 }
 
-// Result is what a replay showed.
+// Result is the outcome of a replay.
 type Result struct {
 	Records []Record
 	// End is the time of the last event.
 	End time.Duration
-	// Use is the GPU time up to each event.
-	Use []Use
+	// Usage is the GPU time up to each event.
+	Usage []Usage
 	// GPUs is the size of the fleet, Leaf the number of nodes of the largest
 	// leaf, WholeNode the number of GPUs of most nodes.
 	GPUs, Leaf int
@@ -63,38 +64,41 @@ type Result struct {
 	Fits []Fits
 }
 
-// Use is the state at one moment: GPU-seconds up to then, and GPUs from then on.
-type Use struct {
+// Usage is the state at one moment: GPU-seconds up to then, and GPUs from then
+// on.
+type Usage struct {
 	At               time.Duration
 	HeldTime, Worked float64
 	Held, Working    int
 }
 
-// simulation is a replay under way.
+// simulation is a replay in progress.
 type simulation struct {
 	cfg     *Config
 	cluster *Cluster
 	singles Singles
 	fits    *fitsMeter
 	result  *Result
-	queue   queue
-	working finishes
-	use     Use
+	queue   waitQueue
+	working finishHeap
+	usage   Usage
 	ended   int
 }
 
-// job is a gang under way.
+// job is a gang of the replay that has arrived.
 type job struct {
 	*Record
 
-	ask     *gang.Gang
+	request *gang.Gang
 	nodes   []topology.NodeID // where its pods stand; fewer than Pods while it is partly placed
 	partial bool              // it was counted as partly placed
 }
 
-func (j *job) request() []int64 { return j.ask.Roles[0].Request }
+// podRequest returns the request of each pod.
+func (j *job) podRequest() []int64 { return j.request.Roles[0].Request }
 
-// Run replays the gangs.
+// Run replays the gangs. The same input gives the same result, but for
+// Decisions and Deciding.
 func Run(cfg Config) (*Result, error) {
 	cluster, err := NewCluster(cfg.Nodes, cfg.Shape)
 	if err != nil {
@@ -112,7 +116,7 @@ func Run(cfg Config) (*Result, error) {
 	if err := s.run(); err != nil {
 		return nil, err
 	}
-	s.result.End, s.result.Fits = s.use.At, s.fits.result()
+	s.result.End, s.result.Fits = s.usage.At, s.fits.fitResults()
 	for _, j := range s.queue.waiting {
 		if len(j.nodes) > 0 {
 			s.result.Stuck++
@@ -121,24 +125,26 @@ func Run(cfg Config) (*Result, error) {
 	return s.result, nil
 }
 
+// run handles one event time after the other. Gangs that end free their nodes
+// before those that arrive at the same time are tried.
 func (s *simulation) run() error {
 	gangs := s.cfg.Gangs
 	next := 0
 	for next < len(gangs) || len(s.working) > 0 {
 		now := s.nextTime(next)
-		s.advance(now)
+		s.advanceTime(now)
 		for len(s.working) > 0 && s.working[0].Ended <= now {
-			s.finish(heap.Pop(&s.working).(*job))
+			s.finishGang(heap.Pop(&s.working).(*job))
 		}
 		for ; next < len(gangs) && gangs[next].Arrival <= now; next++ {
-			if err := s.arrive(next); err != nil {
+			if err := s.addArrival(next); err != nil {
 				return err
 			}
 		}
-		if err := s.place(now); err != nil {
+		if err := s.placeWaiting(now); err != nil {
 			return err
 		}
-		s.result.Use = append(s.result.Use, s.use)
+		s.result.Usage = append(s.result.Usage, s.usage)
 		if s.cfg.Progress != nil {
 			s.cfg.Progress(s.ended)
 		}
@@ -146,80 +152,83 @@ func (s *simulation) run() error {
 	return nil
 }
 
-// nextTime is that of the next arrival or finish.
+// nextTime returns the time of the next arrival or end.
 func (s *simulation) nextTime(next int) time.Duration {
 	if len(s.working) > 0 && (next == len(s.cfg.Gangs) || s.working[0].Ended < s.cfg.Gangs[next].Arrival) {
 		return s.working[0].Ended
 	}
-	return max(s.use.At, s.cfg.Gangs[next].Arrival)
+	return max(s.usage.At, s.cfg.Gangs[next].Arrival)
 }
 
-func (s *simulation) advance(now time.Duration) {
-	s.fits.pass(s.cluster, s.use.At, now)
-	seconds := (now - s.use.At).Seconds()
-	s.use.HeldTime += float64(s.use.Held) * seconds
-	s.use.Worked += float64(s.use.Working) * seconds
-	s.use.At = now
+// advanceTime integrates GPU use up to now.
+func (s *simulation) advanceTime(now time.Duration) {
+	s.fits.addPeriod(s.cluster, s.usage.At, now)
+	seconds := (now - s.usage.At).Seconds()
+	s.usage.HeldTime += float64(s.usage.Held) * seconds
+	s.usage.Worked += float64(s.usage.Working) * seconds
+	s.usage.At = now
 }
 
-func (s *simulation) arrive(i int) error {
+// addArrival puts a gang into the queue.
+func (s *simulation) addArrival(i int) error {
 	g := s.cfg.Gangs[i]
 	if g.Pods < 1 || g.Run < 0 {
 		return fmt.Errorf("gang %s has %d pods and runs for %s: want at least one pod and no negative time", g.Name, g.Pods, g.Run)
 	}
 	s.result.Records[i] = Record{Gang: g, Placed: -1, Ended: -1}
-	s.queue.push(&job{Record: &s.result.Records[i], ask: s.cluster.ask(g)})
+	s.queue.addJob(&job{Record: &s.result.Records[i], request: s.cluster.engineGang(g)})
 	if s.singles != nil {
-		s.singles.Arrived(g)
+		s.singles.ObserveArrival(g)
 	}
 	return nil
 }
 
-// finish gives back what a gang held.
-func (s *simulation) finish(j *job) {
+// finishGang frees what a gang held.
+func (s *simulation) finishGang(j *job) {
 	for _, n := range j.nodes {
-		s.cluster.give(n, j.request())
+		s.cluster.releaseOn(n, j.podRequest())
 	}
-	s.use.Held -= j.TotalGPUs()
-	s.use.Working -= j.TotalGPUs()
+	s.usage.Held -= j.TotalGPUs()
+	s.usage.Working -= j.TotalGPUs()
 	s.ended++
-	s.queue.roomGrew()
+	s.queue.retryRefused()
 }
 
-// start sets a gang to work that has all its nodes.
-func (s *simulation) start(now time.Duration, j *job) {
+// startGang starts the work of a gang that has all its nodes.
+func (s *simulation) startGang(now time.Duration, j *job) {
 	j.Placed, j.Ended = now, now+j.Run
-	j.Leaves, j.Cliques = s.cluster.spread(j.nodes)
-	s.use.Working += j.TotalGPUs()
+	j.Leaves, j.Cliques = s.cluster.countDomains(j.nodes)
+	s.usage.Working += j.TotalGPUs()
 	heap.Push(&s.working, j)
 }
 
-func (s *simulation) take(j *job, nodes []topology.NodeID) {
+// allocateNodes allocates one pod of a gang on each of the nodes.
+func (s *simulation) allocateNodes(j *job, nodes []topology.NodeID) {
 	for _, n := range nodes {
-		s.cluster.take(n, j.request())
+		s.cluster.allocateOn(n, j.podRequest())
 	}
 	j.nodes = append(j.nodes, nodes...)
-	s.use.Held += len(nodes) * j.GPUs
+	s.usage.Held += len(nodes) * j.GPUs
 }
 
-// finishes is a heap of working gangs, the first to end on top; ties in the
-// order of arrival.
-type finishes []*job
+// finishHeap is a heap of working gangs, the first to end on top; ties in the
+// order of their names, so that a replay is repeatable.
+type finishHeap []*job
 
-func (f finishes) Len() int { return len(f) }
-func (f finishes) Less(a, b int) bool {
+func (f finishHeap) Len() int { return len(f) }
+func (f finishHeap) Less(a, b int) bool {
 	if f[a].Ended != f[b].Ended {
 		return f[a].Ended < f[b].Ended
 	}
 	return f[a].Name < f[b].Name
 }
-func (f finishes) Swap(a, b int) { f[a], f[b] = f[b], f[a] }
+func (f finishHeap) Swap(a, b int) { f[a], f[b] = f[b], f[a] }
 
 // Push and Pop are for package heap.
-func (f *finishes) Push(x any) { *f = append(*f, x.(*job)) }
+func (f *finishHeap) Push(x any) { *f = append(*f, x.(*job)) }
 
 // Pop is for package heap.
-func (f *finishes) Pop() any {
+func (f *finishHeap) Pop() any {
 	last := len(*f) - 1
 	j := (*f)[last]
 	*f = (*f)[:last]

@@ -59,7 +59,7 @@ func TestRun_WholeGangsWaitForRoom(t *testing.T) {
 			assert.Equal(t, 20*time.Second, r.End)
 			assert.Zero(t, r.Stuck)
 			assert.Zero(t, r.Partial)
-			last := r.Use[len(r.Use)-1]
+			last := r.Usage[len(r.Usage)-1]
 			assert.InDelta(t, 8*13*10, last.Worked, 1e-6)
 			assert.InDelta(t, last.Worked, last.HeldTime, 1e-6, "nothing is held without work")
 			assert.Zero(t, last.Held)
@@ -113,9 +113,9 @@ func TestRun_Kalos(t *testing.T) {
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
-	nodes, err := trace.Nodes("fabric", read("fabric_lingjun2023.csv"))
+	nodes, err := trace.ReadNodes("fabric", read("fabric_lingjun2023.csv"))
 	require.NoError(t, err)
-	gangs, err := trace.Gangs("kalos", read("gangs_kalos.csv"))
+	gangs, err := trace.ReadGangs("kalos", read("gangs_kalos.csv"))
 	require.NoError(t, err)
 	gangs, _, err = trace.Compression{Speed: 1, Load: 1, GPUs: 2416}.Apply(gangs)
 	require.NoError(t, err)
@@ -135,8 +135,8 @@ func TestRun_Kalos(t *testing.T) {
 				require.GreaterOrEqual(t, x.Placed, x.Arrival)
 				stays = append(stays, sim.Stay{Pods: x.Pods, Submitted: x.Arrival, Placed: x.Placed, Leaves: x.Leaves})
 			}
-			all := sim.Waits(stays, r.End)
-			t.Logf("%s: %+v, %+v", name, all[len(all)-1], sim.LocalityOf(stays, r.Leaf))
+			all := sim.WaitsByClass(stays, r.End)
+			t.Logf("%s: %+v, %+v", name, all[len(all)-1], sim.MeasureLocality(stays, r.Leaf))
 		})
 	}
 }

@@ -16,21 +16,21 @@ import (
 // Singles chooses nodes for pods that belong to no gang. One is made for each
 // replay, so that it may learn.
 type Singles interface {
-	// Arrived is told of every gang and of every single pod, a gang of one, as
-	// it comes.
-	Arrived(g trace.Gang)
-	// Place returns a node with room for the request, or NoNode where there is
-	// none. It takes nothing.
-	Place(c *Cluster, request []int64) topology.NodeID
+	// ObserveArrival is called with every gang and every single pod, a gang of one, when
+	// it arrives.
+	ObserveArrival(g trace.Gang)
+	// PlacePod returns a node with room for the request, or NoNode where there is
+	// none. It allocates nothing.
+	PlacePod(c *Cluster, request []int64) topology.NodeID
 }
 
-// rule is a way to place single pods.
-type rule struct {
+// singlesRule is a way to place single pods.
+type singlesRule struct {
 	name string
 	make func(*Cluster) Singles
 }
 
-// rules are the ways to place single pods that can stand behind the name of a
+// singlesRules are the ways to place single pods that can stand behind the name of a
 // policy, as in "muster/most-allocated".
 //
 //   - sparing: by the score of the scheduler plugin;
@@ -39,17 +39,18 @@ type rule struct {
 //   - most-allocated: on the node with the fewest free GPUs that has room, the
 //     first by place of equals;
 //   - least-allocated: on the node with the most free GPUs.
-var rules = []rule{
+var singlesRules = []singlesRule{
 	{"scored", newScored},
 	{"sparing", newSparing},
-	{"planned", func(*Cluster) Singles { return planned{} }},
-	{"most-allocated", func(*Cluster) Singles { return podRule(fullest) }},
-	{"least-allocated", func(*Cluster) Singles { return podRule(emptiest) }},
+	{"planned", func(*Cluster) Singles { return plannedSingles{} }},
+	{"most-allocated", func(*Cluster) Singles { return podRule(fullestNode) }},
+	{"least-allocated", func(*Cluster) Singles { return podRule(emptiestNode) }},
 }
 
+// ruleNames returns the names of the rules for an error message.
 func ruleNames() string {
-	names := make([]string, len(rules))
-	for i, r := range rules {
+	names := make([]string, len(singlesRules))
+	for i, r := range singlesRules {
 		names[i] = r.name
 	}
 	return strings.Join(names, ", ")
@@ -58,44 +59,48 @@ func ruleNames() string {
 // podRule is a rule that needs nothing but the cluster and the pod.
 type podRule func(*Cluster, []int64) topology.NodeID
 
-// Arrived does nothing.
-func (podRule) Arrived(trace.Gang) {}
+// ObserveArrival does nothing.
+func (podRule) ObserveArrival(trace.Gang) {}
 
-// Place applies the rule.
-func (r podRule) Place(c *Cluster, request []int64) topology.NodeID { return r(c, request) }
+// PlacePod applies the rule.
+func (r podRule) PlacePod(c *Cluster, request []int64) topology.NodeID { return r(c, request) }
 
-// planned places single pods as gangs of one.
-type planned struct{}
+// plannedSingles places single pods as gangs of one.
+type plannedSingles struct{}
 
-// Arrived does nothing.
-func (planned) Arrived(trace.Gang) {}
+// ObserveArrival does nothing.
+func (plannedSingles) ObserveArrival(trace.Gang) {}
 
-// Place plans a gang of one.
-func (planned) Place(c *Cluster, request []int64) topology.NodeID {
-	if plan := c.planner.Solve(c.askFor("single", 1, request)); plan.Refusal == nil {
+// PlacePod plans a gang of one.
+func (plannedSingles) PlacePod(c *Cluster, request []int64) topology.NodeID {
+	if plan := c.planner.Solve(c.newEngineGang("single", 1, request)); plan.Refusal == nil {
 		return plan.Nodes[0][0]
 	}
 	return placement.NoNode
 }
 
-// scored is what the plugin's Score does: the best score wins, of equals the
-// first node by place. Before anything has been learned that is the node in use
-// the most. Two things are left out, because no trace tells them: links inside
-// a node, and what the pod prefers by itself.
-type scored struct {
+// scoredSingles is what the plugin's Score does: the best score wins, of equals
+// the first node by place. Before anything has been learned that is the node in
+// use the most. Two things are left out, because no trace has them: links
+// inside a node, and what the pod prefers by itself.
+type scoredSingles struct {
 	learner *gpu.Learner
 	model   []int // of each node
 	sparing bool
 }
 
+// newScored returns the score without the loss of gangs.
 func newScored(c *Cluster) Singles { return newScorer(c, false) }
 
+// newSparing returns the score as the plugin computes it.
 func newSparing(c *Cluster) Singles { return newScorer(c, true) }
 
-func newScorer(c *Cluster, sparing bool) *scored {
+// newScorer numbers the GPU models, which the scorer needs, and starts with a
+// workload of which nothing is known.
+func newScorer(c *Cluster, sparing bool) *scoredSingles {
 	number := map[string]int{}
 	var capacity []int
-	s := &scored{model: make([]int, len(c.usage.Tree.Nodes)), sparing: sparing}
+	s := &scoredSingles{model: make([]int, len(c.usage.Tree.Nodes)), sparing: sparing}
 	for n, node := range c.usage.Tree.Nodes {
 		m, known := number[node.Model]
 		if !known {
@@ -109,33 +114,35 @@ func newScorer(c *Cluster, sparing bool) *scored {
 	return s
 }
 
-// Arrived learns from every pod, those of gangs included, as the plugin does.
-func (s *scored) Arrived(g trace.Gang) {
+// ObserveArrival learns from every pod, those of gangs included, as the plugin
+// does.
+func (s *scoredSingles) ObserveArrival(g trace.Gang) {
 	for range g.Pods {
-		s.learner.Observe(requestOf(g.CPUMilli, int64(g.GPUs)))
+		s.learner.ObservePod(requestOf(g.CPUMilli, int64(g.GPUs)))
 	}
 }
 
+// requestOf returns the request of a pod as the scorer takes it.
 func requestOf(cpuMilli, gpus int64) gpu.Request {
 	r := gpu.Request{CPUMilli: cpuMilli, GPUs: int(gpus)}
 	if gpus > 0 {
-		r.GPUMilli = gpu.Whole
+		r.GPUMilli = gpu.MilliPerGPU
 	}
 	return r
 }
 
-// mostCPU is what a node without a limit has in the eyes of the scorer, in
-// milli-cores: far more than any pod asks for, and far from overflow.
+// mostCPU stands for no limit on CPU, in milli-cores: far more than any pod
+// asks for, and far from overflow.
 const mostCPU = 1 << 30
 
-// Place scores every node with room.
-func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
-	scorer, pod := s.learner.Scorer(), requestOf(request[cpuColumn], request[gpuColumn])
+// PlacePod scores every node with room.
+func (s *scoredSingles) PlacePod(c *Cluster, request []int64) topology.NodeID {
+	scorer, pod := s.learner.CurrentScorer(), requestOf(request[cpuColumn], request[gpuColumn])
 	cold := len(scorer.Workload()) == 0
 	best, most := placement.NoNode, int64(math.MinInt64)
 	for i := range c.usage.Tree.Nodes {
 		n := topology.NodeID(i)
-		if !c.room(n, request) {
+		if !c.hasRoom(n, request) {
 			continue
 		}
 		free, total := c.usage.FreeRow(n), c.usage.CapacityRow(n)[gpuColumn]
@@ -144,10 +151,10 @@ func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
 			score = 100 * (total - free[gpuColumn] + request[gpuColumn]) / max(1, total)
 		} else {
 			state := gpu.CountedNode(s.model[n], min(free[cpuColumn], mostCPU), int(free[gpuColumn]), int(total))
-			score, _ = scorer.Score(&state, &pod)
+			score, _ = scorer.ScoreNode(&state, &pod)
 		}
 		if s.sparing {
-			score -= scorer.GangMalus(c.spared.Loss(n))
+			score -= scorer.GangPenalty(c.spared.BreakupCost(n))
 		}
 		if best == placement.NoNode || score > most {
 			best, most = n, score

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Summary is a replay in figures. Times are in seconds, decision times in
+// Summary is the figures of a replay. Times are in seconds, decision times in
 // microseconds, shares from 0 to 1.
 type Summary struct {
 	Policy string `json:"policy"`
@@ -41,8 +41,8 @@ type Summary struct {
 	Fits        []Fits  `json:"laterGangFits,omitempty"`
 }
 
-// Summarise puts the result of a replay into figures.
-func Summarise(cfg *Config, r *Result) Summary {
+// NewSummary computes the figures of a replay.
+func NewSummary(cfg *Config, r *Result) Summary {
 	s := Summary{Policy: cfg.Policy.Name, Gangs: len(r.Records), Partial: r.Partial, Stuck: r.Stuck, Makespan: r.End.Seconds(), Fits: r.Fits}
 	stays := make([]Stay, len(r.Records))
 	for i, x := range r.Records {
@@ -57,11 +57,11 @@ func Summarise(cfg *Config, r *Result) Summary {
 			s.InOneClique++
 		}
 	}
-	s.Waits = totals(stays, r.End)
-	near := LocalityOf(stays, r.Leaf)
+	s.Waits = waitTotals(stays, r.End)
+	near := MeasureLocality(stays, r.Leaf)
 	s.FitLeaf, s.InOneLeaf, s.LeafSpread = near.Fitting, near.InOne, near.Spread
-	s.Working, s.Idle = r.utilisation()
-	s.DecisionP50, s.DecisionP99 = decisions(r.Decisions)
+	s.Working, s.Idle = r.gpuUtilization()
+	s.DecisionP50, s.DecisionP99 = decisionPercentiles(r.Decisions)
 	s.Deciding = r.Deciding.Seconds()
 	if len(r.Records) > 0 {
 		s.Makespan -= r.Records[0].Arrival.Seconds()
@@ -69,10 +69,10 @@ func Summarise(cfg *Config, r *Result) Summary {
 	return s
 }
 
-// totals are the waits by size class, with sums for single pods and for gangs
-// where a sum says more than its classes.
-func totals(stays []Stay, end time.Duration) []Wait {
-	rows := Waits(stays, end)
+// waitTotals returns the waits by size class, with sums for single pods and for
+// gangs where a sum says more than its classes.
+func waitTotals(stays []Stay, end time.Duration) []Wait {
+	rows := WaitsByClass(stays, end)
 	last := len(rows) - 1
 	all := rows[last]
 	rows = rows[:last]
@@ -85,7 +85,7 @@ func totals(stays []Stay, end time.Duration) []Wait {
 	}
 	sum := func(name string, of func(Stay) bool) {
 		members := slices.DeleteFunc(slices.Clone(stays), func(x Stay) bool { return !of(x) })
-		rows = append(rows, waitOf(name, members, end))
+		rows = append(rows, summarizeWaits(name, members, end))
 	}
 	if ofSingles > 1 && ofSingles < classes {
 		sum("all single pods", func(x Stay) bool { return x.Pods == 1 })
@@ -96,13 +96,13 @@ func totals(stays []Stay, end time.Duration) []Wait {
 	return append(rows, all)
 }
 
-// utilisation is the share of GPU time worked, and held without work, between
-// the first and the last arrival.
-func (r *Result) utilisation() (working, idle float64) {
+// gpuUtilization returns the share of GPU time worked, and held without work,
+// between the first and the last arrival.
+func (r *Result) gpuUtilization() (working, idle float64) {
 	if len(r.Records) == 0 {
 		return 0, 0
 	}
-	from, to := r.at(r.Records[0].Arrival), r.at(r.Records[len(r.Records)-1].Arrival)
+	from, to := r.usageAt(r.Records[0].Arrival), r.usageAt(r.Records[len(r.Records)-1].Arrival)
 	capacity := float64(r.GPUs) * (to.At - from.At).Seconds()
 	if capacity <= 0 {
 		return 0, 0
@@ -111,16 +111,16 @@ func (r *Result) utilisation() (working, idle float64) {
 	return worked / capacity, (held - worked) / capacity
 }
 
-// at is the state at a moment, between events too.
-func (r *Result) at(moment time.Duration) Use {
-	i, found := slices.BinarySearchFunc(r.Use, moment, func(u Use, at time.Duration) int { return int(u.At - at) })
+// usageAt returns the state at a moment, between events too.
+func (r *Result) usageAt(moment time.Duration) Usage {
+	i, found := slices.BinarySearchFunc(r.Usage, moment, func(u Usage, at time.Duration) int { return int(u.At - at) })
 	if found {
-		return r.Use[i]
+		return r.Usage[i]
 	}
 	if i == 0 {
-		return Use{At: moment}
+		return Usage{At: moment}
 	}
-	u := r.Use[i-1]
+	u := r.Usage[i-1]
 	seconds := (moment - u.At).Seconds()
 	u.At = moment
 	u.HeldTime += float64(u.Held) * seconds
@@ -128,13 +128,13 @@ func (r *Result) at(moment time.Duration) Use {
 	return u
 }
 
-// Curve is the share of GPUs at work in each of n equal stretches between two
-// moments.
-func (r *Result) Curve(from, to time.Duration, n int) []float64 {
+// UsageCurve returns the share of GPUs at work in each of n equal intervals
+// between two moments.
+func (r *Result) UsageCurve(from, to time.Duration, n int) []float64 {
 	points := make([]float64, n)
-	before := r.at(from)
+	before := r.usageAt(from)
 	for i := range points {
-		now := r.at(from + (to-from)*time.Duration(i+1)/time.Duration(n))
+		now := r.usageAt(from + (to-from)*time.Duration(i+1)/time.Duration(n))
 		if seconds := (now.At - before.At).Seconds(); seconds > 0 && r.GPUs > 0 {
 			points[i] = (now.Worked - before.Worked) / seconds / float64(r.GPUs)
 		}
@@ -143,7 +143,8 @@ func (r *Result) Curve(from, to time.Duration, n int) []float64 {
 	return points
 }
 
-func decisions(times []time.Duration) (p50, p99 float64) {
+// decisionPercentiles returns two percentiles in microseconds.
+func decisionPercentiles(times []time.Duration) (p50, p99 float64) {
 	micros := make([]float64, len(times))
 	for i, d := range times {
 		micros[i] = float64(d) / float64(time.Microsecond)

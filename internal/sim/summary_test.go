@@ -21,12 +21,12 @@ func TestSummarise(t *testing.T) {
 	}
 	r, err := sim.Run(cfg)
 	require.NoError(t, err)
-	s := sim.Summarise(&cfg, r)
+	s := sim.NewSummary(&cfg, r)
 	assert.Equal(t, 3, s.Placed)
 	assert.InDelta(t, 30.0, s.Makespan, 1e-9)
 	assert.InDelta(t, (64*10+32*10)/(64*20.0), s.Working, 1e-9, "between the first and the last arrival")
 	assert.InDelta(t, 0.0, s.Idle, 1e-9)
-	assert.Equal(t, []float64{0, 1, 0.5, 0.125}, r.Curve(0, r.End, 4))
+	assert.Equal(t, []float64{0, 1, 0.5, 0.125}, r.UsageCurve(0, r.End, 4))
 
 	var table strings.Builder
 	sim.WriteTable(&table, []sim.Summary{s, s})
@@ -48,7 +48,7 @@ func TestSummarise_OfNothing(t *testing.T) {
 	cfg := sim.Config{Nodes: twoLeaves(), Policy: policy(t, "spread")}
 	r, err := sim.Run(cfg)
 	require.NoError(t, err)
-	s := sim.Summarise(&cfg, r)
+	s := sim.NewSummary(&cfg, r)
 	assert.Zero(t, s.Gangs)
 	sim.WriteTable(&strings.Builder{}, []sim.Summary{s})
 	sim.WriteTable(&strings.Builder{}, nil)

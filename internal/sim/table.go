@@ -30,25 +30,25 @@ func WriteTable(w io.Writer, summaries []Summary) {
 	line("placed", func(s Summary) string { return fmt.Sprintf("%d/%d", s.Placed, s.Gangs) })
 	line("partly started", func(s Summary) string { return strconv.Itoa(s.Partial) })
 	line("stuck in part", func(s Summary) string { return strconv.Itoa(s.Stuck) })
-	line("makespan", func(s Summary) string { return span(s.Makespan) })
-	line("GPUs at work", func(s Summary) string { return percent(s.Working) })
-	line("GPUs held without work", func(s Summary) string { return percent(s.Idle) })
-	for i, class := range classes(summaries) {
-		line("wait p50, "+class, func(s Summary) string { return span(s.Waits[i].P50) })
-		line("wait p95, "+class, func(s Summary) string { return span(s.Waits[i].P95) })
+	line("makespan", func(s Summary) string { return formatSpan(s.Makespan) })
+	line("GPUs at work", func(s Summary) string { return formatPercent(s.Working) })
+	line("GPUs held without work", func(s Summary) string { return formatPercent(s.Idle) })
+	for i, class := range classNames(summaries) {
+		line("wait p50, "+class, func(s Summary) string { return formatSpan(s.Waits[i].P50) })
+		line("wait p95, "+class, func(s Summary) string { return formatSpan(s.Waits[i].P95) })
 		if strings.HasPrefix(class, "all") {
-			line("wait mean, "+class, func(s Summary) string { return span(s.Waits[i].Mean) })
+			line("wait mean, "+class, func(s Summary) string { return formatSpan(s.Waits[i].Mean) })
 		}
 	}
 	line("inside one leaf", func(s Summary) string { return fmt.Sprintf("%d/%d", s.InOneLeaf, s.FitLeaf) })
 	line("leaves of larger gangs", leafSpread)
-	line("decision p50", func(s Summary) string { return timed("%.1f us", s.DecisionP50) })
-	line("decision p99", func(s Summary) string { return timed("%.1f us", s.DecisionP99) })
-	line("all decisions", func(s Summary) string { return timed("%.2f s", s.Deciding) })
+	line("decision p50", func(s Summary) string { return formatTimed("%.1f us", s.DecisionP50) })
+	line("decision p99", func(s Summary) string { return formatTimed("%.1f us", s.DecisionP99) })
+	line("all decisions", func(s Summary) string { return formatTimed("%.2f s", s.Deciding) })
 	writeFits(w, summaries, width)
 }
 
-// leafSpread is empty where no gang is larger than a leaf.
+// leafSpread returns "-" where no gang is larger than a leaf.
 func leafSpread(s Summary) string {
 	if s.LeafSpread == 0 {
 		return "-"
@@ -56,8 +56,8 @@ func leafSpread(s Summary) string {
 	return fmt.Sprintf("%.2f x", s.LeafSpread)
 }
 
-// timed is "-" where nothing was timed.
-func timed(format string, value float64) string {
+// formatTimed returns "-" where nothing was measured.
+func formatTimed(format string, value float64) string {
 	if value == 0 {
 		return "-"
 	}
@@ -85,8 +85,9 @@ func writeFits(w io.Writer, summaries []Summary, width int) {
 	}
 }
 
-// classes are the size classes; the same for every policy on one trace.
-func classes(summaries []Summary) []string {
+// classNames returns the size classes; they are the same for every policy on
+// one trace.
+func classNames(summaries []Summary) []string {
 	var names []string
 	if len(summaries) > 0 {
 		for _, wait := range summaries[0].Waits {
@@ -96,8 +97,8 @@ func classes(summaries []Summary) []string {
 	return names
 }
 
-// span writes seconds in the unit that suits them.
-func span(seconds float64) string {
+// formatSpan returns seconds in the unit that suits them.
+func formatSpan(seconds float64) string {
 	switch {
 	case seconds < 120:
 		return fmt.Sprintf("%.1f s", seconds)
@@ -107,7 +108,8 @@ func span(seconds float64) string {
 	return fmt.Sprintf("%.1f h", seconds/3600)
 }
 
-func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+// formatPercent returns a share of 0 to 1 in percent.
+func formatPercent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // WriteCSVHeader writes the header row of WriteCSV.
 func WriteCSVHeader(w io.Writer) error {
@@ -115,21 +117,22 @@ func WriteCSVHeader(w io.Writer) error {
 	return err
 }
 
-// WriteCSV writes what became of each gang, a row each. Times are in seconds;
+// WriteCSV writes the outcome of each gang, a row each. Times are in seconds;
 // -1 for what never came.
 func WriteCSV(w io.Writer, policy string, r *Result) error {
 	out := csv.NewWriter(w)
 	for _, x := range r.Records {
 		_ = out.Write([]string{ // Error reports it
 			policy, x.Name, strconv.Itoa(x.Pods), strconv.Itoa(x.GPUs),
-			stamp(x.Arrival), stamp(x.Placed), stamp(x.Ended), strconv.Itoa(x.Leaves),
+			formatTimestamp(x.Arrival), formatTimestamp(x.Placed), formatTimestamp(x.Ended), strconv.Itoa(x.Leaves),
 		})
 	}
 	out.Flush()
 	return out.Error()
 }
 
-func stamp(at time.Duration) string {
+// formatTimestamp returns seconds, -1 for a time that never came.
+func formatTimestamp(at time.Duration) string {
 	if at < 0 {
 		return "-1"
 	}

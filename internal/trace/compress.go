@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Compression says how a trace is squeezed in time. Run times are divided by
+// Compression is how a trace is compressed in time. Run times are divided by
 // Speed and then held at MinRun or more; arrivals are divided by the one factor
 // that makes the load come out. Order and simultaneity of arrivals, sizes and
 // requests stay as they were.
@@ -28,7 +28,7 @@ type Compression struct {
 	GPUs int
 }
 
-// Apply returns the squeezed gangs and the factor by which arrivals were
+// Apply returns the compressed gangs and the factor by which arrivals were
 // divided. The first gang arrives at 0.
 func (c Compression) Apply(gangs []Gang) ([]Gang, float64, error) {
 	if c.Speed <= 0 || c.Load <= 0 || c.GPUs <= 0 || c.MinRun < 0 {

@@ -35,10 +35,10 @@ type Gang struct {
 	Kind string
 }
 
-// TotalGPUs is what the whole gang asks for.
+// TotalGPUs returns the GPUs of all pods.
 func (g Gang) TotalGPUs() int { return g.Pods * g.GPUs }
 
-// Gangs reads a gang trace, sorted by arrival. The header row says which of the
+// ReadGangs reads a gang trace, sorted by arrival. The header row says which of the
 // known formats it has:
 //
 //   - Kalos: job_id, arrival_s, workers, gpus_per_worker, cpu_per_worker
@@ -48,28 +48,28 @@ func (g Gang) TotalGPUs() int { return g.Pods * g.GPUs }
 //   - openb: name, cpu_milli, memory_mib, num_gpu, gpu_milli, creation_time,
 //     deletion_time, scheduled_time; each row a pod of no gang. Pods that share
 //     a GPU, use none or were never scheduled are left out.
-func Gangs(name string, r io.Reader) ([]Gang, error) {
-	t, err := openTable(name, r)
+func ReadGangs(name string, r io.Reader) ([]Gang, error) {
+	t, err := openCSVTable(name, r)
 	if err != nil {
 		return nil, err
 	}
-	read, keep := kalosGang, func(*table) bool { return true }
+	read, keep := kalosGang, func(*csvTable) bool { return true }
 	switch {
-	case t.has("job_id", "arrival_s", "workers", "gpus_per_worker", "cpu_per_worker", "mem_gb_per_worker", "duration_s", "type"):
-	case t.has("submit_s", "duration_s", "num_gpus", "vc"):
+	case t.hasColumns("job_id", "arrival_s", "workers", "gpus_per_worker", "cpu_per_worker", "mem_gb_per_worker", "duration_s", "type"):
+	case t.hasColumns("submit_s", "duration_s", "num_gpus", "vc"):
 		read = phillyGang
-	case t.has("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "creation_time", "deletion_time", "scheduled_time"):
+	case t.hasColumns("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "creation_time", "deletion_time", "scheduled_time"):
 		read, keep = openbGang, keepOpenb
 	default:
 		return nil, fmt.Errorf("%s: a trace in Kalos, Philly or openb format is wanted; the header row is %q", name, strings.Join(t.header, ","))
 	}
 	var gangs []Gang
-	for t.next() {
+	for t.nextRow() {
 		if !keep(t) {
 			continue
 		}
 		g := read(t, len(gangs))
-		t.unique("job", g.Name)
+		t.checkUnique("job", g.Name)
 		gangs = append(gangs, g)
 	}
 	if t.err != nil {
@@ -79,46 +79,46 @@ func Gangs(name string, r io.Reader) ([]Gang, error) {
 	return gangs, nil
 }
 
-func kalosGang(t *table, _ int) Gang {
+func kalosGang(t *csvTable, _ int) Gang {
 	return Gang{
-		Name:     fmt.Sprintf("kalos-%03d", t.count("job_id", 0)),
-		Arrival:  t.seconds("arrival_s"),
-		Run:      t.seconds("duration_s"),
-		Pods:     t.count("workers", 1),
-		GPUs:     t.count("gpus_per_worker", 0),
-		CPUMilli: int64(t.count("cpu_per_worker", 0)) * 1000,
-		MemBytes: int64(t.count("mem_gb_per_worker", 0)) * 1e9,
-		Kind:     t.word("type"),
+		Name:     fmt.Sprintf("kalos-%03d", t.countField("job_id", 0)),
+		Arrival:  t.secondsField("arrival_s"),
+		Run:      t.secondsField("duration_s"),
+		Pods:     t.countField("workers", 1),
+		GPUs:     t.countField("gpus_per_worker", 0),
+		CPUMilli: int64(t.countField("cpu_per_worker", 0)) * 1000,
+		MemBytes: int64(t.countField("mem_gb_per_worker", 0)) * 1e9,
+		Kind:     t.requiredField("type"),
 	}
 }
 
-func phillyGang(t *table, row int) Gang {
-	total := t.count("num_gpus", 1)
+func phillyGang(t *csvTable, row int) Gang {
+	total := t.countField("num_gpus", 1)
 	each := min(total, GPUsPerNode)
 	for each > 1 && total%each != 0 {
 		each--
 	}
 	return Gang{
 		Name:    fmt.Sprintf("philly-%05d", row),
-		Arrival: t.seconds("submit_s"),
-		Run:     t.seconds("duration_s"),
+		Arrival: t.secondsField("submit_s"),
+		Run:     t.secondsField("duration_s"),
 		Pods:    total / max(1, each),
 		GPUs:    each,
-		Kind:    t.word("vc"),
+		Kind:    t.requiredField("vc"),
 	}
 }
 
-func keepOpenb(t *table) bool {
-	return t.count("num_gpu", 0) > 0 && t.count("gpu_milli", 0) == 1000 && t.text("scheduled_time") != ""
+func keepOpenb(t *csvTable) bool {
+	return t.countField("num_gpu", 0) > 0 && t.countField("gpu_milli", 0) == 1000 && t.textField("scheduled_time") != ""
 }
 
-func openbGang(t *table, _ int) Gang {
-	begin, end := t.seconds("scheduled_time"), t.seconds("deletion_time")
+func openbGang(t *csvTable, _ int) Gang {
+	begin, end := t.secondsField("scheduled_time"), t.secondsField("deletion_time")
 	if end < begin {
-		t.fail("deletion_time", t.text("deletion_time"), "a time after scheduled_time")
+		t.failField("deletion_time", t.textField("deletion_time"), "a time after scheduled_time")
 	}
 	return Gang{
-		Name: t.word("name"), Arrival: t.seconds("creation_time"), Run: end - begin, Pods: 1,
-		GPUs: t.count("num_gpu", 1), CPUMilli: int64(t.count("cpu_milli", 0)), MemBytes: int64(t.count("memory_mib", 0)) << 20,
+		Name: t.requiredField("name"), Arrival: t.secondsField("creation_time"), Run: end - begin, Pods: 1,
+		GPUs: t.countField("num_gpu", 1), CPUMilli: int64(t.countField("cpu_milli", 0)), MemBytes: int64(t.countField("memory_mib", 0)) << 20,
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Mix lets single pods arrive between gangs: of the jobs of one pod in singles
-// the first ones that together ask for load times what gpus GPUs can do while
-// the gangs arrive. Their arrivals are stretched or squeezed, by one factor,
-// over that time; run times stay.
-func Mix(gangs, singles []Gang, load float64, gpus int) ([]Gang, error) {
+// MixSingles returns gangs with single pods between them: of the jobs of one
+// pod in singles the first ones that together ask for load times what gpus GPUs
+// can do while the gangs arrive. Their arrivals are stretched or compressed, by
+// one factor, over that time; run times stay.
+func MixSingles(gangs, singles []Gang, load float64, gpus int) ([]Gang, error) {
 	if len(gangs) == 0 || load <= 0 || gpus <= 0 {
 		return nil, fmt.Errorf("mixing traces: %d gangs, a load of %g and %d GPUs found; all must be above 0", len(gangs), load, gpus)
 	}

@@ -26,7 +26,7 @@ type Node struct {
 	CPUMilli int64
 }
 
-// Nodes reads a fabric or an inventory in file order. The header row says which
+// ReadNodes reads a fabric or an inventory in file order. The header row says which
 // of the known formats it has:
 //
 //   - Lingjun fabric: host, dsw (core), psw (spine), asw (leaf);
@@ -35,28 +35,28 @@ type Node struct {
 //   - InfiniBand dump of a GB200 system: node, rack, leaf_rail_1 ...; the rack
 //     is the leaf and the NVLink domain, as one rail's leaf switch per rack is;
 //   - Alibaba inventory: node, gpu_model, gpus, cpus; without a fabric.
-func Nodes(name string, r io.Reader) ([]Node, error) {
-	t, err := openTable(name, r)
+func ReadNodes(name string, r io.Reader) ([]Node, error) {
+	t, err := openCSVTable(name, r)
 	if err != nil {
 		return nil, err
 	}
-	var read func(*table) Node
+	var read func(*csvTable) Node
 	switch {
-	case t.has("host", "dsw", "psw", "asw"):
+	case t.hasColumns("host", "dsw", "psw", "asw"):
 		read = lingjunNode
-	case t.has("node", "gpu_model", "gpus", "tier0_leaf", "tier1_spine", "tier2_core", "nvl_domain"):
+	case t.hasColumns("node", "gpu_model", "gpus", "tier0_leaf", "tier1_spine", "tier2_core", "nvl_domain"):
 		read = modelNode
-	case t.has("node", "rack", "tray", "leaf_rail_1"):
+	case t.hasColumns("node", "rack", "tray", "leaf_rail_1"):
 		read = infinibandNode
-	case t.has("node", "gpu_model", "gpus", "cpus"):
+	case t.hasColumns("node", "gpu_model", "gpus", "cpus"):
 		read = inventoryNode
 	default:
 		return nil, fmt.Errorf("%s: a fabric or an inventory in a known format is wanted; the header row is %q", name, strings.Join(t.header, ","))
 	}
 	var nodes []Node
-	for t.next() {
+	for t.nextRow() {
 		n := read(t)
-		t.unique("node", n.Name)
+		t.checkUnique("node", n.Name)
 		nodes = append(nodes, n)
 	}
 	if t.err != nil {
@@ -65,26 +65,26 @@ func Nodes(name string, r io.Reader) ([]Node, error) {
 	return nodes, nil
 }
 
-func lingjunNode(t *table) Node {
-	return Node{Name: t.word("host"), Core: t.word("dsw"), Spine: t.word("psw"), Leaf: t.word("asw")}
+func lingjunNode(t *csvTable) Node {
+	return Node{Name: t.requiredField("host"), Core: t.requiredField("dsw"), Spine: t.requiredField("psw"), Leaf: t.requiredField("asw")}
 }
 
-func modelNode(t *table) Node {
+func modelNode(t *csvTable) Node {
 	return Node{
-		Name: t.word("node"), Model: t.word("gpu_model"), GPUs: t.count("gpus", 0),
-		Core: t.word("tier2_core"), Spine: t.word("tier1_spine"), Leaf: t.word("tier0_leaf"), Clique: t.word("nvl_domain"),
+		Name: t.requiredField("node"), Model: t.requiredField("gpu_model"), GPUs: t.countField("gpus", 0),
+		Core: t.requiredField("tier2_core"), Spine: t.requiredField("tier1_spine"), Leaf: t.requiredField("tier0_leaf"), Clique: t.requiredField("nvl_domain"),
 	}
 }
 
-func infinibandNode(t *table) Node {
-	rack := t.word("rack")
-	return Node{Name: t.word("node"), Leaf: rack, Clique: rack, Model: "NVIDIA-GB200", GPUs: 4}
+func infinibandNode(t *csvTable) Node {
+	rack := t.requiredField("rack")
+	return Node{Name: t.requiredField("node"), Leaf: rack, Clique: rack, Model: "NVIDIA-GB200", GPUs: 4}
 }
 
-func inventoryNode(t *table) Node {
+func inventoryNode(t *csvTable) Node {
 	return Node{
-		Name: "node-" + t.word("node"), Model: t.word("gpu_model"),
-		GPUs: t.count("gpus", 0), CPUMilli: int64(t.count("cpus", 0)) * 1000,
+		Name: "node-" + t.requiredField("node"), Model: t.requiredField("gpu_model"),
+		GPUs: t.countField("gpus", 0), CPUMilli: int64(t.countField("cpus", 0)) * 1000,
 	}
 }
 
@@ -97,8 +97,8 @@ const (
 	CliqueLabel = "nvidia.com/gpu.clique"
 )
 
-// TopologyLabels are the labels of the node. Levels that the file does not know
-// are left out.
+// TopologyLabels returns the labels of the node. Levels that the file does not
+// know are left out.
 func (n Node) TopologyLabels() map[string]string {
 	labels := map[string]string{}
 	for key, value := range map[string]string{

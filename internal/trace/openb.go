@@ -33,49 +33,49 @@ type OpenbPod struct {
 	Models []string
 }
 
-// Milli is the GPU request in thousandths of a device.
-func (p *OpenbPod) Milli() int { return p.GPUs * p.GPUMilli }
+// RequestedMilli returns the GPU request in thousandths of a device.
+func (p *OpenbPod) RequestedMilli() int { return p.GPUs * p.GPUMilli }
 
-// OpenbNodes reads an openb node list, in file order.
-func OpenbNodes(name string, r io.Reader) ([]OpenbNode, error) {
+// ReadOpenbNodes reads an openb node list, in file order.
+func ReadOpenbNodes(name string, r io.Reader) ([]OpenbNode, error) {
 	t, err := openOpenb(name, r, "a node list", "sn", "cpu_milli", "memory_mib", "gpu", "model")
 	if err != nil {
 		return nil, err
 	}
 	var nodes []OpenbNode
-	for t.next() {
+	for t.nextRow() {
 		n := OpenbNode{
-			Name: t.word("sn"), Model: strings.Clone(t.text("model")), GPUs: t.count("gpu", 0),
-			CPUMilli: int64(t.count("cpu_milli", 0)), MemoryMiB: int64(t.count("memory_mib", 0)),
+			Name: t.requiredField("sn"), Model: strings.Clone(t.textField("model")), GPUs: t.countField("gpu", 0),
+			CPUMilli: int64(t.countField("cpu_milli", 0)), MemoryMiB: int64(t.countField("memory_mib", 0)),
 		}
 		if n.GPUs > 0 && n.Model == "" {
-			t.fail("model", "", "a GPU model on a node with GPUs")
+			t.failField("model", "", "a GPU model on a node with GPUs")
 		}
 		nodes = append(nodes, n)
 	}
 	return nodes, t.err
 }
 
-// OpenbPods reads an openb pod list, in file order. The lists with many
+// ReadOpenbPods reads an openb pod list, in file order. The lists with many
 // multi-GPU pods have no column gpu_spec.
-func OpenbPods(name string, r io.Reader) ([]OpenbPod, error) {
+func ReadOpenbPods(name string, r io.Reader) ([]OpenbPod, error) {
 	t, err := openOpenb(name, r, "a pod list", "name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli")
 	if err != nil {
 		return nil, err
 	}
 	var pods []OpenbPod
-	for t.next() {
+	for t.nextRow() {
 		p := OpenbPod{
-			Name: t.word("name"), CPUMilli: int64(t.count("cpu_milli", 0)), MemoryMiB: int64(t.count("memory_mib", 0)),
-			GPUs: t.count("num_gpu", 0), GPUMilli: t.count("gpu_milli", 0),
+			Name: t.requiredField("name"), CPUMilli: int64(t.countField("cpu_milli", 0)), MemoryMiB: int64(t.countField("memory_mib", 0)),
+			GPUs: t.countField("num_gpu", 0), GPUMilli: t.countField("gpu_milli", 0),
 		}
 		switch {
 		case p.GPUs == 0:
 			p.GPUMilli = 0
 		case p.GPUMilli < 1 || p.GPUMilli > 1000 || p.GPUs > 1 && p.GPUMilli != 1000:
-			t.fail("gpu_milli", t.text("gpu_milli"), "1 to 1000, and 1000 with several GPUs")
+			t.failField("gpu_milli", t.textField("gpu_milli"), "1 to 1000, and 1000 with several GPUs")
 		}
-		if spec := t.text("gpu_spec"); spec != "" && p.GPUs > 0 {
+		if spec := t.textField("gpu_spec"); spec != "" && p.GPUs > 0 {
 			for model := range strings.SplitSeq(spec, "|") {
 				if !slices.Contains(p.Models, model) {
 					p.Models = append(p.Models, strings.Clone(model))
@@ -87,12 +87,13 @@ func OpenbPods(name string, r io.Reader) ([]OpenbPod, error) {
 	return pods, t.err
 }
 
-func openOpenb(name string, r io.Reader, what string, columns ...string) (*table, error) {
-	t, err := openTable(name, r)
+// openOpenb opens an openb file and checks its columns.
+func openOpenb(name string, r io.Reader, what string, columns ...string) (*csvTable, error) {
+	t, err := openCSVTable(name, r)
 	if err != nil {
 		return nil, err
 	}
-	if !t.has(columns...) {
+	if !t.hasColumns(columns...) {
 		return nil, fmt.Errorf("%s: %s of openb has the columns %s; the header row is %q",
 			name, what, strings.Join(columns, ","), strings.Join(t.header, ","))
 	}

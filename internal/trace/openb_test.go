@@ -12,7 +12,7 @@ import (
 )
 
 func TestOpenbNodes(t *testing.T) {
-	got, err := OpenbNodes("nodes.csv", strings.NewReader("sn,cpu_milli,memory_mib,gpu,model\nn1,64000,262144,2,P100\nn2,32000,131072,0,\n"))
+	got, err := ReadOpenbNodes("nodes.csv", strings.NewReader("sn,cpu_milli,memory_mib,gpu,model\nn1,64000,262144,2,P100\nn2,32000,131072,0,\n"))
 	require.NoError(t, err)
 	assert.Equal(t, []OpenbNode{
 		{Name: "n1", Model: "P100", CPUMilli: 64000, MemoryMiB: 262144, GPUs: 2},
@@ -21,7 +21,7 @@ func TestOpenbNodes(t *testing.T) {
 }
 
 func TestOpenbPods(t *testing.T) {
-	got, err := OpenbPods("pods.csv", strings.NewReader(`name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec
+	got, err := ReadOpenbPods("pods.csv", strings.NewReader(`name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec
 whole,88000,327680,8,1000,
 share,6000,12288,1,460,V100M32|V100M32|T4
 cpu,4000,1024,0,0,T4
@@ -32,9 +32,9 @@ cpu,4000,1024,0,0,T4
 		{Name: "share", CPUMilli: 6000, MemoryMiB: 12288, GPUs: 1, GPUMilli: 460, Models: []string{"V100M32", "T4"}},
 		{Name: "cpu", CPUMilli: 4000, MemoryMiB: 1024},
 	}, got)
-	assert.Equal(t, 8000, got[0].Milli())
+	assert.Equal(t, 8000, got[0].RequestedMilli())
 
-	got, err = OpenbPods("multigpu.csv", strings.NewReader("name,cpu_milli,memory_mib,num_gpu,gpu_milli\np,1,1,1,1000\n"))
+	got, err = ReadOpenbPods("multigpu.csv", strings.NewReader("name,cpu_milli,memory_mib,num_gpu,gpu_milli\np,1,1,1,1000\n"))
 	require.NoError(t, err, "the column gpu_spec may be missing")
 	assert.Len(t, got, 1)
 }
@@ -48,13 +48,13 @@ func TestOpenb_SaysWhatIsWrong(t *testing.T) {
 		{"nothing", "", "pods.csv: reading the header row: EOF"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := OpenbPods("pods.csv", strings.NewReader(tc.text))
+			_, err := ReadOpenbPods("pods.csv", strings.NewReader(tc.text))
 			require.EqualError(t, err, tc.want)
 		})
 	}
-	_, err := OpenbNodes("nodes.csv", strings.NewReader("sn,cpu_milli,memory_mib,gpu,model\nn1,1,1,2,\n"))
+	_, err := ReadOpenbNodes("nodes.csv", strings.NewReader("sn,cpu_milli,memory_mib,gpu,model\nn1,1,1,2,\n"))
 	require.EqualError(t, err, `nodes.csv:2: column model: found "", want a GPU model on a node with GPUs`)
-	_, err = OpenbNodes("nodes.csv", strings.NewReader("sn\n"))
+	_, err = ReadOpenbNodes("nodes.csv", strings.NewReader("sn\n"))
 	require.ErrorContains(t, err, "a node list of openb has the columns sn,cpu_milli")
 }
 
@@ -62,12 +62,12 @@ func FuzzOpenb(f *testing.F) {
 	f.Add("name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\np,1,1,1,500,T4|T4\n")
 	f.Add("sn,cpu_milli,memory_mib,gpu,model\nn1,1,1,2,T4\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		pods, err := OpenbPods("pods.csv", strings.NewReader(text))
+		pods, err := ReadOpenbPods("pods.csv", strings.NewReader(text))
 		for _, p := range pods {
-			if err == nil && (p.Milli() < 0 || p.GPUs > 1 && p.GPUMilli != 1000) {
+			if err == nil && (p.RequestedMilli() < 0 || p.GPUs > 1 && p.GPUMilli != 1000) {
 				t.Fatalf("%+v", p)
 			}
 		}
-		_, _ = OpenbNodes("nodes.csv", strings.NewReader(text))
+		_, _ = ReadOpenbNodes("nodes.csv", strings.NewReader(text))
 	})
 }

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// table is a CSV file with a header row, read one row at a time. The first
-// mistake sticks: after it every field reads as zero and err says what it was,
-// so that a reader takes a whole row and asks once.
-type table struct {
+// csvTable is a CSV file with a header row, read one row at a time. The first
+// error stays: after it every field reads as zero and err says what it was, so
+// that a reader takes a whole row and asks once.
+type csvTable struct {
 	name   string
 	csv    *csv.Reader
 	header []string
@@ -28,8 +28,8 @@ type table struct {
 	err    error
 }
 
-func openTable(name string, r io.Reader) (*table, error) {
-	t := &table{name: name, csv: csv.NewReader(r), names: map[string]bool{}}
+func openCSVTable(name string, r io.Reader) (*csvTable, error) {
+	t := &csvTable{name: name, csv: csv.NewReader(r), names: map[string]bool{}}
 	t.csv.ReuseRecord = true
 	header, err := t.csv.Read()
 	if err != nil {
@@ -39,8 +39,8 @@ func openTable(name string, r io.Reader) (*table, error) {
 	return t, nil
 }
 
-// has tells whether the header names every one of the columns.
-func (t *table) has(columns ...string) bool {
+// hasColumns reports whether the header names every one of the columns.
+func (t *csvTable) hasColumns(columns ...string) bool {
 	for _, c := range columns {
 		if !slices.Contains(t.header, c) {
 			return false
@@ -49,8 +49,8 @@ func (t *table) has(columns ...string) bool {
 	return true
 }
 
-// next moves to the next row and tells whether there is one.
-func (t *table) next() bool {
+// nextRow moves to the next row and reports whether there is one.
+func (t *csvTable) nextRow() bool {
 	if t.err != nil {
 		return false
 	}
@@ -67,14 +67,15 @@ func (t *table) next() bool {
 	return true
 }
 
-func (t *table) fail(column, value, want string) {
+// failField sets the error of a field, unless there is an earlier one.
+func (t *csvTable) failField(column, value, want string) {
 	if t.err == nil {
 		t.err = fmt.Errorf("%s:%d: column %s: found %q, want %s", t.name, t.line, column, value, want)
 	}
 }
 
-// text returns a field, "" where the header lacks the column.
-func (t *table) text(column string) string {
+// textField returns a field, "" where the header lacks the column.
+func (t *csvTable) textField(column string) string {
 	i := slices.Index(t.header, column)
 	if i < 0 || t.err != nil {
 		return ""
@@ -82,35 +83,36 @@ func (t *table) text(column string) string {
 	return t.row[i]
 }
 
-// word returns a field that must not be empty. The text outlives the row.
-func (t *table) word(column string) string {
-	value := t.text(column)
+// requiredField returns a field that must not be empty. The text outlives the
+// row.
+func (t *csvTable) requiredField(column string) string {
+	value := t.textField(column)
 	if value == "" {
-		t.fail(column, value, "a name")
+		t.failField(column, value, "a name")
 	}
 	return strings.Clone(value)
 }
 
-// unique fails for the name of a row that an earlier one had.
-func (t *table) unique(what, name string) {
+// checkUnique fails for the name of a row that an earlier one had.
+func (t *csvTable) checkUnique(what, name string) {
 	if t.err == nil && t.names[name] {
 		t.err = fmt.Errorf("%s:%d: %s %s stands there twice", t.name, t.line, what, name)
 	}
 	t.names[name] = true
 }
 
-// count returns a whole number between min and 2^31-1.
-func (t *table) count(column string, min int) int {
-	value := t.text(column)
+// countField returns a whole number between min and 2^31-1.
+func (t *csvTable) countField(column string, min int) int {
+	value := t.textField(column)
 	n, err := strconv.Atoi(value)
 	if err != nil || n < min || n > math.MaxInt32 {
-		t.fail(column, value, fmt.Sprintf("a whole number from %d up", min))
+		t.failField(column, value, fmt.Sprintf("a whole number from %d up", min))
 		return 0
 	}
 	return n
 }
 
-// seconds returns a duration that is written as whole seconds.
-func (t *table) seconds(column string) time.Duration {
-	return time.Duration(t.count(column, 0)) * time.Second
+// secondsField returns a duration that is written as whole seconds.
+func (t *csvTable) secondsField(column string) time.Duration {
+	return time.Duration(t.countField(column, 0)) * time.Second
 }

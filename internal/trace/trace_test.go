@@ -31,7 +31,7 @@ func open(t *testing.T, name string) *os.File {
 }
 
 func TestGangs_ReadsKalos(t *testing.T) {
-	gangs, err := trace.Gangs("kalos", open(t, "gangs_kalos.csv"))
+	gangs, err := trace.ReadGangs("kalos", open(t, "gangs_kalos.csv"))
 	require.NoError(t, err)
 	require.Len(t, gangs, 160)
 	assert.Equal(t, trace.Gang{
@@ -48,7 +48,7 @@ func TestGangs_ReadsKalos(t *testing.T) {
 }
 
 func TestGangs_SplitsPhillyJobsOverEqualPods(t *testing.T) {
-	gangs, err := trace.Gangs("philly", strings.NewReader(phillyHeader+"45,30,1,a\n50,30,8,a\n60,30,12,a\n61,30,24,b\n62,30,9,b\n"))
+	gangs, err := trace.ReadGangs("philly", strings.NewReader(phillyHeader+"45,30,1,a\n50,30,8,a\n60,30,12,a\n61,30,24,b\n62,30,9,b\n"))
 	require.NoError(t, err)
 	var shapes [][2]int
 	for _, g := range gangs {
@@ -58,7 +58,7 @@ func TestGangs_SplitsPhillyJobsOverEqualPods(t *testing.T) {
 }
 
 func TestGangs_TakesOpenbPodsOfWholeGPUs(t *testing.T) {
-	gangs, err := trace.Gangs("openb", strings.NewReader(openbHeader+
+	gangs, err := trace.ReadGangs("openb", strings.NewReader(openbHeader+
 		"p0,12000,16,2,1000,A10,LS,Running,5,60,7\n"+
 		"shares,1,1,1,460,,LS,Running,6,60,8\n"+
 		"no-gpu,1,1,0,0,,LS,Running,6,60,8\n"+
@@ -70,7 +70,7 @@ func TestGangs_TakesOpenbPodsOfWholeGPUs(t *testing.T) {
 }
 
 func TestGangs_SortsByArrival(t *testing.T) {
-	gangs, err := trace.Gangs("x", strings.NewReader(phillyHeader+"50,1,1,a\n45,1,2,a\n50,1,3,a\n"))
+	gangs, err := trace.ReadGangs("x", strings.NewReader(phillyHeader+"50,1,1,a\n45,1,2,a\n50,1,3,a\n"))
 	require.NoError(t, err)
 	assert.Equal(t, []int{2, 1, 3}, []int{gangs[0].GPUs, gangs[1].GPUs, gangs[2].GPUs})
 }
@@ -89,14 +89,14 @@ func TestGangs_RefusesWithFileAndLine(t *testing.T) {
 		{"an empty name", phillyHeader + "1,1,1,\n", `x:2: column vc: found "", want a name`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := trace.Gangs("x", strings.NewReader(tc.input))
+			_, err := trace.ReadGangs("x", strings.NewReader(tc.input))
 			require.EqualError(t, err, tc.want)
 		})
 	}
 }
 
 func TestNodes_ReadsTheLingjunFabric(t *testing.T) {
-	nodes, err := trace.Nodes("lingjun", open(t, "fabric_lingjun2023.csv"))
+	nodes, err := trace.ReadNodes("lingjun", open(t, "fabric_lingjun2023.csv"))
 	require.NoError(t, err)
 	require.Len(t, nodes, 847)
 	assert.Equal(t, map[string]string{
@@ -130,14 +130,14 @@ func TestNodes_ReadsEachFormat(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			nodes, err := trace.Nodes("x", strings.NewReader(tc.input))
+			nodes, err := trace.ReadNodes("x", strings.NewReader(tc.input))
 			require.NoError(t, err)
 			assert.Equal(t, []trace.Node{tc.want}, nodes)
 		})
 	}
-	_, err := trace.Nodes("x", strings.NewReader("node,colour\n1,red\n"))
+	_, err := trace.ReadNodes("x", strings.NewReader("node,colour\n1,red\n"))
 	require.EqualError(t, err, `x: a fabric or an inventory in a known format is wanted; the header row is "node,colour"`)
-	_, err = trace.Nodes("x", strings.NewReader("node,gpu_model,gpus,cpus\n0,A10,1,192\n0,A10,1,192\n"))
+	_, err = trace.ReadNodes("x", strings.NewReader("node,gpu_model,gpus,cpus\n0,A10,1,192\n0,A10,1,192\n"))
 	require.EqualError(t, err, "x:3: node node-0 stands there twice")
 }
 
@@ -182,7 +182,7 @@ func FuzzGangs(f *testing.F) {
 	f.Add(phillyHeader + "45,30,17,a\n")
 	f.Add(openbHeader + "p0,12000,16,2,1000,A10,LS,Running,5,60,7\n")
 	f.Fuzz(func(t *testing.T, input string) {
-		gangs, err := trace.Gangs("x", strings.NewReader(input))
+		gangs, err := trace.ReadGangs("x", strings.NewReader(input))
 		for _, g := range gangs {
 			if err == nil && (g.Pods < 1 || g.GPUs < 0 || g.Arrival < 0 || g.Run < 0) {
 				t.Fatalf("accepted %+v", g)

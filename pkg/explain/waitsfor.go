@@ -37,13 +37,13 @@ func (g *Gang) waitsForUser(r *queue.Readiness) string {
 func waitsForRoom(r *placement.Refusal) string {
 	switch r.Reason {
 	case placement.TopologyLevelUnused:
-		return fmt.Sprintf("nodes for %s in one %s", pods(r.Want), r.Level)
+		return fmt.Sprintf("nodes for %s in one %s", pods(r.Needed), r.Level)
 	case placement.TopologyDrift:
 		return "its running pods to stand as it asks for"
 	case placement.GangTooLarge:
-		return fmt.Sprintf("nodes for %s in %s; %s", pods(r.Want), where(r), hold(r, "would hold"))
+		return fmt.Sprintf("nodes for %s in %s; %s", pods(r.Needed), where(r), hold(r, "would hold"))
 	case placement.NoFittingDomain:
-		return fmt.Sprintf("room for %s in %s; %s", pods(r.Want), where(r), hold(r, "has room for"))
+		return fmt.Sprintf("room for %s in %s; %s", pods(r.Needed), where(r), hold(r, "has room for"))
 	case placement.GangIncomplete, placement.InvalidGangSpec:
 	}
 	return "a change of its declaration"
@@ -72,7 +72,7 @@ func hold(r *placement.Refusal, verb string) string {
 		best = "it"
 	}
 	if r.Role != "" {
-		return fmt.Sprintf("%s lacks room for %d %s pods", best, r.RoleWant, r.Role)
+		return fmt.Sprintf("%s lacks room for %d %s pods", best, r.RoleNeeded, r.Role)
 	}
 	return fmt.Sprintf("%s %s %d", best, verb, r.Room)
 }

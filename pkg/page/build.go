@@ -21,12 +21,12 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Build reads the page's data out of a picture that was taken at that moment.
+// BuildData reads the page's data out of a picture that was taken at that moment.
 // With a namespace, gangs and pods of others are not named: what they hold is
 // shown as held.
-func Build(p *explain.Picture, taken time.Time, namespace string) (*Data, error) {
+func BuildData(p *explain.Picture, taken time.Time, namespace string) (*Data, error) {
 	b := &builder{
-		picture: p, data: &Data{Taken: taken.UTC(), Namespace: namespace, Gangs: []Gang{}, Nodes: []Node{}},
+		view: p, data: &Data{Taken: taken.UTC(), Namespace: namespace, Gangs: []Gang{}, Nodes: []Node{}},
 		gangs: map[*explain.Gang]int{}, models: map[string]int{}, resources: map[string]int{},
 	}
 	if err := b.addGangs(taken); err != nil {
@@ -39,24 +39,24 @@ func Build(p *explain.Picture, taken time.Time, namespace string) (*Data, error)
 }
 
 type builder struct {
-	picture   *explain.Picture
+	view      *explain.Picture
 	data      *Data
 	gangs     map[*explain.Gang]int
 	models    map[string]int
 	resources map[string]int
 }
 
-// shown tells whether what is in a namespace may be named.
-func (b *builder) shown(namespace string) bool {
+// mayName reports whether what is in a namespace may be named.
+func (b *builder) mayName(namespace string) bool {
 	return b.data.Namespace == "" || b.data.Namespace == namespace
 }
 
 func (b *builder) addGangs(taken time.Time) error {
-	for _, g := range b.picture.Gangs {
-		if !b.shown(g.Namespace) {
+	for _, g := range b.view.Gangs {
+		if !b.mayName(g.Namespace) {
 			continue
 		}
-		s, err := b.picture.Status(g, taken)
+		s, err := b.view.Status(g, taken)
 		if err != nil {
 			return fmt.Errorf("gang %s: %w", g.Key(), err)
 		}
@@ -80,12 +80,12 @@ func (b *builder) addGangs(taken time.Time) error {
 
 // addFabric adds the domains, and in them the nodes and who holds their GPUs.
 func (b *builder) addFabric() error {
-	fabric, err := b.picture.Fabric("", true)
+	fabric, err := b.view.Fabric("", true)
 	if err != nil {
 		return err
 	}
 	holders := map[string][]*v1.Pod{}
-	for _, pod := range b.picture.Holders() {
+	for _, pod := range b.view.Holders() {
 		holders[pod.Spec.NodeName] = append(holders[pod.Spec.NodeName], pod)
 	}
 	var path []int // the domains around the current one, by depth
@@ -100,21 +100,21 @@ func (b *builder) addFabric() error {
 			b.data.Domains = append(b.data.Domains, Domain{Name: d.Name, Level: d.Level, Parent: parent})
 			continue
 		}
-		node, ok := b.picture.NodeNamed(d.Name)
+		node, ok := b.view.NodeNamed(d.Name)
 		if !ok {
 			return fmt.Errorf("node %s is in the tree but not in the picture", d.Name)
 		}
 		b.data.Nodes = append(b.data.Nodes, Node{
-			Name: d.Name, Domain: parent, Model: number(b.models, &b.data.Models, d.Model), State: d.State,
-			Offers: b.gpus(node.Status.Allocatable), Pods: b.pods(holders[d.Name]),
+			Name: d.Name, Domain: parent, Model: indexOf(b.models, &b.data.Models, d.Model), State: d.State,
+			Offers: b.gpuAmounts(node.Status.Allocatable), Pods: b.gpuPods(holders[d.Name]),
 		})
 	}
 	return nil
 }
 
-// number gives each distinct text a number, in the order of appearance; -1 for
+// indexOf gives each distinct text a number, in the order of appearance; -1 for
 // "".
-func number(known map[string]int, list *[]string, text string) int {
+func indexOf(known map[string]int, list *[]string, text string) int {
 	if text == "" {
 		return -1
 	}
@@ -127,12 +127,12 @@ func number(known map[string]int, list *[]string, text string) int {
 	return n
 }
 
-// gpus are the GPUs and MIG instances among resources, whole GPUs first.
-func (b *builder) gpus(list v1.ResourceList) []Amount {
+// gpuAmounts are the GPUs and MIG instances among resources, whole GPUs first.
+func (b *builder) gpuAmounts(list v1.ResourceList) []Amount {
 	var amounts []Amount
 	for _, name := range slices.SortedFunc(maps.Keys(list), compareDevices) {
 		if count := list[name]; topology.IsGPU(string(name)) && count.Value() > 0 {
-			amounts = append(amounts, Amount{Resource: number(b.resources, &b.data.Resources, string(name)), Count: count.Value()})
+			amounts = append(amounts, Amount{Resource: indexOf(b.resources, &b.data.Resources, string(name)), Count: count.Value()})
 		}
 	}
 	return amounts
@@ -149,18 +149,18 @@ func compareDevices(x, y v1.ResourceName) int {
 	return cmp.Or(mig(x)-mig(y), strings.Compare(string(x), string(y)))
 }
 
-// pods are those of a node's pods that hold GPUs.
-func (b *builder) pods(list []*v1.Pod) []Pod {
+// gpuPods are those of a node's pods that hold GPUs.
+func (b *builder) gpuPods(list []*v1.Pod) []Pod {
 	var pods []Pod
 	for _, pod := range list {
-		holds := b.gpus(resource.PodRequests(pod, resource.PodResourcesOptions{}))
+		holds := b.gpuAmounts(resource.PodRequests(pod, resource.PodResourcesOptions{}))
 		if len(holds) == 0 {
 			continue
 		}
 		out := Pod{Gang: -1, Rank: -1, Holds: holds}
-		if b.shown(pod.Namespace) {
+		if b.mayName(pod.Namespace) {
 			out.Namespace, out.Name = pod.Namespace, pod.Name
-			if g := b.picture.GangOf(pod); g != nil {
+			if g := b.view.GangOf(pod); g != nil {
 				out.Gang, out.Rank = b.gangs[g], kube.Rank(pod)
 			}
 		}

@@ -24,11 +24,11 @@ const pollSeconds = 2
 
 // The parts of the page are put together once; they do not depend on data.
 var (
-	style  = asset("page.css")
-	script = joined()
+	style  = readAsset("page.css")
+	script = joinScripts()
 )
 
-func asset(name string) string {
+func readAsset(name string) string {
 	text, err := assets.ReadFile("assets/" + name)
 	if err != nil {
 		panic(err) // it is part of the binary
@@ -36,49 +36,49 @@ func asset(name string) string {
 	return string(text)
 }
 
-func joined() string {
+func joinScripts() string {
 	var all strings.Builder
 	all.WriteString("(() => {\n'use strict';\n")
 	for _, name := range scripts {
-		all.WriteString(asset(name))
+		all.WriteString(readAsset(name))
 	}
 	all.WriteString("})();\n")
 	return all.String()
 }
 
-// File writes a page that holds its data and asks nobody for anything.
-func File(w io.Writer, data *Data) error {
+// WriteFile writes a page that holds its data and asks nobody for anything.
+func WriteFile(w io.Writer, data *Data) error {
 	// Marshal writes <, > and & as escapes, so that no name ends the element
 	// around the data.
 	text, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("writing the page: %w", err)
 	}
-	_, err = io.WriteString(w, document(string(text), "0", policy("'none'")))
+	_, err = io.WriteString(w, renderPage(string(text), "0", securityPolicy("'none'")))
 	return err
 }
 
-// shell is the page that fetches data.json beside it.
-func shell() string {
-	return document("null", fmt.Sprint(pollSeconds), policy("'self'"))
+// livePage is the page that fetches data.json beside it.
+func livePage() string {
+	return renderPage("null", fmt.Sprint(pollSeconds), securityPolicy("'self'"))
 }
 
-// document puts a page together. Only the template is searched for places to
+// renderPage puts a page together. Only the template is searched for places to
 // fill, not what is filled in.
-func document(data, live, policy string) string {
+func renderPage(data, live, policy string) string {
 	return strings.NewReplacer(
 		"{{policy}}", policy, "{{live}}", live, "{{style}}", style, "{{data}}", data, "{{script}}", script,
-	).Replace(asset("page.html"))
+	).Replace(readAsset("page.html"))
 }
 
-// policy is the Content-Security-Policy: this package's script and style,
+// securityPolicy is the Content-Security-Policy: this package's script and style,
 // requests to where connect says, and nothing else.
-func policy(connect string) string {
-	return "default-src 'none'; script-src " + digest(script) + "; style-src " + digest(style) +
+func securityPolicy(connect string) string {
+	return "default-src 'none'; script-src " + hashSource(script) + "; style-src " + hashSource(style) +
 		"; img-src data:; connect-src " + connect + "; base-uri 'none'; form-action 'none'"
 }
 
-func digest(text string) string {
+func hashSource(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }

@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
@@ -63,9 +63,9 @@ const gpus = "nvidia.com/gpu"
 
 func build(t *testing.T, namespace string, nodes []*v1.Node, pods ...*v1.Pod) *Data {
 	t.Helper()
-	p, err := explain.NewPicture(explain.Config{}, nodes, pods, dialect.Objects{Pods: pods}.Gangs("muster"))
+	p, err := explain.NewPicture(explain.Config{}, nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
 	require.NoError(t, err)
-	d, err := Build(p, noon, namespace)
+	d, err := BuildData(p, noon, namespace)
 	require.NoError(t, err)
 	return d
 }
@@ -127,11 +127,11 @@ func TestBuild_OtherNamespacesAreNotNamed(t *testing.T) {
 
 func TestBuild_OnlyTheTimeIsNew(t *testing.T) {
 	nodes, pods := racks()
-	p, err := explain.NewPicture(explain.Config{}, nodes, pods, dialect.Objects{Pods: pods}.Gangs("muster"))
+	p, err := explain.NewPicture(explain.Config{}, nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
 	require.NoError(t, err)
-	first, err := Build(p, noon, "")
+	first, err := BuildData(p, noon, "")
 	require.NoError(t, err)
-	later, err := Build(p, noon.Add(time.Hour), "")
+	later, err := BuildData(p, noon.Add(time.Hour), "")
 	require.NoError(t, err)
 	assert.NotEqual(t, first, later)
 	later.Taken = first.Taken
@@ -152,8 +152,8 @@ func TestFile_HostileNamesStayData(t *testing.T) {
 	pods[4].Annotations[kube.AnnotationTopologyRequired], pods[5].Annotations[kube.AnnotationTopologyRequired] = hostile, hostile
 	d := build(t, "", nodes, pods...)
 	var out bytes.Buffer
-	require.NoError(t, File(&out, d))
-	assert.Equal(t, strings.Count(asset("page.html"), "<script"), strings.Count(out.String(), "<script"))
+	require.NoError(t, WriteFile(&out, d))
+	assert.Equal(t, strings.Count(readAsset("page.html"), "<script"), strings.Count(out.String(), "<script"))
 	assert.NotContains(t, out.String(), "<img")
 
 	between := regexp.MustCompile(`(?s)<script id="data" type="application/json">(.*?)</script>`).FindStringSubmatch(out.String())
@@ -166,10 +166,10 @@ func TestFile_HostileNamesStayData(t *testing.T) {
 func TestFile_NeedsNothingElse(t *testing.T) {
 	nodes, pods := racks()
 	var out bytes.Buffer
-	require.NoError(t, File(&out, build(t, "", nodes, pods...)))
+	require.NoError(t, WriteFile(&out, build(t, "", nodes, pods...)))
 	text := out.String()
 	assert.NotRegexp(t, `\{\{\w+\}\}`, text, "every place is filled")
 	assert.NotRegexp(t, `(src|href)="[^d]`, text, "data: is the only kind of address")
 	assert.Contains(t, text, "connect-src 'none'")
-	assert.Contains(t, shell(), "connect-src 'self'")
+	assert.Contains(t, livePage(), "connect-src 'self'")
 }

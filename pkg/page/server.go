@@ -20,8 +20,8 @@ import (
 type Source struct {
 	// Version changes with the cluster; it costs nothing to ask.
 	Version func() string
-	// Take builds the data anew. It is not called twice at a time.
-	Take func(context.Context) (*Data, error)
+	// Build builds the data anew. It is not called twice at a time.
+	Build func(context.Context) (*Data, error)
 }
 
 // Server serves the page at / and its data at /data.json. Data is taken only
@@ -29,31 +29,31 @@ type Source struct {
 // that it takes a small part of one processor.
 type Server struct {
 	source Source
-	shell  string
+	page   string
 	policy string
 
-	mu       sync.Mutex
-	body     answer
-	version  string
-	earliest time.Time // of the next take
+	mu        sync.Mutex
+	encoded   encodedData
+	version   string
+	nextBuild time.Time // of the next take
 }
 
-// answer is data as it is sent.
-type answer struct {
+// encodedData is data as it is sent.
+type encodedData struct {
 	plain, zipped []byte
 	tag           string
 }
 
-// least is the shortest time between two takes. One that took long is followed
+// minBuildInterval is the shortest time between two takes. One that took long is followed
 // by a pause of share times as long: at most 5 % of a processor.
 const (
-	least = time.Second
-	share = 19
+	minBuildInterval = time.Second
+	restFactor       = 19
 )
 
 // NewServer returns a handler for the page of a source.
 func NewServer(source Source) *Server {
-	return &Server{source: source, shell: shell(), policy: policy("'self'") + "; frame-ancestors 'none'"}
+	return &Server{source: source, page: livePage(), policy: securityPolicy("'self'") + "; frame-ancestors 'none'"}
 }
 
 // ServeHTTP answers GET and HEAD for the two paths.
@@ -71,7 +71,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/", "":
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte(s.shell)) // a reader that left is no error
+		_, _ = w.Write([]byte(s.page)) // a reader that left is no error
 	case "/data.json":
 		s.serveData(w, r)
 	default:
@@ -80,7 +80,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
-	body, err := s.current(r.Context())
+	body, err := s.currentData(r.Context())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -101,48 +101,48 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out) // a reader that left is no error
 }
 
-// current is the data as it is, or was a moment ago.
-func (s *Server) current(ctx context.Context) (answer, error) {
+// currentData is the data as it is, or was a moment ago.
+func (s *Server) currentData(ctx context.Context) (encodedData, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	begin := time.Now()
 	version := s.source.Version()
-	if s.body.tag != "" && (version == s.version || begin.Before(s.earliest)) {
-		return s.body, nil
+	if s.encoded.tag != "" && (version == s.version || begin.Before(s.nextBuild)) {
+		return s.encoded, nil
 	}
 	// Who asked may leave; the next one wants the data too.
-	data, err := s.source.Take(context.WithoutCancel(ctx))
+	data, err := s.source.Build(context.WithoutCancel(ctx))
 	if err != nil {
-		return answer{}, err
+		return encodedData{}, err
 	}
-	if s.body, err = encode(data); err != nil {
-		return answer{}, err
+	if s.encoded, err = encodeData(data); err != nil {
+		return encodedData{}, err
 	}
-	s.version, s.earliest = version, time.Now().Add(max(least, share*time.Since(begin)))
-	return s.body, nil
+	s.version, s.nextBuild = version, time.Now().Add(max(minBuildInterval, restFactor*time.Since(begin)))
+	return s.encoded, nil
 }
 
-// encode writes data for the wire. The tag tells whether anything but the time
+// encodeData writes data for the wire. The tag reports whether anything but the time
 // is new.
-func encode(data *Data) (answer, error) {
+func encodeData(data *Data) (encodedData, error) {
 	timeless := *data
 	timeless.Taken = time.Time{}
 	text, err := json.Marshal(&timeless)
 	if err != nil {
-		return answer{}, err
+		return encodedData{}, err
 	}
 	sum := sha256.Sum256(text)
-	a := answer{tag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+	a := encodedData{tag: `"` + hex.EncodeToString(sum[:12]) + `"`}
 	if a.plain, err = json.Marshal(data); err != nil {
-		return answer{}, err
+		return encodedData{}, err
 	}
 	var zipped bytes.Buffer
 	z, err := gzip.NewWriterLevel(&zipped, gzip.BestSpeed)
 	if err != nil {
-		return answer{}, err
+		return encodedData{}, err
 	}
 	if _, err := z.Write(a.plain); err != nil {
-		return answer{}, err
+		return encodedData{}, err
 	}
 	err = z.Close()
 	a.zipped = zipped.Bytes()

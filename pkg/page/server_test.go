@@ -29,7 +29,7 @@ type stub struct {
 func (s *stub) server() *Server {
 	return NewServer(Source{
 		Version: func() string { return s.version },
-		Take: func(context.Context) (*Data, error) {
+		Build: func(context.Context) (*Data, error) {
 			s.takes++
 			data := s.data
 			return &data, s.err
@@ -98,7 +98,7 @@ func TestServer_SendsDataOnce(t *testing.T) {
 func renew(s *Server) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.earliest = time.Time{}
+	s.nextBuild = time.Time{}
 }
 
 func TestServer_TakesAgainOnlyAfterAChangeAndAPause(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	resourcehelper "k8s.io/component-helpers/resource"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
@@ -24,11 +25,14 @@ const nodeChanges = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | 
 // clusterWatch turns what informers say of pods, nodes and groups into events of
 // the queue. kube-scheduler's own hints would be asked for each event about each
 // pending pod.
-type clusterWatch struct{ gangs *gangQueue }
+type clusterWatch struct {
+	step   func(queue.Event)
+	forget func(types.UID) // a group that is gone
+}
 
 // watchCluster starts to follow the cluster.
 func watchCluster(gangs *gangQueue) error {
-	w := &clusterWatch{gangs}
+	w := &clusterWatch{step: func(e queue.Event) { gangs.step(e) }, forget: gangs.forget}
 	factory := gangs.handle.SharedInformerFactory()
 	if _, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { w.onPodUpsert(nil, obj) },
@@ -68,17 +72,17 @@ func (w *clusterWatch) onPodUpsert(before, after any) {
 	}
 	old, _ := before.(*v1.Pod)
 	if pod.DeletionTimestamp != nil && (old == nil || old.DeletionTimestamp == nil) {
-		w.gangs.step(terminating(pod))
+		w.step(terminating(pod))
 	}
 	if pod.Spec.NodeName == "" {
 		w.onWaiting(old, pod)
 		return
 	}
 	if old == nil || old.Spec.NodeName == "" {
-		w.gangs.step(queue.PodAssigned{Pod: string(pod.UID), Priority: corev1helpers.PodPriority(pod)})
+		w.step(queue.PodAssigned{Pod: string(pod.UID), Priority: corev1helpers.PodPriority(pod)})
 		w.changed(pod)
 	} else if gave := requestsOf(old).Excess(requestsOf(pod)); len(gave) > 0 {
-		w.gangs.step(queue.PodResized{Gave: gave})
+		w.step(queue.PodResized{Gave: gave})
 	}
 }
 
@@ -92,7 +96,7 @@ func (w *clusterWatch) onWaiting(old, pod *v1.Pod) {
 		nominated = old.Status.NominatedNodeName
 	}
 	if pod.Status.NominatedNodeName != nominated {
-		w.gangs.step(queue.PodNominated{
+		w.step(queue.PodNominated{
 			Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Status.NominatedNodeName,
 			Priority: corev1helpers.PodPriority(pod), Needs: requestsOf(pod),
 		})
@@ -102,7 +106,7 @@ func (w *clusterWatch) onWaiting(old, pod *v1.Pod) {
 // changed has the gang of a pod read again.
 func (w *clusterWatch) changed(pod *v1.Pod) {
 	if gang := gangOf(pod); gang != "" {
-		w.gangs.step(queue.GangChanged{Gang: gang})
+		w.step(queue.GangChanged{Gang: gang})
 	}
 }
 
@@ -128,7 +132,7 @@ func (w *clusterWatch) onPodDelete(obj any) {
 	if _, unseen := obj.(cache.DeletedFinalStateUnknown); unseen || pod.Spec.NodeName != "" {
 		gone.Gave = requestsOf(pod)
 	}
-	w.gangs.step(gone)
+	w.step(gone)
 }
 
 // onNodeUpsert follows a node that is new or not what it was.
@@ -139,7 +143,7 @@ func (w *clusterWatch) onNodeUpsert(before, after any) {
 	}
 	old, _ := before.(*v1.Node)
 	relevant := func(event fwk.ClusterEvent) bool { return event.ActionType&nodeChanges != 0 }
-	w.gangs.step(queue.NodeChanged{
+	w.step(queue.NodeChanged{
 		Node: node.Name, Version: nodeVersion(node),
 		Relevant: old == nil || slices.ContainsFunc(framework.NodeSchedulingPropertiesChange(node, old), relevant),
 	})
@@ -147,19 +151,19 @@ func (w *clusterWatch) onNodeUpsert(before, after any) {
 
 func (w *clusterWatch) onNodeDelete(obj any) {
 	if node, ok := lastState(obj).(*v1.Node); ok {
-		w.gangs.step(queue.NodeDeleted{Node: node.Name})
+		w.step(queue.NodeDeleted{Node: node.Name})
 	}
 }
 
 func (w *clusterWatch) onGroupUpsert(obj any) {
 	if pg, ok := obj.(*schedulingapi.PodGroup); ok {
-		w.gangs.step(queue.GangChanged{Gang: pg.Namespace + "/" + pg.Name})
+		w.step(queue.GangChanged{Gang: pg.Namespace + "/" + pg.Name})
 	}
 }
 
 func (w *clusterWatch) onGroupDelete(obj any) {
 	if pg, ok := lastState(obj).(*schedulingapi.PodGroup); ok {
-		w.gangs.forget(pg.UID)
+		w.forget(pg.UID)
 	}
 }
 

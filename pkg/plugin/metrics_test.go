@@ -72,20 +72,20 @@ func TestFragmentationIsTheShareOfFreeGPUsBesideUsedOnes(t *testing.T) {
 		}
 		nodes = append(nodes, node)
 	}
-	f := newFleet(ladder, nodes, used)
-	assert.Equal(t, box{free: 20, used: 18}, f.total, "more is never used than is offered")
+	f := newGPUTotals(ladder, nodes, used)
+	assert.Equal(t, domainTotals{free: 20, used: 18}, f.total, "more is never used than is offered")
 	assert.Equal(t, int64(8), f.cordoned)
-	assert.Len(t, f.boxes[0], 3, "racks with GPUs")
-	assert.Equal(t, shape{idle: 1, largest: 14, fragmentation: 14.0 / 18}, f.shape(0), "rack c is idle; the loose node is in no rack")
-	assert.Len(t, f.boxes[1], 7, "hosts with GPUs")
-	assert.Equal(t, shape{idle: 3, largest: 8, fragmentation: 6.0 / 20}, f.shape(1), "a2 has 6 free beside 2 used")
+	assert.Len(t, f.domains[0], 3, "racks with GPUs")
+	assert.Equal(t, levelStats{idle: 1, largest: 14, fragmentation: 14.0 / 18}, f.statsOf(0), "rack c is idle; the loose node is in no rack")
+	assert.Len(t, f.domains[1], 7, "hosts with GPUs")
+	assert.Equal(t, levelStats{idle: 3, largest: 8, fragmentation: 6.0 / 20}, f.statsOf(1), "a2 has 6 free beside 2 used")
 }
 
 func TestAFleetWithoutFreeGPUsIsNotFragmented(t *testing.T) {
 	ladder := kube.Ladder{{Name: "host", Keys: []string{"host"}}}
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"host": "a"}}}
 	node.Status.Allocatable = v1.ResourceList{"amd.com/gpu": resource.MustParse("8")}
-	assert.Equal(t, shape{}, newFleet(ladder, []*v1.Node{node}, map[string]int64{"a": 8}).shape(0))
+	assert.Equal(t, levelStats{}, newGPUTotals(ladder, []*v1.Node{node}, map[string]int64{"a": 8}).statsOf(0))
 }
 
 func TestGPUsOfAPodAreThoseThatTheSchedulerCounts(t *testing.T) {
@@ -104,7 +104,7 @@ func TestGPUsOfAPodAreThoseThatTheSchedulerCounts(t *testing.T) {
 		"none":               {Containers: []v1.Container{{}}},
 	} {
 		pod := &v1.Pod{Spec: spec}
-		want := amountsOf(pod)
+		want := requestsOf(pod)
 		assert.Equal(t, want["nvidia.com/gpu"]+want["nvidia.com/mig-1g.10gb"], gpusOf(pod), name)
 	}
 }

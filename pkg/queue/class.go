@@ -26,6 +26,21 @@ func (q *Queue) remove(g *gang) {
 	}
 }
 
+// leave takes a gang out of its class that will not be tried for it.
+func (q *Queue) leave(g *gang) {
+	first := q.classes[g.class][0]
+	q.remove(g)
+	q.handOn(first)
+}
+
+// handOn has the first of a class tried when the one was to be that was the first
+// until now: what it was to be tried for is there for the class.
+func (q *Queue) handOn(was *gang) {
+	if list := q.classes[was.class]; len(list) > 0 && list[0] != was {
+		list[0].retryBy(was.retryAt)
+	}
+}
+
 // heads returns the first gang of each class, in queue order.
 func (q *Queue) heads() []*gang {
 	heads := make([]*gang, 0, len(q.classes))
@@ -36,23 +51,39 @@ func (q *Queue) heads() []*gang {
 	return heads
 }
 
+// takeTurn gives g the turn of its class, unless another one has it.
+func (q *Queue) takeTurn(g *gang) {
+	if g.class != "" && q.turns[g.class] == nil {
+		q.turns[g.class] = g
+	}
+}
+
+// endTurn ends the turn of g and reports whether it had one.
+func (q *Queue) endTurn(g *gang) bool {
+	if q.turns[g.class] != g {
+		return false
+	}
+	delete(q.turns, g.class)
+	return true
+}
+
 // passTurn has the next of the class that g held the turn of tried, if g held
 // it. It is called when g was placed, or failed for something of its own.
 func (q *Queue) passTurn(g *gang, now time.Time) {
-	if !g.hasTurn {
+	if !q.endTurn(g) {
 		return
 	}
-	g.hasTurn = false
 	if list := q.classes[g.class]; len(list) > 0 {
 		q.activate(list[0], now)
 	}
 }
 
-// activate lets a gang that is kept out be tried. One of a class takes its turn.
+// activate lets a gang that is kept out be tried. One of a class takes its turn,
+// if that is free.
 func (q *Queue) activate(g *gang, now time.Time) {
 	if g.state == unschedulable {
 		q.remove(g)
-		g.hasTurn = g.class != ""
+		q.takeTurn(g)
 	}
 	g.state, g.refusal, g.retryAt = open, nil, time.Time{}
 	q.wake(g, now)
@@ -112,12 +143,12 @@ func (q *Queue) retryHelped(now time.Time) {
 	}
 }
 
-// retryDue activates the first of each class whose time has come, and gangs whose
-// pause is over.
+// retryDue activates the first of each class whose time has come, unless another
+// one of it is being tried, and gangs whose pause is over.
 func (q *Queue) retryDue(now time.Time) {
 	var due []*gang
 	for _, g := range q.heads() {
-		if !g.retryAt.IsZero() && !now.Before(g.retryAt) {
+		if q.turns[g.class] == nil && !now.Before(g.retryAt) {
 			due = append(due, g)
 		}
 	}

@@ -11,7 +11,8 @@ type GangID string
 
 // Event is something that happened. Events may come late, twice, in another
 // order than they happened in, or never: the queue may then act later, but loses
-// nobody.
+// nobody. Only what happens to one pod is to come in its order, as watches give
+// it.
 type Event interface{ event() }
 
 // What happens to pods. Gang is the namespace/name of the pod's group, "" for a
@@ -67,7 +68,8 @@ type (
 	NodeDeleted struct{ Node string }
 )
 
-// What happens to gangs.
+// What happens to gangs. One that was never seen, or whose group is gone, is not
+// known: what is answered of it is of no interest.
 type (
 	// GangChanged: a member or the group came, went or changed. The gang is read
 	// again soon.

@@ -27,10 +27,9 @@ type gang struct {
 	key     Key
 	state   state
 	refusal *Verdict // while unschedulable or backingOff
-	// class is the equivalence class that the gang was last refused in, and
-	// hasTurn says that it was activated for that class and has not answered.
-	class   string
-	hasTurn bool
+	// class is the equivalence class that the gang was last refused in; "" once
+	// it was placed.
+	class string
 
 	// fingerprint is of the gang as it was last refused, and freedBefore what
 	// had been freed by then of the resources that it asks for.

@@ -26,7 +26,10 @@ const lastPluginRetry = 30 * time.Second
 // tries one gang at a time: if the last one has not answered, it has failed
 // without a word, as with an error of the framework.
 func (q *Queue) attempted(id GangID, now time.Time) {
-	g := q.gangOf(id)
+	g, ok := q.gangs[id]
+	if !ok {
+		return
+	}
 	g.activatedAt, g.activations = time.Time{}, 0
 	delete(q.activated, id)
 	if q.trying != g {
@@ -45,8 +48,11 @@ func (q *Queue) giveUpTrying(now time.Time) {
 
 // refused keeps a gang out until something can help it.
 func (q *Queue) refused(e Refused, now time.Time) {
-	g := q.gangOf(e.Gang)
-	q.history.add(Decision{now, g.key.Name, DecisionRefused, e.Verdict.Reason, e.Verdict.Message})
+	g, ok := q.gangs[e.Gang]
+	if !ok {
+		return
+	}
+	q.decide(Decision{now, g.key.Name, DecisionRefused, e.Verdict.Reason, e.Verdict.Message})
 	q.emit(Report{g.id, e.Verdict, false})
 	class := e.Class
 	if e.ByPlugins || class == "" {
@@ -73,13 +79,15 @@ func (q *Queue) answered(g *gang, class string, now time.Time) {
 	if q.trying == g {
 		q.trying = nil
 	}
-	if g.state == unschedulable {
+	if g.state == unschedulable && class != g.class {
+		q.leave(g)
+	} else if g.state == unschedulable {
 		q.remove(g)
 	}
 	if class != g.class {
 		q.passTurn(g, now)
 	}
-	g.hasTurn = false
+	q.endTurn(g)
 	g.activatedAt, g.activations = time.Time{}, 0
 	delete(q.activated, g.id)
 	delete(q.pausing, g.id)
@@ -105,10 +113,10 @@ func (q *Queue) catchUp(g *gang, s Snapshot, now time.Time) {
 	for name := range g.refusal.deficit() {
 		g.freedBefore[name] = q.freed.total[name] - missed[name]
 	}
-	if nodeChanged || q.freed.helps(g) {
+	if nodeChanged && g.refusal.helpedByNodes() || q.freed.helps(g) {
 		g.retryBy(now.Add(g.pace()))
 	}
-	if now.Sub(q.freed.unattributedAt) < cacheLag {
+	if g.refusal.Remedy == ByRoom && now.Sub(q.freed.unattributedAt) < cacheLag {
 		g.retryBy(now.Add(max(cacheLag, g.pace())))
 	}
 }
@@ -116,17 +124,21 @@ func (q *Queue) catchUp(g *gang, s Snapshot, now time.Time) {
 // placed forgets the refusal of a gang that got its nodes and lets the next of
 // its class try.
 func (q *Queue) placed(e Placed, now time.Time) {
-	g := q.gangOf(e.Gang)
-	q.history.add(Decision{now, g.key.Name, DecisionPlaced, "", e.Message})
+	g, ok := q.gangs[e.Gang]
+	if !ok {
+		return
+	}
+	q.decide(Decision{now, g.key.Name, DecisionPlaced, "", e.Message})
 	q.countPassed(g, now)
 	q.answered(g, g.class, now)
-	g.hasTurn = g.class != "" // others of the class may fit beside it
+	q.takeTurn(g) // others of the class may fit beside it
 	q.passTurn(g, now)
 	g.state, g.refusal, g.class = open, nil, ""
 	g.refusals, g.pluginRefusals, g.passedBy = 0, 0, 0
 	g.partialSince, g.interrupted = time.Time{}, false
 	g.startedWith = e.Required
-	q.releaseReservation(g.id)
+	// It may have gone elsewhere than it was promised.
+	q.offerHeld(q.releaseReservation(g.id), now)
 }
 
 // countPassed notes which gangs wait before one that was placed.
@@ -144,15 +156,15 @@ func (q *Queue) countPassed(placed *gang, now time.Time) {
 		}
 	}
 	if first != nil {
-		q.history.add(Decision{now, first.key.Name, DecisionPassed, first.refusal.Reason, "passed by " + placed.key.Name})
+		q.decide(Decision{now, first.key.Name, DecisionPassed, first.refusal.Reason, "passed by " + placed.key.Name})
 	}
 }
 
 // bindFailed keeps a gang out for a time that doubles with each failure to bind.
 // Further failures of the same attempt do not count.
 func (q *Queue) bindFailed(e BindFailed, now time.Time) {
-	g := q.gangOf(e.Gang)
-	if g.state == backingOff {
+	g, ok := q.gangs[e.Gang]
+	if !ok || g.state == backingOff {
 		return
 	}
 	if now.Sub(g.refusedAt) > 2*lastPause {
@@ -164,6 +176,6 @@ func (q *Queue) bindFailed(e BindFailed, now time.Time) {
 	verdict := e.Verdict(pause)
 	g.state, g.class, g.refusal, g.refusedAt, g.retryAt = backingOff, "", verdict, now, now.Add(pause)
 	q.pausing[g.id] = g
-	q.history.add(Decision{now, g.key.Name, DecisionBindFailed, verdict.Reason, verdict.Message})
+	q.decide(Decision{now, g.key.Name, DecisionBindFailed, verdict.Reason, verdict.Message})
 	q.emit(Report{g.id, verdict, false})
 }

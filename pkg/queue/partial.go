@@ -68,16 +68,21 @@ func (q *Queue) evictPartial(now time.Time) {
 func (q *Queue) evictionAnswered(event Event, now time.Time) {
 	switch e := event.(type) {
 	case Evicted:
-		g := q.gangOf(e.Gang)
+		g, ok := q.gangs[e.Gang]
+		if !ok {
+			return
+		}
 		g.partialSince, g.interrupted, g.evictAfter = time.Time{}, false, time.Time{}
 		if e.Reason != "" {
-			q.history.add(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
+			q.decide(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
 		}
 	case EvictionFailed:
-		q.gangOf(e.Gang).evictAfter = now.Add(evictionRetry)
+		if g, ok := q.gangs[e.Gang]; ok {
+			g.evictAfter = now.Add(evictionRetry)
+		}
 	}
 }
 
 // lead begins to schedule. Gangs that were seen partial until now were left so
 // by somebody else's end.
-func (q *Queue) lead() { q.leading = true }
+func (q *Queue) lead() { q.leading, q.arrivals.counting = true, true }

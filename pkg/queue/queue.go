@@ -25,6 +25,7 @@ type Queue struct {
 	gangs   map[GangID]*gang
 	named   map[string]*gang   // by namespace/name
 	classes map[string][]*gang // unschedulable gangs, in queue order
+	turns   map[string]*gang   // by class: who was activated for it and has not answered
 	// activated and pausing index the gangs that a tick has to look at.
 	activated map[GangID]*gang
 	pausing   map[GangID]*gang
@@ -49,7 +50,7 @@ type Queue struct {
 func New(cfg Config) *Queue {
 	return &Queue{
 		cfg:   cfg,
-		gangs: map[GangID]*gang{}, named: map[string]*gang{}, classes: map[string][]*gang{},
+		gangs: map[GangID]*gang{}, named: map[string]*gang{}, classes: map[string][]*gang{}, turns: map[string]*gang{},
 		activated: map[GangID]*gang{}, pausing: map[GangID]*gang{},
 		freed: newFreedLedger(), holds: newHoldLedger(), rechecks: newRecheckSchedule(),
 		history: history{size: cmp.Or(cfg.HistorySize, DefaultHistorySize)}, arrivals: arrivals{numbers: map[string]uint64{}},
@@ -69,6 +70,7 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 	case NodeDeleted:
 		delete(q.freed.changed, e.Node)
 	case GangChanged:
+		q.arrivals.number(e.Gang)
 		q.rechecks.schedule(e.Gang, now)
 	case GangSeen:
 		q.gangSeen(e, now)
@@ -114,7 +116,7 @@ func (q *Queue) nodeChanged(e NodeChanged, now time.Time) {
 		return
 	}
 	for _, list := range q.classes {
-		if g := list[0]; g.refusal.Remedy == ByRoom || g.refusal.Remedy == ByNodes {
+		if g := list[0]; g.refusal.helpedByNodes() {
 			g.retryBy(now.Add(g.pace()))
 		}
 	}
@@ -146,16 +148,19 @@ func (q *Queue) gangSeen(e GangSeen, now time.Time) {
 // follow brings the place of a gang in the queue up to date.
 func (q *Queue) follow(g *gang, e GangSeen, now time.Time) {
 	listed := g.state == unschedulable
+	var first *gang
 	if listed {
+		first = q.classes[g.class][0]
 		q.remove(g)
 	}
-	e.Key.Arrival = q.arrivals.number(string(e.Gang))
+	e.Key.Arrival = q.arrivals.number(e.Key.Name)
 	g.key = e.Key
 	q.named[g.key.Name] = g
 	q.followPartial(g, &e.Readiness, now)
 	g.key.Interrupted = q.goesFirst(g, now)
 	if listed {
 		q.insert(g)
+		q.handOn(first)
 	}
 }
 
@@ -183,12 +188,12 @@ func (q *Queue) gate(g *gang, now time.Time) {
 // withdraw takes a gang out of its class and of what it was activated for.
 func (q *Queue) withdraw(g *gang, now time.Time) {
 	if g.state == unschedulable {
-		q.remove(g)
+		q.leave(g)
 	}
 	g.state, g.refusal, g.activatedAt = open, nil, time.Time{}
 	delete(q.activated, g.id)
 	delete(q.pausing, g.id)
-	q.releaseReservation(g.id)
+	q.offerHeld(q.releaseReservation(g.id), now)
 	q.passTurn(g, now)
 }
 
@@ -210,6 +215,6 @@ func (q *Queue) gangDeleted(id GangID, now time.Time) {
 	delete(q.gangs, id)
 	if q.named[g.key.Name] == g {
 		delete(q.named, g.key.Name)
+		q.arrivals.forget(g.key.Name)
 	}
-	q.arrivals.forget(string(id))
 }

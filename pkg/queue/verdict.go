@@ -33,6 +33,9 @@ type Verdict struct {
 // better is known may be helped by any pod that leaves.
 const podSlots = "pods"
 
+// helpedByNodes reports whether nodes that come or change can help.
+func (v *Verdict) helpedByNodes() bool { return v.Remedy == ByRoom || v.Remedy == ByNodes }
+
 // deficit returns what the gang lacks, or one pod's slot where that is not known.
 func (v *Verdict) deficit() Quantities {
 	if len(v.Deficit) == 0 {

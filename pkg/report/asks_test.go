@@ -19,6 +19,6 @@ func TestExplanation_TellsWishesFromDemands(t *testing.T) {
 	e.Asks.Slices = []explain.Slice{{Size: 16, Level: "rack"}, {Size: 4, Level: "clique", Preferred: true}}
 	e.Asks.Roles = []explain.Role{{Pods: 32}}
 	var b strings.Builder
-	report.Explanation(&b, e)
+	report.WriteExplanation(&b, e)
 	assert.Contains(t, b.String(), "asks: 32 together, every 16 in one rack, if possible every 4 in one clique\n")
 }

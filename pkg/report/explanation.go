@@ -14,30 +14,30 @@ import (
 	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
-// Explanation writes all there is to say about one gang.
-func Explanation(w io.Writer, e *explain.Explanation) {
+// WriteExplanation writes the explanation of one gang.
+func WriteExplanation(w io.Writer, e *explain.Explanation) {
 	switch e.Phase {
 	case queue.Running:
-		fmt.Fprintf(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, plural(e.Pods, "pod"), Age(e.WaitSeconds))
-	default:
-		fmt.Fprintf(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, Age(e.AgeSeconds), e.Bound, plural(e.Pods, "pod"))
+		fmt.Fprintf(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, formatCount(e.Pods, "pod"), FormatAge(e.WaitSeconds))
+	default: // the wait goes on: it is the gang's age
+		fmt.Fprintf(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, FormatAge(e.AgeSeconds), e.Bound, formatCount(e.Pods, "pod"))
 	}
-	asks(w, e)
+	writeRequest(w, e)
 	if e.Reason != "" {
-		fmt.Fprintf(w, "\n%s\n", why(e.Status))
+		fmt.Fprintf(w, "\n%s\n", formatReason(e.Status))
 	}
-	passers(w, e)
+	writePassers(w, e)
 	for _, note := range e.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
-	stands(w, e)
-	levels(w, e)
-	blocks(w, e)
-	changes(w, e)
+	writePlacement(w, e)
+	writeLevels(w, e)
+	writeNodeGroups(w, e)
+	writeChanges(w, e)
 }
 
-// passers writes who started from behind the gang in the queue.
-func passers(w io.Writer, e *explain.Explanation) {
+// writePassers writes who started from behind the gang in the queue.
+func writePassers(w io.Writer, e *explain.Explanation) {
 	if len(e.PassedBy) == 0 {
 		return
 	}
@@ -48,14 +48,16 @@ func passers(w io.Writer, e *explain.Explanation) {
 			parts = append(parts, fmt.Sprintf("and %d more", len(e.PassedBy)-most))
 			break
 		}
-		about := append([]string{plural(int(p.GPUs), "GPU")}, p.Asks...)
+		about := append([]string{formatCount(int(p.GPUs), "GPU")}, p.Asks...)
 		parts = append(parts, fmt.Sprintf("%s/%s (%s)", p.Namespace, p.Name, strings.Join(about, ", ")))
 	}
-	fmt.Fprintf(w, "passed by %s: %s\n", plural(len(e.PassedBy), "later gang"), strings.Join(parts, ", "))
+	fmt.Fprintf(w, "passed by %s: %s\n", formatCount(len(e.PassedBy), "later gang"), strings.Join(parts, ", "))
 }
 
-// asks writes what the gang asks for.
-func asks(w io.Writer, e *explain.Explanation) {
+// writeRequest writes the constraints of the gang and the requests of its
+// roles.
+func writeRequest(w io.Writer, e *explain.Explanation) {
+	// Without roles the gang could not be read; the reason says why.
 	if len(e.Asks.Roles) == 0 {
 		return
 	}
@@ -85,16 +87,18 @@ func asks(w io.Writer, e *explain.Explanation) {
 		for _, name := range slices.Sorted(maps.Keys(r.Requests)) {
 			amounts = append(amounts, r.Requests[name]+" "+name)
 		}
-		who := plural(r.Pods, "pod")
+		// The only role of a gang has no name.
+		who := formatCount(r.Pods, "pod")
 		if r.Name != "" {
 			who += " " + r.Name
 		}
-		fmt.Fprintf(w, "      %s with %s each%s\n", who, strings.Join(amounts, ", "), together(&r))
+		fmt.Fprintf(w, "      %s with %s each%s\n", who, strings.Join(amounts, ", "), describeConstraints(&r))
 	}
 }
 
-// together is what the pods of a role ask for beyond the gang.
-func together(r *explain.Role) string {
+// describeConstraints returns the constraints that a role has beyond those of
+// the gang, as the end of a sentence.
+func describeConstraints(r *explain.Role) string {
 	var b strings.Builder
 	if r.Required != "" {
 		b.WriteString(", in one " + r.Required)
@@ -116,8 +120,10 @@ func together(r *explain.Role) string {
 	return b.String()
 }
 
-// stands writes where the bound members are.
-func stands(w io.Writer, e *explain.Explanation) {
+// writePlacement writes where the bound members are: by level, then by node. A
+// level at which each node is a domain of its own would repeat the nodes, so
+// only its number of domains is written.
+func writePlacement(w io.Writer, e *explain.Explanation) {
 	if len(e.On) == 0 {
 		return
 	}
@@ -125,7 +131,7 @@ func stands(w io.Writer, e *explain.Explanation) {
 	t := NewTable("LEVEL", "PLACED IN")
 	for _, s := range e.Stands {
 		if len(s.Domains) > most || len(s.Domains) == len(e.On) && len(e.On) > 1 {
-			t.Row(s.Level, fmt.Sprintf("%d domains", len(s.Domains)))
+			t.AddRow(s.Level, fmt.Sprintf("%d domains", len(s.Domains)))
 			continue
 		}
 		parts := make([]string, len(s.Domains))
@@ -135,7 +141,7 @@ func stands(w io.Writer, e *explain.Explanation) {
 				parts[i] += fmt.Sprintf(" (%d)", d.Pods)
 			}
 		}
-		t.Row(s.Level, strings.Join(parts, ", "))
+		t.AddRow(s.Level, strings.Join(parts, ", "))
 	}
 	if len(e.Stands) > 0 {
 		fmt.Fprintln(w)
@@ -143,14 +149,14 @@ func stands(w io.Writer, e *explain.Explanation) {
 	}
 	t = NewTable("NODE", ">PODS", "NAMES", "GPU LINKS")
 	for _, h := range e.On {
-		t.Row(h.Node, len(h.Pods), few(h.Pods), links(h.Links))
+		t.AddRow(h.Node, len(h.Pods), listFirst(h.Pods), formatLinks(h.Links))
 	}
 	fmt.Fprintln(w)
 	t.Write(w, 0)
 }
 
-// levels writes how near the gang comes at each level.
-func levels(w io.Writer, e *explain.Explanation) {
+// writeLevels writes, for each level, how many members fit in its best domain.
+func writeLevels(w io.Writer, e *explain.Explanation) {
 	if len(e.Levels) == 0 {
 		return
 	}
@@ -164,37 +170,39 @@ func levels(w io.Writer, e *explain.Explanation) {
 		if note != "" {
 			note = "<- " + note
 		}
-		t.Row(l.Level, l.Domains, orDash(l.Best), room, note)
+		t.AddRow(l.Level, l.Domains, dashIfEmpty(l.Best), room, note)
 	}
 	fmt.Fprintln(w)
 	t.Write(w, 0)
 }
 
-// blocks writes what stands in the way.
-func blocks(w io.Writer, e *explain.Explanation) {
+// writeNodeGroups writes the nodes by what excludes them.
+func writeNodeGroups(w io.Writer, e *explain.Explanation) {
 	if len(e.Nodes) == 0 {
 		return
 	}
-	t := NewTable("NODES", ">IN "+lastOf(e.Nearest), ">IN ALL", "WHICH")
+	t := NewTable("NODES", ">IN "+lastElement(e.Nearest), ">IN ALL", "WHICH")
+	// In the cluster both counts are the same: the empty column is left out.
 	if e.Nearest == "cluster" {
 		t = NewTable("NODES", ">", ">COUNT", "WHICH")
 	}
 	for _, b := range e.Nodes {
-		here, which := fmt.Sprint(b.Nearest), few(b.Names)
+		here, which := fmt.Sprint(b.Nearest), listFirst(b.Names)
 		if e.Nearest == "cluster" {
 			here = ""
 		}
 		if len(b.Taints) > 0 {
 			which += " (" + strings.Join(b.Taints, ", ") + ")"
 		}
-		t.Row(b.Why, here, b.Cluster, which)
+		t.AddRow(b.Why, here, b.Cluster, which)
 	}
 	fmt.Fprintln(w)
 	t.Write(w, 0)
 }
 
-// changes writes what would let the gang in.
-func changes(w io.Writer, e *explain.Explanation) {
+// writeChanges writes the changes that would let the gang in.
+func writeChanges(w io.Writer, e *explain.Explanation) {
+	// Silence would look like a search that was not made.
 	if len(e.Changes) == 0 {
 		if e.Phase != queue.Running && len(e.Nodes) > 0 {
 			fmt.Fprintln(w, "\nNo single change of those that were tried would let it in.")
@@ -208,6 +216,8 @@ func changes(w io.Writer, e *explain.Explanation) {
 	fmt.Fprintf(w, "\nAny of these would let %s in:\n", who)
 	for i, c := range e.Changes {
 		fmt.Fprintf(w, "%3d. %s: %s\n", i+1, c.Text, c.Then)
+		// A command can be pasted; where there is none, the setting says what to
+		// write and the user knows where.
 		switch {
 		case c.Command != "":
 			fmt.Fprintf(w, "       %s\n", c.Command)
@@ -217,14 +227,21 @@ func changes(w io.Writer, e *explain.Explanation) {
 	}
 }
 
-// few lists the first of the names.
-func few(names []string) string {
+// listFirst returns the first of the names, so that a line of a table stays
+// short.
+func listFirst(names []string) string {
 	const most = 6
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), len(names)-most)
-	}
-	return strings.Join(names, " ")
+	return ShortenList(names, most, " ")
 }
 
-// lastOf is the name at the end of a path.
-func lastOf(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+// ShortenList joins the names with a separator. Of more than most names it
+// gives the first ones and the number of the others.
+func ShortenList(names []string, most int, separator string) string {
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], separator), len(names)-most)
+	}
+	return strings.Join(names, separator)
+}
+
+// lastElement returns the name at the end of a path.
+func lastElement(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Format is how to write.
+// Format is an output format.
 type Format string
 
 // The formats.
@@ -35,8 +35,8 @@ func ParseFormat(name string) (Format, error) {
 	return "", fmt.Errorf("output format %q is not known; want text, json or yaml", name)
 }
 
-// Write writes value in a format, with text for people.
-func Write(w io.Writer, format Format, value any, text func(io.Writer)) error {
+// WriteValue writes value in a format; text writes it for people.
+func WriteValue(w io.Writer, format Format, value any, text func(io.Writer)) error {
 	switch format {
 	case JSON:
 		out, err := json.MarshalIndent(value, "", "  ")
@@ -52,35 +52,36 @@ func Write(w io.Writer, format Format, value any, text func(io.Writer)) error {
 		}
 		_, err = w.Write(out)
 		return err
-	case Text:
+	case Text: // written below
 	}
 	text(w)
 	return nil
 }
 
-// Table is rows of cells that are written in aligned columns.
+// Table is rows of cells that are written in aligned columns. text/tabwriter
+// cannot align single columns on the right.
 type Table struct {
 	rows [][]string
-	// right marks the columns of numbers.
-	right []bool
+	// rightAligned marks the columns of numbers.
+	rightAligned []bool
 }
 
-// NewTable starts a table. A title that starts with ">" heads a column of
-// numbers, which stand flush right.
+// NewTable returns a table with a header row. A title that starts with ">"
+// heads a column of numbers, which are aligned on the right.
 func NewTable(titles ...string) *Table {
 	t := &Table{}
 	row := make([]string, len(titles))
 	for i, title := range titles {
 		number := strings.HasPrefix(title, ">")
-		t.right = append(t.right, number)
+		t.rightAligned = append(t.rightAligned, number)
 		row[i] = strings.TrimPrefix(title, ">")
 	}
 	t.rows = append(t.rows, row)
 	return t
 }
 
-// Row adds a row; cells are written with fmt.Sprint.
-func (t *Table) Row(cells ...any) {
+// AddRow adds a row; cells are written with fmt.Sprint.
+func (t *Table) AddRow(cells ...any) {
 	row := make([]string, len(cells))
 	for i, c := range cells {
 		row[i] = fmt.Sprint(c)
@@ -91,7 +92,7 @@ func (t *Table) Row(cells ...any) {
 // Write writes the table, each line after an indent of so many blanks.
 // Columns without any content are left out.
 func (t *Table) Write(w io.Writer, indent int) {
-	widths := t.widths()
+	widths := t.columnWidths()
 	for _, row := range t.rows {
 		var line strings.Builder
 		line.WriteString(strings.Repeat(" ", indent))
@@ -100,7 +101,7 @@ func (t *Table) Write(w io.Writer, indent int) {
 				continue
 			}
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if t.right[i] {
+			if t.rightAligned[i] {
 				line.WriteString(pad + cell + "  ")
 			} else {
 				line.WriteString(cell + pad + "  ")
@@ -110,9 +111,11 @@ func (t *Table) Write(w io.Writer, indent int) {
 	}
 }
 
-// widths is the width of each column, 0 for one without content.
-func (t *Table) widths() []int {
-	widths := make([]int, len(t.right))
+// columnWidths returns the width of each column in characters, 0 for one
+// without content: Write leaves it out, title and all.
+func (t *Table) columnWidths() []int {
+	widths := make([]int, len(t.rightAligned))
+	// The first row is the titles, which do not count as content.
 	for n, row := range t.rows {
 		for i, cell := range row {
 			if n > 0 && cell != "" || widths[i] > 0 {
@@ -128,8 +131,9 @@ func (t *Table) widths() []int {
 	return widths
 }
 
-// Age writes a time span with its two largest units, such as "5m12s".
-func Age(seconds int64) string {
+// FormatAge returns a time span with its two largest units, such as "5m12s".
+// Beyond ten days hours do not matter.
+func FormatAge(seconds int64) string {
 	d := time.Duration(seconds) * time.Second
 	day := 24 * time.Hour
 	switch {
@@ -145,8 +149,8 @@ func Age(seconds int64) string {
 	return fmt.Sprintf("%ds", d/time.Second)
 }
 
-// plural is a count with its noun.
-func plural(n int, noun string) string {
+// formatCount returns a number with its noun.
+func formatCount(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -10,17 +10,19 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 )
 
-// Plans writes where gangs and pods would go.
-func Plans(w io.Writer, plans []*explain.Outline) {
+// WritePlans writes where gangs and pods would go.
+func WritePlans(w io.Writer, plans []*explain.Outline) {
 	for i, p := range plans {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		plan(w, p)
+		writePlan(w, p)
 	}
 }
 
-func plan(w io.Writer, p *explain.Outline) {
+// writePlan writes one of them. The table of pods follows only if it fits: the
+// message says why not.
+func writePlan(w io.Writer, p *explain.Outline) {
 	what := "pod"
 	if p.Gang {
 		what = "gang"
@@ -36,7 +38,7 @@ func plan(w io.Writer, p *explain.Outline) {
 		if p.Model != "" {
 			model = ", all on " + p.Model
 		}
-		fmt.Fprintf(w, "%s %s/%s: would start %d of %s on %s in %s%s\n", what, p.Namespace, p.Name, placed, plural(len(p.Pods), "pod"), plural(p.Hosts, "node"), in(p.Domain), model)
+		fmt.Fprintf(w, "%s %s/%s: would start %d of %s on %s in %s%s\n", what, p.Namespace, p.Name, placed, formatCount(len(p.Pods), "pod"), formatCount(p.Hosts, "node"), formatDomain(p.Domain), model)
 	} else {
 		fmt.Fprintf(w, "%s %s/%s: would wait\n%s: %s\n", what, p.Namespace, p.Name, p.Reason, p.Message)
 	}
@@ -49,25 +51,27 @@ func plan(w io.Writer, p *explain.Outline) {
 	t := NewTable("POD", "NODE", "IN", "GPU LINKS")
 	for _, s := range p.Pods {
 		node := s.Node
+		// Only members beyond the minimum can lack a node in a plan that fits.
 		if node == "" {
 			node = "waits for room"
 		}
-		t.Row(s.Pod, node, s.Domain, links(s.Links))
+		t.AddRow(s.Pod, node, s.Domain, formatLinks(s.Links))
 	}
 	fmt.Fprintln(w)
 	t.Write(w, 0)
 }
 
-// links says how GPUs reach each other, and how sure that is.
-func links(l *explain.Links) string {
+// formatLinks returns the slowest GPU link and whether it is exact, "" if
+// nothing is known.
+func formatLinks(l *explain.Links) string {
 	if l == nil {
 		return ""
 	}
 	return fmt.Sprintf("%s (%s)", l.Link, l.Basis)
 }
 
-// in puts a path into a sentence.
-func in(path string) string {
+// formatDomain returns a path as a part of a sentence.
+func formatDomain(path string) string {
 	if path == "cluster" {
 		return "the cluster"
 	}

@@ -10,11 +10,11 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 )
 
-// Statuses writes gangs as a table. namespace is the one that was asked for,
+// WriteStatuses writes gangs as a table. namespace is the one that was asked for,
 // "" for all.
-func Statuses(w io.Writer, list []explain.Status, namespace string) {
+func WriteStatuses(w io.Writer, list []explain.Status, namespace string) {
 	if len(list) == 0 {
-		none(w, "there are no gangs", namespace)
+		writeNone(w, "there are no gangs", namespace)
 		return
 	}
 	t := NewTable("NAMESPACE", "GANG", "DIALECT", "PHASE", ">PRIORITY", ">BOUND", ">MIN", ">PODS", ">GPUS", "DOMAIN", ">AGE", ">WAIT", "WHY")
@@ -23,28 +23,28 @@ func Statuses(w io.Writer, list []explain.Status, namespace string) {
 		if s.MinCount == 0 {
 			least = "?"
 		}
-		t.Row(shown(s, namespace), s.Name, s.Dialect, s.Phase, s.Priority, s.Bound, least, s.Pods, s.GPUs,
-			orDash(s.Domain), Age(s.AgeSeconds), Age(s.WaitSeconds), why(s))
+		t.AddRow(shown(s, namespace), s.Name, s.Dialect, s.Phase, s.Priority, s.Bound, least, s.Pods, s.GPUs,
+			dashIfEmpty(s.Domain), FormatAge(s.AgeSeconds), FormatAge(s.WaitSeconds), formatReason(s))
 	}
 	t.Write(w, 0)
 }
 
-// Queue writes gangs that wait as a table, in their order. namespace is the one
+// WriteQueue writes gangs that wait as a table, in their order. namespace is the one
 // that was asked for, "" for all.
-func Queue(w io.Writer, list []explain.Status, namespace string) {
+func WriteQueue(w io.Writer, list []explain.Status, namespace string) {
 	if len(list) == 0 {
-		none(w, "no gang waits", namespace)
+		writeNone(w, "no gang waits", namespace)
 		return
 	}
 	t := NewTable(">PLACE", "NAMESPACE", "GANG", ">PRIORITY", ">GPUS", ">WAITING SINCE", "REASON", "WAITS FOR")
 	for _, s := range list {
-		t.Row(s.Place, shown(s, namespace), s.Name, s.Priority, s.GPUs, Age(s.AgeSeconds), s.Reason, s.WaitsFor)
+		t.AddRow(s.Place, shown(s, namespace), s.Name, s.Priority, s.GPUs, FormatAge(s.AgeSeconds), s.Reason, s.WaitsFor)
 	}
 	t.Write(w, 0)
 }
 
-// none says that a list is empty.
-func none(w io.Writer, what, namespace string) {
+// writeNone says that a list is empty.
+func writeNone(w io.Writer, what, namespace string) {
 	if namespace == "" {
 		fmt.Fprintln(w, what)
 		return
@@ -60,15 +60,15 @@ func shown(s explain.Status, namespace string) string {
 	return s.Namespace
 }
 
-// why is the reason and the sentence.
-func why(s explain.Status) string {
+// formatReason returns the reason and the sentence.
+func formatReason(s explain.Status) string {
 	if s.Reason == "" {
 		return ""
 	}
 	return string(s.Reason) + ": " + s.Message
 }
 
-func orDash(text string) string {
+func dashIfEmpty(text string) string {
 	if text == "" {
 		return "-"
 	}

@@ -11,23 +11,25 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 )
 
-// Fabric writes the tree of domains with what is free in each.
-func Fabric(w io.Writer, f *explain.Fabric) {
+// WriteFabric writes the tree of domains with what is free in each.
+func WriteFabric(w io.Writer, f *explain.Fabric) {
 	legend, anyOut := f.Resource+"; empty: nodes with all of it free", false
 	t := NewTable("DOMAIN", "LEVEL", ">NODES", ">EMPTY", ">OUT", ">FREE", ">TOTAL", "MODEL", "STATE")
 	for _, d := range f.Domains {
 		name := strings.Repeat("  ", d.Depth) + d.Name
 		if d.Level == explain.NodeLevel {
-			t.Row(name, d.Level, "", "", "", explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), d.Model, d.State)
+			t.AddRow(name, d.Level, "", "", "", explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), d.Model, d.State)
 			continue
 		}
+		// The cluster is no level that a gang could ask for.
 		level := d.Level
 		if d.Depth == 0 {
 			level = ""
 		}
 		anyOut = anyOut || d.Out > 0
-		t.Row(name, level, d.Nodes, d.Empty, zeroless(d.Out), explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), "", "")
+		t.AddRow(name, level, d.Nodes, d.Empty, blankIfZero(d.Out), explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), "", "")
 	}
+	// The legend explains a column only where the column is shown.
 	if anyOut {
 		legend += "; out: cordoned or not ready, not counted as free"
 	}
@@ -35,8 +37,9 @@ func Fabric(w io.Writer, f *explain.Fabric) {
 	t.Write(w, 0)
 }
 
-// zeroless writes nothing for zero.
-func zeroless(n int) string {
+// blankIfZero returns "" for zero: most domains have no node out of use, and
+// the others should catch the eye.
+func blankIfZero(n int) string {
 	if n == 0 {
 		return ""
 	}

@@ -24,6 +24,8 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+
+	"github.com/muster-scheduler/muster/pkg/dialect/shim"
 )
 
 // Name is the name of the command.
@@ -124,7 +126,7 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		cancel(nil)
 	}()
 	history := &historySource{}
-	cc, sched, err := setup(ctx, opts, history, more)
+	cc, sched, translator, err := setup(ctx, opts, history, more)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -132,7 +134,7 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		mutable.AddMetrics()
 	}
 	opts.ComponentGlobalsRegistry.AddMetrics()
-	if err := serveOwn(ctx, cc, history, showPage, cancel); err != nil {
+	if err := serveOwn(ctx, cc, &served{history, translator, showPage}, cancel); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	err = app.Run(ctx, cc, sched)
@@ -144,22 +146,29 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 	return err
 }
 
-// serveOwn serves the history on the secure port, and the topology page if it was
-// asked for. fail is called if that does not come about.
-func serveOwn(ctx context.Context, cc *appconfig.CompletedConfig, history *historySource, showPage bool, fail func(error)) error {
-	routes := []route{{historyPath, history}}
-	if showPage {
-		page, err := pageRoutes(cc)
-		if err != nil {
-			return err
-		}
-		routes = append(routes, page...)
-	}
+// served is what the secure port has beside what kube-scheduler serves there: the
+// history always, and the topology page if it was asked for.
+type served struct {
+	history    *historySource
+	translator *shim.Translator
+	page       bool
+}
+
+// serveOwn serves it. fail is called if that does not come about.
+func serveOwn(ctx context.Context, cc *appconfig.CompletedConfig, s *served, fail func(error)) error {
 	if cc.SecureServing == nil {
-		if showPage {
+		if s.page {
 			return errors.New("--topology-page: there is no secure port; leave out --secure-port=0")
 		}
 		return nil
+	}
+	routes := []route{{historyPath, s.history}}
+	if s.page {
+		page, err := pageRoutes(cc, s.translator.DeclarationOf)
+		if err != nil {
+			return fmt.Errorf("--topology-page: %w", err)
+		}
+		routes = append(routes, page...)
 	}
 	return serveBeside(ctx, cc, routes, fail)
 }

@@ -26,8 +26,9 @@ import (
 const pagePath = "/topology"
 
 // pageRoutes serves the topology page. Pictures come from the scheduler's
-// informers and are made beside its work, only while somebody looks.
-func pageRoutes(cc *appconfig.CompletedConfig) ([]route, error) {
+// informers and are made beside its work, only while somebody looks. declarationOf
+// returns what the user declared of a gang.
+func pageRoutes(cc *appconfig.CompletedConfig, declarationOf func(*schedulingapi.PodGroup) *kube.Declaration) ([]route, error) {
 	settings, err := settingsOf(cc.ComponentConfig.Profiles)
 	if err != nil {
 		return nil, err
@@ -37,6 +38,8 @@ func pageRoutes(cc *appconfig.CompletedConfig) ([]route, error) {
 		nodes:   cc.InformerFactory.Core().V1().Nodes().Informer(),
 		pods:    cc.InformerFactory.Core().V1().Pods().Informer(),
 		groups:  cc.InformerFactory.Scheduling().V1beta1().PodGroups().Informer(),
+
+		declarationOf: declarationOf,
 	}
 	served := page.NewServer(page.Source{Version: s.version, Take: s.take})
 	return []route{
@@ -49,6 +52,7 @@ func pageRoutes(cc *appconfig.CompletedConfig) ([]route, error) {
 type pageSource struct {
 	picture             explain.Config
 	nodes, pods, groups cache.SharedIndexInformer
+	declarationOf       func(*schedulingapi.PodGroup) *kube.Declaration
 }
 
 func (s *pageSource) version() string {
@@ -62,11 +66,11 @@ func (s *pageSource) take(context.Context) (*page.Data, error) {
 	now := time.Now()
 	pods := listed[*v1.Pod](s.pods)
 	pods = slices.DeleteFunc(pods, podutil.IsPodTerminal)
-	p, err := explain.NewPicture(s.picture, listed[*v1.Node](s.nodes), pods, gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
+	p, err := explain.NewPicture(s.picture, listed[*v1.Node](s.nodes), pods, s.gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
 	if err != nil {
 		return nil, err
 	}
-	return page.Build(p, now, "")
+	return page.BuildData(p, now, "")
 }
 
 // listed is what an informer knows, by namespace and name.
@@ -85,8 +89,9 @@ func listed[T any](informer cache.SharedIndexInformer) []T {
 	return list
 }
 
-// gangs puts the pods to their groups, as the scheduler sees both.
-func gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
+// gangs puts the pods to their groups, as the scheduler sees both. A group whose
+// declaration is not known any more is left out: a newer one is on the way.
+func (s *pageSource) gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
 	members := map[string][]*v1.Pod{}
 	for _, pod := range pods {
 		if group := kube.GroupOf(pod); group != "" {
@@ -94,9 +99,11 @@ func gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
 			members[key] = append(members[key], pod)
 		}
 	}
-	list := make([]dialect.Gang, len(groups))
-	for i, group := range groups {
-		list[i] = dialect.Gang{Group: group, Pods: members[group.Namespace+"/"+group.Name]}
+	list := make([]dialect.Gang, 0, len(groups))
+	for _, group := range groups {
+		if d := s.declarationOf(group); d != nil {
+			list = append(list, dialect.Gang{Group: group, Declaration: d, Pods: members[group.Namespace+"/"+group.Name]})
+		}
 	}
 	return list
 }

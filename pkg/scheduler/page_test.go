@@ -70,7 +70,7 @@ func (c *cluster) ask(who *rest.Config, method, path string) (int, http.Header, 
 
 func TestScheduler_TopologyPage(t *testing.T) {
 	c := start(t, sandbox.Options{PodGroupCRD: true})
-	delegate := []string{"--authentication-kubeconfig", c.Kubeconfig(), "--authorization-kubeconfig", c.Kubeconfig()}
+	delegate := []string{"--authentication-kubeconfig", c.KubeconfigPath(), "--authorization-kubeconfig", c.KubeconfigPath()}
 	reader := c.viewer("reader", "/topology", "/topology/*", "/metrics", "/configz")
 	stranger := c.viewer("stranger")
 
@@ -152,7 +152,7 @@ func held(data *page.Data) (count int64) {
 
 func TestScheduler_TopologyPageNeedsAPort(t *testing.T) {
 	c := start(t, sandbox.Options{DisableControllers: true})
-	p := c.launch("--kubeconfig", c.Kubeconfig(), "--topology-page", "--secure-port=0")
+	p := c.launch("--kubeconfig", c.KubeconfigPath(), "--topology-page", "--secure-port=0")
 	require.Error(t, p.Wait())
 	assert.Contains(t, p.Log(), "--topology-page: there is no secure port; leave out --secure-port=0")
 }

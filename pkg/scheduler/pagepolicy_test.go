@@ -54,7 +54,7 @@ profiles: [{schedulerName: muster, pluginConfig: [{name: Muster, args: %s}]}]
 	require.NoError(t, err)
 	c := &appconfig.Config{ComponentConfig: *cfg, InformerFactory: informers.NewSharedInformerFactory(fake.NewClientset(node, pod, group), 0)}
 	cc := c.Complete()
-	routes, err := pageRoutes(&cc)
+	routes, err := pageRoutes(&cc, func(*schedulingapi.PodGroup) *kube.Declaration { return &kube.Declaration{Dialect: kube.DialectNative} })
 	require.NoError(t, err)
 	cc.InformerFactory.StartWithContext(t.Context())
 	cc.InformerFactory.WaitForCacheSync(t.Context().Done())

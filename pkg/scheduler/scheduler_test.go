@@ -54,7 +54,7 @@ func start(t *testing.T, opts sandbox.Options) *cluster {
 	t.Cleanup(s.Stop)
 	var nodes []*v1.Node
 	for i := range 4 {
-		nodes = append(nodes, sandbox.Node(fmt.Sprint("n", i), sandbox.NodeShape{
+		nodes = append(nodes, sandbox.NewNode(fmt.Sprint("n", i), sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 8},
 			Labels:   map[string]string{"topology.kubernetes.io/rack": fmt.Sprint("r", i/2)},
 		}))
@@ -68,7 +68,7 @@ func start(t *testing.T, opts sandbox.Options) *cluster {
 // run starts the scheduler and returns when it is ready.
 func (c *cluster) run(flags ...string) *process.Process {
 	c.Helper()
-	p := c.launch(append([]string{"--kubeconfig", c.Kubeconfig()}, flags...)...)
+	p := c.launch(append([]string{"--kubeconfig", c.KubeconfigPath()}, flags...)...)
 	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
 	return p
 }
@@ -77,12 +77,12 @@ func (c *cluster) run(flags ...string) *process.Process {
 func (c *cluster) launch(flags ...string) *process.Process {
 	c.Helper()
 	c.port = process.FreePorts(c, 1)[0]
-	return process.Scheduler(c, append([]string{"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port), "-v=2"}, flags...)...)
+	return process.StartScheduler(c, append([]string{"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port), "-v=2"}, flags...)...)
 }
 
 // get asks an endpoint of the scheduler, and returns the status of the answer.
 func (c *cluster) get(path string) int {
-	status, _ := process.Ask(c, c.port, path, "")
+	status, _ := process.GetSecure(c, c.port, path, "")
 	return status
 }
 
@@ -198,7 +198,7 @@ func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	c.sees([]string{"a", "b"}, "GangIncomplete")
 	c.sees([]string{"bad"}, `InvalidGangSpec: gang bad: annotation muster.sh/min-count: found "08"`)
 	c.sees([]string{"two"}, "GangConfigConflict: pod two declares its gang more than once")
-	c.sees([]string{"x", "y"}, "GangApiUnavailable")
+	c.sees([]string{"x", "y"}, "GangAPIUnavailable")
 	c.create([]string{"c"}, label...)
 	c.sees([]string{"a", "b", "c"}, "bound")
 
@@ -314,7 +314,7 @@ func (c *cluster) tellsOnce(gang string) {
 }
 
 func TestScheduler_TellsItsVersion(t *testing.T) {
-	out, err := process.Command("--version").Output()
+	out, err := process.SchedulerCommand("--version").Output()
 	require.NoError(t, err)
 	assert.Regexp(t, `^muster-scheduler .+, on kube-scheduler .+\n$`, string(out))
 }
@@ -331,7 +331,7 @@ func TestScheduler_RefusesWhatCannotWork(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			out, err := process.Command(test.flags...).CombinedOutput()
+			out, err := process.SchedulerCommand(test.flags...).CombinedOutput()
 			require.Error(t, err)
 			assert.Contains(t, string(out), test.want)
 		})

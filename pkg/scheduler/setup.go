@@ -22,49 +22,49 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/shim"
 	"github.com/muster-scheduler/muster/pkg/plugin"
 	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 // Setup builds the scheduler from the command's options. More plugins than
-// Muster's own can be registered. It does not start anything but the
+// Muster's own can be registered. The translator is what the scheduler works with. It does not start anything but the
 // endpoints' certificates.
-func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, error) {
+func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
 	return setup(ctx, opts, &historySource{}, more)
 }
 
 // setup is Setup, with the place where the plugins' histories are found.
-func setup(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, error) {
+func setup(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
 	c, err := configure(ctx, opts)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	translator, err := translate(ctx, c, opts)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	eventClient, err := kubernetes.NewForConfig(c.KubeConfig)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	c.EventBroadcaster = newBroadcaster(ctx, c.EventBroadcaster, eventClient, translator.AfterBindings)
 	c.InformerFactory = translator.InformerFactory()
 	if err := adapt(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	registry := frameworkruntime.Registry{plugin.Name: history.factory(translator)}
 	for _, option := range more {
 		if err := option(registry); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	cc := c.Complete()
 	sched, err := build(ctx, &cc, translator, registry, opts.WriteConfigTo)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return &cc, sched, nil
+	return &cc, sched, translator, nil
 }
 
 // configure reads flags and configuration, and refuses what cannot work.
@@ -101,7 +101,7 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 }
 
 // translate builds what stands between the API server and the scheduler.
-func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) (*dialect.Translator, error) {
+func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) (*shim.Translator, error) {
 	// Binds do not wait behind the writing of status.
 	statusConfig := rest.CopyConfig(c.KubeConfig)
 	statusConfig.QPS, statusConfig.Burst = c.KubeConfig.QPS/3, c.KubeConfig.Burst/3
@@ -118,7 +118,7 @@ func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) 
 	if err != nil {
 		return nil, err
 	}
-	return dialect.New(ctx, dialect.Options{
+	return shim.New(ctx, shim.Options{
 		SchedulerNames: settings.SchedulerNames,
 		Dialects:       settings.Dialects,
 		AutoNamespaces: settings.AutoGangNamespaces,
@@ -143,7 +143,7 @@ func settingsOf(profiles []config.KubeSchedulerProfile) (pluginconfig.Settings, 
 	return pluginconfig.Merge(list)
 }
 
-func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *dialect.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
+func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
 	recorders := translator.Recorders(func(name string) events.EventRecorderLogger {
 		return cc.EventBroadcaster.NewRecorder(name)
 	})

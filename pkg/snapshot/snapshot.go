@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
@@ -85,7 +86,7 @@ func (h *Header) SetSettings(s config.Settings) {
 
 // Gangs are the gangs of the picture as the scheduler of these names sees them.
 func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
-	o := dialect.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
+	o := store.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
 	for _, text := range s.Absent {
 		if gv, err := schema.ParseGroupVersion(text); err == nil {
 			o.Absent = append(o.Absent, gv)

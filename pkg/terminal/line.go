@@ -1,8 +1,8 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package terminal tells terminals from files and pipes, and keeps one line on
-// a terminal that changes in place.
+// Package terminal reports whether an output is a terminal, and rewrites one line
+// of it in place.
 package terminal
 
 import (
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Is tells whether what is written to out is shown on a terminal.
-func Is(out io.Writer) bool {
+// IsTerminal reports whether what is written to out is shown on a terminal.
+func IsTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
@@ -26,32 +26,32 @@ type Line struct {
 	Columns func() int
 }
 
-// usualColumns is the width of a terminal that does not tell.
-const usualColumns = 80
+// defaultColumns is the width of a terminal that does not report one.
+const defaultColumns = 80
 
 // NewLine returns the line of a terminal, nil for any other writer.
 func NewLine(out io.Writer) *Line {
-	if !Is(out) {
+	if !IsTerminal(out) {
 		return nil
 	}
 	return &Line{Out: out, Columns: func() int {
 		columns, _, err := term.GetSize(int(out.(*os.File).Fd()))
 		if err != nil || columns <= 0 {
-			return usualColumns
+			return defaultColumns
 		}
 		return columns
 	}}
 }
 
-// erase takes the cursor to the start of its line and empties the line.
-const erase = "\r\x1b[K"
+// eraseLine takes the cursor to the start of its line and empties the line.
+const eraseLine = "\r\x1b[K"
 
-// Show puts text in the place of the line. It is cut before the last column,
-// since a line that wraps could not be replaced.
-func (l *Line) Show(text string) {
+// ShowText replaces the line. The text is cut before the last column, since a
+// line that wraps could not be replaced.
+func (l *Line) ShowText(text string) {
 	runes := []rune(text)
-	fmt.Fprint(l.Out, erase+string(runes[:min(len(runes), max(0, l.Columns()-1))]))
+	fmt.Fprint(l.Out, eraseLine+string(runes[:min(len(runes), max(0, l.Columns()-1))]))
 }
 
 // Clear empties the line.
-func (l *Line) Clear() { fmt.Fprint(l.Out, erase) }
+func (l *Line) Clear() { fmt.Fprint(l.Out, eraseLine) }

@@ -28,7 +28,7 @@ func TestLine_FitsTheTerminal(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		line := &terminal.Line{Out: &out, Columns: func() int { return test.columns }}
-		line.Show(test.text)
+		line.ShowText(test.text)
 		assert.Equal(t, "\r\x1b[K"+test.want, out.String(), "%d columns", test.columns)
 	}
 }
@@ -36,7 +36,7 @@ func TestLine_FitsTheTerminal(t *testing.T) {
 func TestLine_Clear(t *testing.T) {
 	var out bytes.Buffer
 	line := &terminal.Line{Out: &out, Columns: func() int { return 80 }}
-	line.Show("a")
+	line.ShowText("a")
 	line.Clear()
 	assert.Equal(t, "\r\x1b[Ka\r\x1b[K", out.String())
 }
@@ -45,8 +45,8 @@ func TestIs_NoFileNorBuffer(t *testing.T) {
 	file, err := os.CreateTemp(t.TempDir(), "")
 	require.NoError(t, err)
 	defer file.Close()
-	assert.False(t, terminal.Is(file))
-	assert.False(t, terminal.Is(&bytes.Buffer{}))
+	assert.False(t, terminal.IsTerminal(file))
+	assert.False(t, terminal.IsTerminal(&bytes.Buffer{}))
 	assert.Nil(t, terminal.NewLine(file))
 	assert.Nil(t, terminal.NewLine(&bytes.Buffer{}))
 }

@@ -48,7 +48,7 @@ var (
 // user would, and waits until the scheduler has started the gang.
 func TestLive_SchedulerTakesTheAdvice(t *testing.T) {
 	l := startLive(t)
-	process.Scheduler(t, "--kubeconfig="+l.Kubeconfig(), "--leader-elect=false", "--secure-port=0")
+	process.StartScheduler(t, "--kubeconfig="+l.KubeconfigPath(), "--leader-elect=false", "--secure-port=0")
 	for _, w := range []wants{
 		{kind: explain.Nodes, pods: 3, annotations: rack, cordoned: []int{0}, busy: []int{3}},
 		{kind: explain.Ends, pods: 3, annotations: rack, busy: []int{0, 3}},
@@ -83,7 +83,7 @@ func (l *live) set(t *testing.T, w wants) {
 		if slices.Contains(w.a100, i) {
 			product = "NVIDIA-A100-SXM4-80GB"
 		}
-		node := sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{
+		node := sandbox.NewNode(fmt.Sprintf("n%d", i), sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 8},
 			Labels: map[string]string{
 				"cloud.provider.com/topology-block": "b0", "topology.kubernetes.io/rack": fmt.Sprintf("r%d", i/3), kube.LabelGPUProduct: product,

@@ -23,7 +23,7 @@ func (l *live) fleet(tb testing.TB, nodes int) {
 	tb.Helper()
 	var all []*v1.Node
 	for i := range nodes {
-		node := sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{
+		node := sandbox.NewNode(fmt.Sprintf("n%d", i), sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 8},
 			Labels: map[string]string{
 				"cloud.provider.com/topology-block": fmt.Sprintf("b%d", i/256), "topology.kubernetes.io/rack": fmt.Sprintf("r%d", i/16),

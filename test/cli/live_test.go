@@ -61,7 +61,7 @@ func startLive(t testing.TB, options ...func(*sandbox.Options)) *live {
 func (l *live) muster(t testing.TB, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	args = append([]string{"muster", "--kubeconfig", l.Kubeconfig()}, args...)
+	args = append([]string{"muster", "--kubeconfig", l.KubeconfigPath()}, args...)
 	status = cli.Run(t.Context(), args, strings.NewReader(""), &out, &errs)
 	return status, out.String(), errs.String()
 }
@@ -80,7 +80,7 @@ func (l *live) rack(t testing.TB, rack string, names ...string) {
 	t.Helper()
 	var nodes []*v1.Node
 	for _, name := range names {
-		nodes = append(nodes, sandbox.Node(name, sandbox.NodeShape{
+		nodes = append(nodes, sandbox.NewNode(name, sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 8},
 			Labels:   map[string]string{"cloud.provider.com/topology-block": "b1", "topology.kubernetes.io/rack": rack},
 		}))
@@ -216,7 +216,7 @@ func TestLive_NativeGroups(t *testing.T) {
 	var page buffer
 	ended := make(chan int, 2)
 	go func() {
-		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.Kubeconfig(), "explain", "train", "-w"}, strings.NewReader(""), &page, &page)
+		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.KubeconfigPath(), "explain", "train", "-w"}, strings.NewReader(""), &page, &page)
 	}()
 	require.Eventually(t, func() bool { return strings.Contains(page.String(), "GangTooLarge") }, patience, pollPause)
 	l.rack(t, "r1", "n3")
@@ -234,7 +234,7 @@ func TestLive_WatchShowsChanges(t *testing.T) {
 	var out buffer
 	ended := make(chan int, 2)
 	go func() {
-		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.Kubeconfig(), "status", "--watch"}, strings.NewReader(""), &out, &out)
+		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.KubeconfigPath(), "status", "--watch"}, strings.NewReader(""), &out, &out)
 	}()
 	shows := func(text string) {
 		t.Helper()
@@ -252,7 +252,7 @@ func TestLive_WatchShowsChanges(t *testing.T) {
 
 	var tree buffer
 	go func() {
-		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.Kubeconfig(), "topology", "-w"}, strings.NewReader(""), &tree, &tree)
+		ended <- cli.Run(ctx, []string{"muster", "--kubeconfig", l.KubeconfigPath(), "topology", "-w"}, strings.NewReader(""), &tree, &tree)
 	}()
 	follows := func(pattern string) {
 		t.Helper()

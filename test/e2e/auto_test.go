@@ -22,9 +22,11 @@ import (
 // kube-controller-manager: nothing but a label on their pods says that they
 // are gangs.
 func TestAuto(t *testing.T) {
+	t.Parallel()
 	box := startSandbox(t, sandbox.Options{})
 	c := on(t, box, racks(4, 4)...)
-	startScheduler(t, box)
+	unasked := on(t, box)
+	startQuickScheduler(t, box, fmt.Sprintf("autoGangNamespaces: [%s]", unasked.namespace))
 
 	t.Run("a job starts whole or not at all", func(t *testing.T) {
 		c.on(t).createJob("big", 5, 5)
@@ -85,23 +87,18 @@ func TestAuto(t *testing.T) {
 		c.awaitReason("lonely", kube.InvalidGangSpec, "it has no controller", "LeaderWorkerSet")
 		c.remove("lonely-0")
 	})
-}
 
-// TestAuto_OfANamespace makes gangs of all workloads where the scheduler is told
-// to.
-func TestAuto_OfANamespace(t *testing.T) {
-	box := startSandbox(t, sandbox.Options{})
-	c := on(t, box, racks(4, 4)...)
-	config := writeConfig(t, box, fmt.Sprintf("{name: Muster, args: {autoGangNamespaces: [%s]}}", c.namespace))
-	startScheduler(t, box, "--config="+config)
-	unlabelled := func(p *v1.Pod) { delete(p.Labels, kube.LabelGang) }
-	c.createJob("big", 5, 5, unlabelled)
-	c.awaitReason("big", kube.GangTooLarge, "gang job/big")
-	c.stayPending("big")
-	c.deleteJob("big")
-	c.createSet("ordered", 2, appsv1.OrderedReadyPodManagement, unlabelled)
-	c.awaitBound("ordered", 2)
-	c.deleteSet("ordered")
+	t.Run("the workloads of some namespaces are gangs without being asked", func(t *testing.T) {
+		unlabelled := func(p *v1.Pod) { delete(p.Labels, kube.LabelGang) }
+		c := unasked.on(t)
+		c.createJob("big", 5, 5, unlabelled)
+		c.awaitReason("big", kube.GangTooLarge, "gang job/big")
+		c.stayPending("big")
+		c.deleteJob("big")
+		c.createSet("ordered", 2, appsv1.OrderedReadyPodManagement, unlabelled)
+		c.awaitBound("ordered", 2)
+		c.deleteSet("ordered")
+	})
 }
 
 // on is the cluster for a part of a test.

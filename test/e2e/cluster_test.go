@@ -31,26 +31,77 @@ const (
 	// patience is how long a test waits for what must come.
 	patience = 60 * time.Second
 	poll     = 20 * time.Millisecond
-	// quiet is how long a test watches for what must not come.
-	quiet = 1500 * time.Millisecond
 )
 
 // apiServer names a kube-apiserver of another release, for the tests to run
-// against; see test/compat.
+// against; see test/apiservers/run.
 const apiServer = "MUSTER_TEST_APISERVER"
 
-// stock is a control plane with every feature gate at its default, shared by
-// the tests of this package, which run one after another.
-var stock = sync.OnceValues(func() (*sandbox.Sandbox, error) {
-	box, err := sandbox.Start(background, sandbox.Options{PodGroupCRD: true, DisableControllers: true, APIServer: os.Getenv(apiServer)})
-	if err == nil {
-		stopStock = box.Stop
-	}
-	return box, err
-})
+// controlPlanes is how many tests run at the same time, each with a control
+// plane and a scheduler of its own. Most of what they do is to wait, so that
+// there are more of them than processors.
+const controlPlanes = 4
 
-// stopStock stops the shared control plane, if a test started it.
-var stopStock = func() {}
+// stock are the control planes with every feature gate at its default that tests
+// have started and given back.
+var stock struct {
+	sync.Mutex
+	idle []*sandbox.Sandbox
+}
+
+// takeStock gives the test, which runs in parallel with others, a control plane
+// for itself until it ends.
+func takeStock(t *testing.T) *sandbox.Sandbox {
+	t.Helper()
+	t.Parallel()
+	box := takeIdle()
+	if box == nil {
+		var err error
+		box, err = startControlPlane(sandbox.Options{PodGroupCRD: true, DisableControllers: true, APIServer: os.Getenv(apiServer)})
+		require.NoError(t, err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() { // anything may be left on it
+			box.Stop()
+			return
+		}
+		stock.Lock()
+		defer stock.Unlock()
+		stock.idle = append(stock.idle, box)
+	})
+	return box
+}
+
+// takeIdle returns a control plane that no test has at present, nil if there is
+// none.
+func takeIdle() *sandbox.Sandbox {
+	stock.Lock()
+	defer stock.Unlock()
+	if len(stock.idle) == 0 {
+		return nil
+	}
+	last := len(stock.idle) - 1
+	box := stock.idle[last]
+	stock.idle = stock.idle[:last]
+	return box
+}
+
+// stopStock stops the control planes that tests have started.
+func stopStock() {
+	for box := takeIdle(); box != nil; box = takeIdle() {
+		box.Stop()
+	}
+}
+
+// starting is held while a control plane starts: feature gates and flags are
+// those of the process.
+var starting sync.Mutex
+
+func startControlPlane(opts sandbox.Options) (*sandbox.Sandbox, error) {
+	starting.Lock()
+	defer starting.Unlock()
+	return sandbox.Start(background, opts)
+}
 
 // cluster is a control plane with the nodes and the namespace of one test.
 type cluster struct {
@@ -58,16 +109,16 @@ type cluster struct {
 	box       *sandbox.Sandbox
 	client    kubernetes.Interface
 	namespace string
+	// turns counts the sentinels; see passTurn.
+	turns int
 }
 
-// newCluster gives the test the shared control plane with the given nodes, and
-// a scheduler of its own.
+// newCluster gives the test, which runs in parallel with others, a control plane
+// with the given nodes, and a scheduler.
 func newCluster(t *testing.T, nodes ...*v1.Node) *cluster {
 	t.Helper()
-	box, err := stock()
-	require.NoError(t, err)
-	c := on(t, box, nodes...)
-	startScheduler(t, box)
+	c := on(t, takeStock(t), nodes...)
+	startQuickScheduler(t, c.box)
 	return c
 }
 
@@ -83,11 +134,15 @@ func on(t *testing.T, box *sandbox.Sandbox, nodes ...*v1.Node) *cluster {
 	return c
 }
 
-// clean removes the pods and nodes, so that the next test starts on nothing.
+// clean removes the workloads, pods and nodes, so that the next test starts on
+// nothing.
 func (c *cluster) clean() {
 	defer func() {
 		assert.NoError(c.t, c.client.CoreV1().Nodes().DeleteCollection(background, atOnce, metav1.ListOptions{}))
 	}()
+	withPods := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}
+	assert.NoError(c.t, c.client.BatchV1().Jobs(c.namespace).DeleteCollection(background, withPods, metav1.ListOptions{}))
+	assert.NoError(c.t, c.client.AppsV1().StatefulSets(c.namespace).DeleteCollection(background, withPods, metav1.ListOptions{}))
 	c.empty()
 }
 
@@ -116,7 +171,7 @@ func racks(count, size int) []*v1.Node {
 }
 
 func node(name string, labels map[string]string, gpus int64) *v1.Node {
-	return sandbox.Node(name, sandbox.NodeShape{Labels: labels, Extended: map[string]int64{gpu: gpus}})
+	return sandbox.NewNode(name, sandbox.NodeShape{Labels: labels, Extended: map[string]int64{gpu: gpus}})
 }
 
 // gangPods builds the pods of a gang that is declared by label; min is the text
@@ -225,12 +280,6 @@ func (c *cluster) awaitBound(gang string, count int) map[string]string {
 	return c.bound(gang)
 }
 
-// stayPending watches that no pod of a gang gets a node.
-func (c *cluster) stayPending(gang string) {
-	c.t.Helper()
-	assert.Never(c.t, func() bool { return len(c.bound(gang)) > 0 }, quiet, 5*poll, "gang %s has to wait", gang)
-}
-
 // awaitReason waits until every pod of a gang says why it waits: the message of
 // its PodScheduled condition begins with the reason.
 func (c *cluster) awaitReason(gang string, reason kube.Reason, parts ...string) {
@@ -254,7 +303,7 @@ func (c *cluster) awaitPending(prefix string, reason kube.Reason, parts ...strin
 	}
 }
 
-// says tells whether a pod gives the reason for which it waits, in these words.
+// says reports whether a pod gives the reason for which it waits, in these words.
 func says(p *v1.Pod, reason kube.Reason, parts []string) bool {
 	for _, condition := range p.Status.Conditions {
 		if condition.Type == v1.PodScheduled && strings.HasPrefix(condition.Message, string(reason)+": ") {
@@ -273,7 +322,7 @@ func (c *cluster) events(reason string) []string {
 	}
 	var notes []string
 	for _, e := range list.Items {
-		if e.Reason != reason {
+		if e.Reason != reason || strings.HasPrefix(e.Regarding.Name, sentinel) {
 			continue
 		}
 		times := 1

@@ -48,7 +48,7 @@ func groups(group, version string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: "podgroups"}
 }
 
-// condition tells whether a list of conditions holds one of a type with a
+// condition reports whether a list of conditions holds one of a type with a
 // status and a reason.
 func condition(list any, kind, status, reason string) bool {
 	conditions, _ := list.([]any)
@@ -144,11 +144,22 @@ func dialects() map[string]declared {
 	}
 }
 
-// Each dialect on a real API server that holds its group objects to a schema: a
-// gang waits for its last pod, then all of it starts in one rack; one that is
-// too large for a rack waits, and the group's status says so.
+// TestDialects has gangs of each dialect on a real API server that holds their
+// group objects to a schema. It does not run in parallel with other tests: it
+// needs a feature gate, and those are of the whole process.
 func TestDialects(t *testing.T) {
-	inEachDialect(t, racks(8, 4), func(c *cluster, name string, d declared) {
+	served := os.Getenv(apiServer) == "" // the native groups, from 1.37 on
+	box := startSandbox(t, sandbox.Options{GenericWorkload: served, PodGroupCRD: true, DisableControllers: true})
+	installCRDs(t, box)
+	t.Run("a gang starts whole", func(t *testing.T) { gangsStartWhole(t, box) })
+	t.Run("slices", func(t *testing.T) { slicesLieInsideOneAnother(t, box) })
+}
+
+// gangsStartWhole has a gang wait for its last pod, whereupon all of it starts
+// in one rack. One that is too large for a rack waits, and the group's status
+// says so.
+func gangsStartWhole(t *testing.T, box *sandbox.Sandbox) {
+	inEachDialect(t, box, racks(8, 4), func(c *cluster, name string, d declared) {
 		c.declare(d, "train", 4)
 		pods := c.members(d, "train", 4)
 		c.create(pods[:3]...)
@@ -167,24 +178,35 @@ func TestDialects(t *testing.T) {
 		}
 		require.Eventually(c.t, func() bool { return d.placed(c.status(d, "train"), "") }, patience, poll, "%v", c.status(d, "train"))
 		if name == "volcano" {
-			require.Eventually(c.t, func() bool { return len(c.events("NotHonoured")) == 2 }, patience, poll, "each gang is told once")
+			require.Eventually(c.t, func() bool { return len(c.events("FieldsIgnored")) == 2 }, patience, poll, "each gang is told once")
 		}
 		require.Eventually(c.t, func() bool { return d.refused(c.status(d, "huge"), string(kube.GangTooLarge)) }, patience, poll, "%v", c.status(d, "huge"))
 	})
 }
 
-// inEachDialect runs a test once for each dialect, with a scheduler and the kinds
-// of all of them.
-func inEachDialect(t *testing.T, nodes []*v1.Node, test func(c *cluster, name string, d declared)) {
+// slicesLieInsideOneAnother has a gang whose slices do. The annotations stand on
+// the group object where there is one.
+func slicesLieInsideOneAnother(t *testing.T, box *sandbox.Sandbox) {
+	inEachDialect(t, box, fabric("3,3,3 3,3,3"), func(c *cluster, _ string, d declared) {
+		c.declare(d, "train", 6)
+		pods := c.members(d, "train", 6)
+		for _, p := range pods {
+			both(annotation(kube.AnnotationSliceSize, "6,2"), annotation(kube.AnnotationSliceTopologyPreferred, "rack"), annotation(kube.AnnotationSliceTopology, "clique"))(p)
+		}
+		c.create(pods...)
+		bound := c.awaitBound("train", 6)
+		assert.True(c.t, c.shares(bound, cliqueKey, 2) && c.shares(bound, rackKey, 6), "%v", bound)
+	})
+}
+
+// inEachDialect runs a test once for each dialect, with one scheduler.
+func inEachDialect(t *testing.T, box *sandbox.Sandbox, nodes []*v1.Node, test func(c *cluster, name string, d declared)) {
 	t.Helper()
-	served := os.Getenv(apiServer) == "" // the native groups
-	box := startSandbox(t, sandbox.Options{GenericWorkload: served, PodGroupCRD: true, DisableControllers: true})
 	all := on(t, box, nodes...)
-	startScheduler(t, box)
-	all.installCRDs()
+	startQuickScheduler(t, box)
 	for name, d := range dialects() {
 		t.Run(name, func(t *testing.T) {
-			if d.kind.Group == "scheduling.k8s.io" && !served {
+			if d.kind.Group == "scheduling.k8s.io" && os.Getenv(apiServer) != "" {
 				t.Skip("Kubernetes serves these groups from 1.37 on")
 			}
 			c := *all
@@ -213,19 +235,19 @@ func TestDialects_AGatedMemberIsWaitedFor(t *testing.T) {
 	assert.Len(t, c.domains(c.awaitBound("train", 4), rackKey), 1)
 }
 
-func (c *cluster) installCRDs() {
-	c.t.Helper()
+func installCRDs(t *testing.T, box *sandbox.Sandbox) {
+	t.Helper()
 	files, err := filepath.Glob("testdata/crds/*.yaml")
-	require.NoError(c.t, err)
-	require.NotEmpty(c.t, files)
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
 	kind := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		require.NoError(c.t, err)
+		require.NoError(t, err)
 		crd := &unstructured.Unstructured{}
-		require.NoError(c.t, yaml.Unmarshal(text, &crd.Object))
-		_, err = dynamic.NewForConfigOrDie(c.box.Config()).Resource(kind).Create(background, crd, metav1.CreateOptions{})
-		require.NoError(c.t, err, file)
+		require.NoError(t, yaml.Unmarshal(text, &crd.Object))
+		_, err = dynamic.NewForConfigOrDie(box.Config()).Resource(kind).Create(background, crd, metav1.CreateOptions{})
+		require.NoError(t, err, file)
 	}
 }
 

@@ -55,11 +55,12 @@ func TestGang_TellsEachVerdictOnce(t *testing.T) {
 	c.create(gangPods("train", 2, "2")...)
 	c.awaitReason("train", kube.NoFittingDomain)
 	c.stayPending("train")
-	assert.Len(t, c.events(string(kube.NoFittingDomain)), 1)
-	assert.Empty(t, c.events("FailedScheduling"), "no event for each pod and attempt")
 	c.remove("holder-0")
 	c.awaitBound("train", 2)
 	require.Eventually(t, func() bool { return len(c.events("GangPlaced")) == 2 }, patience, poll)
+	// Events are written in their order: all of those of the refusal are there.
+	assert.Len(t, c.events(string(kube.NoFittingDomain)), 1)
+	assert.Empty(t, c.events("FailedScheduling"), "no event for each pod and attempt")
 }
 
 func TestGang_PrefersOneRackAndFallsBack(t *testing.T) {
@@ -92,7 +93,7 @@ func TestGang_GetsOneModelForAll(t *testing.T) {
 }
 
 func TestGang_AsksForMIGSlicesAndOtherShapes(t *testing.T) {
-	cut := sandbox.Node("cut", sandbox.NodeShape{Extended: map[string]int64{"nvidia.com/mig-1g.10gb": 7}})
+	cut := sandbox.NewNode("cut", sandbox.NodeShape{Extended: map[string]int64{"nvidia.com/mig-1g.10gb": 7}})
 	c := newCluster(t, cut, node("whole", nil, 8))
 	pods := gangPods("mixed", 4, "4", ask("nvidia.com/mig-1g.10gb", 2))
 	ask(gpu, 8)(pods[3])

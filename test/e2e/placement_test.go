@@ -52,21 +52,6 @@ func TestPlacement_Slices(t *testing.T) {
 	assert.True(t, c.shares(bound, rackKey, 7) && c.shares(bound, cliqueKey, 3), "the last slice has one pod: %v", bound)
 }
 
-// One gang of each dialect whose slices lie inside one another; the annotations
-// stand on the group object where there is one.
-func TestPlacement_SlicesInEveryDialect(t *testing.T) {
-	inEachDialect(t, fabric("3,3,3 3,3,3"), func(c *cluster, _ string, d declared) {
-		c.declare(d, "train", 6)
-		pods := c.members(d, "train", 6)
-		for _, p := range pods {
-			both(annotation(kube.AnnotationSliceSize, "6,2"), annotation(kube.AnnotationSliceTopologyPreferred, "rack"), annotation(kube.AnnotationSliceTopology, "clique"))(p)
-		}
-		c.create(pods...)
-		bound := c.awaitBound("train", 6)
-		assert.True(c.t, c.shares(bound, cliqueKey, 2) && c.shares(bound, rackKey, 6), "%v", bound)
-	})
-}
-
 func TestPlacement_BalancesOverDomainsWithSpares(t *testing.T) {
 	c := newCluster(t, fabric("9,9")...)
 	c.create(gangPods("large", 12, "12")...)

@@ -31,7 +31,7 @@ func (s stranger) start(t *testing.T, k *kubectl) {
 
 	ports := process.FreePorts(t, 2)
 	data := strangerData{
-		Kubeconfig: k.c.box.Kubeconfig(), Config: filepath.Join(dir, "config.yaml"),
+		Kubeconfig: k.c.box.KubeconfigPath(), Config: filepath.Join(dir, "config.yaml"),
 		// Where controller-runtime looks unless it is told otherwise.
 		Certs:       filepath.Join(dir, "k8s-webhook-server", "serving-certs"),
 		WebhookPort: ports[0], HealthPort: ports[1],
@@ -49,7 +49,7 @@ func (s stranger) start(t *testing.T, k *kubectl) {
 		cmd.Args = append(cmd.Args, fill(t, flag, data))
 	}
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+data.Kubeconfig, "TMPDIR="+dir, "POD_NAMESPACE=default")
-	process.Start(t, cmd)
+	process.StartCommand(t, cmd)
 	require.Eventually(t, func() bool { return s.ready(data) }, patience, poll, "%s has to be ready", s.name)
 	for _, path := range s.webhooks {
 		k.apply(s.reached(t, k.decode(readFiles(t, filepath.Join(sources, path))), data, authority))
@@ -67,7 +67,7 @@ func (s stranger) run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// ready tells whether the stranger's webhooks can be called, if it has any.
+// ready reports whether the stranger's webhooks can be called, if it has any.
 func (s stranger) ready(data strangerData) bool {
 	if len(s.webhooks) == 0 {
 		return true

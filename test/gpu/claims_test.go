@@ -37,7 +37,7 @@ const pairs = "NV12;SYS,SYS;SYS,SYS,NV12"
 // pairedNode is a node with such cards: published by a DRA driver, or counted by
 // the device plugin.
 func pairedNode(name string, offers map[string]int64) *v1.Node {
-	n := sandbox.Node(name, sandbox.NodeShape{Extended: offers, Labels: map[string]string{
+	n := sandbox.NewNode(name, sandbox.NodeShape{Extended: offers, Labels: map[string]string{
 		gpu.ProductLabel: "NVIDIA-A100-PCIE-40GB", gpu.CountLabel: "4", "by": "claims",
 	}})
 	if offers != nil {

@@ -54,7 +54,7 @@ func fleet() []*v1.Node {
 			if class.product != "" {
 				labels[gpu.ProductLabel] = class.product
 			}
-			n := sandbox.Node(fmt.Sprintf("%s-%d", class.name, i), sandbox.NodeShape{Labels: labels, Extended: class.offers})
+			n := sandbox.NewNode(fmt.Sprintf("%s-%d", class.name, i), sandbox.NodeShape{Labels: labels, Extended: class.offers})
 			if class.links != "" {
 				n.Annotations = map[string]string{gpu.LinksAnnotation: class.links}
 			}

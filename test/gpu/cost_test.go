@@ -23,7 +23,7 @@ import (
 // kube-scheduler's default, a tenth. Beside that, how many nodes and racks of 16
 // they break up: 250 and 16 hold them.
 func BenchmarkSingles(b *testing.B) {
-	nodes, err := sandbox.Fleet{Nodes: 5000, GPUs: 8, NodesPerRack: 16, RacksPerBlock: 16}.Build()
+	nodes, err := sandbox.Fleet{Nodes: 5000, GPUs: 8, NodesPerRack: 16, RacksPerBlock: 16}.BuildNodes()
 	require.NoError(b, err)
 	for _, percentage := range []int{100, 33, 0} {
 		config := strings.Replace(everyNode, "Score: 100", fmt.Sprint("Score: ", percentage), 1)
@@ -77,7 +77,7 @@ func (c *cluster) awaitBound(t testing.TB, namespace string, count int) (time.Ti
 		list, err := c.client.CoreV1().Pods(namespace).List(background, metav1.ListOptions{FieldSelector: "spec.nodeName!=", ResourceVersion: "0"})
 		require.NoError(t, err)
 		if len(list.Items) >= count {
-			return time.Now(), c.scheduler.CPU()
+			return time.Now(), c.scheduler.CPUTime()
 		}
 	}
 	require.Fail(t, "pods without a node are left", "%d were awaited", count)

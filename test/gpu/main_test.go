@@ -50,13 +50,13 @@ func newCluster(t *testing.T, nodes []*v1.Node, config string) *cluster {
 // startScheduler runs the scheduler until the test ends.
 func startScheduler(t testing.TB, box *sandbox.Sandbox, config string) *process.Process {
 	t.Helper()
-	flags := []string{"--kubeconfig=" + box.Kubeconfig(), "--leader-elect=false", "--secure-port=0", "-v=2"}
+	flags := []string{"--kubeconfig=" + box.KubeconfigPath(), "--leader-elect=false", "--secure-port=0", "-v=2"}
 	if config != "" {
 		path := filepath.Join(t.TempDir(), "config.yaml")
-		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(config, "KUBECONFIG", box.Kubeconfig())), 0o600))
+		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(config, "KUBECONFIG", box.KubeconfigPath())), 0o600))
 		flags = append(flags, "--config="+path)
 	}
-	return process.Scheduler(t, flags...)
+	return process.StartScheduler(t, flags...)
 }
 
 // namespace makes a namespace for one row.

@@ -43,27 +43,27 @@ profiles:
 // anything.
 type cold struct{ *gpu.Learner }
 
-func (c cold) Observe(pod *gpu.Request) bool { return c.Learner.Observe(*pod) }
+func (c cold) Observe(pod *gpu.Request) bool { return c.Learner.ObservePod(*pod) }
 
-func (c cold) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
-	if s := c.Scorer(); len(s.Workload()) > 0 {
-		return s.Score(node, pod)
+func (c cold) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	if s := c.CurrentScorer(); len(s.Workload()) > 0 {
+		return s.ScoreNode(node, pod)
 	}
-	used := node.GPUs - node.FreeMilli()/gpu.Whole
+	used := node.GPUs - node.FreeMilli()/gpu.MilliPerGPU
 	return int64(100 * (used + pod.GPUs) / node.GPUs), -1
 }
 
 // TestTheSchedulerAndTheSimulatorPlaceAlike replays pods of Alibaba's openb
 // cluster that ask for whole GPUs through both.
 func TestTheSchedulerAndTheSimulatorPlaceAlike(t *testing.T) {
-	all, err := packing.Load("default")
+	all, err := packing.LoadExperiment("default")
 	require.NoError(t, err)
-	whole := slices.DeleteFunc(slices.Clone(all.Pods), func(p trace.OpenbPod) bool { return p.GPUs == 0 || p.GPUMilli < gpu.Whole })
+	whole := slices.DeleteFunc(slices.Clone(all.Pods), func(p trace.OpenbPod) bool { return p.GPUs == 0 || p.GPUMilli < gpu.MilliPerGPU })
 	e, err := packing.NewExperiment("whole", all.Nodes, whole)
 	require.NoError(t, err)
-	arrivals, rank := e.Arrivals(seed)
+	arrivals, rank := e.DrawArrivals(seed)
 	arrivals = arrivals[:min(replayed, len(arrivals))]
-	simulated := e.Replay(packing.Policy{Name: "cold", New: func(*packing.Experiment, int64) packing.Chooser {
+	simulated := e.ReplayPods(packing.Policy{Name: "cold", New: func(*packing.Experiment, int64) packing.Chooser {
 		return cold{gpu.NewLearner(capacityOf(e.Nodes), gpu.DefaultWeights())}
 	}}, seed)
 
@@ -130,7 +130,7 @@ func openbNode(name string, n *trace.OpenbNode) *v1.Node {
 		shape.Extended = map[string]int64{gpu.Resource: int64(n.GPUs)}
 		shape.Labels[gpu.ProductLabel] = "openb-" + n.Model
 	}
-	return sandbox.Node(name, shape)
+	return sandbox.NewNode(name, shape)
 }
 
 func openbPod(name string, p *trace.OpenbPod) *v1.Pod {

@@ -59,7 +59,7 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 	for _, rack := range []string{"a", "b", "c"} {
 		c.addRack(rack)
 	}
-	binary := process.Build(t)
+	binary := process.BuildScheduler(t)
 	leader := c.startReplica(binary)
 	c.eventually(func() bool { return c.holder() != "" }, "the replica leads")
 	for _, gang := range gangs {
@@ -132,7 +132,7 @@ spec:
 	}, "the pods of the job have nodes")
 }
 
-// served tells whether the API server has PodGroups of a version.
+// served reports whether the API server has PodGroups of a version.
 func (c *cluster) served(version string) bool {
 	list, err := c.client.Discovery().ServerResourcesForGroupVersion(version)
 	return err == nil && len(list.APIResources) > 0
@@ -143,7 +143,7 @@ func (c *cluster) addRack(rack string) {
 	c.t.Helper()
 	var nodes []*v1.Node
 	for i := range 8 {
-		nodes = append(nodes, sandbox.Node(fmt.Sprintf("%s-%d", rack, i), sandbox.NodeShape{
+		nodes = append(nodes, sandbox.NewNode(fmt.Sprintf("%s-%d", rack, i), sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 8},
 			Labels:   map[string]string{"topology.kubernetes.io/rack": rack},
 		}))
@@ -227,7 +227,7 @@ func running(pods []v1.Pod) int {
 func (c *cluster) higherPriorityPreempts() {
 	c.t.Helper()
 	require.NoError(c.t, c.box.CreateNodes(c.t.Context(), []*v1.Node{
-		sandbox.Node("small", sandbox.NodeShape{CPU: "2", Labels: map[string]string{"example.com/role": "small"}}),
+		sandbox.NewNode("small", sandbox.NodeShape{CPU: "2", Labels: map[string]string{"example.com/role": "small"}}),
 	}))
 	classAndFirst, second, _ := cutLast(c.testdata("preemption"), "\n---\n")
 	c.applyText(classAndFirst)
@@ -345,7 +345,7 @@ func (c *cluster) holder() string {
 // account of the ledger and by that of the API server.
 func (c *cluster) refusals() []string {
 	all := c.ledger.refusals()
-	for _, refusal := range c.box.Forbidden() {
+	for _, refusal := range c.box.ForbiddenRequests() {
 		if request, its := strings.CutPrefix(refusal, serviceaccount.MakeUsername(namespace, name)+" "); its {
 			all.Insert("403 " + request)
 		}
@@ -360,7 +360,7 @@ func (c *cluster) everyPermissionIsUsed() {
 		rules = append(rules, rulesOf(object)...)
 	}
 	explained := slices.Collect(maps.Keys(unusedOnPurpose))
-	for _, kind := range workload.Kinds() { // read once a pod of theirs asks for it, and they come as CRDs
+	for _, kind := range workload.SupportedKinds() { // read once a pod of theirs asks for it, and they come as CRDs
 		for _, verb := range []string{"get", "list", "watch"} {
 			explained = append(explained, verb+" "+kind.Group+"/"+kind.Resource)
 		}

@@ -47,7 +47,7 @@ func (c *cluster) startReplica(binary string) *replica {
 		text = strings.Replace(text, old, replacement, 1)
 	}
 	port := process.FreePorts(c.t, 1)[0]
-	r := &replica{t: c.t, port: port, Process: process.Start(c.t, exec.Command(binary,
+	r := &replica{t: c.t, port: port, Process: process.StartCommand(c.t, exec.Command(binary,
 		"--config="+writeConfiguration(c.t, text), "--v=2",
 		"--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
 		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port)))}
@@ -58,6 +58,6 @@ func (c *cluster) startReplica(binary string) *replica {
 // ask calls the replica's own port, with a token or without, and returns the
 // status of the answer, 0 for none.
 func (r *replica) ask(path, token string) int {
-	status, _ := process.Ask(r.t, r.port, path, token)
+	status, _ := process.GetSecure(r.t, r.port, path, token)
 	return status
 }

@@ -52,12 +52,12 @@ type replica struct {
 func startReplica(t *testing.T, box *sandbox.Sandbox) *replica {
 	t.Helper()
 	r := &replica{t: t, port: process.FreePorts(t, 1)[0]}
-	child := process.Scheduler(t, "--kubeconfig="+box.Kubeconfig(), "--leader-elect", "--leader-elect-resource-namespace=default",
+	child := process.StartScheduler(t, "--kubeconfig="+box.KubeconfigPath(), "--leader-elect", "--leader-elect-resource-namespace=default",
 		"--authorization-always-allow-paths=/metrics,/readyz", "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", r.port), "--v=2")
 	r.terminate = sync.OnceFunc(func() { assert.NoError(t, child.Terminate()) })
 	t.Cleanup(r.terminate)
 	require.Eventually(t, func() bool {
-		status, _ := process.Ask(t, r.port, "/readyz", "")
+		status, _ := process.GetSecure(t, r.port, "/readyz", "")
 		return status == http.StatusOK
 	}, patience, 50*time.Millisecond, "the replica is ready")
 	return r
@@ -66,7 +66,7 @@ func startReplica(t *testing.T, box *sandbox.Sandbox) *replica {
 // scrape reads the metrics as Prometheus does.
 func (r *replica) scrape() families {
 	r.t.Helper()
-	status, body := process.Ask(r.t, r.port, "/metrics", "")
+	status, body := process.GetSecure(r.t, r.port, "/metrics", "")
 	require.Equal(r.t, http.StatusOK, status)
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	all, err := parser.TextToMetricFamilies(bytes.NewReader(body))

@@ -29,7 +29,7 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 	box := startSandbox(t)
 	var nodes []*v1.Node
 	for i := range 8 {
-		nodes = append(nodes, sandbox.Node(fmt.Sprintf("n%d", i), sandbox.NodeShape{
+		nodes = append(nodes, sandbox.NewNode(fmt.Sprintf("n%d", i), sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 8},
 			Labels:   map[string]string{"topology.kubernetes.io/rack": fmt.Sprintf("rack-%d", i/4)},
 		}))

@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/internal/sandbox"
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
@@ -38,7 +38,7 @@ type cluster struct {
 // fleet is a cluster of nodes with 8 GPUs, 8 to a rack and 4 racks to a block.
 func fleet(t testing.TB, nodes int) *cluster {
 	t.Helper()
-	built, err := sandbox.Fleet{Nodes: nodes, GPUs: 8, Product: "NVIDIA-H100-80GB-HBM3", NodesPerRack: 8, RacksPerBlock: 4}.Build()
+	built, err := sandbox.Fleet{Nodes: nodes, GPUs: 8, Product: "NVIDIA-H100-80GB-HBM3", NodesPerRack: 8, RacksPerBlock: 4}.BuildNodes()
 	require.NoError(t, err)
 	return &cluster{TB: t, nodes: built}
 }
@@ -107,14 +107,14 @@ func (c *cluster) node(name string) *v1.Node {
 }
 
 func (c *cluster) picture() *explain.Picture {
-	p, err := explain.NewPicture(explain.Config{}, c.nodes, c.pods, dialect.Objects{Pods: c.pods}.Gangs("muster"))
+	p, err := explain.NewPicture(explain.Config{}, c.nodes, c.pods, store.Objects{Pods: c.pods}.Gangs("muster"))
 	require.NoError(c, err)
 	return p
 }
 
 func (c *cluster) data(namespace string) *page.Data {
 	c.Helper()
-	d, err := page.Build(c.picture(), taken, namespace)
+	d, err := page.BuildData(c.picture(), taken, namespace)
 	require.NoError(c, err)
 	return d
 }
@@ -123,7 +123,7 @@ func (c *cluster) data(namespace string) *page.Data {
 func (c *cluster) file(namespace string) string {
 	c.Helper()
 	var text bytes.Buffer
-	require.NoError(c, page.File(&text, c.data(namespace)))
+	require.NoError(c, page.WriteFile(&text, c.data(namespace)))
 	path := filepath.Join(c.TempDir(), "cluster.html")
 	require.NoError(c, os.WriteFile(path, text.Bytes(), 0o600))
 	return "file://" + path
@@ -136,7 +136,7 @@ func example(t testing.TB) *cluster {
 	t.Helper()
 	c := fleet(t, 64)
 	for i := range 8 {
-		c.nodes = append(c.nodes, sandbox.Node(fmt.Sprintf("mig-%d", i+1), sandbox.NodeShape{
+		c.nodes = append(c.nodes, sandbox.NewNode(fmt.Sprintf("mig-%d", i+1), sandbox.NodeShape{
 			Extended: map[string]int64{"nvidia.com/gpu": 4, "nvidia.com/mig-1g.10gb": 14, "nvidia.com/mig-3g.40gb": 4},
 			Labels: map[string]string{
 				sandbox.ProductLabel: "NVIDIA-A100-SXM4-80GB", sandbox.RackLabel: "rack-9", sandbox.BlockLabel: "block-3",

@@ -47,7 +47,7 @@ func (c *changing) source() page.Source {
 			defer c.mu.Unlock()
 			return strconv.Itoa(c.version)
 		},
-		Take: func(context.Context) (*page.Data, error) {
+		Build: func(context.Context) (*page.Data, error) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if c.data == nil {

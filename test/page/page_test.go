@@ -261,7 +261,7 @@ func TestPage_5000Nodes(t *testing.T) {
 }
 
 func TestPage_ClusterWithoutAnything(t *testing.T) {
-	c := &cluster{TB: t, nodes: []*v1.Node{sandbox.Node("lonely", sandbox.NodeShape{})}}
+	c := &cluster{TB: t, nodes: []*v1.Node{sandbox.NewNode("lonely", sandbox.NodeShape{})}}
 	p := open(t, c.file(""), 1000, 600)
 	assert.Contains(t, p.text("#waiting"), "no gang waits")
 	value[any](p, `document.getElementById('map').focus()`)

@@ -33,14 +33,15 @@ func Main(run func() int) {
 	os.Exit(run())
 }
 
-// Command is the scheduler with flags, played by this test binary. Its TestMain
-// has to call Main.
-func Command(flags ...string) *exec.Cmd {
+// SchedulerCommand returns the scheduler with flags as a command that runs this
+// test binary. Its TestMain has to call Main.
+func SchedulerCommand(flags ...string) *exec.Cmd {
 	return exec.Command(os.Args[0], append([]string{scheduler.Name}, flags...)...)
 }
 
-// Build builds the scheduler's binary as users do, and returns its path.
-func Build(t testing.TB) string {
+// BuildScheduler builds the scheduler's binary as users do, and returns its
+// path.
+func BuildScheduler(t testing.TB) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), scheduler.Name)
 	output, err := exec.Command("go", "build", "-o", binary, "github.com/muster-scheduler/muster/cmd/"+scheduler.Name).CombinedOutput()

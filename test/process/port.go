@@ -27,10 +27,10 @@ func FreePorts(t testing.TB, count int) []int {
 	return ports
 }
 
-// Ask sends a GET over TLS to a port of 127.0.0.1, with a bearer token or
+// GetSecure sends a GET over TLS to a port of 127.0.0.1, with a bearer token or
 // without, and returns the status and the body of the answer. The server's
 // certificate may be anybody's. The status is 0 if there is no answer.
-func Ask(t testing.TB, port int, path, token string) (status int, body []byte) {
+func GetSecure(t testing.TB, port int, path, token string) (status int, body []byte) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d%s", port, path), nil)
 	require.NoError(t, err)

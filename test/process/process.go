@@ -32,23 +32,26 @@ type Process struct {
 	// ended is closed once the process has ended, and err is how.
 	ended chan struct{}
 	err   error
-	// asked is true once the test expects the end.
-	asked bool
+	// stopRequested is true once the test expects the end.
+	stopRequested bool
 }
 
-// Scheduler starts the scheduler, which the test binary plays; see Main.
-func Scheduler(t testing.TB, flags ...string) *Process {
+// StartScheduler starts the scheduler, which is this test binary; see Main.
+func StartScheduler(t testing.TB, flags ...string) *Process {
 	t.Helper()
-	return start(t, scheduler.Name, Command(flags...))
+	return startProcess(t, scheduler.Name, SchedulerCommand(flags...))
 }
 
-// Start starts a command. The test fails if it ends before it is told to.
-func Start(t testing.TB, cmd *exec.Cmd) *Process {
+// StartCommand starts a command. The test fails if it ends before it is told
+// to.
+func StartCommand(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
-	return start(t, filepath.Base(cmd.Path), cmd)
+	return startProcess(t, filepath.Base(cmd.Path), cmd)
 }
 
-func start(t testing.TB, name string, cmd *exec.Cmd) *Process {
+// startProcess starts a command and has it end with the test. The log is a
+// file, which stays as an artifact of the test.
+func startProcess(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	log, err := os.CreateTemp(t.ArtifactDir(), name+"-*.log")
 	require.NoError(t, err)
@@ -60,15 +63,16 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 		defer close(p.ended)
 		p.err = cmd.Wait()
 	}()
-	t.Cleanup(p.end)
+	t.Cleanup(p.cleanUp)
 	return p
 }
 
-// end is what is left to do when the test is over.
-func (p *Process) end() {
-	_ = p.cmd.Process.Kill() // an error says that it has ended, which p.err tells better
+// cleanUp kills the process when the test is over, and shows its log if the
+// test failed.
+func (p *Process) cleanUp() {
+	_ = p.cmd.Process.Kill() // an error says that it has ended, which p.err says more exactly
 	<-p.ended
-	if !p.asked {
+	if !p.stopRequested {
 		assert.EqualError(p.t, p.err, "signal: killed", "%s ended by itself", p.cmd)
 	}
 	if p.t.Failed() {
@@ -77,7 +81,7 @@ func (p *Process) end() {
 	}
 }
 
-// Log is what the process has written so far.
+// Log returns what the process has written so far.
 func (p *Process) Log() string {
 	p.t.Helper()
 	text, err := os.ReadFile(p.log)
@@ -103,19 +107,20 @@ func (p *Process) Terminate() error {
 func (p *Process) Signal(signal os.Signal) {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(signal), "%s", p.cmd)
-	p.asked = true
+	p.stopRequested = true
 }
 
 // Wait waits for the end of the process and returns how it ended.
 func (p *Process) Wait() error {
-	p.asked = true
+	p.stopRequested = true
 	<-p.ended
 	return p.err
 }
 
-// CPU is the processor time that the process has used so far: the 14th and 15th
-// field of its stat file, in hundredths of a second (proc_pid_stat(5)).
-func (p *Process) CPU() time.Duration {
+// CPUTime returns the processor time that the process has used so far: the 14th
+// and 15th field of its stat file, in hundredths of a second
+// (proc_pid_stat(5)).
+func (p *Process) CPUTime() time.Duration {
 	p.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	require.NoError(p.t, err)

@@ -49,7 +49,7 @@ func (r *trial) over() {
 // shell starts a script and returns when it has written that it is ready.
 func shell(t testing.TB, script string) *Process {
 	t.Helper()
-	p := Start(t, exec.Command("sh", "-c", script))
+	p := StartCommand(t, exec.Command("sh", "-c", script))
 	require.Eventually(t, func() bool { return strings.Contains(p.Log(), "ready") }, patience, pause)
 	return p
 }
@@ -57,11 +57,11 @@ func shell(t testing.TB, script string) *Process {
 const busy = "echo ready; while :; do :; done"
 
 func TestScheduler(t *testing.T) {
-	p := Scheduler(t, "--version")
+	p := StartScheduler(t, "--version")
 	require.NoError(t, p.Wait())
 	assert.Contains(t, p.Log(), "muster-scheduler ")
 
-	p = Scheduler(t, "please")
+	p = StartScheduler(t, "please")
 	require.EqualError(t, p.Wait(), "exit status 1")
 	assert.Contains(t, p.Log(), `unknown command "please"`)
 }
@@ -87,7 +87,7 @@ func TestProcess_OfATestThatFails(t *testing.T) {
 
 func TestProcess_ThatEndsByItself(t *testing.T) {
 	r := &trial{TB: t}
-	p := Start(r, exec.Command("sh", "-c", "echo sorry; exit 3"))
+	p := StartCommand(r, exec.Command("sh", "-c", "echo sorry; exit 3"))
 	<-p.ended
 	r.over()
 	assert.True(t, r.failed)
@@ -107,9 +107,9 @@ func TestProcess_ToldToEnd(t *testing.T) {
 
 func TestProcess_CPU(t *testing.T) {
 	p := shell(t, busy)
-	before := p.CPU()
-	require.Eventually(t, func() bool { return p.CPU() > before }, patience, pause)
-	assert.Less(t, shell(t, "echo ready; exec sleep 60").CPU(), time.Second)
+	before := p.CPUTime()
+	require.Eventually(t, func() bool { return p.CPUTime() > before }, patience, pause)
+	assert.Less(t, shell(t, "echo ready; exec sleep 60").CPUTime(), time.Second)
 }
 
 func TestFreePorts(t *testing.T) {
@@ -131,13 +131,13 @@ func TestAsk(t *testing.T) {
 		fmt.Fprint(w, r.URL.Path)
 	}))
 	port := server.Listener.Addr().(*net.TCPAddr).Port
-	status, body := Ask(t, port, "/readyz", "")
+	status, body := GetSecure(t, port, "/readyz", "")
 	assert.Equal(t, http.StatusUnauthorized, status)
 	assert.Equal(t, "/readyz", string(body))
-	status, _ = Ask(t, port, "/", "key")
+	status, _ = GetSecure(t, port, "/", "key")
 	assert.Equal(t, http.StatusOK, status)
 	server.Close()
-	status, body = Ask(t, port, "/", "key")
+	status, body = GetSecure(t, port, "/", "key")
 	assert.Zero(t, status)
 	assert.Empty(t, body)
 }

@@ -18,8 +18,8 @@ type Run struct {
 	Pods              int
 	// Wall is the time from the first pod created to the last one bound.
 	Wall time.Duration
-	// Told is the time until nothing more was written, such as events.
-	Told time.Duration
+	// Quiet is the time until nothing more was written, such as events.
+	Quiet time.Duration
 	// Decision is the mean time that the scheduler took to decide on one gang;
 	// zero if it does not decide.
 	Decision time.Duration
@@ -33,16 +33,16 @@ func Write(w io.Writer, runs []Run, slow, fast string) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "| shape | scheduler | runs | wall time, s | all told, s | pods/s | decision a gang | times faster than %s | rate of %s |\n", slow, fast)
 	text.WriteString("|---|---|---|---|---|---|---|---|---|\n")
-	for _, row := range group(runs) {
-		wall := median(row, func(r Run) time.Duration { return r.Wall })
+	for _, row := range groupRuns(runs) {
+		wall := medianOf(row, func(r Run) time.Duration { return r.Wall })
 		text.WriteString(strings.Join([]string{
 			"| " + row[0].Shape, row[0].Contestant, fmt.Sprint(len(row)),
-			spread(row, func(r Run) time.Duration { return r.Wall }, seconds),
-			spread(row, func(r Run) time.Duration { return r.Told }, seconds),
+			formatSpread(row, func(r Run) time.Duration { return r.Wall }, formatSeconds),
+			formatSpread(row, func(r Run) time.Duration { return r.Quiet }, formatSeconds),
 			fmt.Sprintf("%.0f", float64(row[0].Pods)/wall.Seconds()),
-			spread(row, func(r Run) time.Duration { return r.Decision }, decision),
-			compare(runs, row[0].Shape, slow, func(other time.Duration) string { return fmt.Sprintf("%.1f", other.Seconds()/wall.Seconds()) }),
-			compare(runs, row[0].Shape, fast, func(other time.Duration) string {
+			formatSpread(row, func(r Run) time.Duration { return r.Decision }, formatDecision),
+			compareWall(runs, row[0].Shape, slow, func(other time.Duration) string { return fmt.Sprintf("%.1f", other.Seconds()/wall.Seconds()) }),
+			compareWall(runs, row[0].Shape, fast, func(other time.Duration) string {
 				return fmt.Sprintf("%.0f%%", 100*other.Seconds()/wall.Seconds())
 			}) + " |\n",
 		}, " | "))
@@ -51,8 +51,8 @@ func Write(w io.Writer, runs []Run, slow, fast string) error {
 	return err
 }
 
-// group puts the runs of one shape and contestant together.
-func group(runs []Run) [][]Run {
+// groupRuns returns the runs of one shape and contestant together.
+func groupRuns(runs []Run) [][]Run {
 	var rows [][]Run
 	for _, run := range runs {
 		at := slices.IndexFunc(rows, func(row []Run) bool {
@@ -66,19 +66,20 @@ func group(runs []Run) [][]Run {
 	return rows
 }
 
-// compare shows a figure against the median wall time of another contestant
-// with the same shape, if that one ran.
-func compare(runs []Run, shape, contestant string, show func(time.Duration) string) string {
-	for _, row := range group(runs) {
+// compareWall returns a figure against the median wall time of another
+// contestant with the same shape, if that one ran.
+func compareWall(runs []Run, shape, contestant string, show func(time.Duration) string) string {
+	for _, row := range groupRuns(runs) {
 		if row[0].Shape == shape && row[0].Contestant == contestant {
-			return show(median(row, func(r Run) time.Duration { return r.Wall }))
+			return show(medianOf(row, func(r Run) time.Duration { return r.Wall }))
 		}
 	}
 	return ""
 }
 
-func median(runs []Run, of func(Run) time.Duration) time.Duration {
-	values := sorted(runs, of)
+// medianOf returns the median of a duration of the runs.
+func medianOf(runs []Run, of func(Run) time.Duration) time.Duration {
+	values := sortedTimes(runs, of)
 	half := len(values) / 2
 	if len(values)%2 == 0 {
 		return (values[half-1] + values[half]) / 2
@@ -86,7 +87,8 @@ func median(runs []Run, of func(Run) time.Duration) time.Duration {
 	return values[half]
 }
 
-func sorted(runs []Run, of func(Run) time.Duration) []time.Duration {
+// sortedTimes returns a duration of the runs in order.
+func sortedTimes(runs []Run, of func(Run) time.Duration) []time.Duration {
 	values := make([]time.Duration, len(runs))
 	for i, run := range runs {
 		values[i] = of(run)
@@ -95,19 +97,22 @@ func sorted(runs []Run, of func(Run) time.Duration) []time.Duration {
 	return values
 }
 
-// spread is the median and, of several runs, the lowest and the highest.
-func spread(runs []Run, of func(Run) time.Duration, show func(time.Duration) string) string {
-	middle := show(median(runs, of))
+// formatSpread returns the median and, of several runs, the lowest and the
+// highest.
+func formatSpread(runs []Run, of func(Run) time.Duration, show func(time.Duration) string) string {
+	middle := show(medianOf(runs, of))
 	if len(runs) == 1 || middle == "" {
 		return middle
 	}
-	values := sorted(runs, of)
+	values := sortedTimes(runs, of)
 	return fmt.Sprintf("%s (%s-%s)", middle, show(values[0]), show(values[len(values)-1]))
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }
+// formatSeconds returns seconds to a tenth.
+func formatSeconds(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }
 
-func decision(d time.Duration) string {
+// formatDecision returns "" for a scheduler that does not decide.
+func formatDecision(d time.Duration) string {
 	switch {
 	case d == 0:
 		return ""

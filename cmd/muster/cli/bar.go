@@ -44,7 +44,7 @@ func (b *bar) show(what string, done, total int) {
 	}
 	b.next = now.Add(redraw)
 	full := barWidth * done / max(1, total)
-	b.line.Show(fmt.Sprintf("[%s%s] %3d %%  %s: %d of %d jobs have ended",
+	b.line.ShowText(fmt.Sprintf("[%s%s] %3d %%  %s: %d of %d jobs have ended",
 		strings.Repeat("█", full), strings.Repeat("░", barWidth-full), 100*done/max(1, total), what, done, total))
 }
 

@@ -46,7 +46,7 @@ was not looked at; another gang may take the room first.`,
 				if err != nil {
 					return fmt.Errorf("gang %s: %w", g.Key(), err)
 				}
-				if err := report.Write(out, format, e, func(out io.Writer) { report.Explanation(out, e) }); err != nil {
+				if err := report.WriteValue(out, format, e, func(out io.Writer) { report.WriteExplanation(out, e) }); err != nil {
 					return err
 				}
 				if e.Phase != queue.Running && e.Reason != explain.FitsNow {
@@ -99,11 +99,8 @@ func (v *view) find(namespace, name string) (*explain.Gang, error) {
 // orNone lists some of the names.
 func orNone(names []string) string {
 	const most = 10
-	switch {
-	case len(names) == 0:
+	if len(names) == 0 {
 		return "none"
-	case len(names) > most:
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 	}
-	return strings.Join(names, ", ")
+	return report.ShortenList(names, most, ", ")
 }

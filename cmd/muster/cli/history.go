@@ -81,7 +81,7 @@ else's.`,
 			if namespace := o.overrides.Context.Namespace; gang == "" && namespace != "" {
 				list = slices.DeleteFunc(list, func(d queue.Decision) bool { return !strings.HasPrefix(d.Gang, namespace+"/") })
 			}
-			return report.Write(cmd.OutOrStdout(), format, list, func(out io.Writer) { report.History(out, list) })
+			return report.WriteValue(cmd.OutOrStdout(), format, list, func(out io.Writer) { report.WriteHistory(out, list) })
 		},
 	}
 	flags := cmd.Flags()

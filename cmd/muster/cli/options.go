@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/report"
@@ -150,7 +150,7 @@ func (o *options) look(ctx context.Context) (*view, error) {
 
 // groupOf returns what names the gang of a pod, as the scheduler reads it.
 func groupOf(s config.Settings) func(*v1.Pod) string {
-	return dialect.Objects{Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}.GroupOf
+	return store.Objects{Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}.GroupOf
 }
 
 // settings reads --config, else what the snapshot says, else the defaults.

@@ -26,7 +26,7 @@ type fgd struct {
 
 func (f *fgd) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.protocol, "protocol", "", "run a published experiment in place of a trace: `fgd` packs the pods of Alibaba's openb cluster (USENIX ATC 2023)")
-	flags.StringSliceVar(&f.workloads, "workload", packing.Workloads(), "the pod `lists` of protocol fgd")
+	flags.StringSliceVar(&f.workloads, "workload", packing.WorkloadNames(), "the pod `lists` of protocol fgd")
 	flags.StringSliceVar(&f.policies, "policy", []string{"muster", "fgd", "bestfit", "packing", "random"}, "the `policies` of protocol fgd")
 	flags.StringVar(&f.seeds, "seeds", "42..51", "the `seeds` of protocol fgd, such as 42..51 or 42,44")
 	flags.IntVar(&f.at, "at", 100, "the arrived load, in `percent` of the GPUs, at which protocol fgd reads the allocation")

@@ -53,7 +53,7 @@ cluster already is not placed first.`,
 			for _, note := range m.Notes {
 				fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
 			}
-			if err := report.Write(cmd.OutOrStdout(), format, plans, func(w io.Writer) { report.Plans(w, plans) }); err != nil {
+			if err := report.WriteValue(cmd.OutOrStdout(), format, plans, func(w io.Writer) { report.WritePlans(w, plans) }); err != nil {
 				return err
 			}
 			if slices.ContainsFunc(plans, func(p *explain.Outline) bool { return !p.Fits }) {

@@ -44,10 +44,10 @@ type offer struct {
 var kalosShape = sim.Shape{GPUs: trace.GPUsPerNode, CPUMilli: 128_000, MemBytes: 2048e9}
 
 var offers = []offer{
-	{name: "kalos", title: "Gangs of the LLM cluster Kalos, 2023", gangs: data.Kalos, fleet: 302, shape: kalosShape, load: 1},
-	{name: "philly", title: "Jobs of Microsoft's Philly, October 2017", gangs: data.Philly, fleet: 80, shape: sim.Shape{GPUs: trace.GPUsPerNode}},
+	{name: "kalos", title: "Gangs of the LLM cluster Kalos, 2023", gangs: data.KalosGangs, fleet: 302, shape: kalosShape, load: 1},
+	{name: "philly", title: "Jobs of Microsoft's Philly, October 2017", gangs: data.PhillyGangs, fleet: 80, shape: sim.Shape{GPUs: trace.GPUsPerNode}},
 	{
-		name: "mixed", title: "Gangs of Kalos among single pods of Philly", gangs: data.Kalos, singles: data.Philly,
+		name: "mixed", title: "Gangs of Kalos among single pods of Philly", gangs: data.KalosGangs, singles: data.PhillyGangs,
 		fleet: 302, shape: kalosShape, load: 0.6, singlesLoad: 0.3,
 	},
 }
@@ -87,7 +87,7 @@ func (r *replay) config(flags *pflag.FlagSet) (sim.Config, string, error) {
 	if cfg.Gangs, err = o.gangs(); err != nil {
 		return cfg, "", err
 	}
-	gpus := cfg.Shape.Total(cfg.Nodes)
+	gpus := cfg.Shape.TotalGPUs(cfg.Nodes)
 	if o.load != 0 {
 		if cfg.Gangs, _, err = (trace.Compression{Speed: 1, Load: o.load, GPUs: gpus}).Apply(cfg.Gangs); err != nil {
 			return cfg, "", fmt.Errorf("--load: %w", err)
@@ -100,7 +100,7 @@ func (r *replay) config(flags *pflag.FlagSet) (sim.Config, string, error) {
 	if err != nil {
 		return cfg, "", err
 	}
-	if cfg.Gangs, err = trace.Mix(cfg.Gangs, singles, o.singlesLoad, gpus); err != nil {
+	if cfg.Gangs, err = trace.MixSingles(cfg.Gangs, singles, o.singlesLoad, gpus); err != nil {
 		return cfg, "", fmt.Errorf("--singles-load: %w", err)
 	}
 	return cfg, o.title, nil
@@ -114,10 +114,10 @@ func (r *replay) choose(flags *pflag.FlagSet) (offer, error) {
 	}
 	o := offers[i]
 	if r.nodes != "" {
-		o = offer{gangs: fileOf(r.gangs, trace.Gangs), title: filepath.Base(r.gangs), singlesLoad: r.singlesLoad}
+		o = offer{gangs: fileOf(r.gangs, trace.ReadGangs), title: filepath.Base(r.gangs), singlesLoad: r.singlesLoad}
 		if r.singles != "" {
 			o.title += " among single pods of " + filepath.Base(r.singles)
-			o.singles = fileOf(r.singles, trace.Gangs)
+			o.singles = fileOf(r.singles, trace.ReadGangs)
 		}
 	}
 	if flags.Changed("fleet") {
@@ -135,9 +135,9 @@ func (r *replay) choose(flags *pflag.FlagSet) (offer, error) {
 
 // hosts are the first nodes of the fleet, all of them for 0.
 func (r *replay) hosts(first int) ([]trace.Node, error) {
-	read, from := data.Lingjun, "the fabric"
+	read, from := data.LingjunNodes, "the fabric"
 	if r.nodes != "" {
-		read, from = fileOf(r.nodes, trace.Nodes), filepath.Base(r.nodes)
+		read, from = fileOf(r.nodes, trace.ReadNodes), filepath.Base(r.nodes)
 	}
 	nodes, err := read()
 	if err != nil || first == 0 {
@@ -174,10 +174,10 @@ func inNumbers(cfg *sim.Config) string {
 		}
 		work += float64(g.TotalGPUs()) * g.Run.Seconds()
 	}
-	gpus := cfg.Shape.Total(cfg.Nodes)
+	gpus := cfg.Shape.TotalGPUs(cfg.Nodes)
 	span := (cfg.Gangs[len(cfg.Gangs)-1].Arrival - cfg.Gangs[0].Arrival).Seconds()
 	text := fmt.Sprintf("%s gangs and %s single pods on %s nodes with %s GPUs",
-		sim.Thousands(gangs), sim.Thousands(len(cfg.Gangs)-gangs), sim.Thousands(len(cfg.Nodes)), sim.Thousands(gpus))
+		sim.FormatThousands(gangs), sim.FormatThousands(len(cfg.Gangs)-gangs), sim.FormatThousands(len(cfg.Nodes)), sim.FormatThousands(gpus))
 	if span > 0 && gpus > 0 {
 		text += fmt.Sprintf("; they ask for %.0f %% of the GPU time of the %.3g days in which they arrive", 100*work/span/float64(gpus), span/86400)
 	}

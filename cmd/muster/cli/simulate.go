@@ -90,7 +90,7 @@ func (s *simulate) run(cmd *cobra.Command, o *options) error {
 	}
 	start := time.Now()
 	cfg.Strict, cfg.Clock = s.strict, func() time.Duration { return time.Since(start) }
-	quiet := format != report.Text && !terminal.Is(cmd.OutOrStdout())
+	quiet := format != report.Text && !terminal.IsTerminal(cmd.OutOrStdout())
 	runs, err := s.replays(cfg, newBar(cmd.ErrOrStderr(), quiet))
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (s *simulate) run(cmd *cobra.Command, o *options) error {
 	for i, r := range runs {
 		summaries[i] = r.Summary
 	}
-	return report.Write(cmd.OutOrStdout(), format, summaries, func(w io.Writer) {
+	return report.WriteValue(cmd.OutOrStdout(), format, summaries, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n%s\n\n", title, picture.About)
 		sim.WriteTable(w, summaries)
 	})
@@ -127,7 +127,7 @@ func (s *simulate) replays(cfg sim.Config, bar *bar) ([]chart.Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("replaying with %s: %w", policy.Name, err)
 		}
-		runs[i] = chart.Run{Summary: sim.Summarise(&cfg, result), Result: result}
+		runs[i] = chart.Run{Summary: sim.NewSummary(&cfg, result), Result: result}
 	}
 	return runs, nil
 }
@@ -138,9 +138,9 @@ func (s *simulate) drawer() (func(*chart.Chart, io.Writer) error, error) {
 	case s.chart == "":
 		return nil, nil
 	case strings.HasSuffix(s.chart, ".svg"):
-		return (*chart.Chart).SVG, nil
+		return (*chart.Chart).WriteSVG, nil
 	case strings.HasSuffix(s.chart, ".html"):
-		return (*chart.Chart).HTML, nil
+		return (*chart.Chart).WriteHTML, nil
 	}
 	return nil, fmt.Errorf("--chart: found %q, want a name that ends in .svg or .html", s.chart)
 }

@@ -30,7 +30,7 @@ func statusVerb(o *options) *cobra.Command {
 				list, err := v.statuses(namespace, func(*explain.Gang) bool { return true })
 				explain.Sort(list, order)
 				return list, err
-			}, report.Statuses)
+			}, report.WriteStatuses)
 		},
 	}
 	cmd.Flags().StringVar(&l.order, "sort", string(explain.ByName), "the `order`: "+orderNames())
@@ -59,7 +59,7 @@ A gang that fits does not wait for those before it that do not.`,
 				list, err := v.statuses(namespace, func(g *explain.Gang) bool { return g.Place > 0 })
 				explain.Sort(list, explain.ByQueue)
 				return list, err
-			}, report.Queue)
+			}, report.WriteQueue)
 		},
 	}
 	l.addFlags(cmd)
@@ -92,7 +92,7 @@ func (l *listing) run(cmd *cobra.Command, o *options, list func(*view, string) (
 		if err != nil {
 			return err
 		}
-		return report.Write(out, format, found, func(out io.Writer) { write(out, found, namespace) })
+		return report.WriteValue(out, format, found, func(out io.Writer) { write(out, found, namespace) })
 	})
 }
 

@@ -44,7 +44,7 @@ func topologyVerb(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return report.Write(out, format, fabric, func(out io.Writer) { report.Fabric(out, fabric) })
+				return report.WriteValue(out, format, fabric, func(out io.Writer) { report.WriteFabric(out, fabric) })
 			})
 		},
 	}
@@ -63,15 +63,15 @@ func topologyVerb(o *options) *cobra.Command {
 // writePage draws a picture into a file. With a namespace, gangs and pods of
 // others are not named.
 func writePage(out io.Writer, path string, v *view, namespace string) error {
-	data, err := page.Build(v.Picture, v.now, namespace)
+	data, err := page.BuildData(v.Picture, v.now, namespace)
 	if err != nil {
 		return err
 	}
 	if path == "-" {
-		return page.File(out, data)
+		return page.WriteFile(out, data)
 	}
 	var text bytes.Buffer
-	if err := page.File(&text, data); err != nil {
+	if err := page.WriteFile(&text, data); err != nil {
 		return err
 	}
 	// Names of gangs and pods are nobody else's business.

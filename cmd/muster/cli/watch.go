@@ -112,7 +112,7 @@ type screen struct {
 
 func screenOf(out io.Writer) *screen {
 	s := &screen{out: out}
-	if terminal.Is(out) {
+	if terminal.IsTerminal(out) {
 		s.terminal, s.tick = true, 5*time.Second
 	}
 	return s

@@ -14,10 +14,10 @@ import (
 
 // The figures are those that README.md gives.
 func TestWhatComesWithMuster(t *testing.T) {
-	kalos, err := data.Kalos()
+	kalos, err := data.KalosGangs()
 	require.NoError(t, err)
 	assert.Len(t, kalos, 160)
-	philly, err := data.Philly()
+	philly, err := data.PhillyGangs()
 	require.NoError(t, err)
 	assert.Len(t, philly, 47_192)
 	gangs := 0
@@ -27,7 +27,7 @@ func TestWhatComesWithMuster(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 73, gangs)
-	hosts, err := data.Lingjun()
+	hosts, err := data.LingjunNodes()
 	require.NoError(t, err)
 	assert.Len(t, hosts, 847)
 }

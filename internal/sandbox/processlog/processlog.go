@@ -6,7 +6,7 @@
 //
 // It is a package of its own for the sake of its init function. The API
 // server's etcd client makes its logger, to stderr, when its package is
-// initialised. Packages without pending imports are initialised in the order of
+// initialized. Packages without pending imports are initialized in the order of
 // their import paths (Go specification, "Program initialization"); this one
 // imports only what that one imports, and its path comes first, so it can say
 // beforehand where such loggers write. Keep its imports few.
@@ -23,7 +23,7 @@ import (
 
 const scheme = "muster-sandbox"
 
-// target is what the process's log goes to at present.
+// target is where the process's log goes at present.
 var target = struct {
 	sync.Mutex
 	out     io.Writer
@@ -40,9 +40,9 @@ func init() {
 	}
 }
 
-// Redirect sends what comes to Writer to w until release is called, or somebody
-// else redirects it. Without a target it is dropped.
-func Redirect(w io.Writer) (release func()) {
+// RedirectLog sends what is written to Writer to w until release is called, or
+// somebody else redirects it. Without a target it is dropped.
+func RedirectLog(w io.Writer) (release func()) {
 	target.Lock()
 	defer target.Unlock()
 	target.out = w

@@ -19,9 +19,9 @@ import (
 func TestRedirect(t *testing.T) {
 	var first, second bytes.Buffer
 	fmt.Fprint(processlog.Writer, "nobody hears ")
-	releaseFirst := processlog.Redirect(&first)
+	releaseFirst := processlog.RedirectLog(&first)
 	fmt.Fprint(processlog.Writer, "one ")
-	releaseSecond := processlog.Redirect(&second)
+	releaseSecond := processlog.RedirectLog(&second)
 	fmt.Fprint(processlog.Writer, "two ")
 	releaseFirst() // the second keeps it
 	fmt.Fprint(processlog.Writer, "three")
@@ -33,7 +33,7 @@ func TestRedirect(t *testing.T) {
 
 func TestRedirect_TakesLoggersOfTheEtcdClient(t *testing.T) {
 	var log bytes.Buffer
-	defer processlog.Redirect(&log)()
+	defer processlog.RedirectLog(&log)()
 	logger, err := logutil.CreateDefaultZapLogger(zap.InfoLevel)
 	require.NoError(t, err)
 	logger.Warn("retrying")

@@ -13,88 +13,93 @@ import (
 // point is a place on the canvas, in pixels from the upper left corner.
 type point struct{ x, y float64 }
 
-// canvas writes SVG elements.
+// canvas writes WriteSVG elements.
 type canvas struct{ strings.Builder }
 
-// px writes a length to a tenth of a pixel, which is finer than any screen.
-func px(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+// formatPixels returns a length as SVG wants it.
+func formatPixels(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
-func round(v float64) float64 {
+// roundTenth rounds to a tenth of a pixel, which is finer than any screen: the
+// files stay small and the same on every machine.
+func roundTenth(v float64) float64 {
 	text := strconv.FormatFloat(v, 'f', 1, 64)
 	rounded, _ := strconv.ParseFloat(text, 64) // it was just written
 	return rounded
 }
 
-func (c *canvas) add(format string, args ...any) { fmt.Fprintf(c, format+"\n", args...) }
+// addElement adds a line of SVG. The arguments must be safe in XML.
+func (c *canvas) addElement(format string, args ...any) { fmt.Fprintf(c, format+"\n", args...) }
 
-// line draws a straight line of a class of the style sheet.
-func (c *canvas) line(class string, from, to point) {
-	c.add(`<path class="%s" d="M%s %sL%s %s"/>`, class, px(round(from.x)), px(round(from.y)), px(round(to.x)), px(round(to.y)))
+// drawLine draws a straight line of a class of the style sheet.
+func (c *canvas) drawLine(class string, from, to point) {
+	c.addElement(`<path class="%s" d="M%s %sL%s %s"/>`, class, formatPixels(roundTenth(from.x)), formatPixels(roundTenth(from.y)), formatPixels(roundTenth(to.x)), formatPixels(roundTenth(to.y)))
 }
 
-// text writes a text of a class of the style sheet; x is its start, middle or
-// end as the class says.
-func (c *canvas) text(class string, at point, text string) {
-	c.add(`<text class="%s" x="%s" y="%s">%s</text>`, class, px(round(at.x)), px(round(at.y)), html.EscapeString(text))
+// drawText writes a text of a class of the style sheet; x is its start, middle
+// or end as the class says.
+func (c *canvas) drawText(class string, at point, text string) {
+	c.addElement(`<text class="%s" x="%s" y="%s">%s</text>`, class, formatPixels(roundTenth(at.x)), formatPixels(roundTenth(at.y)), html.EscapeString(text))
 }
 
-// curve draws lines from point to point. Points on a straight line between
-// their neighbours are left out.
-func (c *canvas) curve(look look, points []point) {
+// drawCurve draws lines from point to point. Points on a straight line between
+// their neighbors are left out.
+func (c *canvas) drawCurve(line lineStyle, points []point) {
 	var d strings.Builder
 	for i, p := range points {
-		p = point{round(p.x), round(p.y)}
-		if i > 0 && i < len(points)-1 && round(points[i-1].y) == p.y && round(points[i+1].y) == p.y {
+		p = point{roundTenth(p.x), roundTenth(p.y)}
+		if i > 0 && i < len(points)-1 && roundTenth(points[i-1].y) == p.y && roundTenth(points[i+1].y) == p.y {
 			continue
 		}
 		letter := "L"
 		if i == 0 {
 			letter = "M"
 		}
-		d.WriteString(letter + px(p.x) + " " + px(p.y))
+		d.WriteString(letter + formatPixels(p.x) + " " + formatPixels(p.y))
 	}
-	c.add(`<path class="curve" %s d="%s"/>`, look.stroke(), d.String())
+	c.addElement(`<path class="curve" %s d="%s"/>`, line.strokeAttributes(), d.String())
 }
 
-// look is how a policy is drawn.
-type look struct {
+// lineStyle is the color, line and mark of a policy.
+type lineStyle struct {
 	color, dash string
 	width       float64
 	mark        func(p point, r float64) string // the d of a path
 }
 
-func (l look) stroke() string {
-	text := fmt.Sprintf(`stroke="%s" stroke-width="%s"`, l.color, px(l.width))
+// strokeAttributes returns the attributes of a line of this style.
+func (l lineStyle) strokeAttributes() string {
+	text := fmt.Sprintf(`stroke="%s" stroke-width="%s"`, l.color, formatPixels(l.width))
 	if l.dash != "" {
 		text += fmt.Sprintf(` stroke-dasharray="%s"`, l.dash)
 	}
 	return text
 }
 
-// looks are given to policies in turn.
-var looks = []look{
-	{"#0072B2", "", 2.6, disc},
-	{"#D55E00", "7 3", 1.7, square},
-	{"#009E73", "2.5 2.5", 1.9, upward},
-	{"#CC79A7", "9 3 2 3", 1.7, diamond},
-	{"#000000", "1.2 2.6", 1.6, downward},
-	{"#E69F00", "14 4", 1.7, square},
-	{"#56B4E9", "5 2 1 2 1 2", 1.7, disc},
+// lineStyles are used for policies in turn.
+var lineStyles = []lineStyle{
+	{"#0072B2", "", 2.6, discPath},
+	{"#D55E00", "7 3", 1.7, squarePath},
+	{"#009E73", "2.5 2.5", 1.9, upwardPath},
+	{"#CC79A7", "9 3 2 3", 1.7, diamondPath},
+	{"#000000", "1.2 2.6", 1.6, downwardPath},
+	{"#E69F00", "14 4", 1.7, squarePath},
+	{"#56B4E9", "5 2 1 2 1 2", 1.7, discPath},
 }
 
-func lookOf(i int) look { return looks[i%len(looks)] }
+// styleOf returns the style of policy i.
+func styleOf(i int) lineStyle { return lineStyles[i%len(lineStyles)] }
 
 // defineMarks defines the marks of the first n policies, filled and hollow, once
 // for the many places where they stand.
 func (c *canvas) defineMarks(n int) {
-	c.add(`<defs>`)
+	c.addElement(`<defs>`)
 	for i := range n {
-		l := lookOf(i)
+		l := styleOf(i)
 		for _, kind := range []struct{ id, fill string }{{filled, l.color}, {hollow, "#fff"}} {
-			c.add(`<path id="%s%d" d="%s" fill="%s" stroke="%s" stroke-width="1.4"/>`, kind.id, i, l.mark(point{}, 3.6), kind.fill, l.color)
+			c.addElement(`<path id="%s%d" d="%s" fill="%s" stroke="%s" stroke-width="1.4"/>`, kind.id, i, l.mark(point{}, 3.6), kind.fill, l.color)
 		}
 	}
-	c.add(`</defs>`)
+	c.addElement(`</defs>`)
 }
 
 // The kinds of marks.
@@ -103,43 +108,49 @@ const (
 	hollow = "ring"
 )
 
-// mark draws the mark of policy i.
-func (c *canvas) mark(kind string, i int, p point) {
-	c.add(`<use href="#%s%d" x="%s" y="%s"/>`, kind, i, px(round(p.x)), px(round(p.y)))
+// drawMark draws the mark of policy i.
+func (c *canvas) drawMark(kind string, i int, p point) {
+	c.addElement(`<use href="#%s%d" x="%s" y="%s"/>`, kind, i, formatPixels(roundTenth(p.x)), formatPixels(roundTenth(p.y)))
 }
 
-func disc(p point, r float64) string {
-	return fmt.Sprintf("M%s %sa%s %s 0 1 0 %s 0a%s %s 0 1 0 -%s 0Z", px(round(p.x-r)), px(p.y), px(r), px(r), px(2*r), px(r), px(r), px(2*r))
+// discPath returns the path of a disc. The other marks have about its area.
+func discPath(p point, r float64) string {
+	return fmt.Sprintf("M%s %sa%s %s 0 1 0 %s 0a%s %s 0 1 0 -%s 0Z", formatPixels(roundTenth(p.x-r)), formatPixels(p.y), formatPixels(r), formatPixels(r), formatPixels(2*r), formatPixels(r), formatPixels(r), formatPixels(2*r))
 }
 
-func square(p point, r float64) string {
+// squarePath returns the path of a square.
+func squarePath(p point, r float64) string {
 	r *= 0.9
-	return polygon(point{p.x - r, p.y - r}, point{p.x + r, p.y - r}, point{p.x + r, p.y + r}, point{p.x - r, p.y + r})
+	return polygonPath(point{p.x - r, p.y - r}, point{p.x + r, p.y - r}, point{p.x + r, p.y + r}, point{p.x - r, p.y + r})
 }
 
-func upward(p point, r float64) string {
+// upwardPath returns the path of a triangle that points up.
+func upwardPath(p point, r float64) string {
 	r *= 1.15
-	return polygon(point{p.x, p.y - r}, point{p.x + r, p.y + 0.8*r}, point{p.x - r, p.y + 0.8*r})
+	return polygonPath(point{p.x, p.y - r}, point{p.x + r, p.y + 0.8*r}, point{p.x - r, p.y + 0.8*r})
 }
 
-func downward(p point, r float64) string {
+// downwardPath returns the path of a triangle that points down.
+func downwardPath(p point, r float64) string {
 	r *= 1.15
-	return polygon(point{p.x, p.y + r}, point{p.x + r, p.y - 0.8*r}, point{p.x - r, p.y - 0.8*r})
+	return polygonPath(point{p.x, p.y + r}, point{p.x + r, p.y - 0.8*r}, point{p.x - r, p.y - 0.8*r})
 }
 
-func diamond(p point, r float64) string {
+// diamondPath returns the path of a square that stands on a corner.
+func diamondPath(p point, r float64) string {
 	r *= 1.3
-	return polygon(point{p.x, p.y - r}, point{p.x + r, p.y}, point{p.x, p.y + r}, point{p.x - r, p.y})
+	return polygonPath(point{p.x, p.y - r}, point{p.x + r, p.y}, point{p.x, p.y + r}, point{p.x - r, p.y})
 }
 
-func polygon(points ...point) string {
+// polygonPath returns the closed path through the points.
+func polygonPath(points ...point) string {
 	var d strings.Builder
 	for i, p := range points {
 		letter := "L"
 		if i == 0 {
 			letter = "M"
 		}
-		d.WriteString(letter + px(round(p.x)) + " " + px(round(p.y)))
+		d.WriteString(letter + formatPixels(roundTenth(p.x)) + " " + formatPixels(roundTenth(p.y)))
 	}
 	return d.String() + "Z"
 }

@@ -46,14 +46,14 @@ func picture(t *testing.T, policies ...string) *chart.Chart {
 		}}
 		r, err := sim.Run(cfg)
 		require.NoError(t, err)
-		ch.Runs = append(ch.Runs, chart.Run{Summary: sim.Summarise(&cfg, r), Result: r})
+		ch.Runs = append(ch.Runs, chart.Run{Summary: sim.NewSummary(&cfg, r), Result: r})
 	}
 	return ch
 }
 
 func svg(t *testing.T, ch *chart.Chart) string {
 	var out bytes.Buffer
-	require.NoError(t, ch.SVG(&out))
+	require.NoError(t, ch.WriteSVG(&out))
 	return out.String()
 }
 
@@ -107,7 +107,7 @@ func TestSVG_SaysInWordsWhatItShows(t *testing.T) {
 func TestHTML_HoldsThePictureAndTheFigures(t *testing.T) {
 	ch := picture(t, "muster", "spread")
 	var out bytes.Buffer
-	require.NoError(t, ch.HTML(&out))
+	require.NoError(t, ch.WriteHTML(&out))
 	for _, want := range []string{
 		svg(t, ch), "<title>Gangs &amp; &lt;others&gt;</title>", "partly started                        0            0\n",
 	} {

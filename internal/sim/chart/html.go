@@ -23,14 +23,14 @@ const page = `<!doctype html>
 </html>
 `
 
-// HTML draws the picture into a page, with the table of figures below it.
-func (ch *Chart) HTML(w io.Writer) error {
+// WriteHTML writes a page with the picture, and the table of figures below it.
+func (ch *Chart) WriteHTML(w io.Writer) error {
 	summaries := make([]sim.Summary, len(ch.Runs))
 	for i, r := range ch.Runs {
 		summaries[i] = r.Summary
 	}
 	var table strings.Builder
 	sim.WriteTable(&table, summaries)
-	_, err := fmt.Fprintf(w, page, html.EscapeString(ch.Title), ch.svg(), html.EscapeString(table.String()))
+	_, err := fmt.Fprintf(w, page, html.EscapeString(ch.Title), ch.renderSVG(), html.EscapeString(table.String()))
 	return err
 }

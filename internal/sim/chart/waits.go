@@ -13,42 +13,44 @@ import (
 // rowHeight is that of a policy in a size class, noteWidth what is kept free for
 // a word behind the longest wait.
 const (
+	// rowHeight is the height of a policy in a size class, noteWidth what is kept
+	// free for a note beside the longest wait.
 	rowHeight = 15.0
 	noteWidth = 112.0
 )
 
-// waits draws, for each size class and policy, a line from the median wait to
-// the 95th percentile.
-func (ch *Chart) waits(c *canvas, y float64) float64 {
-	c.text("head", point{indent, y}, "Wait until every pod has a node")
-	c.text("soft", point{indent, y + 19}, "filled mark: median; hollow mark: 95th percentile; what was never placed counts until the end of its replay")
+// drawWaits draws, for each size class and policy, a line from the median wait
+// to the 95th percentile.
+func (ch *Chart) drawWaits(c *canvas, y float64) float64 {
+	c.drawText("head", point{indent, y}, "Wait until every pod has a node")
+	c.drawText("soft", point{indent, y + 19}, "filled mark: median; hollow mark: 95th percentile; what was never placed counts until the end of its replay")
 	if len(ch.Runs) == 0 {
 		return y + 19
 	}
 	classes := ch.Runs[0].Summary.Waits
-	axis := newWaitAxis(indent+168, right-noteWidth, ch.longest())
+	axis := newWaitAxis(indent+168, right-noteWidth, ch.longestWait())
 	top := y + 36
 	each := rowHeight*float64(len(ch.Runs)) + 12
 	bottom := top + each*float64(len(classes))
-	ch.waitGrid(c, axis, top, bottom)
+	ch.drawWaitGrid(c, axis, top, bottom)
 	for i, class := range classes {
 		from := top + each*float64(i)
 		if i > 0 {
-			c.line("grid", point{indent, from}, point{right, from})
+			c.drawLine("grid", point{indent, from}, point{right, from})
 		}
-		c.text("name", point{indent, from + each/2 - 2}, class.Class)
-		c.text("soft", point{indent, from + each/2 + 14}, plural(class.Gangs, noun(class.Class)))
+		c.drawText("name", point{indent, from + each/2 - 2}, class.Class)
+		c.drawText("soft", point{indent, from + each/2 + 14}, formatCount(class.Gangs, memberNoun(class.Class)))
 		for k, r := range ch.Runs {
-			c.add(`<g><title>%s, %s</title>`, r.Summary.Policy, waitInWords(r.Summary.Waits[i]))
-			axis.draw(c, k, r.Summary.Waits[i], from+6+rowHeight*(float64(k)+0.5))
-			c.add(`</g>`)
+			c.addElement(`<g><title>%s, %s</title>`, r.Summary.Policy, describeWait(r.Summary.Waits[i]))
+			axis.drawWait(c, k, r.Summary.Waits[i], from+6+rowHeight*(float64(k)+0.5))
+			c.addElement(`</g>`)
 		}
 	}
 	return bottom + 26
 }
 
-// noun is what the members of a class are called.
-func noun(class string) string {
+// memberNoun returns what the members of a class are called.
+func memberNoun(class string) string {
 	switch class {
 	case "part of a node", "1 pod", "all single pods":
 		return "pod"
@@ -58,42 +60,44 @@ func noun(class string) string {
 	return "gang"
 }
 
-func (ch *Chart) waitGrid(c *canvas, axis waitAxis, top, bottom float64) {
-	c.line("axis", point{axis.none, top}, point{axis.none, bottom})
-	c.text("softmid", point{axis.none, bottom + 18}, "none")
+// drawWaitGrid draws the ticks of the wait axis.
+func (ch *Chart) drawWaitGrid(c *canvas, axis waitAxis, top, bottom float64) {
+	c.drawLine("axis", point{axis.none, top}, point{axis.none, bottom})
+	c.drawText("softmid", point{axis.none, bottom + 18}, "none")
 	for _, t := range waitTicks {
 		if t > axis.most {
 			break
 		}
-		c.line("grid", point{axis.at(t), top}, point{axis.at(t), bottom})
-		c.text("softmid", point{axis.at(t), bottom + 18}, short(t))
+		c.drawLine("grid", point{axis.positionOf(t), top}, point{axis.positionOf(t), bottom})
+		c.drawText("softmid", point{axis.positionOf(t), bottom + 18}, shortDuration(t))
 	}
-	c.line("axis", point{axis.none, bottom}, point{axis.to, bottom})
+	c.drawLine("axis", point{axis.none, bottom}, point{axis.to, bottom})
 }
 
-// waitInWords says what the marks of a class say.
-func waitInWords(x sim.Wait) string {
-	return fmt.Sprintf("%s: median %s, 95th percentile %s", x.Class, short(seconds(x.P50)), short(seconds(x.P95)))
+// describeWait returns the waits of a class as text.
+func describeWait(x sim.Wait) string {
+	return fmt.Sprintf("%s: median %s, 95th percentile %s", x.Class, shortDuration(fromSeconds(x.P50)), shortDuration(fromSeconds(x.P95)))
 }
 
-// draw draws the waits of one class under policy k.
-func (a waitAxis) draw(c *canvas, k int, x sim.Wait, y float64) {
-	from, to := point{a.at(seconds(x.P50)), y}, point{a.at(seconds(x.P95)), y}
+// drawWait draws the waits of one class under policy k.
+func (a waitAxis) drawWait(c *canvas, k int, x sim.Wait, y float64) {
+	from, to := point{a.positionOf(fromSeconds(x.P50)), y}, point{a.positionOf(fromSeconds(x.P95)), y}
 	if to.x > from.x {
-		c.curve(lookOf(k), []point{from, to})
-		c.mark(hollow, k, to)
+		c.drawCurve(styleOf(k), []point{from, to})
+		c.drawMark(hollow, k, to)
 	}
-	c.mark(filled, k, from)
+	c.drawMark(filled, k, from)
 	if x.Waiting > 0 {
-		c.text("soft", point{to.x + 10, y + 4}, fmt.Sprintf("%d never placed", x.Waiting))
+		c.drawText("soft", point{to.x + 10, y + 4}, fmt.Sprintf("%d never placed", x.Waiting))
 	}
 }
 
-func (ch *Chart) longest() time.Duration {
+// longestWait returns the longest wait that is drawn.
+func (ch *Chart) longestWait() time.Duration {
 	var longest time.Duration
 	for _, r := range ch.Runs {
 		for _, x := range r.Summary.Waits {
-			longest = max(longest, seconds(x.P95))
+			longest = max(longest, fromSeconds(x.P95))
 		}
 	}
 	return longest

@@ -53,7 +53,7 @@ func NewExperiment(name string, nodes []trace.OpenbNode, pods []trace.OpenbPod) 
 	}
 	demand := 0
 	for i := range e.Pods {
-		demand += e.Pods[i].Milli()
+		demand += e.Pods[i].RequestedMilli()
 	}
 	if e.devices == 0 || demand == 0 {
 		return nil, fmt.Errorf("experiment %s: %d GPUs and a demand of %d thousandths; both must be there", name, e.devices, demand)
@@ -61,9 +61,9 @@ func NewExperiment(name string, nodes []trace.OpenbNode, pods []trace.OpenbPod) 
 	return e, nil
 }
 
-// Request is what the scorer knows of a pod. Models that no node has leave no
-// choice: the pod fits nowhere, and ok is false.
-func (e *Experiment) Request(p *trace.OpenbPod) (r gpu.Request, ok bool) {
+// RequestOf returns the request of a pod as the scorer takes it. Where no node
+// has one of the models that the pod accepts, it fits nowhere and ok is false.
+func (e *Experiment) RequestOf(p *trace.OpenbPod) (r gpu.Request, ok bool) {
 	r = gpu.Request{CPUMilli: p.CPUMilli, GPUs: p.GPUs, GPUMilli: p.GPUMilli}
 	for _, model := range p.Models {
 		if m := slices.Index(e.models, model); m >= 0 {
@@ -76,36 +76,36 @@ func (e *Experiment) Request(p *trace.OpenbPod) (r gpu.Request, ok bool) {
 // typicalCover is the part of the pods that typical pods make up.
 const typicalCover = 0.95
 
-// Typical is the workload of the whole list.
-func (e *Experiment) Typical() gpu.Workload {
-	var tally gpu.Tally
+// TypicalWorkload returns the workload of the whole list.
+func (e *Experiment) TypicalWorkload() gpu.Workload {
+	var tally gpu.RequestHistogram
 	for i := range e.Pods {
-		if r, ok := e.Request(&e.Pods[i]); ok {
-			tally.Add(r)
+		if r, ok := e.RequestOf(&e.Pods[i]); ok {
+			tally.AddPod(r)
 		}
 	}
-	return tally.Workload(typicalCover)
+	return tally.TypicalWorkload(typicalCover)
 }
 
 // overload is the demand, in percent of the GPUs, at which arrivals end.
 const overload = 130
 
-// Arrivals returns the pods in their order of arrival, and the rank of each
+// DrawArrivals returns the pods in their order of arrival, and the rank of each
 // node. The names of repeated pods end in "-tuned-" and a number.
-func (e *Experiment) Arrivals(seed int64) (pods []trace.OpenbPod, rank []int) {
+func (e *Experiment) DrawArrivals(seed int64) (pods []trace.OpenbPod, rank []int) {
 	draw := rand.New(rand.NewSource(seed))
 	draw.Int() // the published experiments print one number first
 	pods = slices.Clone(e.Pods)
 	draw.Shuffle(len(pods), func(i, j int) { pods[i], pods[j] = pods[j], pods[i] })
 	demand := 0
 	for i := range pods {
-		demand += pods[i].Milli()
+		demand += pods[i].RequestedMilli()
 	}
-	target := e.devices * gpu.Whole * overload / 100
+	target := e.devices * gpu.MilliPerGPU * overload / 100
 	if demand > target {
 		for demand > target {
 			i := draw.Intn(len(pods))
-			demand -= pods[i].Milli()
+			demand -= pods[i].RequestedMilli()
 			pods = slices.Delete(pods, i, i+1)
 		}
 		return pods, draw.Perm(len(e.Nodes))
@@ -117,6 +117,6 @@ func (e *Experiment) Arrivals(seed int64) (pods []trace.OpenbPod, rank []int) {
 		}
 		p.Name = fmt.Sprintf("%s-tuned-%d", p.Name, i)
 		pods = append(pods, p)
-		demand += p.Milli()
+		demand += p.RequestedMilli()
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"strconv"
 )
 
-// Agreement says how far a replay's order of arrival is that of the published
-// experiments. Up to a load of 90 % no policy drops a pod of the default list,
-// so that the curve of allocation shows the order of arrival alone.
+// Agreement is the difference between a replay's order of arrival and that of
+// the published experiments. Up to a load of 90 % no policy drops a pod of the
+// default list, so that the curve of allocation shows the order of arrival
+// alone.
 type Agreement struct {
 	Seed int64
 	// Loads is the number of loads that were compared, Equal how many of them
@@ -24,7 +25,7 @@ type Agreement struct {
 // CheckArrivals replays the default list with each seed of which the whole
 // curve was published and compares it with that.
 func CheckArrivals(policy Policy) ([]Agreement, error) {
-	e, err := Load("default")
+	e, err := LoadExperiment("default")
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func CheckArrivals(policy Policy) ([]Agreement, error) {
 	var all []Agreement
 	for _, curve := range curves {
 		a := Agreement{Seed: curve.seed, Loads: len(curve.allocated)}
-		got := e.Replay(policy, curve.seed)
+		got := e.ReplayPods(policy, curve.seed)
 		for load, want := range curve.allocated {
 			off := math.Abs(math.Round(got.Allocated[load]*100)/100 - want)
 			a.Furthest = max(a.Furthest, off)
@@ -48,22 +49,22 @@ func CheckArrivals(policy Policy) ([]Agreement, error) {
 	return all, nil
 }
 
-// curve is a published curve: the allocation in percent at each whole load from
-// 0.
-type curve struct {
+// publishedCurve is the allocation in percent at each whole load from 0.
+type publishedCurve struct {
 	seed      int64
 	allocated []float64
 }
 
-func publishedCurves() ([]curve, error) {
+// publishedCurves reads the curves that were published, one for each seed.
+func publishedCurves() ([]publishedCurve, error) {
 	const name = "fgd_published_curve.csv"
-	rows, err := table(name)
+	rows, err := readTable(name)
 	if err != nil {
 		return nil, err
 	}
-	var curves []curve
+	var curves []publishedCurve
 	for i, row := range rows[1:] {
-		c := curve{}
+		c := publishedCurve{}
 		if c.seed, err = strconv.ParseInt(row[0], 10, 64); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, i+2, err)
 		}
@@ -79,9 +80,9 @@ func publishedCurves() ([]curve, error) {
 	return curves, nil
 }
 
-// policyNamed finds a policy.
+// policyNamed returns the policy of a name.
 func policyNamed(name string) (Policy, bool) {
-	all := Policies()
+	all := AllPolicies()
 	i := slices.IndexFunc(all, func(p Policy) bool { return p.Name == name })
 	if i < 0 {
 		return Policy{}, false

@@ -20,39 +20,40 @@ import (
 //go:embed data/*.csv.gz
 var files embed.FS
 
-// Workloads names the pod lists that come with the package, in the order in
-// which tables show them.
-func Workloads() []string {
+// WorkloadNames returns the names of the pod lists that come with the package,
+// in the order of tables.
+func WorkloadNames() []string {
 	return []string{"default", "gpuspec10", "gpuspec33", "multigpu20", "multigpu50", "gpushare40", "cpu200"}
 }
 
-// Load returns one of the experiments that come with the package.
-func Load(workload string) (*Experiment, error) {
-	if !slices.Contains(Workloads(), workload) {
-		return nil, fmt.Errorf("workload %q: there are %s", workload, strings.Join(Workloads(), ", "))
+// LoadExperiment returns one of the experiments that come with the package.
+func LoadExperiment(workload string) (*Experiment, error) {
+	if !slices.Contains(WorkloadNames(), workload) {
+		return nil, fmt.Errorf("workload %q: there are %s", workload, strings.Join(WorkloadNames(), ", "))
 	}
 	const nodeFile = "openb_node_list_gpu_node.csv"
-	nodeText, err := unpack(nodeFile)
+	nodeText, err := openCompressed(nodeFile)
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := trace.OpenbNodes(nodeFile, nodeText)
+	nodes, err := trace.ReadOpenbNodes(nodeFile, nodeText)
 	if err != nil {
 		return nil, err
 	}
 	podFile := "openb_pod_list_" + workload + ".csv"
-	podText, err := unpack(podFile)
+	podText, err := openCompressed(podFile)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := trace.OpenbPods(podFile, podText)
+	pods, err := trace.ReadOpenbPods(podFile, podText)
 	if err != nil {
 		return nil, err
 	}
 	return NewExperiment(workload, nodes, pods)
 }
 
-func unpack(name string) (io.Reader, error) {
+// openCompressed opens an embedded file.
+func openCompressed(name string) (io.Reader, error) {
 	packed, err := files.ReadFile("data/" + name + ".gz")
 	if err != nil {
 		return nil, err
@@ -60,8 +61,9 @@ func unpack(name string) (io.Reader, error) {
 	return gzip.NewReader(bytes.NewReader(packed))
 }
 
-func table(name string) ([][]string, error) {
-	text, err := unpack(name)
+// readTable reads an embedded CSV file.
+func readTable(name string) ([][]string, error) {
+	text, err := openCompressed(name)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ type Published struct {
 // policies are BestFit, DotProd, FGD, GpuClustering, GpuPacking and Random.
 func PublishedResults() ([]Published, error) {
 	const name = "fgd_published_results.csv"
-	rows, err := table(name)
+	rows, err := readTable(name)
 	if err != nil {
 		return nil, err
 	}

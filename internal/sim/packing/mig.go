@@ -22,7 +22,7 @@ import (
 // a weight, the cube of a number uniform in 0 to 1 (so that some profiles
 // dominate and some are rare), or the weights of Mix. One instance arrives each
 // step, its profile drawn by the weights; it stays for an exponential time,
-// with the mean chosen so that the units offered amount to Load of all units.
+// with the mean chosen so that the units offered amount to LoadExperiment of all units.
 // Everything comes from the seed; all policies see the same stream. The first
 // quarter of the arrivals fills the devices and is not counted.
 type MIGReplay struct {
@@ -33,62 +33,71 @@ type MIGReplay struct {
 	// perfect packing.
 	Load float64
 	// Mix is the weight of each profile; nil draws it.
-	Mix  gpu.Mix
+	Mix  gpu.ProfileMix
 	Seed int64
 }
 
-// MIGResult is what became of one stream, counted after the first quarter.
+// MIGResult is the outcome of one stream, counted after the first quarter.
 type MIGResult struct {
 	Offered, Accepted           int
 	OfferedUnits, AcceptedUnits int
 }
 
-// Acceptance is the part of the instances that found a place, in percent.
-func (r MIGResult) Acceptance() float64 { return 100 * float64(r.Accepted) / float64(r.Offered) }
+// InstanceAcceptance returns the part of the instances that were placed, in
+// percent.
+func (r MIGResult) InstanceAcceptance() float64 {
+	return 100 * float64(r.Accepted) / float64(r.Offered)
+}
 
-// UnitAcceptance is the part of the units asked for that was given, in percent.
+// UnitAcceptance returns the part of the units asked for that were given, in
+// percent.
 func (r MIGResult) UnitAcceptance() float64 {
 	return 100 * float64(r.AcceptedUnits) / float64(r.OfferedUnits)
 }
 
-// MIGPolicy picks a device and a start for a profile.
+// MIGPolicy is a way to choose a device and a start for a profile.
 type MIGPolicy struct {
 	Name string
 	// new makes a picker; learn is told of each arrival before it is placed.
 	new func(*gpu.Board) migPicker
 }
 
+// migPicker places instances. observeProfile is called with each arrival before
+// it is placed; pickPlace returns a negative device if there is no place.
 type migPicker interface {
-	learn(profile int)
-	pick(devices []*gpu.Carving, profile *gpu.Profile) (device, start int)
+	observeProfile(profile int)
+	pickPlace(devices []*gpu.MIGLayout, profile *gpu.Profile) (device, start int)
 }
 
-// MIGPolicies are those that the replay knows: Muster's, which learns the mix
-// as it goes; the first device and start with room; and the device with the
+// MIGPolicies returns those that the replay knows: Muster's, which learns the
+// mix as it goes; the first device and start with room; and the device with the
 // fewest units left over.
 func MIGPolicies() []MIGPolicy {
 	return []MIGPolicy{
 		{"muster", func(b *gpu.Board) migPicker {
-			return &migMuster{board: b, packer: gpu.NewPacker(b, nil), seen: make(gpu.Mix, len(b.Profiles)), next: firstMIGLesson}
+			return &migMuster{board: b, packer: gpu.NewPacker(b, nil), seen: make(gpu.ProfileMix, len(b.Profiles)), next: firstMIGLesson}
 		}},
 		{"first-fit", func(*gpu.Board) migPicker { return migFit{} }},
 		{"best-fit", func(*gpu.Board) migPicker { return migFit{best: true} }},
 	}
 }
 
+// migMuster is the packer of the scheduler, made anew as the mix becomes known.
 type migMuster struct {
 	board  *gpu.Board
 	packer *gpu.Packer
-	seen   gpu.Mix
+	seen   gpu.ProfileMix
 	total  int
 	next   int
 }
 
-// firstMIGLesson is the number of instances after which the packer is first made
-// anew for the mix seen.
+// firstMIGLesson is the number of instances after which the packer is first
+// made anew for the mix seen.
 const firstMIGLesson = 16
 
-func (m *migMuster) learn(profile int) {
+// observeProfile counts the profile. The packer is made anew at intervals that
+// grow, since it costs more than a placement and the mix settles.
+func (m *migMuster) observeProfile(profile int) {
 	m.seen[profile]++
 	if m.total++; m.total >= m.next {
 		m.next += m.next / 2
@@ -96,19 +105,20 @@ func (m *migMuster) learn(profile int) {
 	}
 }
 
-func (m *migMuster) pick(devices []*gpu.Carving, profile *gpu.Profile) (int, int) {
-	o, found := m.packer.Best(devices, profile)
+func (m *migMuster) pickPlace(devices []*gpu.MIGLayout, profile *gpu.Profile) (int, int) {
+	o, found := m.packer.BestOption(devices, profile)
 	if !found {
 		return -1, 0
 	}
 	return o.Device, o.Start
 }
 
+// migFit is first fit, or with best the device with the fewest free units.
 type migFit struct{ best bool }
 
-func (migFit) learn(int) {}
+func (migFit) observeProfile(int) {}
 
-func (f migFit) pick(devices []*gpu.Carving, profile *gpu.Profile) (device, start int) {
+func (f migFit) pickPlace(devices []*gpu.MIGLayout, profile *gpu.Profile) (device, start int) {
 	device, least := -1, math.MaxInt
 	for d, c := range devices {
 		left := 0
@@ -120,7 +130,7 @@ func (f migFit) pick(devices []*gpu.Carving, profile *gpu.Profile) (device, star
 		}
 		for _, s := range profile.Starts {
 			i := gpu.Instance{Profile: profile, Start: s}
-			if c.Used()&i.Units() == 0 && c.Fits(i) == nil {
+			if c.UsedUnits()&i.OccupiedUnits() == 0 && c.CheckInstance(i) == nil {
 				device, start, least = d, s, left
 				break
 			}
@@ -129,7 +139,8 @@ func (f migFit) pick(devices []*gpu.Carving, profile *gpu.Profile) (device, star
 	return device, start
 }
 
-func freeUnits(c *gpu.Carving) int {
+// freeUnits returns the units of a device that no instance has.
+func freeUnits(c *gpu.MIGLayout) int {
 	free := c.Board.Units
 	for _, i := range c.Instances {
 		free -= i.Profile.Size
@@ -140,14 +151,14 @@ func freeUnits(c *gpu.Carving) int {
 // Run replays the stream under a policy.
 func (r MIGReplay) Run(policy MIGPolicy) (MIGResult, error) {
 	draw := rand.New(rand.NewSource(r.Seed))
-	mix, err := r.mix(draw)
+	mix, err := r.profileMix(draw)
 	if err != nil {
 		return MIGResult{}, err
 	}
 	stay, sum := r.meanStay(mix)
-	devices := make([]*gpu.Carving, r.Devices)
+	devices := make([]*gpu.MIGLayout, r.Devices)
 	for i := range devices {
-		devices[i] = &gpu.Carving{Board: r.Board}
+		devices[i] = &gpu.MIGLayout{Board: r.Board}
 	}
 	picker := policy.new(r.Board)
 	var leaving departures
@@ -155,21 +166,21 @@ func (r MIGReplay) Run(policy MIGPolicy) (MIGResult, error) {
 	for step := range r.Arrivals {
 		for len(leaving) > 0 && leaving[0].at <= float64(step) {
 			d := heap.Pop(&leaving).(departure)
-			devices[d.device].Remove(d.instance)
+			devices[d.device].RemoveInstance(d.instance)
 		}
 		p := pickWeighted(mix, draw.Float64()*sum)
 		until := float64(step) + draw.ExpFloat64()*stay
 		profile := &r.Board.Profiles[p]
-		picker.learn(p)
-		device, start := picker.pick(devices, profile)
+		picker.observeProfile(p)
+		device, start := picker.pickPlace(devices, profile)
 		if step >= r.Arrivals/4 {
-			res.count(profile, device >= 0)
+			res.countArrival(profile, device >= 0)
 		}
 		if device < 0 {
 			continue
 		}
 		i := gpu.Instance{Profile: profile, Start: start}
-		if err := devices[device].Place(i); err != nil {
+		if err := devices[device].PlaceInstance(i); err != nil {
 			return res, fmt.Errorf("policy %s: %w", policy.Name, err)
 		}
 		heap.Push(&leaving, departure{until, step, device, i})
@@ -177,7 +188,8 @@ func (r MIGReplay) Run(policy MIGPolicy) (MIGResult, error) {
 	return res, nil
 }
 
-func (r *MIGResult) count(profile *gpu.Profile, accepted bool) {
+// countArrival counts one arrival.
+func (r *MIGResult) countArrival(profile *gpu.Profile, accepted bool) {
 	r.Offered++
 	r.OfferedUnits += profile.Size
 	if accepted {
@@ -186,9 +198,9 @@ func (r *MIGResult) count(profile *gpu.Profile, accepted bool) {
 	}
 }
 
-// meanStay is the number of steps that an instance stays on the mean, for the
+// meanStay returns the mean number of steps that an instance stays, for the
 // load asked for, and the sum of the weights.
-func (r MIGReplay) meanStay(mix gpu.Mix) (stay, sum float64) {
+func (r MIGReplay) meanStay(mix gpu.ProfileMix) (stay, sum float64) {
 	units := 0.0
 	for i, weight := range mix {
 		units += weight * float64(r.Board.Profiles[i].Size)
@@ -197,8 +209,8 @@ func (r MIGReplay) meanStay(mix gpu.Mix) (stay, sum float64) {
 	return r.Load * float64(r.Devices*r.Board.Units) / (units / sum), sum
 }
 
-// mix is the weights given, or drawn.
-func (r MIGReplay) mix(draw *rand.Rand) (gpu.Mix, error) {
+// profileMix returns the weights given, or draws them.
+func (r MIGReplay) profileMix(draw *rand.Rand) (gpu.ProfileMix, error) {
 	if r.Board == nil || r.Devices < 1 || r.Arrivals < 1 || r.Load <= 0 {
 		return nil, fmt.Errorf("MIG replay of %d arrivals on %d devices at load %g: a board and positive numbers are wanted",
 			r.Arrivals, r.Devices, r.Load)
@@ -213,7 +225,7 @@ func (r MIGReplay) mix(draw *rand.Rand) (gpu.Mix, error) {
 		}
 		return r.Mix, nil
 	}
-	mix := make(gpu.Mix, len(r.Board.Profiles))
+	mix := make(gpu.ProfileMix, len(r.Board.Profiles))
 	for i := range mix {
 		weight := math.Pow(draw.Float64(), 3)
 		if !strings.Contains(r.Board.Profiles[i].Name, "+me") {
@@ -223,7 +235,8 @@ func (r MIGReplay) mix(draw *rand.Rand) (gpu.Mix, error) {
 	return mix, nil
 }
 
-func pickWeighted(mix gpu.Mix, at float64) int {
+// pickWeighted returns the profile at a point of the summed weights.
+func pickWeighted(mix gpu.ProfileMix, at float64) int {
 	last := 0
 	for i, weight := range mix {
 		if weight <= 0 {

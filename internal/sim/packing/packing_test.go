@@ -19,7 +19,7 @@ import (
 
 func load(t *testing.T, workload string) *Experiment {
 	t.Helper()
-	e, err := Load(workload)
+	e, err := LoadExperiment(workload)
 	require.NoError(t, err)
 	return e
 }
@@ -49,7 +49,7 @@ func TestArrivals_AreThePublishedOnes(t *testing.T) {
 		{"multigpu50", 42, 6361, "4f4b94baf57a5574"},
 	} {
 		t.Run(fmt.Sprint(tc.workload, " ", tc.seed), func(t *testing.T) {
-			pods, rank := load(t, tc.workload).Arrivals(tc.seed)
+			pods, rank := load(t, tc.workload).DrawArrivals(tc.seed)
 			assert.Len(t, pods, tc.pods)
 			assert.Len(t, rank, 1213)
 			names := make([]string, len(pods))
@@ -63,8 +63,8 @@ func TestArrivals_AreThePublishedOnes(t *testing.T) {
 }
 
 func TestTypical_IsThatOfThePublishedExperiments(t *testing.T) {
-	assert.Len(t, load(t, "default").Typical(), 35)
-	assert.Len(t, load(t, "multigpu50").Typical(), 43)
+	assert.Len(t, load(t, "default").TypicalWorkload(), 35)
+	assert.Len(t, load(t, "multigpu50").TypicalWorkload(), 43)
 }
 
 func TestCheckArrivals_AgreesWithThePublishedCurve(t *testing.T) {
@@ -85,10 +85,10 @@ func TestCheckArrivals_AgreesWithThePublishedCurve(t *testing.T) {
 func TestReplay_AgainstThePublishedResults(t *testing.T) {
 	published, err := publishedMeans("FGD", 100)
 	require.NoError(t, err)
-	require.Len(t, published, len(Workloads()))
+	require.Len(t, published, len(WorkloadNames()))
 	bar := map[string]float64{"default": 0.3, "gpuspec33": 0.3} // elsewhere: not worse
-	cells, err := Cells(Options{
-		Workloads: Workloads(), Policies: []string{"muster", "fgd"}, Seeds: PublishedSeeds(), Load: 100, Workers: runtime.GOMAXPROCS(0),
+	cells, err := ReplayCells(Options{
+		Workloads: WorkloadNames(), Policies: []string{"muster", "fgd"}, Seeds: PublishedSeeds(), Load: 100, Workers: runtime.GOMAXPROCS(0),
 	})
 	require.NoError(t, err)
 	for _, c := range cells {
@@ -109,7 +109,7 @@ func TestReplay_AgainstThePublishedResults(t *testing.T) {
 
 func TestReplay_LearningIsAsGoodAsKnowing(t *testing.T) {
 	e := load(t, "default")
-	fgd, learned := e.Replay(policy(t, "fgd"), 42), e.Replay(policy(t, "muster-learned"), 42)
+	fgd, learned := e.ReplayPods(policy(t, "fgd"), 42), e.ReplayPods(policy(t, "muster-learned"), 42)
 	assert.Greater(t, learned.Allocated[100], fgd.Allocated[100])
 	assert.Less(t, learned.Fragmented[100], fgd.Fragmented[100])
 }
@@ -118,7 +118,7 @@ func TestReplay_OtherPoliciesAreThePublishedOnes(t *testing.T) {
 	for name, other := range map[string]string{"bestfit": "BestFit", "packing": "GpuPacking", "random": "Random"} {
 		published, err := publishedMeans(other, 100)
 		require.NoError(t, err)
-		cells, err := Cells(Options{Workloads: []string{"default"}, Policies: []string{name}, Seeds: PublishedSeeds(), Load: 100, Workers: 2})
+		cells, err := ReplayCells(Options{Workloads: []string{"default"}, Policies: []string{name}, Seeds: PublishedSeeds(), Load: 100, Workers: 2})
 		require.NoError(t, err)
 		for _, c := range cells {
 			assert.InDelta(t, published[c.Workload], c.Mean, 0.35, "%s on %s", other, c.Workload)
@@ -129,8 +129,8 @@ func TestReplay_OtherPoliciesAreThePublishedOnes(t *testing.T) {
 func TestReplay_GivesTheSameTwice(t *testing.T) {
 	e := load(t, "multigpu50")
 	for _, name := range []string{"muster", "random"} {
-		first := e.Replay(policy(t, name), 7)
-		assert.Equal(t, first, e.Replay(policy(t, name), 7), name)
+		first := e.ReplayPods(policy(t, name), 7)
+		assert.Equal(t, first, e.ReplayPods(policy(t, name), 7), name)
 	}
 }
 
@@ -146,15 +146,15 @@ func small(t *testing.T, pods ...trace.OpenbPod) *Experiment {
 }
 
 func TestReplay_PlacesOnlyWherePodsFit(t *testing.T) {
-	for _, p := range Policies() {
+	for _, p := range AllPolicies() {
 		t.Run(p.Name, func(t *testing.T) {
 			e := small(t,
 				trace.OpenbPod{Name: "typed", CPUMilli: 1000, MemoryMiB: 10, GPUs: 1, GPUMilli: 500, Models: []string{"T4", "K80"}},
 				trace.OpenbPod{Name: "nowhere", CPUMilli: 1000, MemoryMiB: 10, GPUs: 1, GPUMilli: 1000, Models: []string{"K80"}},
 				trace.OpenbPod{Name: "fat", CPUMilli: 1000, MemoryMiB: 2000, GPUs: 1, GPUMilli: 1000},
 				trace.OpenbPod{Name: "cpu", CPUMilli: 1000, MemoryMiB: 10})
-			pods, _ := e.Arrivals(1)
-			got := e.Replay(p, 1)
+			pods, _ := e.DrawArrivals(1)
+			got := e.ReplayPods(p, 1)
 			require.Len(t, got.Nodes, len(pods))
 			dropped := 0
 			for i, pod := range pods {
@@ -180,7 +180,7 @@ func TestExperiment_SaysWhatIsWrong(t *testing.T) {
 	require.EqualError(t, err, "experiment x: 0 GPUs and a demand of 1000 thousandths; both must be there")
 	_, err = NewExperiment("x", []trace.OpenbNode{{Name: "n", Model: "T4", GPUs: 17}}, pod)
 	require.EqualError(t, err, "experiment x: node n has 17 GPUs, at most 16 are simulated")
-	_, err = Load("cpu100")
+	_, err = LoadExperiment("cpu100")
 	require.EqualError(t, err, `workload "cpu100": there are default, gpuspec10, gpuspec33, multigpu20, multigpu50, gpushare40, cpu200`)
 }
 
@@ -204,7 +204,7 @@ func TestCells_SaysWhatIsWrong(t *testing.T) {
 		{"load beyond the last arrival", "load 131: arrivals go from 0 to 130 percent", Options{Load: 131, Seeds: []int64{1}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := Cells(tc.options)
+			_, err := ReplayCells(tc.options)
 			require.ErrorContains(t, err, tc.want)
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
-// Result is what became of one replay. Percentages are of all GPUs.
+// Result is the outcome of one replay. Percentages are of all GPUs.
 type Result struct {
 	// Allocated[l] is the GPU allocation in percent when l percent had
 	// arrived: the mean over the arrivals that round to l (half to even), each
@@ -24,50 +24,51 @@ type Result struct {
 	Nodes []int
 }
 
-// Replay lets the pods arrive in the order of a seed and places each as the
+// ReplayPods has the pods arrive in the order of a seed and places each as the
 // policy says.
-func (e *Experiment) Replay(policy Policy, seed int64) *Result {
-	pods, rank := e.Arrivals(seed)
+func (e *Experiment) ReplayPods(policy Policy, seed int64) *Result {
+	pods, rank := e.DrawArrivals(seed)
 	c := newCluster(e, pods, rank)
 	chooser := policy.New(e, seed)
-	typical := e.Typical()
+	typical := e.TypicalWorkload()
 	res := &Result{Arrived: len(pods), Nodes: make([]int, len(pods))}
 	fragmented := 0.0
 	for i := range c.nodes {
-		fragmented += typical.Fragmentation(&c.nodes[i].state)
+		fragmented += typical.NodeFragmentation(&c.nodes[i].state)
 	}
-	var m means
+	var m loadMeans
 	arrived, allocated := 0, 0
 	for i := range pods {
-		if learner, ok := chooser.(Learner); ok && learner.Observe(&c.requests[c.kinds[i]]) {
-			c.forget()
+		if learner, ok := chooser.(Learner); ok && learner.ObservePod(&c.requests[c.kinds[i]]) {
+			c.dropScores()
 		}
-		n, device := c.choose(i, chooser)
+		n, device := c.chooseNode(i, chooser)
 		res.Nodes[i] = n
-		arrived += pods[i].Milli()
+		arrived += pods[i].RequestedMilli()
 		if n < 0 {
 			res.Dropped++
 		} else {
 			node := &c.nodes[n]
-			fragmented -= typical.Fragmentation(&node.state)
-			c.take(n, i, device)
-			fragmented += typical.Fragmentation(&node.state)
-			allocated += pods[i].Milli()
+			fragmented -= typical.NodeFragmentation(&node.state)
+			c.placePod(n, i, device)
+			fragmented += typical.NodeFragmentation(&node.state)
+			allocated += pods[i].RequestedMilli()
 		}
-		all := float64(e.devices * gpu.Whole)
-		m.add(float64(arrived)/all*100, math.Round(float64(allocated)/all*1e4)/100, fragmented/all*100)
+		all := float64(e.devices * gpu.MilliPerGPU)
+		m.addArrival(float64(arrived)/all*100, math.Round(float64(allocated)/all*1e4)/100, fragmented/all*100)
 	}
-	res.Allocated, res.Fragmented = m.finish()
+	res.Allocated, res.Fragmented = m.averagePerLoad()
 	return res
 }
 
-// means averages two figures over the arrivals at each whole load.
-type means struct {
+// loadMeans averages two figures over the arrivals at each whole load.
+type loadMeans struct {
 	allocated, fragmented [overload + 1]float64
 	count                 [overload + 1]int
 }
 
-func (m *means) add(arrived, allocated, fragmented float64) {
+// addArrival adds the figures after one arrival.
+func (m *loadMeans) addArrival(arrived, allocated, fragmented float64) {
 	load := int(math.RoundToEven(arrived))
 	if load > overload {
 		return
@@ -77,7 +78,8 @@ func (m *means) add(arrived, allocated, fragmented float64) {
 	m.count[load]++
 }
 
-func (m *means) finish() (allocated, fragmented [overload + 1]float64) {
+// averagePerLoad returns the means.
+func (m *loadMeans) averagePerLoad() (allocated, fragmented [overload + 1]float64) {
 	for load, n := range m.count {
 		allocated[load] = m.allocated[load] / float64(n)
 		fragmented[load] = m.fragmented[load] / float64(n)
@@ -125,7 +127,7 @@ func newCluster(e *Experiment, pods []trace.OpenbPod, rank []int) *cluster {
 		node.memory, node.version = n.MemoryMiB, 1
 		node.state = gpu.NodeState{Model: models[n.Model], CPUMilli: n.CPUMilli, GPUs: n.GPUs}
 		for d := range n.GPUs {
-			node.state.Free[d] = gpu.Whole
+			node.state.Free[d] = gpu.MilliPerGPU
 		}
 	}
 	type kind struct {
@@ -135,7 +137,7 @@ func newCluster(e *Experiment, pods []trace.OpenbPod, rank []int) *cluster {
 	}
 	kinds := map[kind]int{}
 	for i := range pods {
-		r, ok := e.Request(&pods[i])
+		r, ok := e.RequestOf(&pods[i])
 		k := kind{r, pods[i].MemoryMiB, ok}
 		if _, found := kinds[k]; !found {
 			kinds[k] = len(kinds)
@@ -149,15 +151,16 @@ func newCluster(e *Experiment, pods []trace.OpenbPod, rank []int) *cluster {
 	return c
 }
 
-// forget voids all known scores.
-func (c *cluster) forget() {
+// dropScores makes all known scores void.
+func (c *cluster) dropScores() {
 	for i := range c.nodes {
 		c.nodes[i].version++
 	}
 }
 
-// choose returns the node for a pod, or -1.
-func (c *cluster) choose(pod int, chooser Chooser) (node, device int) {
+// chooseNode returns the node for a pod, or -1. A score is computed again only
+// for nodes that changed since: most of a replay's time would go there.
+func (c *cluster) chooseNode(pod int, chooser Chooser) (node, device int) {
 	kind := c.kinds[pod]
 	request := &c.requests[kind]
 	node, device = -1, -1
@@ -170,8 +173,8 @@ func (c *cluster) choose(pod int, chooser Chooser) (node, device int) {
 		k := &c.known[i*len(c.requests)+kind]
 		if k.version != n.version {
 			*k = knownScore{score: gpu.Unfit, version: n.version}
-			if n.memory >= c.memory[kind] && n.state.Fits(request) {
-				score, d := chooser.Score(&n.state, request)
+			if n.memory >= c.memory[kind] && n.state.HasRoomFor(request) {
+				score, d := chooser.ScoreNode(&n.state, request)
 				k.score, k.device = score, int8(d)
 			}
 		}
@@ -182,9 +185,10 @@ func (c *cluster) choose(pod int, chooser Chooser) (node, device int) {
 	return node, device
 }
 
-func (c *cluster) take(node, pod, device int) {
+// placePod allocates a pod; the node's scores are void then.
+func (c *cluster) placePod(node, pod, device int) {
 	n := &c.nodes[node]
-	n.state.Take(&c.requests[c.kinds[pod]], device)
+	n.state.AllocatePod(&c.requests[c.kinds[pod]], device)
 	n.memory -= c.memory[c.kinds[pod]]
 	n.version++
 }

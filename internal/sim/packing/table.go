@@ -15,7 +15,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
-// Options choose what Table runs.
+// Options select what WriteTable runs.
 type Options struct {
 	Workloads []string
 	Policies  []string
@@ -28,10 +28,10 @@ type Options struct {
 	Workers int
 }
 
-// PublishedSeeds are the seeds of the published runs.
+// PublishedSeeds returns the seeds of the published runs.
 func PublishedSeeds() []int64 { return []int64{42, 43, 44, 45, 46, 47, 48, 49, 50, 51} }
 
-// Cell is one workload under one policy: GPU allocation over the seeds.
+// Cell is the GPU allocation of one workload under one policy over the seeds.
 type Cell struct {
 	Workload, Policy string
 	// Mean and Spread are the mean and the standard deviation, in percent.
@@ -40,8 +40,8 @@ type Cell struct {
 	Least float64
 }
 
-// Cells replays every workload under every policy with every seed.
-func Cells(o Options) ([]Cell, error) {
+// ReplayCells replays every workload under every policy with every seed.
+func ReplayCells(o Options) ([]Cell, error) {
 	var policies []Policy
 	for _, name := range o.Policies {
 		p, ok := policyNamed(name)
@@ -58,12 +58,12 @@ func Cells(o Options) ([]Cell, error) {
 	}
 	var cells []Cell
 	for _, workload := range o.Workloads {
-		e, err := Load(workload)
+		e, err := LoadExperiment(workload)
 		if err != nil {
 			return nil, err
 		}
 		for _, policy := range policies {
-			cells = append(cells, cellOf(workload, policy.Name, e.replayAll(policy, o)))
+			cells = append(cells, newCell(workload, policy.Name, e.replayAll(policy, o)))
 		}
 	}
 	return cells, nil
@@ -71,7 +71,7 @@ func Cells(o Options) ([]Cell, error) {
 
 func policyNames() []string {
 	var names []string
-	for _, p := range Policies() {
+	for _, p := range AllPolicies() {
 		names = append(names, p.Name)
 	}
 	return names
@@ -87,7 +87,7 @@ func (e *Experiment) replayAll(policy Policy, o Options) []float64 {
 		slots <- struct{}{}
 		go func() {
 			defer wait.Done()
-			allocated[i] = e.Replay(policy, seed).Allocated[o.Load]
+			allocated[i] = e.ReplayPods(policy, seed).Allocated[o.Load]
 			<-slots
 		}()
 	}
@@ -95,7 +95,8 @@ func (e *Experiment) replayAll(policy Policy, o Options) []float64 {
 	return allocated
 }
 
-func cellOf(workload, policy string, allocated []float64) Cell {
+// newCell returns the mean and the spread of the seeds.
+func newCell(workload, policy string, allocated []float64) Cell {
 	c := Cell{Workload: workload, Policy: policy, Least: slices.Min(allocated)}
 	squares := 0.0
 	for _, a := range allocated {
@@ -110,7 +111,7 @@ func cellOf(workload, policy string, allocated []float64) Cell {
 // workload, with the published mean of FGD at the same load behind, where there
 // is one.
 func WriteTable(w io.Writer, o Options) error {
-	cells, err := Cells(o)
+	cells, err := ReplayCells(o)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func WriteTable(w io.Writer, o Options) error {
 	return writeCheck(w, o.Policies[0])
 }
 
-// writeCheck says whether the pods of the default list arrived as in the
+// writeCheck writes how far the pods of the default list arrived as in the
 // published experiments.
 func writeCheck(w io.Writer, policy string) error {
 	p, _ := policyNamed(policy)
@@ -154,7 +155,7 @@ func writeCheck(w io.Writer, policy string) error {
 	return nil
 }
 
-// publishedMeans is the mean over the seeds of one published policy, by
+// publishedMeans returns the mean over the seeds of one published policy, by
 // workload.
 func publishedMeans(policy string, load int) (map[string]float64, error) {
 	results, err := PublishedResults()
@@ -216,7 +217,7 @@ func migMeans(r MIGReplay, p MIGPolicy, seeds []int64) (instances, units float64
 		if err != nil {
 			return 0, 0, err
 		}
-		instances += got.Acceptance() / float64(len(seeds))
+		instances += got.InstanceAcceptance() / float64(len(seeds))
 		units += got.UnitAcceptance() / float64(len(seeds))
 	}
 	return instances, units, nil
