@@ -41,7 +41,7 @@ func pageRoutes(cc *appconfig.CompletedConfig, declarationOf func(*schedulingapi
 
 		declarationOf: declarationOf,
 	}
-	served := page.NewServer(page.Source{Version: s.version, Take: s.take})
+	served := page.NewServer(page.Source{Version: s.version, Build: s.take})
 	return []route{
 		{pagePath + "/", http.StripPrefix(pagePath, served)},
 		{pagePath, http.RedirectHandler(pagePath+"/", http.StatusMovedPermanently)},
