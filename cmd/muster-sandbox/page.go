@@ -64,7 +64,7 @@ func (f *pageSource) buildData(context.Context) (*page.Data, error) {
 	// The default levels: a sandbox labels its nodes with them, and does not know
 	// the configuration of the scheduler that is tried.
 	s := f.live.Snapshot()
-	p, err := explain.NewPicture(kube.DefaultLadder(), s.Nodes, s.Pods, s.Gangs())
+	p, err := explain.NewPicture(kube.DefaultLevels(), s.Nodes, s.Pods, s.Gangs())
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ type Picture struct {
 	// Gangs are in the order of namespace and name.
 	Gangs []*Gang
 
-	ladder  kube.Ladder
+	ladder  kube.Levels
 	cluster *kube.Cluster
 	infos   []fwk.NodeInfo
 	index   map[string]int // node name to infos
@@ -54,7 +54,7 @@ type Gang struct {
 
 // NewPicture builds the picture of a cluster from its nodes, all its pods that
 // have not ended, and its gangs.
-func NewPicture(ladder kube.Ladder, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*Picture, error) {
+func NewPicture(ladder kube.Levels, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*Picture, error) {
 	p := &Picture{
 		ladder: ladder, cluster: kube.NewCluster(ladder),
 		index: make(map[string]int, len(nodes)), gangOf: map[types.UID]*Gang{},
@@ -71,7 +71,7 @@ func NewPicture(ladder kube.Ladder, nodes []*v1.Node, pods []*v1.Pod, gangs []di
 			p.pods = append(p.pods, pod)
 		}
 	}
-	if err := p.cluster.Update(p.infos); err != nil {
+	if err := p.cluster.UpdateNodes(p.infos); err != nil {
 		return nil, fmt.Errorf("reading the nodes: %w", err)
 	}
 	p.keepUp()
@@ -152,7 +152,7 @@ func isOf(pod *v1.Pod, name string) bool {
 
 // Usage is what is free in the cluster. It is valid until the next question.
 func (p *Picture) Usage() *topology.Usage {
-	_ = p.cluster.Update(p.infos) // the same nodes were taken before
+	_ = p.cluster.UpdateNodes(p.infos) // the same nodes were taken before
 	p.keepUp()
 	return p.cluster.Usage()
 }
@@ -206,7 +206,7 @@ func (p *Picture) solve(t trial) (*kube.Members, placement.Plan, error) {
 // keepUp tells the planner what the last update of the cluster changed, so that
 // the next answer costs no more than that.
 func (p *Picture) keepUp() {
-	touched, rebuilt := p.cluster.Touched()
+	touched, rebuilt := p.cluster.TouchedNodes()
 	if p.planner == nil || rebuilt {
 		p.planner = placement.NewPlanner(p.cluster.Usage())
 		return
@@ -240,7 +240,7 @@ func (p *Picture) members(t trial) (*kube.Members, error) {
 			}
 		}
 	}
-	members, err := p.cluster.Gang(t.spec, t.waiting, t.bound, infos)
+	members, err := p.cluster.ReadGang(t.spec, t.waiting, t.bound, infos)
 	if err == nil {
 		p.keepUp()
 	}

@@ -117,8 +117,8 @@ type freeGPUs struct {
 // freeOn looks at the devices of a node, or else counts.
 func (d *devices) freeOn(info fwk.NodeInfo) freeGPUs {
 	if known := d.nodes[info.Node().Name]; known != nil {
-		set := known.Free(d.taken)
-		return freeGPUs{free: bits.OnesCount32(uint32(set)), total: known.Count(), set: set, exact: true}
+		set := known.FreeGPUs(d.taken)
+		return freeGPUs{free: bits.OnesCount32(uint32(set)), total: known.GPUCount(), set: set, exact: true}
 	}
 	return countGPUs(info)
 }

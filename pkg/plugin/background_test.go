@@ -39,7 +39,7 @@ func TestBackground_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 	gangs.step(queue.BindFailed{Gang: "denied", Verdict: func(time.Duration) *queue.Verdict { return newVerdict(kube.BindDenied, "denied") }})
 	barrier.all.set("denied", barrier)
 	for _, p := range append(pods, holder("old", 1)) {
-		work.gpus.observe(p, kube.GPUWish{})
+		work.gpus.observe(p, kube.GPURequirements{})
 	}
 
 	work.collectGarbage()

@@ -99,7 +99,7 @@ func (b *barrier) allow() {
 	}
 	b.all.set(b.group.UID, nil)
 	b.all.gangs.step(queue.Placed{
-		Gang: queue.GangID(b.group.UID), Required: b.plan.spec.Whole,
+		Gang: queue.GangID(b.group.UID), Required: b.plan.spec.RunningMinimum,
 		Message: b.all.gangs.reports.placed(b.group, b.plan, len(b.reserved)),
 	})
 }
@@ -200,7 +200,7 @@ func (b *barrier) onBound(now time.Time) {
 		return
 	}
 	planToBound.Observe(now.Sub(b.timings.planned).Seconds())
-	if before := b.plan.boundBefore; before < b.plan.spec.Whole {
+	if before := b.plan.boundBefore; before < b.plan.spec.RunningMinimum {
 		gangWait.WithLabelValues(sizeLabel(before + len(b.reserved))).Observe(now.Sub(b.timings.youngest).Seconds())
 	}
 }
@@ -306,7 +306,7 @@ func (s *barriers) nodesChanged(plan *gangPlan) string {
 		if node != planned && !equality.Semantic.DeepEqual(node.Spec.Taints, planned.Spec.Taints) {
 			return fmt.Sprintf("the taints of node %s changed while the gang was being placed", planned.Name)
 		}
-		if node != planned && s.gangs.levels.Moved(planned, node) {
+		if node != planned && s.gangs.levels.NodeMoved(planned, node) {
 			return fmt.Sprintf("the topology labels of node %s changed while the gang was being placed", planned.Name)
 		}
 	}

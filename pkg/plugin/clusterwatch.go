@@ -182,7 +182,7 @@ func requestsOf(pod *v1.Pod) queue.Quantities {
 	for name, quantity := range resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{
 		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
 	}) {
-		took[string(name)] = kube.Units(name, quantity)
+		took[string(name)] = kube.ResourceUnits(name, quantity)
 	}
 	return took
 }

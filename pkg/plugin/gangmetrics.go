@@ -87,7 +87,7 @@ func (c *profileCollector) CollectWithStability(ch chan<- metrics.Metric) {
 type gangCollector struct {
 	handle fwk.Handle
 	gangs  *gangQueue
-	levels kube.Ladder
+	levels kube.Levels
 }
 
 func (c *gangCollector) leads() bool {

@@ -32,7 +32,7 @@ import (
 // held.
 type gangQueue struct {
 	handle  fwk.Handle
-	levels  kube.Ladder
+	levels  kube.Levels
 	reports *reporter
 	evictor *evictor
 	now     func() time.Time
@@ -46,7 +46,7 @@ type gangQueue struct {
 	heldBack map[string]*v1.Pod // by namespace/name
 }
 
-func newGangQueue(handle fwk.Handle, levels kube.Ladder, reports *reporter, partialGrace time.Duration) *gangQueue {
+func newGangQueue(handle fwk.Handle, levels kube.Levels, reports *reporter, partialGrace time.Duration) *gangQueue {
 	q := &gangQueue{
 		handle: handle, levels: levels, reports: reports, now: time.Now, wake: make(chan struct{}, 1),
 		core:   queue.New(queue.Config{PartialGrace: partialGrace}),
@@ -147,7 +147,7 @@ func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupStat
 		r.Problem = newVerdict(invalid.Reason, "%s", invalid.Message)
 		return r
 	}
-	r.MinCount, r.Required = spec.MinCount, spec.Whole
+	r.MinCount, r.Required = spec.MinCount, spec.RunningMinimum
 	return r
 }
 

@@ -163,7 +163,7 @@ func (a *gpuInventory) forgetPod(uid types.UID) {
 }
 
 // observe learns from a pod, once.
-func (a *gpuInventory) observe(pod *v1.Pod, wish kube.GPUWish) {
+func (a *gpuInventory) observe(pod *v1.Pod, wish kube.GPURequirements) {
 	a.mu.Lock()
 	_, seen := a.seen[pod.UID]
 	a.seen[pod.UID] = struct{}{}
@@ -221,8 +221,8 @@ func (a *gpuInventory) modelsFor(w gpu.Requirements) (set gpu.ModelSet) {
 }
 
 // request is what the scorer knows of a pod.
-func (a *gpuInventory) requestOf(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
-	asked := kube.Requests(pod)
+func (a *gpuInventory) requestOf(pod *v1.Pod, wish kube.GPURequirements) gpu.Request {
+	asked := kube.PodRequests(pod)
 	r := gpu.Request{CPUMilli: asked.Cpu().MilliValue()}
 	counted := asked[gpu.Resource]
 	if r.GPUs = int(counted.Value()) + a.claims.claimedGPUs(pod); r.GPUs == 0 {
@@ -291,21 +291,21 @@ func (n *nodeGPUs) linkScoreOf(f freeGPUs, count int) int {
 }
 
 // requirementsOf reads the annotations of a single pod.
-func (a *gpuInventory) requirementsOf(pod *v1.Pod) (kube.GPUWish, error) {
+func (a *gpuInventory) requirementsOf(pod *v1.Pod) (kube.GPURequirements, error) {
 	var models []string
 	var memory gpu.MemoryFloor
 	var err error
 	if text, ok := pod.Annotations[kube.AnnotationGPUModels]; ok {
 		if models, err = kube.ParseModels(text); err != nil {
-			return kube.GPUWish{}, fmt.Errorf("%s: %w", kube.AnnotationGPUModels, err)
+			return kube.GPURequirements{}, fmt.Errorf("%s: %w", kube.AnnotationGPUModels, err)
 		}
 	}
 	if text, ok := pod.Annotations[kube.AnnotationGPUMemory]; ok {
 		if memory, err = gpu.ParseMemoryFloor(text); err != nil {
-			return kube.GPUWish{}, fmt.Errorf("%s: %w", kube.AnnotationGPUMemory, err)
+			return kube.GPURequirements{}, fmt.Errorf("%s: %w", kube.AnnotationGPUMemory, err)
 		}
 	}
-	return a.sharing.GPUWishOf(pod, models, memory), nil
+	return a.sharing.GPURequirementsOf(pod, models, memory), nil
 }
 
 // remembered lists the pods that were learned from.

@@ -28,7 +28,7 @@ type domainTotals struct{ free, used int64 }
 
 // gpuTotals is the GPUs of all nodes, and of the domains of each level by path.
 type gpuTotals struct {
-	levels   kube.Ladder
+	levels   kube.Levels
 	domains  []map[string]*domainTotals
 	total    domainTotals
 	cordoned int64
@@ -68,7 +68,7 @@ func gpusIn(list v1.ResourceList) int64 {
 }
 
 // newGPUTotals sorts the nodes into domains; used is the GPUs taken on each node.
-func newGPUTotals(ladder kube.Ladder, nodes []*v1.Node, used map[string]int64) *gpuTotals {
+func newGPUTotals(ladder kube.Levels, nodes []*v1.Node, used map[string]int64) *gpuTotals {
 	f := &gpuTotals{levels: ladder, domains: make([]map[string]*domainTotals, len(ladder))}
 	for level := range f.domains {
 		f.domains[level] = map[string]*domainTotals{}
@@ -89,7 +89,7 @@ func (f *gpuTotals) add(node *v1.Node, offered, used int64) {
 	}
 	f.total.free += here.free
 	f.total.used += here.used
-	names := f.levels.Domains(node.Labels)
+	names := f.levels.NodeDomains(node.Labels)
 	for level, name := range names {
 		if name == "" {
 			continue
@@ -138,7 +138,7 @@ func (f *gpuTotals) send(ch chan<- metrics.Metric) {
 	for state, n := range map[string]int64{"used": f.total.used, "free": f.total.free, "cordoned": f.cordoned} {
 		ch <- metrics.NewLazyConstMetric(gpusDesc, metrics.GaugeValue, float64(n), state)
 	}
-	for level, name := range f.levels.Names() {
+	for level, name := range f.levels.LevelNames() {
 		if len(f.domains[level]) == 0 {
 			continue // no node is in a domain of this level
 		}

@@ -76,7 +76,7 @@ func (p *gangPlan) otherChecks() string {
 // those that start together, or those with which a gang that has started is whole.
 func (p *gangPlan) enough() int {
 	if p.boundBefore > 0 {
-		return min(p.spec.MinCount, p.spec.Whole)
+		return min(p.spec.MinCount, p.spec.RunningMinimum)
 	}
 	return p.spec.MinCount
 }

@@ -53,19 +53,19 @@ func (p *planner) plan(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan,
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
 	}
 	waiting, bound := staying(group.GetUnscheduledPods()), staying(state.ScheduledPods())
-	ready := queue.Readiness{Gang: spec.Name, MinCount: spec.MinCount, Required: spec.Whole, Bound: len(bound), Waiting: len(waiting)}
+	ready := queue.Readiness{Gang: spec.Name, MinCount: spec.MinCount, Required: spec.RunningMinimum, Bound: len(bound), Waiting: len(waiting)}
 	if obstacle := ready.Obstacle(); obstacle != nil {
 		return &gangPlan{refusal: obstacle, fingerprint: fingerprint}, nil // a member went since it was queued
 	}
 	if why := p.barriers.stillHeld(pg, state); why != nil {
 		return &gangPlan{refusal: why, fingerprint: fingerprint, retryAfter: releaseRetry}, nil
 	}
-	members, err := p.cluster.Gang(spec, waiting, bound, nodes)
+	members, err := p.cluster.ReadGang(spec, waiting, bound, nodes)
 	if err != nil {
 		return nil, err
 	}
 	if bad := members.Invalid; bad != nil {
-		return &gangPlan{refusal: newVerdict(bad.Reason, "gang %s: %s", spec.Name, bad.Message), class: members.Class(), fingerprint: fingerprint}, nil
+		return &gangPlan{refusal: newVerdict(bad.Reason, "gang %s: %s", spec.Name, bad.Message), class: members.EquivalenceClass(), fingerprint: fingerprint}, nil
 	}
 	out, err := p.solve(pg, members)
 	if err != nil {
@@ -100,7 +100,7 @@ func (p *planner) solve(pg *schedulingapi.PodGroup, members *kube.Members) (*gan
 	}
 	why := newVerdict(kube.Reason(plan.Refusal.Reason), "%s", plan.Refusal.Error())
 	why.Deficit = minDeficit(usage, &members.Gang)
-	out := &gangPlan{refusal: why, class: members.Class(), answer: &plan}
+	out := &gangPlan{refusal: why, class: members.EquivalenceClass(), answer: &plan}
 	if why.Remedy == queue.ByRoom {
 		out.promise = p.promise(pg, members)
 	}
@@ -111,7 +111,7 @@ func (p *planner) solve(pg *schedulingapi.PodGroup, members *kube.Members) (*gan
 // update of the cluster changed.
 func (p *planner) follow() {
 	usage := p.cluster.Usage()
-	touched, rebuilt := p.cluster.Touched()
+	touched, rebuilt := p.cluster.TouchedNodes()
 	if rebuilt || p.engine == nil {
 		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdleIndex(usage.Tree)
 		p.rows = make([]nodeRow, len(usage.Tree.Nodes))
@@ -132,7 +132,7 @@ func (p *planner) scoreTable(gpus *gpuInventory) (*scoreTable, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cluster.Update(nodes); err != nil {
+	if err := p.cluster.UpdateNodes(nodes); err != nil {
 		return nil, err
 	}
 	p.follow()
@@ -241,7 +241,7 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
 	tree := p.cluster.Usage().Tree
 	out := &gangPlan{
 		nodes:      map[types.UID]string{},
-		unmodelled: members.Open,
+		unmodelled: members.Unmodelled,
 		domain:     tree.DomainPath(plan.Domain),
 	}
 	var used []topology.NodeID
@@ -249,7 +249,7 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
 		out.nodes[uid] = tree.Nodes[id].Name
 		used = append(used, id)
 	}
-	if members.Open != "" {
+	if members.Unmodelled != "" {
 		domain := tree.Domains[plan.Domain]
 		for id := domain.First; id < domain.End; id++ {
 			used = append(used, id)
@@ -258,7 +258,7 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
 	slices.Sort(used)
 	out.placement = &fwk.Placement{Name: out.domain}
 	for _, id := range slices.Compact(used) {
-		out.placement.Nodes = append(out.placement.Nodes, p.cluster.Info(id))
+		out.placement.Nodes = append(out.placement.Nodes, p.cluster.NodeInfo(id))
 	}
 	return out
 }

@@ -35,7 +35,7 @@ const (
 
 // filterState is what a single pod demands of its node, read once per cycle.
 type filterState struct {
-	gpus kube.GPUWish
+	gpus kube.GPURequirements
 	// asks is what the pod asks for, and held what is kept from it, by node; nil
 	// where nothing is.
 	asks queue.Quantities
@@ -87,7 +87,7 @@ func (s *podScorer) preFilterMember(plan *gangPlan, pod *v1.Pod) (*fwk.PreFilter
 	if !ok {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "the gang runs, but its domain has no room for this member now")
 	}
-	s.gpus.observe(pod, s.gpus.sharing.GPUWishOf(pod, plan.spec.Models, plan.spec.Memory))
+	s.gpus.observe(pod, s.gpus.sharing.GPURequirementsOf(pod, plan.spec.Models, plan.spec.Memory))
 	if plan.unmodelled != "" {
 		return nil, nil
 	}
@@ -114,7 +114,7 @@ func (s *podScorer) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []f
 	}
 	s.gpus.observe(pod, demands)
 	held := s.planner.gangs.reservedAgainst(pod)
-	if demands.Any() && held == nil {
+	if demands.AcceptsAny() && held == nil {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	state.Write(filterKey, &filterState{gpus: demands, asks: requestsOf(pod), held: held})
@@ -134,7 +134,7 @@ func (s *podScorer) filter(state fwk.CycleState, node fwk.NodeInfo) *fwk.Status 
 	if held := demands.held[node.Node().Name]; held != nil && !fitsBeside(demands.asks, held, node) {
 		return fwk.NewStatus(fwk.Unschedulable, "the node's free devices are kept for a gang that waits longer, while pods end there")
 	}
-	if why := demands.gpus.Refuse(node.Node()); why != nil {
+	if why := demands.gpus.CheckNode(node.Node()); why != nil {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why.Error())
 	}
 	return nil
@@ -186,7 +186,7 @@ func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
 // classify finds the device that a pod asks most of, and by that its kind.
 func (w *scoreState) classify(pod *v1.Pod, gpus *gpuInventory) {
 	w.kind = noDevice
-	for name, quantity := range kube.Requests(pod) {
+	for name, quantity := range kube.PodRequests(pod) {
 		amount := quantity.Value()
 		if isDevice(name) && (amount > w.amount || amount == w.amount && name < w.device) {
 			w.kind, w.device, w.amount = otherDevice, name, amount

@@ -85,7 +85,7 @@ func learned() *Plugin {
 	pl := alone()
 	for i := range 40 {
 		pod := want(fmt.Sprint("seen-", i), gpu.Resource, int64(1+i%2*7))
-		pl.scorer.gpus.observe(pod, kube.WholeOnly.GPUWishOf(pod, nil, 0))
+		pl.scorer.gpus.observe(pod, kube.WholeOnly.GPURequirementsOf(pod, nil, 0))
 	}
 	return pl
 }

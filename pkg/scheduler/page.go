@@ -53,7 +53,7 @@ func servePage(ctx context.Context, cc *appconfig.CompletedConfig, translator *s
 }
 
 // ladderOf is the levels of the first profile that configures them.
-func ladderOf(cfg *config.KubeSchedulerConfiguration) (kube.Ladder, error) {
+func ladderOf(cfg *config.KubeSchedulerConfiguration) (kube.Levels, error) {
 	for _, profile := range cfg.Profiles {
 		for _, one := range profile.PluginConfig {
 			if one.Name == plugin.Name {
@@ -65,12 +65,12 @@ func ladderOf(cfg *config.KubeSchedulerConfiguration) (kube.Ladder, error) {
 			}
 		}
 	}
-	return kube.DefaultLadder(), nil
+	return kube.DefaultLevels(), nil
 }
 
 // pageSource makes pictures of what the scheduler knows.
 type pageSource struct {
-	ladder              kube.Ladder
+	ladder              kube.Levels
 	nodes, pods, groups cache.SharedIndexInformer
 	declarationOf       func(*schedulingapi.PodGroup) *kube.Declaration
 }

@@ -152,7 +152,7 @@ func (o *options) look(ctx context.Context) (*view, error) {
 
 // setup is what matters here of how the scheduler is configured.
 type setup struct {
-	ladder     kube.Ladder
+	ladder     kube.Levels
 	schedulers []string
 	// sharing is the policy for plain requests for GPUs.
 	sharing kube.Sharing
@@ -172,7 +172,7 @@ func (o *options) setup(s *snapshot.Snapshot) (setup, error) {
 	if o.config != "" {
 		return readConfig(o.config)
 	}
-	out := setup{ladder: kube.DefaultLadder(), schedulers: []string{defaultScheduler}}
+	out := setup{ladder: kube.DefaultLevels(), schedulers: []string{defaultScheduler}}
 	if s != nil && len(s.Levels) > 0 {
 		args := config.Args{Levels: s.Levels}
 		out.ladder = args.Ladder()

@@ -27,7 +27,7 @@ func (g *gangState) build(kinds []kindStatus) publication {
 	d.refuse(g.setPriority(pg))
 	d.refuse(d.rolesProblem)
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
-		policy.MinCount = max(policy.MinCount, int32(kube.LeastOf(d.Roles)))
+		policy.MinCount = max(policy.MinCount, int32(kube.TotalMinimum(d.Roles)))
 	}
 	pg.Spec.DisruptionMode = g.disruptionMode(pg)
 	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
@@ -84,7 +84,7 @@ func (g *gangState) newPodGroup() *schedulingapi.PodGroup {
 func (g *gangState) setCount(pg *schedulingapi.PodGroup, d *draft) *kube.Invalid {
 	text := d.Terms[kube.AnnotationMinCount].Value
 	switch {
-	case g.object == nil && kube.LeastOf(d.Roles) > 0 && !g.anyMemberSays(kube.AnnotationMinCount):
+	case g.object == nil && kube.TotalMinimum(d.Roles) > 0 && !g.anyMemberSays(kube.AnnotationMinCount):
 		return nil // its parts say how many
 	case g.object == nil && g.countKey() != "":
 		return g.setCountOf(pg, text)

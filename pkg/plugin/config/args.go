@@ -33,7 +33,7 @@ type Args struct {
 	metav1.TypeMeta `json:",inline"`
 
 	// Levels are the topology levels of the cluster, widest first. The default
-	// is kube.DefaultLadder.
+	// is kube.DefaultLevels.
 	Levels []Level `json:"levels,omitempty"`
 	// GPUs says which GPUs pods get and how single pods with GPUs are placed.
 	GPUs GPUs `json:"gpus"`
@@ -116,7 +116,7 @@ func (a *Args) setDefaults() {
 		a.Kind = Kind
 	}
 	if len(a.Levels) == 0 {
-		for _, spec := range kube.DefaultLadder() {
+		for _, spec := range kube.DefaultLevels() {
 			a.Levels = append(a.Levels, Level(spec))
 		}
 	}
@@ -164,10 +164,10 @@ func (a *Args) Validate() error {
 }
 
 // Ladder returns the levels as package kube reads them.
-func (a *Args) Ladder() kube.Ladder {
-	ladder := make(kube.Ladder, len(a.Levels))
+func (a *Args) Ladder() kube.Levels {
+	ladder := make(kube.Levels, len(a.Levels))
 	for i, level := range a.Levels {
-		ladder[i] = kube.LevelSpec(level)
+		ladder[i] = kube.LevelConfig(level)
 	}
 	return ladder
 }
