@@ -87,14 +87,14 @@ func planOfThree() (*permitHandle, *barrier, []*v1.Pod) {
 	info.SetNode(node)
 	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "train", UID: "g"}}
 	plan := &gangPlan{placement: &fwk.Placement{Nodes: []fwk.NodeInfo{info}}, nodes: map[types.UID]string{}, spec: &kube.Spec{MinCount: 3, RunningMinimum: 3}}
-	b := newBarriers(gangs, time.Minute).raise(pg, plan, epoch)
+	b := newBarriers(gangs, time.Minute).newBarrier(pg, plan, epoch)
 	plan.barrier = b
 	var pods []*v1.Pod
 	for _, name := range []string{"a", "b", "c"} {
 		p := holder(name, 1)
 		p.Spec.NodeName = ""
 		h.pod(p)
-		b.expect(p)
+		b.expectMember(p)
 		pods = append(pods, p)
 	}
 	return h, b, pods

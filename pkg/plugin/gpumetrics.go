@@ -14,11 +14,11 @@ import (
 )
 
 var (
-	gpusDesc     = desc("muster_gpus", "GPUs and parts of GPUs that nodes offer, by state: used, free, or cordoned and not used.", "state")
-	domainsDesc  = desc("muster_topology_domains", "Domains with GPUs, by topology level.", "level")
-	idleDesc     = desc("muster_topology_idle_domains", "Domains with GPUs of which none is in use, by topology level.", "level")
-	largestDesc  = desc("muster_topology_largest_free_gpus", "Free GPUs of the domain that has the most of them, by topology level.", "level")
-	fragmentDesc = desc("muster_fragmentation_ratio", "Share of the free GPUs that stand in domains which are partly in use, by topology level.", "level")
+	gpusDesc     = newDesc("muster_gpus", "GPUs and parts of GPUs that nodes offer, by state: used, free, or cordoned and not used.", "state")
+	domainsDesc  = newDesc("muster_topology_domains", "Domains with GPUs, by topology level.", "level")
+	idleDesc     = newDesc("muster_topology_idle_domains", "Domains with GPUs of which none is in use, by topology level.", "level")
+	largestDesc  = newDesc("muster_topology_largest_free_gpus", "Free GPUs of the domain that has the most of them, by topology level.", "level")
+	fragmentDesc = newDesc("muster_fragmentation_ratio", "Share of the free GPUs that stand in domains which are partly in use, by topology level.", "level")
 
 	gpuDescs = []*metrics.Desc{gpusDesc, domainsDesc, idleDesc, largestDesc, fragmentDesc}
 )
@@ -75,13 +75,13 @@ func newGPUTotals(ladder kube.Levels, nodes []*v1.Node, used map[string]int64) *
 	}
 	for _, node := range nodes {
 		if offered := gpusOffered(node); offered > 0 {
-			f.add(node, offered, min(used[node.Name], offered))
+			f.addNode(node, offered, min(used[node.Name], offered))
 		}
 	}
 	return f
 }
 
-func (f *gpuTotals) add(node *v1.Node, offered, used int64) {
+func (f *gpuTotals) addNode(node *v1.Node, offered, used int64) {
 	here := domainTotals{free: offered - used, used: used}
 	if node.Spec.Unschedulable {
 		f.cordoned += here.free
@@ -131,7 +131,7 @@ func (f *gpuTotals) statsOf(level int) levelStats {
 	return s
 }
 
-func (f *gpuTotals) send(ch chan<- metrics.Metric) {
+func (f *gpuTotals) sendMetrics(ch chan<- metrics.Metric) {
 	if f == nil {
 		return
 	}

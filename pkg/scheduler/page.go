@@ -61,7 +61,7 @@ func ladderOf(cfg *config.KubeSchedulerConfiguration) (kube.Levels, error) {
 				if err != nil {
 					return nil, err
 				}
-				return args.Ladder(), nil
+				return args.TopologyLevels(), nil
 			}
 		}
 	}

@@ -58,7 +58,7 @@ func readConfig(path string) (setup, error) {
 			if err != nil {
 				return setup{}, fmt.Errorf("reading --config %s: %w", path, err)
 			}
-			out.ladder, out.dialects, out.autoNamespaces = args.Ladder(), args.Dialects, args.AutoGangNamespaces
+			out.ladder, out.dialects, out.autoNamespaces = args.TopologyLevels(), args.Dialects, args.AutoGangNamespaces
 			out.sharing = args.GPUs.SharingPolicy()
 			out.schedulers = append(out.schedulers, profile.SchedulerName)
 		}

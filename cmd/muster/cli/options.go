@@ -175,7 +175,7 @@ func (o *options) setup(s *snapshot.Snapshot) (setup, error) {
 	out := setup{ladder: kube.DefaultLevels(), schedulers: []string{defaultScheduler}}
 	if s != nil && len(s.Levels) > 0 {
 		args := config.Args{Levels: s.Levels}
-		out.ladder = args.Ladder()
+		out.ladder = args.TopologyLevels()
 		if err := out.ladder.Validate(); err != nil {
 			return setup{}, fmt.Errorf("reading the snapshot: %w", err)
 		}

@@ -102,8 +102,8 @@ func (g *gangState) ignored() []string {
 	return all
 }
 
-// anyMemberSays reports whether a member has one of dialect.TermKeys.
-func (g *gangState) anyMemberSays(key string) bool {
+// anyMemberDeclares reports whether a member has one of dialect.TermKeys.
+func (g *gangState) anyMemberDeclares(key string) bool {
 	i := slices.Index(dialect.TermKeys[:], key)
 	for t := range g.byTerms {
 		if t.Terms[i].Set {

@@ -140,7 +140,7 @@ func (a *Args) Validate() error {
 	if a.APIVersion != APIVersion || a.Kind != Kind {
 		errs = append(errs, fmt.Errorf("apiVersion and kind: found %s %s, want %s %s", a.APIVersion, a.Kind, APIVersion, Kind))
 	}
-	if err := a.Ladder().Validate(); err != nil {
+	if err := a.TopologyLevels().Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if a.BarrierTimeout.Duration <= 0 {
@@ -163,8 +163,8 @@ func (a *Args) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Ladder returns the levels as package kube reads them.
-func (a *Args) Ladder() kube.Levels {
+// TopologyLevels returns the levels as package kube reads them.
+func (a *Args) TopologyLevels() kube.Levels {
 	ladder := make(kube.Levels, len(a.Levels))
 	for i, level := range a.Levels {
 		ladder[i] = kube.LevelConfig(level)
