@@ -36,8 +36,8 @@ func BenchmarkFollow(b *testing.B) {
 			pod.UID = types.UID("one")
 			info, err := framework.NewPodInfo(pod)
 			require.NoError(b, err)
-			cluster := kube.NewCluster(kube.DefaultLadder())
-			require.NoError(b, cluster.Update(nodes, one.Requests))
+			cluster := kube.NewCluster(kube.DefaultLevels())
+			require.NoError(b, cluster.UpdateNodes(nodes, one.Requests))
 			next := 0
 			b.ReportAllocs()
 			for b.Loop() {
@@ -47,11 +47,11 @@ func BenchmarkFollow(b *testing.B) {
 					nodes[next].AddPodInfo(info)
 				}
 				b.StartTimer()
-				if err := cluster.Update(nodes, one.Requests); err != nil {
+				if err := cluster.UpdateNodes(nodes, one.Requests); err != nil {
 					b.Fatal(err)
 				}
 			}
-			touched, rebuilt := cluster.Touched()
+			touched, rebuilt := cluster.TouchedNodes()
 			require.False(b, rebuilt)
 			require.Len(b, touched, changed)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(size), "ns/node")

@@ -61,7 +61,7 @@ func TestOrigin_RefusalsNameWhatTheUserWrote(t *testing.T) {
 			}
 			gang, ok := w.get(test.group)
 			require.True(t, ok, "%v", w.gangs)
-			_, invalid := kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLadder())
+			_, invalid := kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLevels())
 			require.NotNil(t, invalid)
 			assert.Equal(t, kube.TopologyUnknownLevel, invalid.Reason)
 			assert.Contains(t, invalid.Message, "gang train, "+test.says+": no topology level is called ")

@@ -75,7 +75,7 @@ func (r reading) run(t *testing.T, k *dialect.Kind) {
 	assert.Contains(t, strings.Join(d.Ignored, "\n"), r.ignored)
 	assert.Empty(t, pg.Annotations, "what is declared stands in the declaration alone")
 	// The cluster's levels are known only when the gang is read.
-	_, invalid := kube.ReadSpec(pg, d, kube.DefaultLadder())
+	_, invalid := kube.ReadSpec(pg, d, kube.DefaultLevels())
 	assert.Nil(t, invalid)
 }
 

@@ -104,7 +104,7 @@ func TestReaders_TakeAnything(t *testing.T) {
 				} else if o.MinCount < 1 && o.Native == nil || o.MinCount > kube.MaxMinCount && o.Native == nil || o.TimeoutSeconds < 0 {
 					t.Fatalf("%v was read as %+v", u.Object, o)
 				}
-				_, _ = kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLadder())
+				_, _ = kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLevels())
 				w.View(store.Key{Namespace: "ns", Group: k.GroupName("train")}).Status(nil, epoch)
 			}
 			require.NotZero(t, refused)
@@ -142,7 +142,7 @@ func TestMarkers_TakeAnything(t *testing.T) {
 				checkMessage(t, invalid.Message)
 				continue
 			}
-			if _, invalid := kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLadder()); invalid != nil {
+			if _, invalid := kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLevels()); invalid != nil {
 				continue
 			}
 			fine++

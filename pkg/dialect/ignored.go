@@ -25,7 +25,7 @@ func misspelledKeys(labels, annotations map[string]string) []string {
 		case key == kube.LabelGang:
 			notes = append(notes, "annotation "+key+" is not read; write it as a label")
 		default:
-			notes = append(notes, "annotation "+kube.Quote(key)+" is not read; Muster knows no such key")
+			notes = append(notes, "annotation "+kube.QuoteInput(key)+" is not read; Muster knows no such key")
 		}
 	}
 	for key := range labels {
@@ -34,7 +34,7 @@ func misspelledKeys(labels, annotations map[string]string) []string {
 		case slices.Contains(TermKeys[:], key):
 			notes = append(notes, "label "+key+" is not read; write it as an annotation")
 		default:
-			notes = append(notes, "label "+kube.Quote(key)+" is not read; Muster knows no such key")
+			notes = append(notes, "label "+kube.QuoteInput(key)+" is not read; Muster knows no such key")
 		}
 	}
 	slices.Sort(notes)
@@ -46,7 +46,7 @@ func misspelledKeys(labels, annotations map[string]string) []string {
 func (o *Object) ignoreField(u *unstructured.Unstructured, project, field, why string, usual ...string) {
 	value, _, _ := unstructured.NestedString(u.Object, "spec", field)
 	if value != "" && !slices.Contains(usual, value) {
-		o.ignore("%s: spec.%s %s is not read; %s", project, field, kube.Quote(value), why)
+		o.ignore("%s: spec.%s %s is not read; %s", project, field, kube.QuoteInput(value), why)
 	}
 }
 

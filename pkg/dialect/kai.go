@@ -122,7 +122,7 @@ func (o *Object) readKAISubGroups(u *unstructured.Unstructured) []kaiSub {
 			return nil
 		}
 		if s := &subs[i]; s.Name == "" || len(validation.IsValidLabelValue(s.Name)) > 0 {
-			o.refuse("spec.subGroups[%d].name: found %s, want the value of the label %s on its pods", i, kube.Quote(s.Name), kaiSubGroup)
+			o.refuse("spec.subGroups[%d].name: found %s, want the value of the label %s on its pods", i, kube.QuoteInput(s.Name), kaiSubGroup)
 			return nil
 		}
 	}

@@ -81,7 +81,7 @@ func gangGroupNames(namespace, own, text string) (names []string, why string) {
 	}
 	var words []string
 	if json.Unmarshal([]byte(text), &words) != nil || len(words) > kube.MaxRoles {
-		return nil, "found " + kube.Quote(text) + ", want a list of gangs, such as [\"" + namespace + "/a\",\"" + namespace + "/b\"]"
+		return nil, "found " + kube.QuoteInput(text) + ", want a list of gangs, such as [\"" + namespace + "/a\",\"" + namespace + "/b\"]"
 	}
 	for _, word := range append(words, own) {
 		in, name, qualified := strings.Cut(word, "/")
@@ -89,10 +89,10 @@ func gangGroupNames(namespace, own, text string) (names []string, why string) {
 		case !qualified:
 			name = word
 		case in != namespace:
-			return nil, "gang " + kube.Quote(word) + " is in another namespace, and a gang never crosses one; keep the gangs that start together in namespace " + namespace
+			return nil, "gang " + kube.QuoteInput(word) + " is in another namespace, and a gang never crosses one; keep the gangs that start together in namespace " + namespace
 		}
 		if len(validation.IsDNS1123Subdomain(name)) > 0 || len(validation.IsValidLabelValue(name)) > 0 {
-			return nil, "found gang " + kube.Quote(word) + ", want a name of up to 63 lower-case letters, digits, '-' and '.'"
+			return nil, "found gang " + kube.QuoteInput(word) + ", want a name of up to 63 lower-case letters, digits, '-' and '.'"
 		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
@@ -159,7 +159,7 @@ func gangGroupRoles(pod *v1.Pod, names []string, count string) ([]kube.Role, *ku
 func readKoordWait(text string) (seconds int64, bad string) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d > maxTimeoutSeconds*time.Second {
-		return 0, "found " + kube.Quote(text) + ", want a time of up to a week, such as \"600s\""
+		return 0, "found " + kube.QuoteInput(text) + ", want a time of up to a week, such as \"600s\""
 	}
 	return int64((d + time.Second - 1) / time.Second), ""
 }
@@ -189,21 +189,21 @@ func (t *koordTerms) readMode(annotations map[string]string) string {
 	case "NonStrict":
 		t.ignored = append(t.ignored, "Koordinator: mode NonStrict is not read; the gang starts all together or not at all")
 	default:
-		return "annotation " + koordMode + ": found " + kube.Quote(mode) + ", want Strict or NonStrict"
+		return "annotation " + koordMode + ": found " + kube.QuoteInput(mode) + ", want Strict or NonStrict"
 	}
 	return ""
 }
 
 func (t *koordTerms) readPolicy(annotations map[string]string) string {
 	if policy := annotations[koordPolicy]; policy != "" && policy != "waiting-and-running" {
-		t.ignored = append(t.ignored, "Koordinator: match-policy "+kube.Quote(policy)+" is not read; waiting and running members count")
+		t.ignored = append(t.ignored, "Koordinator: match-policy "+kube.QuoteInput(policy)+" is not read; waiting and running members count")
 	}
 	return ""
 }
 
 func (t *koordTerms) readTotal(annotations map[string]string) string {
 	if total, ok := annotations[koordTotal]; ok && total != annotations[koordCount] {
-		t.ignored = append(t.ignored, "Koordinator: total-number "+kube.Quote(total)+" is not read; as many as must start together start, the others follow as room allows")
+		t.ignored = append(t.ignored, "Koordinator: total-number "+kube.QuoteInput(total)+" is not read; as many as must start together start, the others follow as room allows")
 	}
 	return ""
 }
@@ -222,13 +222,13 @@ func (t *koordTerms) readNetwork(annotations map[string]string) string {
 		} `json:"gatherStrategy"`
 	}
 	if json.Unmarshal([]byte(text), &spec) != nil {
-		return "annotation " + koordNetwork + ": found " + kube.Quote(text) + ", want a gatherStrategy of layers"
+		return "annotation " + koordNetwork + ": found " + kube.QuoteInput(text) + ", want a gatherStrategy of layers"
 	}
 	found := map[string]string{}
 	for _, rule := range spec.GatherStrategy {
 		key, ok := koordStrategies[rule.Strategy]
 		if !ok {
-			return "annotation " + koordNetwork + ": found strategy " + kube.Quote(rule.Strategy) + ", want MustGather or PreferGather"
+			return "annotation " + koordNetwork + ": found strategy " + kube.QuoteInput(rule.Strategy) + ", want MustGather or PreferGather"
 		}
 		level := koordLayerLevel(rule.Layer)
 		if before, twice := found[key]; twice && before != level {

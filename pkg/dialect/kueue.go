@@ -100,7 +100,7 @@ func readKueueSlices(pod *v1.Pod, role *kube.Role) (problem *kube.Invalid) {
 	}
 	n, err := strconv.Atoi(size)
 	if err != nil || n < 1 || n > kube.MaxMinCount || strconv.Itoa(n) != size {
-		return podInvalid(pod, "annotation %s: found %s, want the number of pods in a slice, such as \"16\"", kueueSliceSize, kube.Quote(size))
+		return podInvalid(pod, "annotation %s: found %s, want the number of pods in a slice, such as \"16\"", kueueSliceSize, kube.QuoteInput(size))
 	}
 	role.SliceSize, role.SliceTopology = n, level
 	return nil
@@ -117,7 +117,7 @@ func selectKueuePodSet(pod *v1.Pod, role *kube.Role) *kube.Invalid {
 		return nil
 	}
 	if len(validation.IsValidLabelValue(name)) > 0 {
-		return podInvalid(pod, "%s: found %s, want a name of up to 63 letters, digits, '-', '_' and '.'", key, kube.Quote(name))
+		return podInvalid(pod, "%s: found %s, want a name of up to 63 letters, digits, '-', '_' and '.'", key, kube.QuoteInput(name))
 	}
 	role.Name, role.Selector = name, &metav1.LabelSelector{MatchLabels: map[string]string{key: name}}
 	return nil
@@ -136,7 +136,7 @@ func readKueueLayers(pod *v1.Pod, text string) ([]kube.RoleSlice, *kube.Invalid)
 	}
 	if bad {
 		return nil, podInvalid(pod, "annotation %s: found %s, want up to %d layers of slices, such as [{\"topology\":\"rack\",\"size\":16},{\"topology\":\"clique\",\"size\":4}]",
-			kueueSlices, kube.Quote(text), gang.MaxSlices)
+			kueueSlices, kube.QuoteInput(text), gang.MaxSlices)
 	}
 	return layers, nil
 }

@@ -118,7 +118,7 @@ func (s Dialects) readMarkers(pod *v1.Pod) (Marker, bool) {
 	if len(marks) > 1 {
 		found := make([]string, len(marks))
 		for i, m := range marks {
-			found[i] = m.where + " " + kube.Quote(m.name)
+			found[i] = m.where + " " + kube.QuoteInput(m.name)
 		}
 		return invalidGroupOf(pod, kube.GangConfigConflict, fmt.Sprintf(
 			"pod %s declares its gang more than once: %s; create it again with one of them", pod.Name, strings.Join(found, ", "))), true
@@ -177,5 +177,5 @@ func (d *Dialect) checkName(m mark) *kube.Invalid {
 		return nil
 	}
 	return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf(
-		"%s: found %s, want the name of a gang in the pod's own namespace: lower-case letters, digits, '-' and '.', such as \"train-1\"", m.where, kube.Quote(m.name))}
+		"%s: found %s, want the name of a gang in the pod's own namespace: lower-case letters, digits, '-' and '.', such as \"train-1\"", m.where, kube.QuoteInput(m.name))}
 }

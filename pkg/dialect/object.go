@@ -79,7 +79,7 @@ func (k *Kind) Read(u *unstructured.Unstructured) *Object {
 	if text, ok := o.annotations[kube.AnnotationMinCount]; ok && text != strconv.Itoa(o.MinCount) && o.Problem == nil {
 		o.Problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
 			"gang %s: %s %s has %s %d and annotation %s %s; remove the annotation",
-			o.Name, k.Name, o.Name, strings.Join(k.CountField, "."), o.MinCount, kube.AnnotationMinCount, kube.Quote(text))}
+			o.Name, k.Name, o.Name, strings.Join(k.CountField, "."), o.MinCount, kube.AnnotationMinCount, kube.QuoteInput(text))}
 	}
 	return o
 }
@@ -142,7 +142,7 @@ func (o *Object) setRoles(roles []kube.Role, where string) {
 		o.Roles = roles
 	}
 	if o.MinCount > 0 {
-		o.MinCount = max(o.MinCount, kube.LeastOf(roles))
+		o.MinCount = max(o.MinCount, kube.TotalMinimum(roles))
 	}
 }
 

@@ -46,7 +46,7 @@ func (t PodTerm) Phrase() string {
 	if !t.Set {
 		return "leaves it out"
 	}
-	return "says " + kube.Quote(t.Value)
+	return "says " + kube.QuoteInput(t.Value)
 }
 
 const termCount = 9

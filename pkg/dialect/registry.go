@@ -129,7 +129,7 @@ func Check(names []kube.Dialect) error {
 			for _, n := range known {
 				all = append(all, string(n))
 			}
-			return fmt.Errorf("found %s, want some of %s", kube.Quote(string(name)), strings.Join(all, ", "))
+			return fmt.Errorf("found %s, want some of %s", kube.QuoteInput(string(name)), strings.Join(all, ", "))
 		}
 	}
 	return nil

@@ -50,7 +50,7 @@ func showValue(value any) string {
 	if err != nil {
 		return fmt.Sprintf("a %T", value)
 	}
-	return kube.Quote(string(text))
+	return kube.QuoteInput(string(text))
 }
 
 // showNumber shows a number, or what stands there instead.

@@ -83,7 +83,7 @@ func (o *Object) readVolcanoTasks(u *unstructured.Unstructured) []kube.Role {
 	for _, task := range slices.Sorted(maps.Keys(tasks)) {
 		least, bad := wholeNumber(tasks[task])
 		if bad != "" || least < 0 || least > kube.MaxMinCount {
-			o.refuse("spec.minTaskMember: task %s: found %s, want a number from 0 to %d", kube.Quote(task), showNumber(bad, least), kube.MaxMinCount)
+			o.refuse("spec.minTaskMember: task %s: found %s, want a number from 0 to %d", kube.QuoteInput(task), showNumber(bad, least), kube.MaxMinCount)
 			return nil
 		}
 		roles = append(roles, kube.Role{

@@ -64,7 +64,7 @@ func workloadMark(pod *v1.Pod) mark {
 	m := mark{where: "label " + kube.LabelGang, name: kube.GangAuto}
 	ref, why := workload.RefOf(pod)
 	if why == "" && len(validation.IsDNS1123Subdomain(ref.Workload)) > 0 {
-		why = "the name of its " + ref.Kind.Name + " is " + kube.Quote(ref.Workload)
+		why = "the name of its " + ref.Kind.Name + " is " + kube.QuoteInput(ref.Workload)
 	}
 	if why != "" {
 		m.problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "pod " + pod.Name + " asks for " + kube.LabelGang + ": " + kube.GangAuto + ", but " + why +

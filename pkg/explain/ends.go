@@ -131,9 +131,9 @@ func (x *explainer) workloadLever(name string, on map[topology.NodeID][]*v1.Pod)
 
 // addRequests gives back to a row what a pod asks for.
 func (x *explainer) addRequests(row []int64, pod *v1.Pod) {
-	for name, q := range kube.Requests(pod) {
+	for name, q := range kube.PodRequests(pod) {
 		if c, ok := x.usage.ResourceIndex(string(name)); ok {
-			row[c] += kube.Units(name, q)
+			row[c] += kube.ResourceUnits(name, q)
 		}
 	}
 	if c, ok := x.usage.ResourceIndex(string(v1.ResourcePods)); ok {

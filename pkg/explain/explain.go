@@ -201,7 +201,7 @@ func (g *Gang) notes() []string {
 // asks is what the gang asks for, in words.
 func (p *Picture) asks(g *Gang) Asks {
 	a := Asks{Models: g.Spec.Models}
-	names := p.ladder.Names()
+	names := p.ladder.LevelNames()
 	if g.Spec.Required >= 0 {
 		a.Required = names[g.Spec.Required]
 	}
@@ -227,7 +227,7 @@ func (p *Picture) asks(g *Gang) Asks {
 // role is what the members of one role ask for, in words.
 func (p *Picture) role(r *gang.Role, bound int) Role {
 	role := Role{Name: r.Name, Pods: r.Count + bound, Requests: map[string]string{}, MinCount: r.MinCount}
-	names := p.ladder.Names()
+	names := p.ladder.LevelNames()
 	if r.Required >= 0 {
 		role.Required = names[r.Required]
 	}

@@ -88,7 +88,7 @@ func (g *Gang) gpus() int64 {
 
 func gpusOf(pod *v1.Pod) int64 {
 	count := int64(0)
-	for name, amount := range kube.Requests(pod) {
+	for name, amount := range kube.PodRequests(pod) {
 		if topology.IsGPU(string(name)) {
 			count += amount.Value()
 		}

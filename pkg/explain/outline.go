@@ -89,8 +89,8 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 		o.Reason, o.Message = kube.Reason(r.Reason), r.Error()
 		return o, nil
 	}
-	if members.Open != "" {
-		o.Notes = append(o.Notes, "its pods use "+members.Open+", which only the scheduler checks; the nodes may differ")
+	if members.Unmodelled != "" {
+		o.Notes = append(o.Notes, "its pods use "+members.Unmodelled+", which only the scheduler checks; the nodes may differ")
 	}
 	o.seat(p, members, plan)
 	return o, nil

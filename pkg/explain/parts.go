@@ -101,7 +101,7 @@ func (x *explainer) wholePart(roles []kube.Role, i int) ([]Change, error) {
 
 // levelOf is the level that a word names, or topology.NoLevel.
 func (x *explainer) levelOf(word string) topology.Level {
-	if level, err := x.p.ladder.Find(word); word != "" && err == nil {
+	if level, err := x.p.ladder.FindLevel(word); word != "" && err == nil {
 		return level
 	}
 	return topology.NoLevel

@@ -84,7 +84,7 @@ func (p *Picture) differences(g, o *Gang) []string {
 	add(o.Spec.MinCount < g.Spec.MinCount, "starts with %s, not %d", pods(o.Spec.MinCount), g.Spec.MinCount)
 	mine, theirs := g.mostGPUs(), o.mostGPUs()
 	add(theirs < mine, "at most %d GPUs a pod, not %d", theirs, mine)
-	names := p.ladder.Names()
+	names := p.ladder.LevelNames()
 	if required := g.Spec.Required; required != topology.NoLevel {
 		add(o.Spec.Required == topology.NoLevel, "asks for no one %s", names[required])
 		add(o.Spec.Required != topology.NoLevel && o.Spec.Required < required, "asks for one %s, not one %s", levelName(names, o.Spec.Required), names[required])

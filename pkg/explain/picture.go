@@ -30,7 +30,7 @@ type Picture struct {
 	// Gangs are in the order of namespace and name.
 	Gangs []*Gang
 
-	ladder  kube.Ladder
+	ladder  kube.Levels
 	cluster *kube.Cluster
 	infos   []fwk.NodeInfo
 	index   map[string]int // node name to infos
@@ -63,7 +63,7 @@ type Gang struct {
 // Config is what a picture depends on of the scheduler's configuration.
 type Config struct {
 	// Levels are the topology levels, widest first; none for the default.
-	Levels kube.Ladder
+	Levels kube.Levels
 	// Sharing is the policy for plain requests for GPUs.
 	Sharing kube.Sharing
 }
@@ -75,7 +75,7 @@ func ConfigOf(s config.Settings) Config { return Config{Levels: s.Levels, Sharin
 // have not ended, and its gangs.
 func NewPicture(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*Picture, error) {
 	if len(cfg.Levels) == 0 {
-		cfg.Levels = kube.DefaultLadder()
+		cfg.Levels = kube.DefaultLevels()
 	}
 	p := &Picture{
 		ladder: cfg.Levels, cluster: kube.NewCluster(cfg.Levels),
@@ -94,7 +94,7 @@ func NewPicture(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Ga
 			p.pods = append(p.pods, pod)
 		}
 	}
-	if err := p.cluster.Update(p.infos); err != nil {
+	if err := p.cluster.UpdateNodes(p.infos); err != nil {
 		return nil, fmt.Errorf("reading the nodes: %w", err)
 	}
 	p.keepUp()
@@ -175,7 +175,7 @@ func isOf(pod *v1.Pod, name string) bool {
 
 // Usage is what is free in the cluster. It is valid until the next question.
 func (p *Picture) Usage() *topology.Usage {
-	_ = p.cluster.Update(p.infos) // the same nodes were taken before
+	_ = p.cluster.UpdateNodes(p.infos) // the same nodes were taken before
 	p.keepUp()
 	return p.cluster.Usage()
 }
@@ -232,7 +232,7 @@ func (p *Picture) solve(t trial) (*kube.Members, placement.Plan, error) {
 // keepUp tells the planner what the last update of the cluster changed, so that
 // the next answer costs no more than that.
 func (p *Picture) keepUp() {
-	touched, rebuilt := p.cluster.Touched()
+	touched, rebuilt := p.cluster.TouchedNodes()
 	if p.planner == nil || rebuilt {
 		p.planner = placement.NewPlanner(p.cluster.Usage())
 		return
@@ -266,7 +266,7 @@ func (p *Picture) members(t trial) (*kube.Members, error) {
 			}
 		}
 	}
-	members, err := p.cluster.Gang(t.spec, t.waiting, t.bound, infos)
+	members, err := p.cluster.ReadGang(t.spec, t.waiting, t.bound, infos)
 	if err == nil {
 		p.keepUp()
 	}

@@ -57,7 +57,7 @@ func (p *Picture) Fabric(resource string, nodes bool) (*Fabric, error) {
 	if !ok {
 		return nil, fmt.Errorf("no node has the resource %q; the resources are %s", resource, join(u.Resources))
 	}
-	f := &Fabric{Resource: resource, Levels: p.ladder.Names()}
+	f := &Fabric{Resource: resource, Levels: p.ladder.LevelNames()}
 	t := u.Tree
 	for d := range t.Domains {
 		if id := topology.DomainID(d); !p.standsForNode(id) {

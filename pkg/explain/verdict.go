@@ -135,9 +135,9 @@ func gates(gated []*v1.Pod) []string {
 // fitsNow is the sentence about a gang that waits although it fits.
 func fitsNow(g *Gang, members *kube.Members, plan placement.Plan) string {
 	placed := len(members.Assignments(plan))
-	if members.Open != "" {
+	if members.Unmodelled != "" {
 		return fmt.Sprintf("gang %s has room for %s as far as resources and topology go, but its pods use %s, which only the scheduler checks: see the pods' events",
-			g.Name, pods(placed), members.Open)
+			g.Name, pods(placed), members.Unmodelled)
 	}
 	return fmt.Sprintf("gang %s fits now: %s would start; if they stay pending, check that the scheduler %s runs", g.Name, pods(placed), g.Waiting[0].Spec.SchedulerName)
 }

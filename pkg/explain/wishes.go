@@ -160,7 +160,7 @@ func (x *explainer) leastOfParts() int {
 	if x.g.Dialect == kube.DialectAuto {
 		return 0
 	}
-	return kube.LeastOf(x.g.Declaration.Roles)
+	return kube.TotalMinimum(x.g.Declaration.Roles)
 }
 
 // restart proposes to start the bound members again with the others.

@@ -20,12 +20,12 @@ type Instance struct {
 	Start int
 }
 
-// OccupiedUnits is the set of units that the instance takes up.
+// OccupiedUnits returns the set of units that the instance takes up.
 func (i Instance) OccupiedUnits() UnitSet {
 	return UnitSet(1<<i.Profile.Size-1) << i.Start
 }
 
-// MIGLayout is how one device is cut at a moment. The zero value with a board
+// MIGLayout is the set of instances on one device at a moment. The zero value with a board
 // set is a device without instances.
 type MIGLayout struct {
 	Board     *Board
@@ -33,11 +33,11 @@ type MIGLayout struct {
 	used      UnitSet
 }
 
-// UsedUnits is the set of units that are taken.
+// UsedUnits returns the set of units that are taken.
 func (c *MIGLayout) UsedUnits() UnitSet { return c.used }
 
-// CheckInstance tells why an instance cannot be placed, or returns nil: the start must
-// be one of the profile's, its units free, the profile's largest number not
+// CheckInstance returns why an instance cannot be placed, or nil: the start must be
+// one of the profile's, its units free, the profile's largest number not
 // reached, and at most one instance of a device carries the media engines.
 func (c *MIGLayout) CheckInstance(i Instance) error {
 	switch c.findObstacle(i) {
@@ -54,6 +54,7 @@ func (c *MIGLayout) CheckInstance(i Instance) error {
 	return nil
 }
 
+// obstacle is what keeps an instance from being placed.
 type obstacle int
 
 const (
@@ -90,7 +91,8 @@ func (c *MIGLayout) findObstacle(i Instance) obstacle {
 // device has one set.
 func (p *Profile) hasMedia() bool { return strings.Contains(p.Name, "+me") }
 
-// PlaceInstance adds an instance. It changes nothing and says why if it does not fit.
+// PlaceInstance adds an instance. If it does not fit, it changes nothing and returns
+// the error of CheckInstance.
 func (c *MIGLayout) PlaceInstance(i Instance) error {
 	if err := c.CheckInstance(i); err != nil {
 		return err
@@ -100,7 +102,7 @@ func (c *MIGLayout) PlaceInstance(i Instance) error {
 	return nil
 }
 
-// RemoveInstance takes an instance away and reports whether it was there.
+// RemoveInstance removes an instance and reports whether it was there.
 func (c *MIGLayout) RemoveInstance(i Instance) bool {
 	at := slices.Index(c.Instances, i)
 	if at < 0 {
@@ -111,7 +113,7 @@ func (c *MIGLayout) RemoveInstance(i Instance) bool {
 	return true
 }
 
-// FreePlaces is the number of instances of the profile that still find a place,
+// FreePlaces returns the number of instances of the profile that can still be placed,
 // other profiles aside. The starts of a profile never overlap one another.
 func (p *Profile) FreePlaces(used UnitSet) int {
 	room := 0
@@ -127,30 +129,30 @@ func (p *Profile) FreePlaces(used UnitSet) int {
 // Board.Profiles. Nil means that nothing is known: every profile counts alike.
 type ProfileMix []float64
 
-// RemainingValue measures what can still be placed on a device: over the profiles,
+// RemainingValue returns the value of what can still be placed on a device: over the profiles,
 // the sum of their share in the mix, times the room for them, times the cube
 // of the units of one instance. A place for a large instance is worth more
 // than the small ones that fit in it, since few devices have one; of the powers
 // from 1 to 6 those near 3 let in the most instances in the MIG replay of
 // package packing.
 func (b *Board) RemainingValue(used UnitSet, mix ProfileMix) float64 {
-	freedom := 0.0
+	value := 0.0
 	for i := range b.Profiles {
 		share := 1.0
 		if mix != nil {
 			share = mix[i]
 		}
 		p := &b.Profiles[i]
-		freedom += float64(share * float64(p.FreePlaces(used)*p.Size*p.Size*p.Size))
+		value += float64(share * float64(p.FreePlaces(used)*p.Size*p.Size*p.Size))
 	}
-	return freedom
+	return value
 }
 
 // Packer chooses places for instances so that the devices of one board keep
-// as much freedom as they can. It is safe for concurrent use.
+// as much remaining value as they can. It is safe for concurrent use.
 type Packer struct {
 	board *Board
-	// remainingValue is that of a device by the set of its taken units.
+	// remainingValue is that of a device, by the set of its taken units.
 	remainingValue []float64
 }
 
@@ -169,7 +171,7 @@ type InstanceOption struct {
 	Device int
 	// Start is the first unit.
 	Start int
-	// ValueLoss is the freedom that is lost by taking it.
+	// ValueLoss is the remaining value that is lost by taking it.
 	ValueLoss float64
 }
 
@@ -195,7 +197,7 @@ func (k *Packer) InstanceOptions(devices []*MIGLayout, profile *Profile) iter.Se
 	}
 }
 
-// BestOption is the option with the least loss, of equal ones the first, and tells
+// BestOption returns the option with the least loss, of equal ones the first, and tells
 // whether there is any.
 func (k *Packer) BestOption(devices []*MIGLayout, profile *Profile) (best InstanceOption, found bool) {
 	for o := range k.InstanceOptions(devices, profile) {

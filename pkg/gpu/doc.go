@@ -1,14 +1,16 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gpu knows GPUs: what a product label says of a device, how a device
+// Package gpu models GPUs: what a product label says of a device, how a device
 // may be cut into MIG instances and what each cut costs, which devices of a
 // node are linked to one another, and how useful the free devices of a node
 // remain to the pods that a cluster usually runs.
 //
 // It imports the standard library only and holds no state of the cluster: the
-// caller passes what it knows of a node and gets an answer. Every row of a
-// table names the source it was taken from; nothing is worked out from a name.
+// caller passes what it knows of a node and gets an answer that depends on nothing
+// else. What it keeps are caches of such answers (matches.go, memo.go) and, in a
+// Learner, the pods that were observed. Every row of a table names the source it
+// was taken from; nothing is worked out from a name.
 //
 // The parts are
 //   - ReadNode and Node.MatchModels: what a node's labels and counts mean, and

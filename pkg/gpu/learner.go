@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// Learner scores by the pods that it has seen. It starts from nothing and makes
+// Learner scores by the pods that it has observed. It starts from nothing and makes
 // a new Scorer each time that their number has grown by half. It is safe for
 // concurrent use.
 type Learner struct {
@@ -19,8 +19,9 @@ type Learner struct {
 	mu        sync.Mutex // guards what follows
 	histogram RequestHistogram
 	capacity  []int
+	// relearnAt is the number of pods at which the next Scorer is made.
 	relearnAt int
-	// fixedWorkload is the workload that was given in place of what is seen.
+	// fixedWorkload, if set, replaces the workload that was observed.
 	fixedWorkload Workload
 }
 
@@ -43,7 +44,7 @@ func NewLearner(capacity []int, weights Weights) *Learner {
 }
 
 // ObservePod counts a pod that asks for a node, each pod once, and reports whether
-// the learner scores by new lights since.
+// it made a new Scorer.
 func (l *Learner) ObservePod(pod Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,7 +76,7 @@ func (l *Learner) SetWorkload(typical Workload, capacity []int) {
 	l.rebuildScorer()
 }
 
-// SetCapacity tells the learner that the cluster has changed. The models keep their
+// SetCapacity replaces the number of devices of each model. The models keep their
 // numbers; new ones come behind.
 func (l *Learner) SetCapacity(capacity []int) {
 	l.mu.Lock()
@@ -87,6 +88,8 @@ func (l *Learner) SetCapacity(capacity []int) {
 	l.rebuildScorer()
 }
 
+// rebuildScorer replaces the scorer; the caller holds mu. Pods that are scored at the
+// same time keep the one that they began with.
 func (l *Learner) rebuildScorer() {
 	typical := l.fixedWorkload
 	if typical == nil {
@@ -95,6 +98,6 @@ func (l *Learner) rebuildScorer() {
 	l.scorer.Store(NewScorer(typical, l.capacity, l.weights))
 }
 
-// CurrentScorer is the scorer of the moment. Score all nodes for a pod by one and the
-// same.
+// CurrentScorer returns the scorer of the moment, without a lock. Score all nodes for
+// a pod by one and the same.
 func (l *Learner) CurrentScorer() *Scorer { return l.scorer.Load() }

@@ -86,10 +86,10 @@ type Links struct {
 	pairLinks []Link
 }
 
-// DeviceCount is the number of devices.
+// DeviceCount returns the number of devices.
 func (l *Links) DeviceCount() int { return l.count }
 
-// LinkBetween is the link of two different devices.
+// LinkBetween returns the link of two different devices.
 func (l *Links) LinkBetween(a, b int) Link {
 	if a < b {
 		a, b = b, a
@@ -97,7 +97,7 @@ func (l *Links) LinkBetween(a, b int) Link {
 	return l.pairLinks[a*(a-1)/2+b]
 }
 
-// UniformLinks is a matrix in which all devices reach each other alike.
+// UniformLinks returns a matrix in which all devices reach each other alike.
 func UniformLinks(count int, link Link) *Links {
 	l := &Links{count: count, pairLinks: make([]Link, count*(count-1)/2)}
 	for i := range l.pairLinks {

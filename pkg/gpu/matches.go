@@ -5,10 +5,10 @@ package gpu
 
 import "sync"
 
-// MatchesLabel is MatchesProduct for a node of which only the product label is known. It is
-// the one rule by which models are told apart, in the planner and around it, and
-// remembers its answers: a cluster has few products and its users few wishes. It
-// is safe for concurrent use.
+// MatchesLabel is MatchesProduct for a node of which only the product label is
+// known. It is the one rule by which models are told apart, in the planner and
+// around it, and caches its answers for the whole process: a cluster has few
+// products, and its users name few models. It is safe for concurrent use.
 func MatchesLabel(want, label string) bool {
 	pair := [2]string{want, label}
 	matchCache.RLock()
@@ -27,9 +27,10 @@ func MatchesLabel(want, label string) bool {
 	return answer
 }
 
-// maxCachedMatches bounds the memory that wishes of passing pods take up.
+// maxCachedMatches bounds the cache: models named by short-lived pods would pile up.
 const maxCachedMatches = 4096
 
+// matchCache holds the answers by entry and label; a full cache is emptied.
 var matchCache = struct {
 	sync.RWMutex
 	known map[[2]string]bool

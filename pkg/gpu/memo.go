@@ -6,8 +6,8 @@ package gpu
 import "sync/atomic"
 
 // scoreCache remembers scores by the state of the node and the request. It has a
-// fixed number of places; a newer score takes the place of an older one that
-// falls on it. Reading takes no lock: several goroutines score at once.
+// fixed number of entries; a newer score replaces an older one of the same
+// index. Reading takes no lock: several goroutines score at once.
 type scoreCache struct {
 	entries []atomic.Pointer[cacheEntry]
 }
@@ -27,6 +27,8 @@ func newScoreCache() *scoreCache {
 	return &scoreCache{entries: make([]atomic.Pointer[cacheEntry], cacheEntries)}
 }
 
+// getScore returns the entry of a node and a pod, or nil. Equal hashes are told apart
+// by the stored keys, so that a hit is exact.
 func (m *scoreCache) getScore(node *NodeState, pod *Request) *cacheEntry {
 	e := m.entries[entryIndex(node, pod)].Load()
 	if e == nil || e.pod != *pod || e.node != *node {
@@ -35,11 +37,12 @@ func (m *scoreCache) getScore(node *NodeState, pod *Request) *cacheEntry {
 	return e
 }
 
+// putScore stores a score, over whatever its entry held.
 func (m *scoreCache) putScore(node *NodeState, pod *Request, score int64, device int) {
 	m.entries[entryIndex(node, pod)].Store(&cacheEntry{*node, *pod, score, int8(device)})
 }
 
-// entryIndex maps a node and a pod to one of the places.
+// entryIndex returns the index of the entry for a node and a pod, by a hash of both.
 func entryIndex(node *NodeState, pod *Request) uint64 {
 	h := mixHash(uint64(node.CPUMilli), uint64(node.Model)<<8|uint64(node.GPUs))
 	for i := 0; i < MaxNodeGPUs; i += 4 {

@@ -99,6 +99,12 @@ func MatchesProduct(want string, p Product) bool {
 	if p.Family == "" {
 		return device != "" && strings.Contains("-"+device+"-", "-"+key+"-")
 	}
+	return matchesFamily(key, p)
+}
+
+// matchesFamily reports whether a key is the family of p, narrowed only by
+// qualifiers that are true of p.
+func matchesFamily(key string, p Product) bool {
 	rest, found := strings.CutPrefix(key, productKey(p.Family))
 	if !found || (rest != "" && rest[0] != '-') {
 		return false

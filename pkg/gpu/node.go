@@ -34,8 +34,8 @@ type Node struct {
 	Product Product
 	// MemoryMiB is the label of that name; 0 if it is missing.
 	MemoryMiB int
-	// GPUs is how many are allocatable as nvidia.com/gpu. Whether they are
-	// devices tells Product.IsWhole.
+	// GPUs is the number that is allocatable as nvidia.com/gpu. Product.IsWhole
+	// reports whether they are devices of their own.
 	GPUs int
 	// Slices are the MIG instances that are advertised by profile (strategy
 	// "mixed"), by name.
@@ -43,7 +43,7 @@ type Node struct {
 	// Links are those of the annotation, or of the product's known shape; nil
 	// if neither is known.
 	Links *Links
-	// Warnings says in sentences what does not fit together.
+	// Warnings are sentences on what is contradictory or missing.
 	Warnings []string
 }
 
@@ -56,7 +56,7 @@ type SliceCount struct {
 }
 
 // ReadNode makes sense of the facts of a node. It takes the node as it is: what
-// contradicts itself is used with care and stands in Oddities.
+// contradicts itself is used with care and is listed in Warnings.
 func ReadNode(f NodeFacts) Node {
 	n := Node{Product: ParseProduct(f.Labels[ProductLabel]), GPUs: int(f.Allocatable[Resource])}
 	n.MemoryMiB = n.readNumber(f.Labels, MemoryLabel)
@@ -79,6 +79,7 @@ func deviceCount(f NodeFacts, labelled int) int {
 	return labelled
 }
 
+// addWarning adds a sentence to Warnings.
 func (n *Node) addWarning(format string, args ...any) {
 	n.Warnings = append(n.Warnings, fmt.Sprintf(format, args...))
 }
@@ -187,7 +188,7 @@ const (
 	TooLittleMemory Mismatch = "TooLittleGPUMemory"
 )
 
-// Refusal says why a node does not suit a wish.
+// Refusal is why a node does not meet the requirements of a pod.
 type Refusal struct {
 	Mismatch Mismatch
 	// Found and Want are both sides of it.
@@ -234,7 +235,7 @@ func (n *Node) checkEntry(w Requirements, entry string) *Refusal {
 	return nil
 }
 
-// describeGPUs names the node's GPUs.
+// describeGPUs returns the node's GPUs as a refusal words them.
 func (n *Node) describeGPUs() string {
 	name := deviceName(n.Product.Label)
 	if name == "" {
@@ -249,7 +250,7 @@ func (n *Node) describeGPUs() string {
 	return name
 }
 
-// SliceScore says how well the node suits a pod that asks for MIG instances by
+// SliceScore returns how well the node suits a pod that asks for MIG instances by
 // their profile, the higher the better. Free is what is free of each of
 // Node.Slices, freeGPUs what is free of the whole devices beside them. Nodes
 // with whole devices stay whole for those who need one; among the others the

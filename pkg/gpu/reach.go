@@ -11,7 +11,7 @@ type DeviceSet uint32
 // AllDevices is the set of the first count devices.
 func AllDevices(count int) DeviceSet { return DeviceSet(1)<<count - 1 }
 
-// LinkQuality is how well a pod's GPUs on one node reach each other.
+// LinkQuality is the quality of the links among a pod's GPUs on one node.
 type LinkQuality struct {
 	// Link is the slowest link on the best path: over links at least this
 	// fast, every GPU of the pod is connected to every other, if need be
@@ -157,11 +157,11 @@ func (l *Links) connectingLink(set DeviceSet) Link {
 	return slowest
 }
 
-// maxCases bounds the free sets that Expect looks at on nodes with many
-// devices; up to 8 devices it looks at all of them.
+// maxCases bounds the free sets that EstimateQuality evaluates on nodes with many
+// devices; up to 8 devices it evaluates all of them.
 const maxCases = 128
 
-// EstimateQuality estimates what Best would find when only the number of free devices is
+// EstimateQuality estimates what BestDevices would find when only the number of free devices is
 // known, as it is where the device plugin counts GPUs and the kubelet picks
 // them: it looks at the possible sets of free devices, each as likely as the
 // others.

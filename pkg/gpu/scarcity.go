@@ -5,14 +5,14 @@ package gpu
 
 import "slices"
 
-// modelScarcity says how much of each model's devices the choosy pods would take,
-// that is those that do not accept every model, if the workload just filled the
-// cluster: in parts of a million of the model's capacity. It may exceed a
+// modelScarcity returns the part of each model's devices that model-restricted pods
+// would take, that is those that do not accept every model, if the workload just
+// filled the cluster: in parts of a million of the model's capacity. It may exceed a
 // million. A pod that accepts any model should go where it is low.
 //
-// Each group of pods that accept the same models is poured over them like water
-// over connected vessels, in turn until the levels rest: the highest level is
-// then as low as it can be.
+// The demand of each set of accepted models is assigned by iterative water-filling,
+// fillRounds times over all sets, so that the highest utilization is as low as it
+// can be.
 func modelScarcity(w Workload, capacity []int) []int64 {
 	groups, demand := restrictedGroups(w, capacity)
 	level := make([]float64, len(capacity))
@@ -37,8 +37,8 @@ func modelScarcity(w Workload, capacity []int) []int64 {
 	return scarce
 }
 
-// fillRounds is how often every group is poured anew. Levels of openb's
-// workloads rest to the sixth digit within 20 rounds.
+// fillRounds is how often every group is assigned anew. The utilizations of openb's
+// workloads converge to the sixth digit within 20 rounds.
 const fillRounds = 60
 
 // restrictedGroups adds up the demand of the pods by the models that they accept,
@@ -69,8 +69,9 @@ func restrictedGroups(w Workload, capacity []int) (groups []ModelSet, demand []f
 	return groups, demand
 }
 
-// waterFill spreads an amount over the models of a group so that the lowest rise
-// first, and adds it to the levels, which count devices.
+// waterFill assigns an amount to the models of a group, the least used first, so that
+// those that receive any are used alike in the end. It adds what each receives to
+// level; both count devices.
 func waterFill(level, assigned []float64, capacity []int, group ModelSet, amount float64) {
 	var models []int
 	for m, c := range capacity {

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Weights say how much each thing that a placement spoils counts, in hundredths
-// of a device per device.
+// Weights are the costs of what a placement spoils, in hundredths of a device per
+// device.
 type Weights struct {
 	// Fragmentation: free GPU that typical pods can no longer use, see
 	// Workload.NodeFragmentation.
@@ -17,7 +17,7 @@ type Weights struct {
 	// Packing: worth that a shared device loses beyond that of the pod, because
 	// the hole left suits no usual combination of pods.
 	Packing int64
-	// Scarcity: devices of a model that choosy pods depend on, taken by a pod
+	// Scarcity: devices of a model that model-restricted pods depend on, taken by a pod
 	// that could go elsewhere.
 	Scarcity int64
 	// Stranding: free GPUs for which the free processors of the node no longer
@@ -78,7 +78,7 @@ func NewScorer(w Workload, capacity []int, weights Weights) *Scorer {
 // Workload is the workload that the scorer was made for.
 func (s *Scorer) Workload() Workload { return s.workload }
 
-// ScoreNode says how well a node suits a pod, the higher the better, and on which
+// ScoreNode returns how well a node suits a pod, the higher the better, and on which
 // device a pod that shares one should go (-1 for others). Scores of one pod on
 // different nodes compare; those of different pods do not. A node without room
 // scores Unfit. Of nodes with equal scores take the first in an order that
@@ -93,7 +93,7 @@ func (s *Scorer) ScoreNode(node *NodeState, pod *Request) (score int64, device i
 	return score, device
 }
 
-// computeScore is Score without the memo.
+// computeScore is ScoreNode without the cache.
 func (s *Scorer) computeScore(node *NodeState, pod *Request) (score int64, device int) {
 	if !node.HasRoomFor(pod) {
 		return Unfit, -1
@@ -120,14 +120,15 @@ func repeatsEarlier(node *NodeState, device int) bool {
 	return slices.Contains(node.Free[:device], node.Free[device])
 }
 
+// stateAfter returns the state of a node with the pod on it; node stays as it is.
 func stateAfter(node *NodeState, pod *Request, device int) *NodeState {
 	n := *node
 	n.AllocatePod(pod, device)
 	return &n
 }
 
-// residualValue is the worth of what is free on a node, less what is of no use, in
-// parts of a million devices times hundredths of weight.
+// residualValue returns the value of what is free on a node, less what is of no use,
+// in parts of a million devices times hundredths of weight.
 func (s *Scorer) residualValue(node *NodeState) int64 {
 	const perMilli = valueUnit / MilliPerGPU
 	worth := int64(0)
@@ -142,8 +143,8 @@ func (s *Scorer) residualValue(node *NodeState) int64 {
 	return s.weights.Packing*worth - s.weights.Fragmentation*useless - s.weights.Stranding*stranded
 }
 
-// expectedLoss is what the pod may take off the worth of a node without doing harm, less
-// what its devices are missed by choosy pods.
+// expectedLoss returns what the pod may take off the value of a node without doing
+// harm, less the cost of its devices to model-restricted pods.
 func (s *Scorer) expectedLoss(node *NodeState, pod *Request) int64 {
 	worth := int64(pod.GPUs) * valueUnit
 	if pod.sharesDevice() {
@@ -156,13 +157,13 @@ func (s *Scorer) expectedLoss(node *NodeState, pod *Request) int64 {
 	return s.weights.Packing*worth - s.weights.Scarcity*missed
 }
 
-// LinkBonus is what the links of a pod's GPUs add to the score of a node, from
+// LinkBonus returns what the links of a pod's GPUs add to the score of a node, from
 // the score of their LinkQuality.
 func (s *Scorer) LinkBonus(reach int) int64 {
 	return s.weightedPoints(s.weights.Links, int64(reach), 100)
 }
 
-// GangPenalty is what a single pod's use of a node takes off the node's score
+// GangPenalty returns what a single pod's use of a node takes off the node's score
 // because gangs need the node's domain: idle is the number of idle nodes there,
 // this one among them, most that of the domain that has the most of them. A
 // single pod then breaks up a node where only small gangs would fit anyway.

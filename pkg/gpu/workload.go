@@ -37,7 +37,7 @@ type Request struct {
 	Models ModelSet
 }
 
-// TotalMilli is the GPU request in thousandths of a device.
+// TotalMilli returns the GPU request in thousandths of a device.
 func (r *Request) TotalMilli() int { return r.GPUs * r.GPUMilli }
 
 // sharesDevice reports whether the pod leaves part of its device to others.
@@ -51,7 +51,7 @@ func (r *Request) isValid() bool {
 	return r.GPUMilli == MilliPerGPU || r.GPUs == 1 && r.GPUMilli > 0 && r.GPUMilli < MilliPerGPU
 }
 
-// normalizedRequest is the request with the fields cleared that mean nothing.
+// normalizedRequest returns the request with the fields cleared that mean nothing.
 func (r Request) normalizedRequest() Request {
 	if r.GPUs <= 0 {
 		return Request{CPUMilli: r.CPUMilli}
@@ -100,7 +100,7 @@ func (n *NodeState) isValid() bool {
 	return true
 }
 
-// FreeMilli is what is free of all devices together.
+// FreeMilli returns what is free of all devices together.
 func (n *NodeState) FreeMilli() int {
 	sum := 0
 	for _, f := range n.Free[:n.GPUs] {
@@ -109,7 +109,7 @@ func (n *NodeState) FreeMilli() int {
 	return sum
 }
 
-// HasRoomFor reports whether a pod finds room on the node. On a node or for a pod that
+// HasRoomFor reports whether a pod fits on the node. On a node or for a pod that
 // cannot be (17 devices, half a device more than free) nothing fits.
 func (n *NodeState) HasRoomFor(pod *Request) bool {
 	if n.CPUMilli < pod.CPUMilli || !n.isValid() || !pod.isValid() {
@@ -160,8 +160,8 @@ const shareUnit = 1_000_000_000
 // Workload is what a cluster usually runs, the most frequent request first.
 type Workload []TypicalRequest
 
-// RequestHistogram counts the pods that were seen, to find out what is typical. The zero
-// value has seen nothing.
+// RequestHistogram counts pods by their request, to find out what is typical. The zero
+// value has counted nothing.
 type RequestHistogram struct {
 	counts map[Request]int
 	total  int
@@ -182,7 +182,7 @@ func (t *RequestHistogram) AddPods(pod Request, times int) {
 	t.total += times
 }
 
-// PodCount is the number of pods that were counted.
+// PodCount returns the number of pods that were counted.
 func (t *RequestHistogram) PodCount() int { return t.total }
 
 // halveCounts halves all counts; what was seen once is forgotten.
@@ -236,7 +236,7 @@ func (w Workload) NodeFragmentation(n *NodeState) float64 {
 	return float64(w.scaledFragmentation(n)) / shareUnit
 }
 
-// scaledFragmentation is Fragmentation in parts of a billion.
+// scaledFragmentation is NodeFragmentation in parts of a billion.
 func (w Workload) scaledFragmentation(n *NodeState) int64 {
 	free := n.FreeMilli()
 	sum := int64(0)
@@ -246,7 +246,7 @@ func (w Workload) scaledFragmentation(n *NodeState) int64 {
 	return sum
 }
 
-// unusableMilli is what a pod cannot use of the free thousandths of a node.
+// unusableMilli returns what a pod cannot use of the free thousandths of a node.
 func unusableMilli(n *NodeState, pod *Request, free int) int {
 	if pod.GPUs == 0 || n.CPUMilli < pod.CPUMilli || !pod.Models.HasModel(n.Model) {
 		return free

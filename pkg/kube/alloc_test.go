@@ -24,7 +24,7 @@ func TestCluster_AllocatesNothingForEachNode(t *testing.T) {
 			nodes = append(nodes, node(fmt.Sprintf("n%d", i), fmt.Sprintf("r%d", i/16), 8))
 		}
 		list := infos(nodes...)
-		c := NewCluster(DefaultLadder())
+		c := NewCluster(DefaultLevels())
 		spec := &Spec{Name: "train", MinCount: 4, Required: 3, Preferred: topology.NoLevel}
 		pods := []*v1.Pod{pod("train-0", 8), pod("train-1", 8), pod("train-2", 8), pod("train-3", 8)}
 		next := 0
@@ -32,7 +32,7 @@ func TestCluster_AllocatesNothingForEachNode(t *testing.T) {
 			changed := list[next%4].(*framework.NodeInfo)
 			changed.SetNode(changed.Node()) // of another generation from now on
 			next++
-			_, err := c.Gang(spec, pods, nil, list)
+			_, err := c.ReadGang(spec, pods, nil, list)
 			require.NoError(t, err)
 		}
 		read()

@@ -26,7 +26,7 @@ type Cluster struct {
 	// first use.
 	Sharing Sharing
 
-	ladder Ladder
+	levels Levels
 	usage  *topology.Usage
 	// order is the NodeID of each node of the last list, in its order.
 	order []topology.NodeID
@@ -54,19 +54,19 @@ type nodeState struct {
 }
 
 // NewCluster returns an empty cluster whose levels are those of ladder.
-func NewCluster(ladder Ladder) *Cluster {
-	return &Cluster{ladder: ladder, columns: map[v1.ResourceName]int{}}
+func NewCluster(levels Levels) *Cluster {
+	return &Cluster{levels: levels, columns: map[v1.ResourceName]int{}}
 }
 
 // Usage returns the current state. It is valid until the next Update.
 func (c *Cluster) Usage() *topology.Usage { return c.usage }
 
-// Touched returns the nodes whose rows the last Update changed; rebuilt says
+// TouchedNodes returns the nodes whose rows the last Update changed; rebuilt says
 // that all of them did, because the tree or the columns are new.
-func (c *Cluster) Touched() (nodes []topology.NodeID, rebuilt bool) { return c.touched, c.rebuilt }
+func (c *Cluster) TouchedNodes() (nodes []topology.NodeID, rebuilt bool) { return c.touched, c.rebuilt }
 
-// Info returns the snapshot's record of a node.
-func (c *Cluster) Info(id topology.NodeID) fwk.NodeInfo { return c.nodes[id].info }
+// NodeInfo returns the snapshot's record of a node.
+func (c *Cluster) NodeInfo(id topology.NodeID) fwk.NodeInfo { return c.nodes[id].info }
 
 // NodeID returns the place of a record of the last snapshot.
 func (c *Cluster) NodeID(info fwk.NodeInfo) (topology.NodeID, bool) {
@@ -74,20 +74,20 @@ func (c *Cluster) NodeID(info fwk.NodeInfo) (topology.NodeID, bool) {
 	return id, ok
 }
 
-// Update brings the cluster up to date with a snapshot. The requests are those
+// UpdateNodes brings the cluster up to date with a snapshot. The requests are those
 // that are about to be planned: a resource that no node offers needs a column
 // too. The error is that of topology.NewTree.
-func (c *Cluster) Update(nodes []fwk.NodeInfo, requests ...v1.ResourceList) error {
+func (c *Cluster) UpdateNodes(nodes []fwk.NodeInfo, requests ...v1.ResourceList) error {
 	c.touched, c.rebuilt = c.touched[:0], false
-	if !c.hasColumns(requests) || !c.follow(nodes) {
-		return c.rebuild(nodes, requests)
+	if !c.hasColumns(requests) || !c.readChanges(nodes) {
+		return c.rebuildTree(nodes, requests)
 	}
 	return nil
 }
 
-// follow reads the nodes again that have changed. It reports false if the tree
+// readChanges reads the nodes again that have changed. It reports false if the tree
 // or the columns have to be built again, for other nodes than these.
-func (c *Cluster) follow(nodes []fwk.NodeInfo) bool {
+func (c *Cluster) readChanges(nodes []fwk.NodeInfo) bool {
 	if c.usage == nil || len(nodes) != len(c.order) {
 		return false
 	}
@@ -98,7 +98,7 @@ func (c *Cluster) follow(nodes []fwk.NodeInfo) bool {
 		if state.info == info && state.generation == info.GetGeneration() {
 			continue
 		}
-		if !c.samePlace(state, info.Node()) || !c.columnsHold(info.GetAllocatable()) {
+		if !c.samePlace(state, info.Node()) || !c.hasColumnsFor(info.GetAllocatable()) {
 			return false
 		}
 		if state.info != info {
@@ -123,7 +123,7 @@ func (c *Cluster) samePlace(state *nodeState, node *v1.Node) bool {
 		return false
 	}
 	sameLabels := maps.Equal(node.Labels, before.Labels)
-	if !sameLabels && c.ladder.Moved(before, node) {
+	if !sameLabels && c.levels.NodeMoved(before, node) {
 		return false
 	}
 	if !sameLabels || node.Spec.Unschedulable != before.Spec.Unschedulable || !slices.Equal(node.Spec.Taints, before.Spec.Taints) {
@@ -145,7 +145,7 @@ func (c *Cluster) hasColumns(requests []v1.ResourceList) bool {
 	return true
 }
 
-func (c *Cluster) columnsHold(allocatable fwk.Resource) bool {
+func (c *Cluster) hasColumnsFor(allocatable fwk.Resource) bool {
 	for name := range allocatable.GetScalarResources() {
 		if _, ok := c.columns[name]; !ok {
 			return false
@@ -154,17 +154,17 @@ func (c *Cluster) columnsHold(allocatable fwk.Resource) bool {
 	return true
 }
 
-func (c *Cluster) rebuild(nodes []fwk.NodeInfo, requests []v1.ResourceList) error {
+func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo, requests []v1.ResourceList) error {
 	known := make([]topology.Node, 0, len(nodes))
 	for _, info := range nodes {
 		node := info.Node()
 		known = append(known, topology.Node{
 			Name:    node.Name,
-			Domains: c.ladder.Domains(node.Labels),
+			Domains: c.levels.NodeDomains(node.Labels),
 			Model:   GPUProduct(node),
 		})
 	}
-	tree, err := topology.NewTree(c.ladder.Names(), known)
+	tree, err := topology.NewTree(c.levels.LevelNames(), known)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (c *Cluster) rebuild(nodes []fwk.NodeInfo, requests []v1.ResourceList) erro
 	c.order = make([]topology.NodeID, len(nodes))
 	c.nodes, c.ids = make([]nodeState, len(nodes)), make(map[fwk.NodeInfo]topology.NodeID, len(nodes))
 	c.epoch++
-	c.filters.reset()
+	c.filters.clearFilters()
 	for i, info := range nodes {
 		id, _ := tree.NodeByName(info.Node().Name)
 		c.order[i], c.ids[info] = id, id
@@ -237,7 +237,7 @@ func (c *Cluster) fillRow(id topology.NodeID, info fwk.NodeInfo) {
 // suffix that the product then has elsewhere is added.
 func GPUProduct(node *v1.Node) string {
 	product := node.Labels[LabelGPUProduct]
-	if product != "" && knownGPUs.of(node).Product.Shared && gpu.ParseProduct(product).IsWhole() {
+	if product != "" && gpuNodes.nodeOf(node).Product.Shared && gpu.ParseProduct(product).IsWhole() {
 		product += "-SHARED"
 	}
 	return product

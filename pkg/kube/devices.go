@@ -27,16 +27,16 @@ type NodeDevices struct {
 	gpus []structured.DeviceID
 	// parts are devices cut from one of the gpus.
 	parts map[structured.DeviceID]int
-	// sound are the gpus that are not tainted.
-	sound gpu.DeviceSet
+	// healthy are the gpus that are not tainted.
+	healthy gpu.DeviceSet
 }
 
-// Count is the number of GPUs.
-func (d *NodeDevices) Count() int { return len(d.gpus) }
+// GPUCount is the number of GPUs.
+func (d *NodeDevices) GPUCount() int { return len(d.gpus) }
 
-// Free are the GPUs of which nothing is allocated and that are not tainted.
-func (d *NodeDevices) Free(allocated sets.Set[structured.DeviceID]) gpu.DeviceSet {
-	free := d.sound
+// FreeGPUs are the GPUs of which nothing is allocated and that are not tainted.
+func (d *NodeDevices) FreeGPUs(allocated sets.Set[structured.DeviceID]) gpu.DeviceSet {
+	free := d.healthy
 	for i, id := range d.gpus {
 		if allocated.Has(id) {
 			free &^= 1 << i
@@ -62,16 +62,16 @@ func ReadDevices(all []*resourceapi.ResourceSlice) map[string]*NodeDevices {
 	}
 	nodes := map[string]*NodeDevices{}
 	for node, pool := range pools {
-		if devices := readPool(newest(pool)); devices != nil {
+		if devices := readPool(latestSlices(pool)); devices != nil {
 			nodes[node] = devices
 		}
 	}
 	return nodes
 }
 
-// newest are the slices of the last generation, if all of them are there and
+// latestSlices are the slices of the last generation, if all of them are there and
 // belong to one pool.
-func newest(pool []*resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
+func latestSlices(pool []*resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
 	last := int64(-1)
 	for _, s := range pool {
 		last = max(last, s.Spec.Pool.Generation)
@@ -85,26 +85,26 @@ func newest(pool []*resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
 	return pool
 }
 
-// published is a device with what is read of it.
-type published struct {
+// publishedDevice is a device with what is read of it.
+type publishedDevice struct {
 	id           structured.DeviceID
 	name, bus    string
 	uuid, parent string
-	sound        bool
+	healthy      bool
 }
 
 func readPool(pool []*resourceapi.ResourceSlice) *NodeDevices {
-	var whole, parts []published
+	var whole, parts []publishedDevice
 	for _, s := range pool {
 		for i := range s.Spec.Devices {
 			d := &s.Spec.Devices[i]
-			p := published{
+			p := publishedDevice{
 				id:   structured.MakeDeviceID(s.Spec.Driver, s.Spec.Pool.Name, d.Name),
-				name: d.Name, uuid: attribute(d, "uuid"), parent: attribute(d, "parentUUID"),
-				bus:   cmp.Or(attribute(d, "resource.kubernetes.io/pciBusID"), attribute(d, "pcieBusID")),
-				sound: !slices.ContainsFunc(d.Taints, func(t resourceapi.DeviceTaint) bool { return t.Effect != resourceapi.DeviceTaintEffectNone }),
+				name: d.Name, uuid: stringAttribute(d, "uuid"), parent: stringAttribute(d, "parentUUID"),
+				bus:     cmp.Or(stringAttribute(d, "resource.kubernetes.io/pciBusID"), stringAttribute(d, "pcieBusID")),
+				healthy: !slices.ContainsFunc(d.Taints, func(t resourceapi.DeviceTaint) bool { return t.Effect != resourceapi.DeviceTaintEffectNone }),
 			}
-			switch attribute(d, "type") {
+			switch stringAttribute(d, "type") {
 			case "gpu":
 				whole = append(whole, p)
 			case "mig":
@@ -115,27 +115,27 @@ func readPool(pool []*resourceapi.ResourceSlice) *NodeDevices {
 	if len(whole) == 0 || len(whole) > gpu.MaxDevices {
 		return nil
 	}
-	slices.SortFunc(whole, func(a, b published) int {
-		return cmp.Or(strings.Compare(a.bus, b.bus), cmp.Compare(trailing(a.name), trailing(b.name)), strings.Compare(a.name, b.name))
+	slices.SortFunc(whole, func(a, b publishedDevice) int {
+		return cmp.Or(strings.Compare(a.bus, b.bus), cmp.Compare(trailingIndex(a.name), trailingIndex(b.name)), strings.Compare(a.name, b.name))
 	})
 	devices := &NodeDevices{parts: map[structured.DeviceID]int{}}
 	for i, p := range whole {
 		devices.gpus = append(devices.gpus, p.id)
-		if p.sound {
-			devices.sound |= 1 << i
+		if p.healthy {
+			devices.healthy |= 1 << i
 		}
 	}
 	for _, p := range parts {
-		if i := slices.IndexFunc(whole, func(w published) bool { return w.uuid != "" && w.uuid == p.parent }); i >= 0 {
+		if i := slices.IndexFunc(whole, func(w publishedDevice) bool { return w.uuid != "" && w.uuid == p.parent }); i >= 0 {
 			devices.parts[p.id] = i
 		}
 	}
 	return devices
 }
 
-// attribute is a string attribute of a device, under its short name or with the
+// stringAttribute is a string attribute of a device, under its short name or with the
 // driver's domain before it.
-func attribute(d *resourceapi.Device, name resourceapi.QualifiedName) string {
+func stringAttribute(d *resourceapi.Device, name resourceapi.QualifiedName) string {
 	for _, key := range []resourceapi.QualifiedName{name, GPUDriver + "/" + name} {
 		if a, ok := d.Attributes[key]; ok && a.StringValue != nil {
 			return *a.StringValue
@@ -144,8 +144,8 @@ func attribute(d *resourceapi.Device, name resourceapi.QualifiedName) string {
 	return ""
 }
 
-// trailing is the number at the end of a name such as "gpu-10".
-func trailing(name string) int {
+// trailingIndex is the number at the end of a name such as "gpu-10".
+func trailingIndex(name string) int {
 	n, err := strconv.Atoi(name[strings.LastIndexByte(name, '-')+1:])
 	if err != nil {
 		return -1

@@ -34,7 +34,7 @@ type cachedFilter struct {
 	used     uint64
 }
 
-func (f *filterCache) reset() { f.byKey = map[string]*cachedFilter{} }
+func (f *filterCache) clearFilters() { f.byKey = map[string]*cachedFilter{} }
 
 // constraints are the fields of a pod that decide which nodes it may use,
 // apart from resources.
@@ -52,30 +52,30 @@ func constraintsOf(pod *v1.Pod) constraints {
 	return c
 }
 
-// key tells constraints apart. Selectors and tolerations hold nothing that JSON
+// cacheKey tells constraints apart. Selectors and tolerations hold nothing that JSON
 // cannot.
-func (c constraints) key() string {
+func (c constraints) cacheKey() string {
 	text, _ := json.Marshal(c)
 	return string(text)
 }
 
-// Filter returns which nodes the pod may use by its tolerations, selector, node
+// NodeFilter returns which nodes the pod may use by its tolerations, selector, node
 // affinity and the GPUs that it wishes for, or nil when it may use all of them.
-func (c *Cluster) Filter(pod *v1.Pod, wish GPUWish) *gang.Filter {
-	key := constraintsOf(pod).key()
-	if !wish.Any() {
-		key += fmt.Sprintf("%+v", wish)
+func (c *Cluster) NodeFilter(pod *v1.Pod, requirements GPURequirements) *gang.Filter {
+	key := constraintsOf(pod).cacheKey()
+	if !requirements.AcceptsAny() {
+		key += fmt.Sprintf("%+v", requirements)
 	}
 	cached, ok := c.filters.byKey[key]
 	if !ok {
-		c.filters.evict()
+		c.filters.evictOldest()
 		cached = &cachedFilter{filter: gang.Filter{Exclusions: make([]gang.Exclusion, len(c.nodes))}}
 		c.filters.byKey[key] = cached
 	}
 	c.filters.clock++
 	cached.used = c.filters.clock
 	if cached.epoch != c.epoch {
-		c.refresh(cached, pod, &wish)
+		c.refreshFilter(cached, pod, &requirements)
 	}
 	if cached.excluded == 0 {
 		return nil
@@ -83,8 +83,8 @@ func (c *Cluster) Filter(pod *v1.Pod, wish GPUWish) *gang.Filter {
 	return &cached.filter
 }
 
-// evict makes room for one filter by dropping the one not used for longest.
-func (f *filterCache) evict() {
+// evictOldest makes room for one filter by dropping the one not used for longest.
+func (f *filterCache) evictOldest() {
 	if len(f.byKey) < maxFilters {
 		return
 	}
@@ -97,16 +97,16 @@ func (f *filterCache) evict() {
 	delete(f.byKey, oldest)
 }
 
-func (c *Cluster) refresh(cached *cachedFilter, pod *v1.Pod, wish *GPUWish) {
+func (c *Cluster) refreshFilter(cached *cachedFilter, pod *v1.Pod, requirements *GPURequirements) {
 	affinity := nodeaffinity.GetRequiredNodeAffinity(pod)
 	for id := range c.nodes {
 		if c.nodes[id].changed <= cached.epoch {
 			continue
 		}
 		was := cached.filter.Exclusions[id]
-		now := whyNot(pod, affinity, c.nodes[id].node)
+		now := exclusionOf(pod, affinity, c.nodes[id].node)
 		if now == gang.Eligible {
-			now = wish.why(c.nodes[id].node)
+			now = requirements.exclusionOf(c.nodes[id].node)
 		}
 		cached.filter.Exclusions[id] = now
 		if was == gang.Eligible && now != gang.Eligible {
@@ -118,13 +118,13 @@ func (c *Cluster) refresh(cached *cachedFilter, pod *v1.Pod, wish *GPUWish) {
 	cached.epoch = c.epoch
 }
 
-func whyNot(pod *v1.Pod, affinity nodeaffinity.RequiredNodeAffinity, node *v1.Node) gang.Exclusion {
-	if node.Spec.Unschedulable && !tolerates(pod, &v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}) {
+func exclusionOf(pod *v1.Pod, affinity nodeaffinity.RequiredNodeAffinity, node *v1.Node) gang.Exclusion {
+	if node.Spec.Unschedulable && !toleratesTaint(pod, &v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}) {
 		return gang.Cordoned
 	}
 	for i := range node.Spec.Taints {
 		taint := &node.Spec.Taints[i]
-		if taint.Effect == v1.TaintEffectPreferNoSchedule || tolerates(pod, taint) {
+		if taint.Effect == v1.TaintEffectPreferNoSchedule || toleratesTaint(pod, taint) {
 			continue
 		}
 		switch taint.Key {
@@ -141,6 +141,6 @@ func whyNot(pod *v1.Pod, affinity nodeaffinity.RequiredNodeAffinity, node *v1.No
 	return gang.Eligible
 }
 
-func tolerates(pod *v1.Pod, taint *v1.Taint) bool {
+func toleratesTaint(pod *v1.Pod, taint *v1.Taint) bool {
 	return corev1helpers.TolerationsTolerateTaint(klog.Background(), pod.Spec.Tolerations, taint, false)
 }

@@ -27,23 +27,23 @@ type Members struct {
 	gang.Gang
 	// Pods are the waiting pods: Pods[r][i] is member i of role r.
 	Pods [][]*v1.Pod
-	// Open says which constraint the planner does not model ("pod affinity",
+	// Unmodelled says which constraint the planner does not model ("pod affinity",
 	// "volumes", ...), for a gang that must not be pinned node by node; ""
 	// when the plan is complete.
-	Open string
+	Unmodelled string
 	// Invalid is why the pods cannot be scheduled as they are written, or nil.
 	Invalid *Invalid
-	// class tells gangs apart that ask for different things.
-	class string
+	// equivalenceClass tells gangs apart that ask for different things.
+	equivalenceClass string
 }
 
-// Class names what the gang asks for: gangs of one class get the same answer
+// EquivalenceClass names what the gang asks for: gangs of one class get the same answer
 // from the same cluster. A gang with bound members is a class of its own.
-func (m *Members) Class() string { return m.class }
+func (m *Members) EquivalenceClass() string { return m.equivalenceClass }
 
-// Wants lists the resources that any member asks for, in the order of the
+// RequestedResources lists the resources that any member asks for, in the order of the
 // usage's columns. The pod slot that every pod takes is not among them.
-func (m *Members) Wants(usage *topology.Usage) []string {
+func (m *Members) RequestedResources(usage *topology.Usage) []string {
 	var wants []string
 	for column, name := range usage.Resources {
 		asked := slices.ContainsFunc(m.Roles, func(r gang.Role) bool { return r.Request[column] > 0 })
@@ -54,10 +54,10 @@ func (m *Members) Wants(usage *topology.Usage) []string {
 	return wants
 }
 
-// role gathers the pods of one shape and part while a gang is read.
-type role struct {
-	part        part
-	exemplar    *v1.Pod
+// podSet gathers the pods of one shape and part while a gang is read.
+type podSet struct {
+	key         roleKey
+	template    *v1.Pod
 	constraints constraints
 	requests    v1.ResourceList
 	waiting     []member
@@ -69,17 +69,17 @@ type member struct {
 	rank rank
 }
 
-// Gang brings the cluster up to date with a snapshot and reads a gang from its
+// ReadGang brings the cluster up to date with a snapshot and reads a gang from its
 // specification, its waiting pods and those that have a node. Pods of one shape
 // form a role; roles stand in the order of their first member's rank, members
 // in rank order.
-func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.NodeInfo) (*Members, error) {
-	roles := rolesOf(spec, waiting, scheduled)
+func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.NodeInfo) (*Members, error) {
+	roles := podSetsOf(spec, waiting, scheduled)
 	requests := make([]v1.ResourceList, len(roles))
 	for i, r := range roles {
 		requests[i] = r.requests
 	}
-	if err := c.Update(nodes, requests...); err != nil {
+	if err := c.UpdateNodes(nodes, requests...); err != nil {
 		return nil, err
 	}
 	var class strings.Builder
@@ -92,24 +92,24 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 		m.Roles = append(m.Roles, gang.Role{
 			Name:     roleName(roles, i),
 			Count:    len(r.waiting),
-			Request:  c.vector(r.requests),
-			Filter:   c.Filter(r.exemplar, c.Sharing.GPUWishOf(r.exemplar, spec.Models, spec.Memory)),
+			Request:  c.requestRow(r.requests),
+			Filter:   c.NodeFilter(r.template, c.Sharing.GPURequirementsOf(r.template, spec.Models, spec.Memory)),
 			Required: topology.NoLevel,
 			NearRole: -1,
 		})
-		m.Invalid = cmp.Or(m.Invalid, CheckProfiles(r.exemplar, nodes))
+		m.Invalid = cmp.Or(m.Invalid, CheckProfiles(r.template, nodes))
 		pods := make([]*v1.Pod, len(r.waiting))
 		for j, w := range r.waiting {
 			pods[j] = w.pod
-			m.Open = cmp.Or(m.Open, unmodelled(w.pod))
+			m.Unmodelled = cmp.Or(m.Unmodelled, unmodelledConstraint(w.pod))
 		}
 		m.Pods = append(m.Pods, pods)
-		fmt.Fprintf(&class, "|%d %v %s", len(r.waiting), m.Roles[i].Request, r.constraints.key())
+		fmt.Fprintf(&class, "|%d %v %s", len(r.waiting), m.Roles[i].Request, r.constraints.cacheKey())
 	}
 	if len(spec.Roles) > 0 {
-		m.ask(spec, roles)
-		for _, r := range spec.missing(roles) {
-			r.Request = c.vector(nil)
+		m.applyRoles(spec, roles)
+		for _, r := range spec.missingRoles(roles) {
+			r.Request = c.requestRow(nil)
 			m.Roles, m.Pods = append(m.Roles, r), append(m.Pods, nil)
 		}
 		for _, r := range m.Roles {
@@ -117,16 +117,16 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 		}
 	}
 	for i, r := range roles {
-		m.number(i, r, c)
+		m.assignRanks(i, r, c)
 		if ranks := m.Roles[i].Ranks; ranks != nil {
 			fmt.Fprintf(&class, "|%v", ranks)
 		}
 	}
-	fmt.Fprintf(&class, "|%s %s", m.Open, preemptionPolicy(waiting))
+	fmt.Fprintf(&class, "|%s %s", m.Unmodelled, preemptionPolicy(waiting))
 	if len(scheduled) > 0 {
 		fmt.Fprintf(&class, "|%s", spec.UID)
 	}
-	m.class = class.String()
+	m.equivalenceClass = class.String()
 	return m, nil
 }
 
@@ -155,16 +155,16 @@ func (m *Members) Assignments(plan placement.Plan) map[types.UID]topology.NodeID
 
 // roleName names a role by what its controller calls it, where the gang has
 // more than one.
-func roleName(roles []*role, i int) string {
+func roleName(roles []*podSet, i int) string {
 	if len(roles) == 1 {
 		return ""
 	}
 	for _, key := range []string{"training.kubeflow.org/replica-type", "jobset.sigs.k8s.io/replicatedjob-name", "ray.io/node-type", "role"} {
-		if name := roles[i].exemplar.Labels[key]; name != "" {
+		if name := roles[i].template.Labels[key]; name != "" {
 			return name
 		}
 	}
-	return roles[i].exemplar.Name
+	return roles[i].template.Name
 }
 
 func (c *Cluster) nodeOf(pod *v1.Pod) topology.NodeID {
@@ -174,49 +174,49 @@ func (c *Cluster) nodeOf(pod *v1.Pod) topology.NodeID {
 	return placement.NoNode
 }
 
-// vector lays a request out in the columns of the usage. Every pod takes one
+// requestRow lays a request out in the columns of the usage. Every pod takes one
 // of its node's pod slots.
-func (c *Cluster) vector(requests v1.ResourceList) []int64 {
+func (c *Cluster) requestRow(requests v1.ResourceList) []int64 {
 	row := make([]int64, len(c.columns))
 	row[c.columns[v1.ResourcePods]] = 1
 	for name, quantity := range requests {
 		if column, ok := c.columns[name]; ok {
-			row[column] = Units(name, quantity)
+			row[column] = ResourceUnits(name, quantity)
 		}
 	}
 	return row
 }
 
-// Units is an amount of a resource in the unit of a Usage: milli-cores of CPU,
+// ResourceUnits is an amount of a resource in the unit of a Usage: milli-cores of CPU,
 // bytes, or a count.
-func Units(name v1.ResourceName, quantity resource.Quantity) int64 {
+func ResourceUnits(name v1.ResourceName, quantity resource.Quantity) int64 {
 	if name == v1.ResourceCPU {
 		return quantity.MilliValue()
 	}
 	return quantity.Value()
 }
 
-func rolesOf(spec *Spec, waiting, scheduled []*v1.Pod) []*role {
-	var roles []*role
+func podSetsOf(spec *Spec, waiting, scheduled []*v1.Pod) []*podSet {
+	var roles []*podSet
 	for _, pod := range waiting {
-		r := roleFor(&roles, pod, spec.partOf(pod))
+		r := podSetFor(&roles, pod, spec.roleKeyOf(pod))
 		r.waiting = append(r.waiting, member{pod, rankOf(pod)})
 	}
 	for _, pod := range scheduled {
-		r := roleFor(&roles, pod, spec.partOf(pod))
+		r := podSetFor(&roles, pod, spec.roleKeyOf(pod))
 		r.bound = append(r.bound, member{pod, rankOf(pod)})
 	}
 	for _, r := range roles {
 		slices.SortFunc(r.waiting, compareMembers)
 		slices.SortFunc(r.bound, compareMembers)
 	}
-	slices.SortStableFunc(roles, func(a, b *role) int {
-		return compareMembers(a.first(), b.first())
+	slices.SortStableFunc(roles, func(a, b *podSet) int {
+		return compareMembers(a.firstMember(), b.firstMember())
 	})
 	return roles
 }
 
-func (r *role) first() member {
+func (r *podSet) firstMember() member {
 	if len(r.waiting) > 0 {
 		return r.waiting[0]
 	}
@@ -231,21 +231,21 @@ func compareMembers(a, b member) int {
 	)
 }
 
-func roleFor(roles *[]*role, pod *v1.Pod, part part) *role {
-	requests := Requests(pod)
+func podSetFor(roles *[]*podSet, pod *v1.Pod, part roleKey) *podSet {
+	requests := PodRequests(pod)
 	wants := constraintsOf(pod)
 	for _, r := range *roles {
-		if r.part == part && sameRequests(r.requests, requests) && r.constraints.equal(wants) {
+		if r.key == part && sameRequests(r.requests, requests) && r.constraints.equalTo(wants) {
 			return r
 		}
 	}
-	r := &role{part: part, exemplar: pod, constraints: wants, requests: requests}
+	r := &podSet{key: part, template: pod, constraints: wants, requests: requests}
 	*roles = append(*roles, r)
 	return r
 }
 
-// Requests returns what a pod asks of its node.
-func Requests(pod *v1.Pod) v1.ResourceList {
+// PodRequests returns what a pod asks of its node.
+func PodRequests(pod *v1.Pod) v1.ResourceList {
 	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
 }
 
@@ -253,14 +253,14 @@ func sameRequests(a, b v1.ResourceList) bool {
 	return maps.EqualFunc(a, b, func(x, y resource.Quantity) bool { return x.Cmp(y) == 0 })
 }
 
-func (c constraints) equal(o constraints) bool {
+func (c constraints) equalTo(o constraints) bool {
 	return maps.Equal(c.Selector, o.Selector) &&
 		slices.EqualFunc(c.Tolerations, o.Tolerations, func(x, y v1.Toleration) bool { return x.MatchToleration(&y) }) &&
 		(c.Affinity == o.Affinity || equality.Semantic.DeepEqual(c.Affinity, o.Affinity))
 }
 
-// betweenPods names the affinity to other pods that must hold, if there is one.
-func betweenPods(a *v1.Affinity) string {
+// podAffinityKind names the affinity to other pods that must hold, if there is one.
+func podAffinityKind(a *v1.Affinity) string {
 	switch {
 	case a == nil:
 	case a.PodAffinity != nil && len(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0:
@@ -271,11 +271,11 @@ func betweenPods(a *v1.Affinity) string {
 	return ""
 }
 
-// unmodelled names the first constraint of a pod that the planner does not
+// unmodelledConstraint names the first constraint of a pod that the planner does not
 // know, so that the filters of the other plugins must choose the node.
-func unmodelled(pod *v1.Pod) string {
+func unmodelledConstraint(pod *v1.Pod) string {
 	spec := &pod.Spec
-	if which := betweenPods(spec.Affinity); which != "" {
+	if which := podAffinityKind(spec.Affinity); which != "" {
 		return which
 	}
 	for _, s := range spec.TopologySpreadConstraints {

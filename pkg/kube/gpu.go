@@ -18,9 +18,9 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// GPUWish is what a pod asks of the GPUs of its node, apart from their number.
+// GPURequirements is what a pod asks of the GPUs of its node, apart from their number.
 // The zero value asks for whole devices.
-type GPUWish struct {
+type GPURequirements struct {
 	gpu.Requirements
 	// Profile is the MIG profile of a pod that asks for one by resource name,
 	// such as "1g.10gb"; the memory floor then concerns the instance.
@@ -45,13 +45,13 @@ const (
 	AnyShare  Sharing = true
 )
 
-// GPUWishOf reads the wish of a pod. Models and memory are those of its gang,
+// GPURequirementsOf reads the wish of a pod. Models and memory are those of its gang,
 // or its own. A pod that asks for nvidia.com/gpu gets whole devices, unless its
 // models or its node selector say otherwise, or the policy where it names
 // neither model nor memory.
-func (s Sharing) GPUWishOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor) GPUWish {
+func (s Sharing) GPURequirementsOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor) GPURequirements {
 	devices, some, profile := false, len(pod.Spec.ResourceClaims) > 0, ""
-	for name, quantity := range Requests(pod) {
+	for name, quantity := range PodRequests(pod) {
 		if quantity.IsZero() || !topology.IsGPU(string(name)) {
 			continue
 		}
@@ -62,10 +62,10 @@ func (s Sharing) GPUWishOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor)
 		}
 	}
 	if !some {
-		return GPUWish{Requirements: gpu.Requirements{AnyShare: true}}
+		return GPURequirements{Requirements: gpu.Requirements{AnyShare: true}}
 	}
 	plain := len(models) == 0 && memory == 0
-	return GPUWish{
+	return GPURequirements{
 		Requirements: gpu.Requirements{Models: models, Memory: memory, AnyShare: !devices || selectsSharing(pod) || plain && s == AnyShare},
 		Profile:      strings.TrimSuffix(profile, ".shared"),
 	}
@@ -88,22 +88,22 @@ func selectsSharing(pod *v1.Pod) bool {
 	})
 }
 
-// Any reports whether every node satisfies the wish.
-func (w *GPUWish) Any() bool { return w.AnyShare && len(w.Models) == 0 && w.Memory == 0 }
+// AcceptsAny reports whether every node satisfies the wish.
+func (w *GPURequirements) AcceptsAny() bool { return w.AnyShare && len(w.Models) == 0 && w.Memory == 0 }
 
-// Refuse tells why the GPUs of a node do not suit, or returns nil.
-func (w *GPUWish) Refuse(node *v1.Node) *gpu.Refusal {
-	if w.Any() {
+// CheckNode tells why the GPUs of a node do not suit, or returns nil.
+func (w *GPURequirements) CheckNode(node *v1.Node) *gpu.Refusal {
+	if w.AcceptsAny() {
 		return nil
 	}
-	known := knownGPUs.of(node)
+	known := gpuNodes.nodeOf(node)
 	if w.Profile == "" {
 		_, why := known.MatchModels(w.Requirements)
 		return why
 	}
-	wish := w.Requirements
-	wish.Memory = 0
-	if _, why := known.MatchModels(wish); why != nil {
+	requirements := w.Requirements
+	requirements.Memory = 0
+	if _, why := known.MatchModels(requirements); why != nil {
 		return why
 	}
 	slice := known.Product
@@ -114,9 +114,9 @@ func (w *GPUWish) Refuse(node *v1.Node) *gpu.Refusal {
 	return nil
 }
 
-// why is Refuse in the words of a plan.
-func (w *GPUWish) why(node *v1.Node) gang.Exclusion {
-	refusal := w.Refuse(node)
+// exclusionOf is Refuse in the words of a plan.
+func (w *GPURequirements) exclusionOf(node *v1.Node) gang.Exclusion {
+	refusal := w.CheckNode(node)
 	switch {
 	case refusal == nil:
 		return gang.Eligible
@@ -131,21 +131,21 @@ func (w *GPUWish) why(node *v1.Node) gang.Exclusion {
 // gpuLabels are the labels that decide whether a node's GPUs suit a pod.
 type gpuLabels struct{ product, memory, replicas string }
 
-// gpuKinds remembers what labels mean. A cluster has few kinds of nodes.
-type gpuKinds struct {
+// gpuNodeCache remembers what labels mean. A cluster has few kinds of nodes.
+type gpuNodeCache struct {
 	mu    sync.RWMutex
-	kinds map[gpuLabels]*gpu.Node
+	nodes map[gpuLabels]*gpu.Node
 }
 
-var knownGPUs = gpuKinds{kinds: map[gpuLabels]*gpu.Node{}}
+var gpuNodes = gpuNodeCache{nodes: map[gpuLabels]*gpu.Node{}}
 
-// maxKinds bounds the memory that labels of passing nodes take up.
-const maxKinds = 4096
+// maxGPUNodes bounds the memory that labels of passing nodes take up.
+const maxGPUNodes = 4096
 
-func (k *gpuKinds) of(node *v1.Node) *gpu.Node {
+func (k *gpuNodeCache) nodeOf(node *v1.Node) *gpu.Node {
 	labels := gpuLabels{node.Labels[gpu.ProductLabel], node.Labels[gpu.MemoryLabel], node.Labels[gpu.ReplicasLabel]}
 	k.mu.RLock()
-	kind, ok := k.kinds[labels]
+	kind, ok := k.nodes[labels]
 	k.mu.RUnlock()
 	if ok {
 		return kind
@@ -154,10 +154,10 @@ func (k *gpuKinds) of(node *v1.Node) *gpu.Node {
 	read := gpu.ReadNode(gpu.NodeFacts{Labels: node.Labels, Allocatable: map[string]int64{gpu.Resource: 1}})
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.kinds) >= maxKinds {
-		clear(k.kinds)
+	if len(k.nodes) >= maxGPUNodes {
+		clear(k.nodes)
 	}
-	k.kinds[labels] = &read
+	k.nodes[labels] = &read
 	return &read
 }
 
@@ -165,11 +165,11 @@ func (k *gpuKinds) of(node *v1.Node) *gpu.Node {
 func GPUNode(node *v1.Node) gpu.Node {
 	return gpu.ReadNode(gpu.NodeFacts{
 		Labels: node.Labels, Annotations: node.Annotations,
-		Allocatable: counts(node.Status.Allocatable), Capacity: counts(node.Status.Capacity),
+		Allocatable: countsOf(node.Status.Allocatable), Capacity: countsOf(node.Status.Capacity),
 	})
 }
 
-func counts(list v1.ResourceList) map[string]int64 {
+func countsOf(list v1.ResourceList) map[string]int64 {
 	m := make(map[string]int64, len(list))
 	for name, quantity := range list {
 		m[string(name)] = quantity.Value()
@@ -180,20 +180,20 @@ func counts(list v1.ResourceList) map[string]int64 {
 // CheckProfiles refuses a pod that asks for a MIG profile that no board has and
 // no node offers.
 func CheckProfiles(pod *v1.Pod, nodes []fwk.NodeInfo) *Invalid {
-	for name := range Requests(pod) {
-		if !strings.HasPrefix(string(name), gpu.ResourcePrefix) || offered(name) {
+	for name := range PodRequests(pod) {
+		if !strings.HasPrefix(string(name), gpu.ResourcePrefix) || isKnownProfile(name) {
 			continue
 		}
 		if slices.ContainsFunc(nodes, func(n fwk.NodeInfo) bool { return n.GetAllocatable().GetScalarResources()[name] > 0 }) {
 			continue
 		}
-		return &Invalid{InvalidMIGProfile, fmt.Sprintf("pod %s asks for %s: no GPU has this MIG profile, and no node offers it; %s", pod.Name, name, offers(nodes))}
+		return &Invalid{InvalidMIGProfile, fmt.Sprintf("pod %s asks for %s: no GPU has this MIG profile, and no node offers it; %s", pod.Name, name, offeredProfiles(nodes))}
 	}
 	return nil
 }
 
-// offers says which MIG instances there are.
-func offers(nodes []fwk.NodeInfo) string {
+// offeredProfiles says which MIG instances there are.
+func offeredProfiles(nodes []fwk.NodeInfo) string {
 	const most = 8
 	found := map[string]bool{}
 	for _, n := range nodes {
@@ -213,8 +213,8 @@ func offers(nodes []fwk.NodeInfo) string {
 	return "nodes offer " + strings.Join(names, ", ")
 }
 
-// offered reports whether any board has the MIG profile of a resource.
-func offered(name v1.ResourceName) bool {
+// isKnownProfile reports whether any board has the MIG profile of a resource.
+func isKnownProfile(name v1.ResourceName) bool {
 	profile := strings.TrimSuffix(string(name), ".shared")
 	return slices.ContainsFunc(gpu.AllBoards(), func(b *gpu.Board) bool {
 		_, err := b.FindProfile(profile)

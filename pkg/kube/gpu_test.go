@@ -72,8 +72,8 @@ func TestGPUWish_Refuse(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			wish := WholeOnly.GPUWishOf(row.pod, row.models, row.memory)
-			why := wish.Refuse(row.node)
+			wish := WholeOnly.GPURequirementsOf(row.pod, row.models, row.memory)
+			why := wish.CheckNode(row.node)
 			if row.want == "" {
 				assert.Nil(t, why)
 				return
@@ -87,8 +87,8 @@ func TestGPUWish_Refuse(t *testing.T) {
 func TestSharing_AnyShareConcernsPlainRequestsOnly(t *testing.T) {
 	cut := gpuKind("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb")
 	refused := func(models []string, memory gpu.MemoryFloor) bool {
-		wish := AnyShare.GPUWishOf(asking(devices), models, memory)
-		return wish.Refuse(cut) != nil
+		wish := AnyShare.GPURequirementsOf(asking(devices), models, memory)
+		return wish.CheckNode(cut) != nil
 	}
 	assert.False(t, refused(nil, 0), "a plain request takes what there is")
 	assert.True(t, refused([]string{"A100"}, 0), "a model means whole devices")
@@ -99,12 +99,12 @@ func TestSharing_AnyShareConcernsPlainRequestsOnly(t *testing.T) {
 func TestFilter_LeavesOutSlicesAndTheWrongMemory(t *testing.T) {
 	whole, cut, small := gpuKind("NVIDIA-H100-80GB-HBM3"), gpuKind("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb"), gpuKind("Tesla-T4")
 	whole.Name, cut.Name, small.Name = "a", "b", "c"
-	c := NewCluster(DefaultLadder())
-	require.NoError(t, c.Update(infos(whole, cut, small)))
+	c := NewCluster(DefaultLevels())
+	require.NoError(t, c.UpdateNodes(infos(whole, cut, small)))
 	p := pod("p", 1)
-	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.Eligible}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 0)).Exclusions)
-	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.SmallMemory}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Exclusions)
-	assert.Equal(t, []gang.Exclusion{gang.WrongModel, gang.Eligible, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Exclusions)
+	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.Eligible}, c.NodeFilter(p, WholeOnly.GPURequirementsOf(p, nil, 0)).Exclusions)
+	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.SmallMemory}, c.NodeFilter(p, WholeOnly.GPURequirementsOf(p, nil, 40)).Exclusions)
+	assert.Equal(t, []gang.Exclusion{gang.WrongModel, gang.Eligible, gang.WrongModel}, c.NodeFilter(p, WholeOnly.GPURequirementsOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Exclusions)
 }
 
 func TestCheckProfiles(t *testing.T) {

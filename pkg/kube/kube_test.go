@@ -71,16 +71,16 @@ func free(t *testing.T, c *Cluster, node string, name v1.ResourceName) int64 {
 }
 
 func TestCluster_ReadsOnlyNodesThatChanged(t *testing.T) {
-	c := NewCluster(DefaultLadder())
+	c := NewCluster(DefaultLevels())
 	nodes := infos(node("n1", "r1", 8), node("n2", "r1", 8), node("n3", "r2", 8))
-	require.NoError(t, c.Update(nodes))
-	_, rebuilt := c.Touched()
+	require.NoError(t, c.UpdateNodes(nodes))
+	_, rebuilt := c.TouchedNodes()
 	assert.True(t, rebuilt)
 	tree := c.Usage().Tree
 
 	place(t, nodes[1], pod("p", 3))
-	require.NoError(t, c.Update(nodes))
-	touched, rebuilt := c.Touched()
+	require.NoError(t, c.UpdateNodes(nodes))
+	touched, rebuilt := c.TouchedNodes()
 	assert.False(t, rebuilt)
 	require.Len(t, touched, 1)
 	assert.Equal(t, "n2", tree.Nodes[touched[0]].Name)
@@ -89,8 +89,8 @@ func TestCluster_ReadsOnlyNodesThatChanged(t *testing.T) {
 	assert.EqualValues(t, 109, free(t, c, "n2", v1.ResourcePods))
 	assert.Same(t, tree, c.Usage().Tree)
 
-	require.NoError(t, c.Update(nodes))
-	touched, _ = c.Touched()
+	require.NoError(t, c.UpdateNodes(nodes))
+	touched, _ = c.TouchedNodes()
 	assert.Empty(t, touched)
 }
 
@@ -104,10 +104,10 @@ func TestCluster_BuildsTheTreeAgainWhenNodesMove(t *testing.T) {
 		"a resource is unknown": {node("n1", "r1", 8), withResource(node("n2", "r1", 8), "nvidia.com/mig-1g.5gb")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := NewCluster(DefaultLadder())
-			require.NoError(t, c.Update(infos(node("n1", "r1", 8), node("n2", "r1", 8))))
-			require.NoError(t, c.Update(infos(nodes...)))
-			_, rebuilt := c.Touched()
+			c := NewCluster(DefaultLevels())
+			require.NoError(t, c.UpdateNodes(infos(node("n1", "r1", 8), node("n2", "r1", 8))))
+			require.NoError(t, c.UpdateNodes(infos(nodes...)))
+			_, rebuilt := c.TouchedNodes()
 			assert.True(t, rebuilt)
 			assert.Len(t, c.Usage().Tree.Nodes, len(nodes))
 		})
@@ -131,11 +131,11 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	for _, n := range []*v1.Node{cordoned, tainted, down} {
 		n.Labels["kubernetes.io/arch"] = "amd64"
 	}
-	c := NewCluster(DefaultLadder())
-	require.NoError(t, c.Update(infos(cordoned, tainted, down, arm, good)))
+	c := NewCluster(DefaultLevels())
+	require.NoError(t, c.UpdateNodes(infos(cordoned, tainted, down, arm, good)))
 	why := func(p *v1.Pod) map[string]gang.Exclusion {
 		out := map[string]gang.Exclusion{}
-		filter := c.Filter(p, GPUWish{Requirements: gpu.Requirements{AnyShare: true}})
+		filter := c.NodeFilter(p, GPURequirements{Requirements: gpu.Requirements{AnyShare: true}})
 		for id, n := range c.Usage().Tree.Nodes {
 			if filter != nil && filter.Exclusions[id] != gang.Eligible {
 				out[n.Name] = filter.Exclusions[id]
@@ -150,28 +150,28 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	p.Spec.Tolerations = []v1.Toleration{{Operator: v1.TolerationOpExists}}
 	assert.Equal(t, map[string]gang.Exclusion{"arm": gang.Unselected}, why(p))
 	p.Spec.NodeSelector = nil
-	assert.Nil(t, c.Filter(p, GPUWish{Requirements: gpu.Requirements{AnyShare: true}}), "no node is out")
+	assert.Nil(t, c.NodeFilter(p, GPURequirements{Requirements: gpu.Requirements{AnyShare: true}}), "no node is out")
 }
 
 func TestFilter_FollowsTheNodes(t *testing.T) {
-	c := NewCluster(DefaultLadder())
+	c := NewCluster(DefaultLevels())
 	nodes := infos(node("n1", "r", 8), node("n2", "r", 8))
-	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
+	require.NoError(t, c.UpdateNodes(nodes))
+	assert.Nil(t, c.NodeFilter(pod("p", 1), GPURequirements{Requirements: gpu.Requirements{AnyShare: true}}))
 
 	cordoned := node("n1", "r", 8)
 	cordoned.Spec.Unschedulable = true
 	nodes[0].SetNode(cordoned)
-	require.NoError(t, c.Update(nodes))
-	require.NotNil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
+	require.NoError(t, c.UpdateNodes(nodes))
+	require.NotNil(t, c.NodeFilter(pod("p", 1), GPURequirements{Requirements: gpu.Requirements{AnyShare: true}}))
 
 	nodes[0].SetNode(node("n1", "r", 8))
-	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
+	require.NoError(t, c.UpdateNodes(nodes))
+	assert.Nil(t, c.NodeFilter(pod("p", 1), GPURequirements{Requirements: gpu.Requirements{AnyShare: true}}))
 }
 
 func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
-	c := NewCluster(DefaultLadder())
+	c := NewCluster(DefaultLevels())
 	var pods []*v1.Pod
 	for _, i := range []int{10, 2, 1, 4} {
 		pods = append(pods, pod(fmt.Sprintf("train-worker-%d", i), 8))
@@ -182,7 +182,7 @@ func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
 	gone := pod("train-worker-3", 8)
 	gone.Spec.NodeName = "gone"
 	spec := &Spec{Name: "train", UID: "u", MinCount: 6, Required: topology.NoLevel, Preferred: topology.NoLevel}
-	m, err := c.Gang(spec, append(pods, launcher), []*v1.Pod{bound, gone}, infos(node("n1", "r", 8), node("n2", "r", 8)))
+	m, err := c.ReadGang(spec, append(pods, launcher), []*v1.Pod{bound, gone}, infos(node("n1", "r", 8), node("n2", "r", 8)))
 	require.NoError(t, err)
 	require.Len(t, m.Roles, 2)
 	var names [][]string
@@ -198,16 +198,16 @@ func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
 	assert.Equal(t, []gang.Bound{{Role: 1, Rank: 0, Node: id}, {Role: 1, Rank: 3, Node: -1}}, m.Bound)
 	assert.Equal(t, []int{1, 2, 4, 10}, m.Roles[1].Ranks)
 	assert.Nil(t, m.Roles[0].Ranks)
-	assert.Empty(t, m.Open)
+	assert.Empty(t, m.Unmodelled)
 }
 
 func TestGang_AResourceThatNoNodeHasIsStillAskedFor(t *testing.T) {
-	c := NewCluster(DefaultLadder())
+	c := NewCluster(DefaultLevels())
 	nodes := infos(node("n1", "r", 8))
-	require.NoError(t, c.Update(nodes))
+	require.NoError(t, c.UpdateNodes(nodes))
 	p := pod("p", 1)
 	p.Spec.Containers[0].Resources.Requests["example.com/fpga"] = resource.MustParse("1")
-	m, err := c.Gang(&Spec{Name: "g", MinCount: 1}, []*v1.Pod{p}, nil, nodes)
+	m, err := c.ReadGang(&Spec{Name: "g", MinCount: 1}, []*v1.Pod{p}, nil, nodes)
 	require.NoError(t, err)
 	column, ok := c.Usage().ResourceIndex("example.com/fpga")
 	require.True(t, ok)
@@ -216,12 +216,12 @@ func TestGang_AResourceThatNoNodeHasIsStillAskedFor(t *testing.T) {
 }
 
 func TestGang_TheClassIsWhatIsAskedFor(t *testing.T) {
-	c := NewCluster(DefaultLadder())
+	c := NewCluster(DefaultLevels())
 	nodes := infos(node("n1", "r", 8))
 	class := func(spec Spec, scheduled []*v1.Pod, pods ...*v1.Pod) string {
-		m, err := c.Gang(&spec, pods, scheduled, nodes)
+		m, err := c.ReadGang(&spec, pods, scheduled, nodes)
 		require.NoError(t, err)
-		return m.Class()
+		return m.EquivalenceClass()
 	}
 	spec := Spec{Name: "a", UID: "a", MinCount: 2}
 	same := class(spec, nil, pod("a-0", 1), pod("a-1", 1))
@@ -260,7 +260,7 @@ func TestGang_ConstraintsThatThePlannerDoesNotKnowLeaveItOpen(t *testing.T) {
 		t.Run("with "+want, func(t *testing.T) {
 			p := pod("p", 1)
 			change(&p.Spec)
-			assert.Equal(t, want, unmodelled(p))
+			assert.Equal(t, want, unmodelledConstraint(p))
 		})
 	}
 }
@@ -278,16 +278,16 @@ func TestRankOf(t *testing.T) {
 }
 
 func TestLadder(t *testing.T) {
-	ladder := DefaultLadder()
+	ladder := DefaultLevels()
 	require.NoError(t, ladder.Validate())
 	for _, word := range []string{"rack", "leaf", "network.topology.nvidia.com/leaf"} {
-		level, err := ladder.Find(word)
+		level, err := ladder.FindLevel(word)
 		require.NoError(t, err)
 		assert.Equal(t, "rack", ladder[level].Name)
 	}
-	_, err := ladder.Find("Rack")
+	_, err := ladder.FindLevel("Rack")
 	assert.ErrorContains(t, err, `no topology level is called "Rack"; the levels are zone, datacenter, block, rack, clique, host`)
-	assert.Error(t, Ladder{}.Validate())
-	assert.Error(t, Ladder{{Name: "a", Keys: []string{"k"}}, {Name: "b", Keys: []string{"k"}}}.Validate())
-	assert.Error(t, Ladder{{Name: "a"}}.Validate())
+	assert.Error(t, Levels{}.Validate())
+	assert.Error(t, Levels{{Name: "a", Keys: []string{"k"}}, {Name: "b", Keys: []string{"k"}}}.Validate())
+	assert.Error(t, Levels{{Name: "a"}}.Validate())
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// LevelSpec says how one topology level is found on nodes.
-type LevelSpec struct {
+// LevelConfig says how one topology level is found on nodes.
+type LevelConfig struct {
 	// Name is what users and messages call the level, such as "rack".
 	Name string
 	// Aliases are other words for it, such as "leaf".
@@ -24,16 +24,16 @@ type LevelSpec struct {
 	Keys []string
 }
 
-// Ladder is the levels of a cluster, widest first.
-type Ladder []LevelSpec
+// Levels is the levels of a cluster, widest first.
+type Levels []LevelConfig
 
-// DefaultLadder knows the labels that the clouds, NVIDIA's topograph and GPU
+// DefaultLevels knows the labels that the clouds, NVIDIA's topograph and GPU
 // Feature Discovery put on nodes. Sources: the documentation of topograph
 // (node labels), of Amazon EC2 instance topology on EKS, of Google's compact
 // placement topology labels, and of Kueue's topology-aware scheduling. The
 // aliases tier-N are for Volcano, which numbers levels from the narrowest.
-func DefaultLadder() Ladder {
-	return Ladder{
+func DefaultLevels() Levels {
+	return Levels{
 		{Name: "zone", Keys: []string{v1.LabelTopologyZone}},
 		{Name: "datacenter", Aliases: []string{"core", "tier-3"}, Keys: []string{
 			"network.topology.nvidia.com/core", "network.topology.nvidia.com/datacenter",
@@ -57,8 +57,8 @@ func DefaultLadder() Ladder {
 	}
 }
 
-// Names lists the levels' names, widest first.
-func (l Ladder) Names() []string {
+// LevelNames lists the levels' names, widest first.
+func (l Levels) LevelNames() []string {
 	names := make([]string, len(l))
 	for i, spec := range l {
 		names[i] = spec.Name
@@ -66,21 +66,21 @@ func (l Ladder) Names() []string {
 	return names
 }
 
-// Find returns the level that a user means by word: a level's name, one of its
+// FindLevel returns the level that a user means by word: a level's name, one of its
 // aliases or one of its label keys.
-func (l Ladder) Find(word string) (topology.Level, error) {
+func (l Levels) FindLevel(name string) (topology.Level, error) {
 	for i, spec := range l {
-		if word == spec.Name || slices.Contains(spec.Aliases, word) || slices.Contains(spec.Keys, word) {
+		if name == spec.Name || slices.Contains(spec.Aliases, name) || slices.Contains(spec.Keys, name) {
 			return topology.Level(i), nil
 		}
 	}
 	return topology.NoLevel, fmt.Errorf("no topology level is called %q; the levels are %s, or the node label key of one of them",
-		word, strings.Join(l.Names(), ", "))
+		name, strings.Join(l.LevelNames(), ", "))
 }
 
-// Domains returns the domain of each level that the labels name, "" where they
+// NodeDomains returns the domain of each level that the labels name, "" where they
 // name none.
-func (l Ladder) Domains(labels map[string]string) []string {
+func (l Levels) NodeDomains(labels map[string]string) []string {
 	domains := make([]string, len(l))
 	for i, spec := range l {
 		for _, key := range spec.Keys {
@@ -93,13 +93,13 @@ func (l Ladder) Domains(labels map[string]string) []string {
 	return domains
 }
 
-// Moved reports whether a node has other domains or another GPU model than before.
-func (l Ladder) Moved(before, now *v1.Node) bool {
-	return GPUProduct(before) != GPUProduct(now) || !slices.Equal(l.Domains(before.Labels), l.Domains(now.Labels))
+// NodeMoved reports whether a node has other domains or another GPU model than before.
+func (l Levels) NodeMoved(before, now *v1.Node) bool {
+	return GPUProduct(before) != GPUProduct(now) || !slices.Equal(l.NodeDomains(before.Labels), l.NodeDomains(now.Labels))
 }
 
 // Validate reports the first thing that makes the ladder ambiguous or empty.
-func (l Ladder) Validate() error {
+func (l Levels) Validate() error {
 	if len(l) == 0 {
 		return fmt.Errorf("levels: at least one topology level is needed")
 	}
@@ -108,11 +108,11 @@ func (l Ladder) Validate() error {
 		if spec.Name == "" || len(spec.Keys) == 0 {
 			return fmt.Errorf("levels[%d]: a level needs a name and at least one node label key", i)
 		}
-		for _, word := range slices.Concat([]string{spec.Name}, spec.Aliases, spec.Keys) {
-			if other, taken := seen[word]; taken {
-				return fmt.Errorf("levels[%d]: %q is also a name or key of level %q", i, word, other)
+		for _, name := range slices.Concat([]string{spec.Name}, spec.Aliases, spec.Keys) {
+			if other, taken := seen[name]; taken {
+				return fmt.Errorf("levels[%d]: %q is also a name or key of level %q", i, name, other)
 			}
-			seen[word] = spec.Name
+			seen[name] = spec.Name
 		}
 	}
 	return nil

@@ -10,18 +10,18 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// number gives the members of role i their ranks: their places among all members
+// assignRanks gives the members of role i their ranks: their places among all members
 // of the role, from the indexes that their controller gave them. A member that
 // is created again has the place of the one before it, and one that has ended
 // leaves its place empty, so that the slices of the others stay as they are.
-func (m *Members) number(i int, r *role, c *Cluster) {
-	places := r.places(r.lowest())
-	bound := m.standing(i, r, places, c)
-	if m.astride(i, bound, c.usage.Tree) {
+func (m *Members) assignRanks(i int, r *podSet, c *Cluster) {
+	places := r.positions(r.lowestIndex())
+	bound := m.boundMembers(i, r, places, c)
+	if m.splitsSlice(i, bound, c.usage.Tree) {
 		// The first member may have ended, so that its number is missing.
-		from0 := r.places(0)
-		if stand := m.standing(i, r, from0, c); !m.astride(i, stand, c.usage.Tree) {
-			places, bound = from0, stand
+		from0 := r.positions(0)
+		if boundFrom0 := m.boundMembers(i, r, from0, c); !m.splitsSlice(i, boundFrom0, c.usage.Tree) {
+			places, bound = from0, boundFrom0
 		}
 	}
 	m.Bound = append(m.Bound, bound...)
@@ -33,9 +33,9 @@ func (m *Members) number(i int, r *role, c *Cluster) {
 	}
 }
 
-// standing lists the members that have a node, with the places that follow those
+// boundMembers lists the members that have a node, with the places that follow those
 // of the waiting ones.
-func (m *Members) standing(i int, r *role, places []int, c *Cluster) []gang.Bound {
+func (m *Members) boundMembers(i int, r *podSet, places []int, c *Cluster) []gang.Bound {
 	var bound []gang.Bound
 	for j, b := range r.bound {
 		at := gang.Bound{Role: i, Rank: -1, Node: c.nodeOf(b.pod)}
@@ -47,40 +47,40 @@ func (m *Members) standing(i int, r *role, places []int, c *Cluster) []gang.Boun
 	return bound
 }
 
-// astride reports whether members of one required slice of role i stand in several
+// splitsSlice reports whether members of one required slice of role i stand in several
 // of its domains.
-func (m *Members) astride(i int, bound []gang.Bound, tree *topology.Tree) bool {
+func (m *Members) splitsSlice(i int, bound []gang.Bound, tree *topology.Tree) bool {
 	for _, s := range m.SlicesOf(i) {
-		stands := map[int]topology.DomainID{}
+		domains := map[int]topology.DomainID{}
 		for _, b := range bound {
 			d, ok := tree.DomainAt(b.Node, s.Level)
 			if s.Preferred || b.Rank < 0 || !ok {
 				continue
 			}
-			if first, known := stands[b.Rank/s.Size]; known && first != d {
+			if first, known := domains[b.Rank/s.Size]; known && first != d {
 				return true
 			}
-			stands[b.Rank/s.Size] = d
+			domains[b.Rank/s.Size] = d
 		}
 	}
 	return false
 }
 
-// lowest is the lowest index of a member.
-func (r *role) lowest() int {
-	lowest := r.first().rank.index
+// lowestIndex is the lowest index of a member.
+func (r *podSet) lowestIndex() int {
+	lowest := r.firstMember().rank.index
 	for _, m := range slices.Concat(r.waiting, r.bound) {
 		lowest = min(lowest, m.rank.index)
 	}
 	return lowest
 }
 
-// places are the places of the waiting members and then of the others, where the
+// positions are the places of the waiting members and then of the others, where the
 // index from holds the first one. Members of several groups, such as the Jobs of
 // a JobSet, stand group after group. It is nil where the indexes cannot be meant
 // as places: a member has none, two have the same, or more are missing than there
 // are, as with the digits that some names happen to end in.
-func (r *role) places(from int) []int {
+func (r *podSet) positions(from int) []int {
 	members := slices.Concat(r.waiting, r.bound)
 	most := 2 * len(members)
 	group, width := members[0].rank.group, 0

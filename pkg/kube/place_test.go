@@ -85,7 +85,7 @@ func TestGang_RanksAreTheControllersNumbers(t *testing.T) {
 				bound = append(bound, numbered(text, tc.key))
 			}
 			spec := &Spec{Name: "train", MinCount: 2, Required: topology.NoLevel, Preferred: topology.NoLevel, Slices: []gang.Slice{{Size: 2, Level: 3}}}
-			m, err := NewCluster(DefaultLadder()).Gang(spec, waiting, bound, infos(fourRacks()...))
+			m, err := NewCluster(DefaultLevels()).ReadGang(spec, waiting, bound, infos(fourRacks()...))
 			require.NoError(t, err)
 			require.Len(t, m.Roles, 1)
 			assert.Equal(t, tc.ranks, m.Roles[0].Ranks)
@@ -113,13 +113,13 @@ func TestGang_AMemberReturnsToItsSlice(t *testing.T) {
 			bound = append(bound, p)
 		}
 		nodes := fourRacks()
-		c := NewCluster(DefaultLadder())
-		m, err := c.Gang(spec, waiting, bound, infos(nodes...))
+		c := NewCluster(DefaultLevels())
+		m, err := c.ReadGang(spec, waiting, bound, infos(nodes...))
 		require.NoError(t, err)
 		plan := placement.Solve(c.Usage(), &m.Gang)
 		require.NoError(t, placement.Check(c.Usage(), &m.Gang, plan))
 		require.Nil(t, plan.Refusal, "member %d", lost)
-		rack := c.Info(plan.Nodes[0][0]).Node().Labels["topology.kubernetes.io/rack"]
+		rack := c.NodeInfo(plan.Nodes[0][0]).Node().Labels["topology.kubernetes.io/rack"]
 		assert.Equal(t, nodes[lost].Labels["topology.kubernetes.io/rack"], rack, "member %d", lost)
 	}
 }

@@ -23,13 +23,13 @@ type Spec struct {
 	// Name is what users call the gang.
 	Name     string
 	MinCount int
-	// Whole is the number of members with a node below which a gang that has
+	// RunningMinimum is the number of members with a node below which a gang that has
 	// begun is broken: MinCount, or less where members are still to come.
-	Whole               int
+	RunningMinimum      int
 	Required, Preferred topology.Level
 	Slices              []gang.Slice
 	// Roles are the parts that ask for something of their own.
-	Roles  []RoleSpec
+	Roles  []ResolvedRole
 	Models []string
 	// Memory is the least memory of each GPU.
 	Memory gpu.MemoryFloor
@@ -46,7 +46,7 @@ func (e *Invalid) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Mess
 
 // ReadSpec reads a group as the scheduler sees it, a native one or one that was
 // translated from another dialect, and what its user declared.
-func ReadSpec(pg *schedulingapi.PodGroup, d *Declaration, ladder Ladder) (*Spec, *Invalid) {
+func ReadSpec(pg *schedulingapi.PodGroup, d *Declaration, levels Levels) (*Spec, *Invalid) {
 	if d.Invalid != nil {
 		return nil, d.Invalid
 	}
@@ -54,19 +54,19 @@ func ReadSpec(pg *schedulingapi.PodGroup, d *Declaration, ladder Ladder) (*Spec,
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
 		s.MinCount = int(policy.MinCount)
 	}
-	if bad := s.readLevels(pg, d, ladder); bad != nil {
+	if bad := s.readLevels(pg, d, levels); bad != nil {
 		return nil, bad
 	}
-	for _, read := range []func(*Declaration, Ladder) *Invalid{s.readSlices, s.readRoles, s.readGPUs} {
-		if bad := read(d, ladder); bad != nil {
+	for _, read := range []func(*Declaration, Levels) *Invalid{s.readSlices, s.readRoles, s.readGPUs} {
+		if bad := read(d, levels); bad != nil {
 			return nil, bad
 		}
 	}
-	s.Whole = min(RunningMinimum(pg, d), s.MinCount)
+	s.RunningMinimum = min(RunningMinimum(pg, d), s.MinCount)
 	return s, nil
 }
 
-func (s *Spec) readLevels(pg *schedulingapi.PodGroup, d *Declaration, ladder Ladder) *Invalid {
+func (s *Spec) readLevels(pg *schedulingapi.PodGroup, d *Declaration, levels Levels) *Invalid {
 	term, required := d.Terms[AnnotationTopologyRequired]
 	word, where := term.Value, d.OriginOf(AnnotationTopologyRequired).Word
 	// The annotation stands for the constraint too, and is what the user wrote.
@@ -74,33 +74,33 @@ func (s *Spec) readLevels(pg *schedulingapi.PodGroup, d *Declaration, ladder Lad
 		where, word, required = "spec.schedulingConstraints.topology", c.Topology[0].Key, true
 	}
 	if required {
-		if bad := s.level(&s.Required, where, word, ladder); bad != nil {
+		if bad := s.resolveLevel(&s.Required, where, word, levels); bad != nil {
 			return bad
 		}
 	}
 	if term, ok := d.Terms[AnnotationTopologyPreferred]; ok {
-		return s.level(&s.Preferred, d.OriginOf(AnnotationTopologyPreferred).Word, term.Value, ladder)
+		return s.resolveLevel(&s.Preferred, d.OriginOf(AnnotationTopologyPreferred).Word, term.Value, levels)
 	}
 	return nil
 }
 
-func (s *Spec) readGPUs(d *Declaration, _ Ladder) *Invalid {
+func (s *Spec) readGPUs(d *Declaration, _ Levels) *Invalid {
 	var err error
 	if term, ok := d.Terms[AnnotationGPUModels]; ok {
 		if s.Models, err = ParseModels(term.Value); err != nil {
-			return s.invalid("%s: %v", AnnotationGPUModels, err)
+			return s.invalidSpec("%s: %v", AnnotationGPUModels, err)
 		}
 	}
 	if term, ok := d.Terms[AnnotationGPUMemory]; ok {
 		if s.Memory, err = gpu.ParseMemoryFloor(term.Value); err != nil {
-			return s.invalid("%s: %v", AnnotationGPUMemory, err)
+			return s.invalidSpec("%s: %v", AnnotationGPUMemory, err)
 		}
 	}
 	return nil
 }
 
-func (s *Spec) level(level *topology.Level, where, word string, ladder Ladder) *Invalid {
-	found, err := ladder.Find(word)
+func (s *Spec) resolveLevel(level *topology.Level, where, word string, levels Levels) *Invalid {
+	found, err := levels.FindLevel(word)
 	if err != nil {
 		return &Invalid{TopologyUnknownLevel, fmt.Sprintf("gang %s, %s: %v", s.Name, where, err)}
 	}
@@ -108,7 +108,7 @@ func (s *Spec) level(level *topology.Level, where, word string, ladder Ladder) *
 	return nil
 }
 
-func (s *Spec) invalid(format string, args ...any) *Invalid {
+func (s *Spec) invalidSpec(format string, args ...any) *Invalid {
 	return &Invalid{InvalidGangSpec, "gang " + s.Name + ": " + fmt.Sprintf(format, args...)}
 }
 

@@ -39,9 +39,9 @@ var groupRankKeys = []string{
 // within it. Unknown parts are -1.
 type rank struct{ group, index int }
 
-// Rank is the number that a pod's controller, or else the end of its name,
+// PodRank is the number that a pod's controller, or else the end of its name,
 // gives it among the members of its gang, -1 if neither does.
-func Rank(pod *v1.Pod) int { return rankOf(pod).index }
+func PodRank(pod *v1.Pod) int { return rankOf(pod).index }
 
 // rankOf reads the pod's index from its controller's label, else from the
 // number at the end of its name.

@@ -45,9 +45,9 @@ type Role struct {
 	// Slices are further layers of slices, the widest first and each inside the
 	// one before; those of SliceSize, if any, lie around all of them.
 	Slices []RoleSlice `json:"slices,omitempty"`
-	// Beside names the role near whose first member this one should stand, such
+	// NearRole names the role near whose first member this one should stand, such
 	// as the workers of a launcher.
-	Beside string `json:"beside,omitempty"`
+	NearRole string `json:"beside,omitempty"`
 }
 
 // MaxRoles is the number of roles that one gang may declare.
@@ -68,7 +68,7 @@ func ParseRoles(text string) ([]Role, error) {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&roles); err != nil || decoder.More() {
-		return nil, fmt.Errorf("found %s, want a list of roles in JSON, such as [{\"name\":\"worker\",\"selector\":{\"matchLabels\":{\"role\":\"worker\"}},\"minCount\":4}]", Quote(text))
+		return nil, fmt.Errorf("found %s, want a list of roles in JSON, such as [{\"name\":\"worker\",\"selector\":{\"matchLabels\":{\"role\":\"worker\"}},\"minCount\":4}]", QuoteInput(text))
 	}
 	if err := CheckRoles(roles); err != nil {
 		return nil, err
@@ -82,14 +82,14 @@ func CheckRoles(roles []Role) error {
 		return fmt.Errorf("found %d roles, want at most %d", len(roles), MaxRoles)
 	}
 	for i := range roles {
-		if err := roles[i].check(); err != nil {
-			return fmt.Errorf("role %d %s: %w", i, Quote(roles[i].Name), err)
+		if err := roles[i].validateFields(); err != nil {
+			return fmt.Errorf("role %d %s: %w", i, QuoteInput(roles[i].Name), err)
 		}
 	}
 	return nil
 }
 
-func (r *Role) check() error {
+func (r *Role) validateFields() error {
 	switch {
 	case r.Name == "" || len(r.Name) > 253:
 		return fmt.Errorf("want a name of 1 to 253 characters")
@@ -101,22 +101,22 @@ func (r *Role) check() error {
 		return fmt.Errorf("each: found %d keys, want at most 8", len(r.Each))
 	}
 	if _, err := metav1.LabelSelectorAsSelector(r.Selector); err != nil {
-		return fmt.Errorf("selector: %s is not a valid label selector", show(r.Selector))
+		return fmt.Errorf("selector: %s is not a valid label selector", quoteJSON(r.Selector))
 	}
-	return r.checkSlices()
+	return r.validateSlices()
 }
 
-func show(value any) string {
+func quoteJSON(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return "it"
 	}
-	return Quote(string(text))
+	return QuoteInput(string(text))
 }
 
-// LeastOf is the number of members without which not all roles can have their
+// TotalMinimum is the number of members without which not all roles can have their
 // minimum.
-func LeastOf(roles []Role) int {
+func TotalMinimum(roles []Role) int {
 	least := 0
 	for i := range roles {
 		if len(roles[i].Each) == 0 {
@@ -126,29 +126,29 @@ func LeastOf(roles []Role) int {
 	return least
 }
 
-// RoleSpec is a Role in terms of a ladder.
-type RoleSpec struct {
+// ResolvedRole is a Role in terms of a ladder.
+type ResolvedRole struct {
 	Role
 	selector            labels.Selector
 	required, preferred topology.Level
 	slices              []gang.Slice
 }
 
-func (s *Spec) readRoles(d *Declaration, ladder Ladder) *Invalid {
+func (s *Spec) readRoles(d *Declaration, levels Levels) *Invalid {
 	origin := d.OriginOf(AnnotationRoles).Word
 	if err := CheckRoles(d.Roles); err != nil {
-		return s.invalid("%s: %v", origin, err)
+		return s.invalidSpec("%s: %v", origin, err)
 	}
 	for _, role := range d.Roles {
 		var err error
-		r := RoleSpec{Role: role, required: topology.NoLevel, preferred: topology.NoLevel}
+		r := ResolvedRole{Role: role, required: topology.NoLevel, preferred: topology.NoLevel}
 		if r.selector, err = metav1.LabelSelectorAsSelector(role.Selector); err != nil {
-			return s.invalid("%s: role %s: %v", origin, Quote(role.Name), err)
+			return s.invalidSpec("%s: role %s: %v", origin, QuoteInput(role.Name), err)
 		}
 		if role.Selector == nil {
 			r.selector = labels.Everything()
 		}
-		where := origin + ": role " + Quote(role.Name)
+		where := origin + ": role " + QuoteInput(role.Name)
 		for _, wish := range []struct {
 			level *topology.Level
 			word  string
@@ -156,23 +156,23 @@ func (s *Spec) readRoles(d *Declaration, ladder Ladder) *Invalid {
 			if wish.word == "" {
 				continue
 			}
-			if bad := s.level(wish.level, where, wish.word, ladder); bad != nil {
+			if bad := s.resolveLevel(wish.level, where, wish.word, levels); bad != nil {
 				return bad
 			}
 		}
 		var bad *Invalid
-		if r.slices, bad = s.readRoleSlices(where, &role, ladder); bad != nil {
+		if r.slices, bad = s.readRoleSlices(where, &role, levels); bad != nil {
 			return bad
 		}
 		s.Roles = append(s.Roles, r)
 	}
-	s.MinCount = max(s.MinCount, LeastOf(d.Roles))
+	s.MinCount = max(s.MinCount, TotalMinimum(d.Roles))
 	return nil
 }
 
-// within is what the role asks for in a gang of which one domain of a level
+// narrowerThan is what the role asks for in a gang of which one domain of a level
 // holds every member: at that level and wider ones the role has it anyway.
-func (r *RoleSpec) within(gangs topology.Level) (required, preferred topology.Level, slices []gang.Slice) {
+func (r *ResolvedRole) narrowerThan(gangs topology.Level) (required, preferred topology.Level, slices []gang.Slice) {
 	required, preferred = r.required, r.preferred
 	if required <= gangs {
 		required = topology.NoLevel
@@ -188,17 +188,17 @@ func (r *RoleSpec) within(gangs topology.Level) (required, preferred topology.Le
 	return required, preferred, slices
 }
 
-// words are the labels of a pod, and the annotations that are not among them.
-type words struct{ pod *v1.Pod }
+// podKeys are the labels of a pod, and the annotations that are not among them.
+type podKeys struct{ pod *v1.Pod }
 
 // Has reports whether there is such a key.
-func (w words) Has(key string) bool { _, ok := w.Lookup(key); return ok }
+func (w podKeys) Has(key string) bool { _, ok := w.Lookup(key); return ok }
 
 // Get returns the value of a key, or "".
-func (w words) Get(key string) string { value, _ := w.Lookup(key); return value }
+func (w podKeys) Get(key string) string { value, _ := w.Lookup(key); return value }
 
 // Lookup returns the value of a key, and whether there is one.
-func (w words) Lookup(key string) (string, bool) {
+func (w podKeys) Lookup(key string) (string, bool) {
 	if value, ok := w.pod.Labels[key]; ok {
 		return value, true
 	}
@@ -206,64 +206,64 @@ func (w words) Lookup(key string) (string, bool) {
 	return value, ok
 }
 
-// part is the role that a member is of: the index into Spec.Roles, or -1, and
+// roleKey is the role that a member is of: the index into Spec.Roles, or -1, and
 // the values that tell roles apart which ask for the same.
-type part struct {
+type roleKey struct {
 	role   int
 	values string
 }
 
-func (s *Spec) partOf(pod *v1.Pod) part {
+func (s *Spec) roleKeyOf(pod *v1.Pod) roleKey {
 	for i := range s.Roles {
 		r := &s.Roles[i]
-		if !r.selector.Matches(words{pod}) {
+		if !r.selector.Matches(podKeys{pod}) {
 			continue
 		}
-		p := part{role: i}
+		p := roleKey{role: i}
 		for _, key := range r.Each {
-			p.values += strconv.Quote(words{pod}.Get(key))
+			p.values += strconv.Quote(podKeys{pod}.Get(key))
 		}
 		return p
 	}
-	return part{role: -1}
+	return roleKey{role: -1}
 }
 
-// ask gives the roles of a gang what the parts of it ask for. shapes are the
+// applyRoles gives the roles of a gang what the parts of it ask for. shapes are the
 // core's roles by part, each of one shape.
-func (m *Members) ask(spec *Spec, roles []*role) {
-	shapes := map[part][]int{}
+func (m *Members) applyRoles(spec *Spec, roles []*podSet) {
+	shapes := map[roleKey][]int{}
 	for i, r := range roles {
-		if r.part.role >= 0 {
-			shapes[r.part] = append(shapes[r.part], i)
+		if r.key.role >= 0 {
+			shapes[r.key] = append(shapes[r.key], i)
 		}
 	}
 	for i := range roles {
-		if same := shapes[roles[i].part]; len(same) > 0 && same[0] == i {
-			m.askPart(spec, &spec.Roles[roles[i].part.role], same, roles)
+		if same := shapes[roles[i].key]; len(same) > 0 && same[0] == i {
+			m.applyRole(spec, &spec.Roles[roles[i].key.role], same, roles)
 		}
 	}
 	for i, r := range roles {
-		if r.part.role >= 0 {
-			m.Roles[i].NearRole = spec.indexOf(spec.Roles[r.part.role].Beside, roles)
+		if r.key.role >= 0 {
+			m.Roles[i].NearRole = spec.podSetIndex(spec.Roles[r.key.role].NearRole, roles)
 		}
 	}
 }
 
-// indexOf finds the first of the core's roles that is of a role with this name,
+// podSetIndex finds the first of the core's roles that is of a role with this name,
 // or -1.
-func (s *Spec) indexOf(name string, roles []*role) int {
-	return slices.IndexFunc(roles, func(r *role) bool { return r.part.role >= 0 && s.Roles[r.part.role].Name == name })
+func (s *Spec) podSetIndex(name string, roles []*podSet) int {
+	return slices.IndexFunc(roles, func(r *podSet) bool { return r.key.role >= 0 && s.Roles[r.key.role].Name == name })
 }
 
-func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) {
-	required, preferred, layers := r.within(spec.Required)
+func (m *Members) applyRole(spec *Spec, r *ResolvedRole, shapes []int, roles []*podSet) {
+	required, preferred, layers := r.narrowerThan(spec.Required)
 	total := 0
 	for _, i := range shapes {
 		have := len(roles[i].waiting) + len(roles[i].bound)
 		total += have
-		m.Roles[i].Name, m.Roles[i].Required, m.Roles[i].Slices = r.label(roles[i].part), required, layers
+		m.Roles[i].Name, m.Roles[i].Required, m.Roles[i].Slices = r.displayName(roles[i].key), required, layers
 		if preferred != topology.NoLevel {
-			m.Roles[i].Slices = togetherIn(preferred, max(have, 1), layers)
+			m.Roles[i].Slices = wrapPreferred(preferred, max(have, 1), layers)
 		}
 		m.Roles[i].MinCount = have
 	}
@@ -278,16 +278,16 @@ func (m *Members) askPart(spec *Spec, r *RoleSpec, shapes []int, roles []*role) 
 	case len(shapes) == 1:
 		first.MinCount = r.MinCount
 	default:
-		m.refuse(spec, r, shapes, roles, fmt.Sprintf("only all %d of them can start together, not %d", total, r.MinCount))
+		m.refuseMixedRole(spec, r, shapes, roles, fmt.Sprintf("only all %d of them can start together, not %d", total, r.MinCount))
 	}
 	if len(shapes) > 1 && (required != topology.NoLevel || len(layers) > 0) { // each shape is placed by itself
-		m.refuse(spec, r, shapes, roles, "pods that share a domain must be alike")
+		m.refuseMixedRole(spec, r, shapes, roles, "pods that share a domain must be alike")
 	}
 }
 
-// togetherIn puts a wish for one domain of a level around the slices of a role of
+// wrapPreferred puts a wish for one domain of a level around the slices of a role of
 // so many members, where that level is wider than theirs.
-func togetherIn(level topology.Level, members int, layers []gang.Slice) []gang.Slice {
+func wrapPreferred(level topology.Level, members int, layers []gang.Slice) []gang.Slice {
 	whole := gang.Slice{Size: members, Level: level, Preferred: true}
 	if len(layers) == 0 {
 		return []gang.Slice{whole}
@@ -301,23 +301,23 @@ func togetherIn(level topology.Level, members int, layers []gang.Slice) []gang.S
 	return append([]gang.Slice{whole}, layers...)
 }
 
-func (m *Members) refuse(spec *Spec, r *RoleSpec, shapes []int, roles []*role, why string) {
+func (m *Members) refuseMixedRole(spec *Spec, r *ResolvedRole, shapes []int, roles []*podSet, why string) {
 	if m.Invalid == nil {
-		m.Invalid = spec.invalid("role %s has pods of different shapes, such as %s and %s: %s; give them the same requests, node selection and tolerations, or roles of their own",
-			r.Name, roles[shapes[0]].exemplar.Name, roles[shapes[1]].exemplar.Name, why)
+		m.Invalid = spec.invalidSpec("role %s has pods of different shapes, such as %s and %s: %s; give them the same requests, node selection and tolerations, or roles of their own",
+			r.Name, roles[shapes[0]].template.Name, roles[shapes[1]].template.Name, why)
 	}
 }
 
-// label is what messages call a part.
-func (r *RoleSpec) label(p part) string {
+// displayName is what messages call a part.
+func (r *ResolvedRole) displayName(p roleKey) string {
 	return strings.TrimSpace(r.Name + " " + strings.ReplaceAll(p.values, `"`, ""))
 }
 
-// missing lists the roles with a minimum that have no member yet.
-func (s *Spec) missing(roles []*role) []gang.Role {
+// missingRoles lists the roles with a minimum that have no member yet.
+func (s *Spec) missingRoles(roles []*podSet) []gang.Role {
 	there := map[int]bool{}
 	for _, r := range roles {
-		there[r.part.role] = true
+		there[r.key.role] = true
 	}
 	var all []gang.Role
 	for i := range s.Roles {

@@ -29,7 +29,7 @@ func readRoles(min int32, text string, terms ...string) (*Spec, *Invalid) {
 	for i := 0; i < len(terms); i += 2 {
 		d.Terms[terms[i]] = Term{Value: terms[i+1]}
 	}
-	return ReadSpec(pg, d, DefaultLadder())
+	return ReadSpec(pg, d, DefaultLevels())
 }
 
 // crew makes pods named after their role, so many of so many GPUs each, in
@@ -88,7 +88,7 @@ func TestRoles(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			spec, invalid := readRoles(int32(test.min), test.roles)
 			require.Nil(t, invalid)
-			m, err := NewCluster(DefaultLadder()).Gang(spec, test.pods, nil, infos(node("n1", "r1", 8), node("n2", "r2", 8)))
+			m, err := NewCluster(DefaultLevels()).ReadGang(spec, test.pods, nil, infos(node("n1", "r1", 8), node("n2", "r2", 8)))
 			require.NoError(t, err)
 			if test.invalid != "" {
 				require.NotNil(t, m.Invalid)
@@ -111,8 +111,8 @@ func TestRoles_ArePlaced(t *testing.T) {
 		{"name":"b","selector":{"matchLabels":{"role":"b"}},"minCount":2,"topologyRequired":"rack"}]`)
 	require.Nil(t, invalid)
 	nodes := infos(node("n1", "r1", 8), node("n2", "r1", 8), node("n3", "r2", 8), node("n4", "r2", 8))
-	c := NewCluster(DefaultLadder())
-	m, err := c.Gang(spec, crew("a=2x8", "b=2x8"), nil, nodes)
+	c := NewCluster(DefaultLevels())
+	m, err := c.ReadGang(spec, crew("a=2x8", "b=2x8"), nil, nodes)
 	require.NoError(t, err)
 	plan := placement.NewPlanner(c.Usage()).Solve(&m.Gang)
 	require.Nil(t, plan.Refusal)
@@ -120,12 +120,12 @@ func TestRoles_ArePlaced(t *testing.T) {
 	for r := range m.Roles {
 		racks := map[string]bool{}
 		for _, n := range plan.Nodes[r] {
-			racks[c.Info(n).Node().Labels["topology.kubernetes.io/rack"]] = true
+			racks[c.NodeInfo(n).Node().Labels["topology.kubernetes.io/rack"]] = true
 		}
 		assert.Len(t, racks, 1, m.Roles[r].Name)
 	}
 
-	m, err = c.Gang(spec, crew("a=4x8"), nil, nodes)
+	m, err = c.ReadGang(spec, crew("a=4x8"), nil, nodes)
 	require.NoError(t, err)
 	refusal := placement.NewPlanner(c.Usage()).Solve(&m.Gang).Refusal
 	require.NotNil(t, refusal, "four of one role are no gang of two and two")
@@ -160,7 +160,7 @@ func TestReadSpec_RolesThatCannotBeRead(t *testing.T) {
 func TestRoles_StandBesideOneAnother(t *testing.T) {
 	spec, invalid := readRoles(3, `[{"name":"launcher","selector":{"matchLabels":{"role":"launcher"}},"beside":"worker"},{"name":"worker"}]`)
 	require.Nil(t, invalid)
-	m, err := NewCluster(DefaultLadder()).Gang(spec, crew("launcher=1x0", "worker=2x8"), nil, infos(node("n1", "r1", 8), node("n2", "r1", 8)))
+	m, err := NewCluster(DefaultLevels()).ReadGang(spec, crew("launcher=1x0", "worker=2x8"), nil, infos(node("n1", "r1", 8), node("n2", "r1", 8)))
 	require.NoError(t, err)
 	beside := map[string]string{}
 	for _, r := range m.Roles {

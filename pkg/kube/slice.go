@@ -22,8 +22,8 @@ type RoleSlice struct {
 	Preferred bool   `json:"preferred,omitempty"`
 }
 
-// layers are all slices of a role, the widest first.
-func (r *Role) layers() []RoleSlice {
+// sliceLayers are all slices of a role, the widest first.
+func (r *Role) sliceLayers() []RoleSlice {
 	if r.SliceSize == 0 {
 		return r.Slices
 	}
@@ -40,7 +40,7 @@ func (r *Role) SliceAnnotations() map[string]string {
 		}
 		said[key] += word
 	}
-	for _, s := range r.layers() {
+	for _, s := range r.sliceLayers() {
 		key := AnnotationSliceTopology
 		if s.Preferred {
 			key = AnnotationSliceTopologyPreferred
@@ -51,11 +51,11 @@ func (r *Role) SliceAnnotations() map[string]string {
 	return said
 }
 
-func (r *Role) checkSlices() error {
+func (r *Role) validateSlices() error {
 	if (r.SliceSize > 0) != (r.SliceTopology != "") {
 		return fmt.Errorf("sliceSize and sliceTopology go together: write both or none")
 	}
-	for _, s := range r.layers() {
+	for _, s := range r.sliceLayers() {
 		if s.Size < 1 || s.Size > MaxMinCount {
 			return fmt.Errorf("size of a slice: found %d, want a number from 1 to %d", s.Size, MaxMinCount)
 		}
@@ -64,7 +64,7 @@ func (r *Role) checkSlices() error {
 }
 
 // readSlices reads the terms for slices.
-func (s *Spec) readSlices(d *Declaration, ladder Ladder) *Invalid {
+func (s *Spec) readSlices(d *Declaration, levels Levels) *Invalid {
 	size, sized := d.Terms[AnnotationSliceSize]
 	sizes := size.Value
 	levelled := false
@@ -77,16 +77,16 @@ func (s *Spec) readSlices(d *Declaration, ladder Ladder) *Invalid {
 		levelled = true
 		for word := range strings.SplitSeq(term.Value, ",") {
 			layer := gang.Slice{Preferred: key == AnnotationSliceTopologyPreferred}
-			if bad := s.level(&layer.Level, d.OriginOf(key).Word, strings.TrimSpace(word), ladder); bad != nil {
+			if bad := s.resolveLevel(&layer.Level, d.OriginOf(key).Word, strings.TrimSpace(word), levels); bad != nil {
 				return bad
 			}
 			if layers = append(layers, layer); len(layers) > gang.MaxSlices {
-				return s.invalid("%s: found more than %d levels, want at most that many slices inside slices", key, gang.MaxSlices)
+				return s.invalidSpec("%s: found more than %d levels, want at most that many slices inside slices", key, gang.MaxSlices)
 			}
 		}
 	}
 	if sized != levelled {
-		return s.invalid("%s and %s go together: write both or none", AnnotationSliceSize, AnnotationSliceTopology)
+		return s.invalidSpec("%s and %s go together: write both or none", AnnotationSliceSize, AnnotationSliceTopology)
 	}
 	if !sized {
 		return nil
@@ -94,16 +94,16 @@ func (s *Spec) readSlices(d *Declaration, ladder Ladder) *Invalid {
 	slices.SortStableFunc(layers, func(a, b gang.Slice) int { return cmp.Compare(a.Level, b.Level) })
 	words := strings.Split(sizes, ",")
 	if len(words) != len(layers) {
-		return s.invalid("%s: found %s, want a size for each of the %d levels of slices, the largest first", AnnotationSliceSize, Quote(sizes), len(layers))
+		return s.invalidSpec("%s: found %s, want a size for each of the %d levels of slices, the largest first", AnnotationSliceSize, QuoteInput(sizes), len(layers))
 	}
 	for i, word := range words {
 		n, err := ParseMinCount(strings.TrimSpace(word))
 		if err != nil {
-			return s.invalid("%s: found %s, want the number of pods in a slice, such as \"16\", at most %d", AnnotationSliceSize, Quote(word), MaxMinCount)
+			return s.invalidSpec("%s: found %s, want the number of pods in a slice, such as \"16\", at most %d", AnnotationSliceSize, QuoteInput(word), MaxMinCount)
 		}
 		layers[i].Size = n
 	}
-	if bad := s.nest(AnnotationSliceSize, layers, ladder); bad != nil {
+	if bad := s.checkNesting(AnnotationSliceSize, layers, levels); bad != nil {
 		return bad
 	}
 	s.Slices = layers
@@ -111,34 +111,34 @@ func (s *Spec) readSlices(d *Declaration, ladder Ladder) *Invalid {
 }
 
 // readRoleSlices reads the slices of one role.
-func (s *Spec) readRoleSlices(where string, role *Role, ladder Ladder) ([]gang.Slice, *Invalid) {
+func (s *Spec) readRoleSlices(where string, role *Role, levels Levels) ([]gang.Slice, *Invalid) {
 	var layers []gang.Slice
-	for _, asked := range role.layers() {
+	for _, asked := range role.sliceLayers() {
 		layer := gang.Slice{Size: asked.Size, Preferred: asked.Preferred}
-		if bad := s.level(&layer.Level, where, asked.Topology, ladder); bad != nil {
+		if bad := s.resolveLevel(&layer.Level, where, asked.Topology, levels); bad != nil {
 			return nil, bad
 		}
 		layers = append(layers, layer)
 	}
 	if len(layers) > gang.MaxSlices {
-		return nil, s.invalid("%s: found %d layers of slices, want at most %d", where, len(layers), gang.MaxSlices)
+		return nil, s.invalidSpec("%s: found %d layers of slices, want at most %d", where, len(layers), gang.MaxSlices)
 	}
-	return layers, s.nest(where, layers, ladder)
+	return layers, s.checkNesting(where, layers, levels)
 }
 
-// nest reports layers of slices, the widest first, that do not lie inside one
+// checkNesting reports layers of slices, the widest first, that do not lie inside one
 // another.
-func (s *Spec) nest(where string, layers []gang.Slice, ladder Ladder) *Invalid {
+func (s *Spec) checkNesting(where string, layers []gang.Slice, levels Levels) *Invalid {
 	for i, layer := range layers {
-		name := ladder[layer.Level].Name
+		name := levels[layer.Level].Name
 		switch {
 		case !layer.Preferred && s.Required != topology.NoLevel && layer.Level < s.Required:
-			return s.invalid("%s: slices in one %s are wider than the %s that must hold the whole gang", where, name, ladder[s.Required].Name)
+			return s.invalidSpec("%s: slices in one %s are wider than the %s that must hold the whole gang", where, name, levels[s.Required].Name)
 		case i == 0:
 		case layer.Level <= layers[i-1].Level:
-			return s.invalid("%s: slices of %d in one %s cannot lie inside those in one %s: want narrower levels from each to the next", where, layer.Size, name, ladder[layers[i-1].Level].Name)
+			return s.invalidSpec("%s: slices of %d in one %s cannot lie inside those in one %s: want narrower levels from each to the next", where, layer.Size, name, levels[layers[i-1].Level].Name)
 		case layers[i-1].Size%layer.Size != 0:
-			return s.invalid("%s: slices of %d do not fill those of %d around them: want sizes that divide the one before", where, layer.Size, layers[i-1].Size)
+			return s.invalidSpec("%s: slices of %d do not fill those of %d around them: want sizes that divide the one before", where, layer.Size, layers[i-1].Size)
 		}
 	}
 	return nil

@@ -30,7 +30,7 @@ func readTerms(words ...string) (*kube.Spec, *kube.Invalid) {
 func readDeclaration(d *kube.Declaration) (*kube.Spec, *kube.Invalid) {
 	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Name: "label~train"}}
 	pg.Spec.SchedulingPolicy.Gang = &schedulingapi.GangSchedulingPolicy{MinCount: 64}
-	return kube.ReadSpec(pg, d, kube.DefaultLadder())
+	return kube.ReadSpec(pg, d, kube.DefaultLevels())
 }
 
 func TestReadSpec_Slices(t *testing.T) {

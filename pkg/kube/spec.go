@@ -58,14 +58,14 @@ func IsTranslated(group string) bool { return strings.Contains(group, separator)
 func ParseMinCount(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || strconv.Itoa(n) != text || n < 1 || n > MaxMinCount {
-		return 0, fmt.Errorf("found %s, want a number from 1 to %d in plain digits, such as \"8\"", Quote(text), MaxMinCount)
+		return 0, fmt.Errorf("found %s, want a number from 1 to %d in plain digits, such as \"8\"", QuoteInput(text), MaxMinCount)
 	}
 	return n, nil
 }
 
-// Quote shows text that a user wrote, so that what is wrong with it can be
+// QuoteInput shows text that a user wrote, so that what is wrong with it can be
 // seen, and not more of it than fits a message.
-func Quote(text string) string {
+func QuoteInput(text string) string {
 	const most = 40
 	if len(text) > most {
 		return strconv.QuoteToASCII(text[:most]) + "..."

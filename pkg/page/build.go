@@ -161,7 +161,7 @@ func (b *builder) gpuPods(list []*v1.Pod) []Pod {
 		if b.mayName(pod.Namespace) {
 			out.Namespace, out.Name = pod.Namespace, pod.Name
 			if g := b.view.GangOf(pod); g != nil {
-				out.Gang, out.Rank = b.gangs[g], kube.Rank(pod)
+				out.Gang, out.Rank = b.gangs[g], kube.PodRank(pod)
 			}
 		}
 		pods = append(pods, out)

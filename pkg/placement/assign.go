@@ -78,6 +78,7 @@ func (p *runPlacer) placeRun() {
 		p.assignNode(near, n)
 		return
 	}
+	// Climb from the node to the first domain that holds the whole run.
 	for d != domain && h.perDomain[d] < n {
 		d = p.tree.Domains[d].Parent
 	}

@@ -12,8 +12,10 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Check reports the first rule of g that p breaks on the cluster u. A refusal
-// breaks none. It shares no code with Solve.
+// Check returns an error for the first rule of g that p breaks on the cluster u, or
+// nil. A refusal breaks none. It shares no code with Solve, so that a mistake in one
+// shows in the other: the scheduler checks each plan before it commits to it, and the
+// tests check every plan of every cluster that they make up.
 func Check(u *topology.Usage, g *gang.Gang, p Plan) error {
 	if p.Refusal != nil {
 		if p.Nodes != nil {
@@ -32,6 +34,8 @@ func Check(u *topology.Usage, g *gang.Gang, p Plan) error {
 	return nil
 }
 
+// checker holds the arguments of one Check. Each of its rules is a method that
+// returns how the plan breaks it.
 type checker struct {
 	usage *topology.Usage
 	tree  *topology.Tree
@@ -45,6 +49,7 @@ func (c *checker) checkCounts() error {
 	if len(c.plan.Nodes) != len(c.gang.Roles) {
 		return fmt.Errorf("the plan has %d roles, the gang %d", len(c.plan.Nodes), len(c.gang.Roles))
 	}
+	// A member without a node is beyond the minimum, and the last of its role.
 	total := len(c.gang.Bound)
 	for r := range c.gang.Roles {
 		role := &c.gang.Roles[r]
@@ -156,9 +161,12 @@ func (c *checker) checkDomain() error {
 	})
 }
 
+// isKnownNode reports whether a bound member's node is in the cluster: bound members
+// may be on nodes that have left it.
 func (c *checker) isKnownNode(n topology.NodeID) bool { return n >= 0 && int(n) < len(c.tree.Nodes) }
 
-// checkRoleDomains: a role with a level of its own stands in one domain of it.
+// checkRoleDomains: the members of a role with a level of its own, bound ones
+// included, share one domain of it.
 func (c *checker) checkRoleDomains() error {
 	for r := range c.gang.Roles {
 		level := c.gang.Roles[r].Required
@@ -273,7 +281,7 @@ func (c *checker) checkSlices() error {
 	return nil
 }
 
-// rankedMembers lists the members of role r that have a node and a known rank. The
+// rankedMembers returns the members of role r that have a node and a known rank. The
 // waiting members have the ranks that they say, or else the lowest that no bound
 // one has.
 func (c *checker) rankedMembers(r int) (ranks []int, nodes []topology.NodeID) {

@@ -43,6 +43,7 @@ func (s *solver) narrowestLevel() topology.Level {
 // best one holds the gang, so that the others are sorted only when it does not.
 func (s *solver) chooseAtLevel(level topology.Level) (topology.DomainID, bool) {
 	s.candidates = s.candidates[:0]
+	// Bound members leave one domain of each level, or none.
 	if len(s.boundNodes) > 0 && level >= 0 {
 		if d, ok := s.pinnedDomain(level); ok {
 			s.addCandidate(d)
@@ -61,7 +62,7 @@ func (s *solver) chooseAtLevel(level topology.Level) (topology.DomainID, bool) {
 	}
 	slices.SortFunc(s.candidates, s.compareCandidates)
 	for _, c := range s.candidates[1:] {
-		if s.placementSteps < 0 {
+		if s.placementSteps < 0 { // the gang has cost enough
 			break
 		}
 		if s.fitDomain(c.domain) {
@@ -140,6 +141,8 @@ func (h *headroom) compareDomains(x, y topology.DomainID, n int64) int {
 			return -1
 		}
 	}
+	// Siblings compare by room. Others compare by the domains around them, up to the
+	// children of the widest level of several domains, where its own rule holds.
 	switch p, q := domains[x].Parent, domains[y].Parent; {
 	case p == q:
 		if xRoom != yRoom {
@@ -170,6 +173,7 @@ func (h *headroom) compareByLoss(p, q topology.DomainID, n int64) int {
 func (h *headroom) largeGangLoss(d topology.DomainID, n int64) int64 {
 	room := h.perDomain[d]
 	n = min(n, room)
+	// The borrows of a subtraction, as in a full subtractor, for all bits at once.
 	borrows := ^room&n | ^(room^n)&(room-n) // each from the next bit
 	size := int64(1) << bits.Len64(uint64(borrows))
 	if size <= int64(h.largestChildNodes)*int64(h.nodeMax) {

@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package placement is the engine: a gang and a cluster go in, and a node for
-// every member comes out, or the reason why not. It reads nothing else and
-// keeps nothing: the same input gives the same plan. The scheduler, the what-ifs
-// of the command line and the simulator all call Solve.
+// every member comes out, or the reason why not. It reads nothing else, neither
+// clock nor chance: the same input gives the same plan. Solve keeps nothing from one
+// gang to the next; a Planner keeps what it counted, which changes the time that a
+// plan takes and nothing else. The scheduler, the what-ifs of the command line and
+// the simulator all call one of the two.
 //
 // # Three steps
 //
@@ -74,6 +76,14 @@
 // where that fails too comes a search that is exact within a fixed number of
 // steps. Beyond that a gang may be refused that a cleverer packing would place.
 // Check is the list of rules and shares no code with Solve.
+//
+// # Cost
+//
+// A count from scratch costs a pass over the nodes and one over the domains for each
+// shape of members; a Planner that has counted a shape before pays for the nodes
+// that changed since. Choosing compares numbers of domains, and assigning reads the
+// boxes that the gang is spread over. What goes beyond that is bounded by constants:
+// maxPlacementSteps, maxSpreadSteps, maxSearchSteps and maxInnerCandidates.
 //
 // # Repair
 //

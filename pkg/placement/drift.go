@@ -9,8 +9,9 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// findDrift refuses a gang whose bound members no longer share the domains that
-// they must share.
+// findDrift returns the refusal of a gang whose bound members no longer share the
+// domains that they must share, or nil. No plan for the rest could mend that: the
+// members would have to move. It costs a pass over the bound members per level.
 func (s *solver) findDrift() *Refusal {
 	if len(s.gang.Bound) == 0 {
 		return nil
@@ -35,7 +36,7 @@ func (s *solver) findDrift() *Refusal {
 	return nil
 }
 
-// boundNodesOf lists the known nodes of the bound members of role r.
+// boundNodesOf returns the known nodes of the bound members of role r.
 func (s *solver) boundNodesOf(r int) []topology.NodeID {
 	var nodes []topology.NodeID
 	for _, b := range s.gang.Bound {
@@ -46,7 +47,8 @@ func (s *solver) boundNodesOf(r int) []topology.NodeID {
 	return nodes
 }
 
-// driftAtLevel refuses nodes that do not share one domain of a level.
+// driftAtLevel returns a refusal unless all nodes are in one domain of a level. No
+// nodes at all mean that all of them have left the cluster, which is a drift too.
 func (s *solver) driftAtLevel(level topology.Level, nodes []topology.NodeID, who string) *Refusal {
 	name := s.tree.LevelName(level)
 	if len(nodes) == 0 {
@@ -65,7 +67,8 @@ func (s *solver) driftAtLevel(level topology.Level, nodes []topology.NodeID, who
 	return nil
 }
 
-// driftOfSlices refuses a role of which a slice stands in two domains.
+// driftOfSlices returns a refusal if bound members of one required slice of role r
+// are in two domains.
 func (s *solver) driftOfSlices(r int) *Refusal {
 	for _, layer := range s.gang.SlicesOf(r) {
 		if layer.Preferred {

@@ -146,6 +146,8 @@ func (s *solver) addRecovery(r *Refusal, n nearestDomain, product int) {
 	}
 	free := topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Free}
 	bare := headroom{usage: &free, product: anyProduct, terms: role.headroom.terms}
+	// What a node could hold does not depend on its exclusion: the bare headroom has
+	// no filter, and leaves cordons aside.
 	back := int64(0)
 	for i := s.tree.Domains[n.domain].First; i < s.tree.Domains[n.domain].End && back < missing; i++ {
 		why := s.exclusionOf(role, i, product)
@@ -207,6 +209,8 @@ func (s *solver) nearestOfProduct() nearestDomain {
 			domains = []topology.DomainID{d}
 		}
 	}
+	// The room of each role alone finds the domain; growRoles then counts the members
+	// that fit together.
 	most, best := -1, topology.DomainID(0)
 	for _, d := range domains {
 		sum := 0

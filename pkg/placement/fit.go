@@ -22,7 +22,9 @@ const maxPlacementSteps = 1 << 16
 const maxInnerCandidates = 4
 
 // fitDomain places the gang in domain d if it can: every member, or else as many as
-// must be and then as many more as room allows.
+// must be and then as many more as room allows. The ways to do so are tried in the
+// order of their cost: all members at once, the minimum spread over the roles, and
+// last the exact search for a minimum.
 func (s *solver) fitDomain(d topology.DomainID) bool {
 	least := 0
 	for r := range s.roles {
@@ -44,8 +46,8 @@ func (s *solver) fitDomain(d topology.DomainID) bool {
 }
 
 // fitNarrowerDomain places a gang of several roles in the narrowest box inside d that
-// holds all of it. One role finds that by itself, but two might go to two ends
-// of d.
+// holds all of it. One role finds that by itself, but two might go to two ends of d.
+// Bound members have fixed where the gang is, so that it does nothing for those.
 func (s *solver) fitNarrowerDomain(d topology.DomainID) bool {
 	if s.activeRoles() < 2 || len(s.boundNodes) > 0 {
 		return false
@@ -71,7 +73,7 @@ func (s *solver) fitNarrowerDomain(d topology.DomainID) bool {
 	return false
 }
 
-// activeRoles is the number of roles that have members to place.
+// activeRoles returns the number of roles that have members to place.
 func (s *solver) activeRoles() int {
 	n := 0
 	for r := range s.roles {
@@ -83,7 +85,7 @@ func (s *solver) activeRoles() int {
 }
 
 // fitSingleNode places all the counted members on one node inside d, the one with the
-// least room for the scarcest role.
+// least room for the scarcest role, so that roomier nodes stay free.
 func (s *solver) fitSingleNode(d topology.DomainID) bool {
 	scarce := s.roles[s.roleOrder[0]].headroom
 	best := NoNode
@@ -107,7 +109,8 @@ func (s *solver) fitSingleNode(d topology.DomainID) bool {
 	return true
 }
 
-// nodeHoldsAll reports whether node n has room for all the counted members.
+// nodeHoldsAll reports whether node n has room for all the counted members at once.
+// The headroom of each role alone is checked first: it rules out most nodes.
 func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 	leaf := s.tree.LeafDomain(n)
 	for _, r := range s.roleOrder {
@@ -129,7 +132,8 @@ func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 	return true
 }
 
-// domainHoldsAll reports whether d has room for each counted role alone.
+// domainHoldsAll reports whether d has room for each counted role alone, which is
+// necessary for all of them and not enough.
 func (s *solver) domainHoldsAll(d topology.DomainID) bool {
 	for r := range s.roles {
 		if role := &s.roles[r]; role.headroom.perDomain[d] < int64(role.toPlace) {
@@ -140,8 +144,9 @@ func (s *solver) domainHoldsAll(d topology.DomainID) bool {
 }
 
 // spreadMinimum goes through the ways to spread extra members, on top of what each
-// role needs, over the roles from r on, until one attempt succeeds. Earlier
-// roles get as many as they can take first.
+// role needs, over the roles from r on, until placeAll succeeds for one of them.
+// Earlier roles get as many as they can take first. The number of ways grows fast
+// with the roles, so that spreadSteps bounds it.
 func (s *solver) spreadMinimum(r, extra int, placeAll func() bool) bool {
 	if r == len(s.roles) {
 		s.spreadSteps--
@@ -162,7 +167,8 @@ func (s *solver) spreadMinimum(r, extra int, placeAll func() bool) bool {
 }
 
 // growRoles adds members to a gang that fits in d, role by role, up to the longest
-// run that fits too.
+// run that fits too. It bisects: whether a run fits is monotonous in its length, but
+// for packing effects that may cost members beyond the minimum.
 func (s *solver) growRoles(d topology.DomainID) bool {
 	for r := range s.roles {
 		role := &s.roles[r]
@@ -180,8 +186,8 @@ func (s *solver) growRoles(d topology.DomainID) bool {
 	return s.tryWithHoles(d)
 }
 
-// tryWithHoles tries as try does, and searches where slices miss members: these are
-// boxes of different sizes, which pack in more ways than one.
+// tryWithHoles tries as tryDomain does, and searches where slices miss members: these
+// are items of different sizes, which pack in more ways than one.
 func (s *solver) tryWithHoles(d topology.DomainID) bool {
 	if s.tryDomain(d) {
 		return true
@@ -189,7 +195,7 @@ func (s *solver) tryWithHoles(d topology.DomainID) bool {
 	return slices.ContainsFunc(s.roles, func(r roleState) bool { return r.hasRankHoles && len(r.sliceLayers) > 0 }) && s.searchDomain(d)
 }
 
-// countToPlace is the number of members to place.
+// countToPlace returns the number of members that this try places.
 func (s *solver) countToPlace() int {
 	n := 0
 	for r := range s.roles {
@@ -198,8 +204,9 @@ func (s *solver) countToPlace() int {
 	return n
 }
 
-// tryDomain places as many members of each role as its count says inside domain d,
-// role by role. It gives up where a better way may exist; search finds that.
+// tryDomain places toPlace members of each role inside domain d, role by role, and
+// leaves their nodes in the roles. It is greedy and may fail where another order of
+// members fits; searchDomain finds that.
 func (s *solver) tryDomain(d topology.DomainID) bool {
 	if s.tryOrder(d, s.roleOrder) {
 		return true

@@ -16,18 +16,24 @@ import "github.com/muster-scheduler/muster/pkg/topology"
 // measured to add nothing to that (benchmarks, section Gangs and singles). Where
 // a gang waits for room in a domain, any of its nodes is a loss.
 type IdleIndex struct {
-	tree           *topology.Tree
-	idle           []bool              // of each node
-	homeDomain     []topology.DomainID // of each node: the narrowest domain of a level of several nodes, 0 for none
-	idleCount      []int32             // idle nodes whose home is each domain
-	countHistogram []int32             // how many domains have each count
-	maxIdle        int                 // the largest count
+	tree *topology.Tree
+	// idle and homeDomain are of each node: whether it is idle, and the narrowest
+	// domain of several nodes around it, 0 for none.
+	idle       []bool
+	homeDomain []topology.DomainID
+	// idleCount is the number of idle nodes at home in each domain, countHistogram
+	// the number of domains with each count, maxIdle the largest count.
+	idleCount      []int32
+	countHistogram []int32
+	maxIdle        int
 
-	waitingIn    map[string]topology.DomainID // where each gang waits
-	waitingGangs []int32                      // gangs that wait in each domain
+	// waitingIn is the domain that each refused gang waits for, by the gang's name,
+	// waitingGangs the number of gangs that wait for each domain.
+	waitingIn    map[string]topology.DomainID
+	waitingGangs []int32
 }
 
-// NewIdleIndex follows the nodes of t. None is idle yet.
+// NewIdleIndex returns an index of the nodes of t. None is idle yet.
 func NewIdleIndex(t *topology.Tree) *IdleIndex {
 	i := &IdleIndex{
 		tree: t, idle: make([]bool, len(t.Nodes)), homeDomain: make([]topology.DomainID, len(t.Nodes)),
@@ -45,7 +51,8 @@ func NewIdleIndex(t *topology.Tree) *IdleIndex {
 	return i
 }
 
-// SetIdle says whether node n is idle.
+// SetIdle records whether node n is idle. It costs a few steps, and nothing if that
+// is known already.
 func (i *IdleIndex) SetIdle(n topology.NodeID, idle bool) {
 	if i.idle[n] == idle {
 		return
@@ -67,8 +74,9 @@ func (i *IdleIndex) SetIdle(n topology.NodeID, idle bool) {
 	}
 }
 
-// RecordPlan notes what came of a gang's plan: a gang that found no room waits in
-// the domain that came nearest, until it is planned or forgotten.
+// RecordPlan records what came of a gang's plan: a gang that found no room waits for
+// the domain that came nearest, until it is planned again or forgotten. One that is
+// refused for another reason waits for no domain: room would not help it.
 func (i *IdleIndex) RecordPlan(gang string, p Plan) {
 	i.ForgetGang(gang)
 	if p.Refusal == nil || p.Refusal.Reason != NoFittingDomain || p.Refusal.Domain == 0 {
@@ -86,7 +94,7 @@ func (i *IdleIndex) ForgetGang(gang string) {
 	}
 }
 
-// RetainGangs forgets the gangs that wait but for those that keep wants kept.
+// RetainGangs forgets the waiting gangs for which keep returns false.
 func (i *IdleIndex) RetainGangs(keep func(gang string) bool) {
 	for gang := range i.waitingIn {
 		if !keep(gang) {
@@ -95,8 +103,8 @@ func (i *IdleIndex) RetainGangs(keep func(gang string) bool) {
 	}
 }
 
-// BreakupCost is what gangs lose when a single pod takes node n, as a part of the whole
-// that they can lose: everything where a gang waits, nothing on a node that is
+// BreakupCost returns what gangs lose when a single pod takes node n, as a part of the
+// whole that they can lose: everything where a gang waits, nothing on a node that is
 // in use or in no domain, and else the idle nodes of the domain, of one more
 // than the domain with the most of them has.
 func (i *IdleIndex) BreakupCost(n topology.NodeID) (part, whole int) {

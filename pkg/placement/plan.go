@@ -36,7 +36,7 @@ const (
 	GangTooLarge Reason = "GangTooLarge"
 	// TopologyLevelUnused: no usable node carries the required level.
 	TopologyLevelUnused Reason = "TopologyLevelUnused"
-	// TopologyDrift: the bound members no longer stand as the gang asks for:
+	// TopologyDrift: the bound members are no longer placed as the gang asks for:
 	// in two domains of the required level, on nodes that miss it or that are
 	// gone, or on two GPU models.
 	TopologyDrift Reason = "TopologyDrift"
@@ -46,7 +46,8 @@ const (
 	InvalidGangSpec Reason = "InvalidGangSpec"
 )
 
-// Refusal says what was wanted and how near the best domain came.
+// Refusal is why a gang cannot be placed: what it asked for, and how near the best
+// domain came. It holds the facts; Error makes a sentence of them.
 type Refusal struct {
 	Reason Reason
 	// Gang is the name of the gang.
@@ -69,9 +70,9 @@ type Refusal struct {
 	// lost a member.
 	Pinned     bool
 	BoundThere int
-	// Recoverable names nodes of Best that would be enough if they were not left out;
-	// else Missing is how much more of Short there must be free. Both are said
-	// of a Pinned gang only.
+	// Recoverable names nodes of Best that would be enough if they were not
+	// excluded; else Missing is how much more of Short must be free there. Both are
+	// set for a Pinned gang only.
 	Recoverable []RecoverableNode
 	Missing     int64
 	// Best is the name of the domain with the most room, its path where the
@@ -81,8 +82,8 @@ type Refusal struct {
 	Best   string
 	Domain topology.DomainID
 	Room   int
-	// Excluded counts the nodes of Best that are left out, by reason; those of the
-	// whole cluster if Best is empty. Of a gang that is too large only lasting
+	// Excluded counts the nodes of Best that are excluded, by reason; those of the
+	// whole cluster if Best is empty. For a gang that is too large only permanent
 	// reasons count.
 	Excluded [gang.NumExclusions]int
 	// Short names the resource that runs out first on the usable nodes of
@@ -108,7 +109,7 @@ type SliceConstraint struct {
 	Level string
 }
 
-// RecoverableNode is a node that is left out for a passing reason.
+// RecoverableNode is a node that is excluded for a reason that passes.
 type RecoverableNode struct {
 	Node      string
 	Exclusion gang.Exclusion

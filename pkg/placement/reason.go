@@ -10,7 +10,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gang"
 )
 
-// Error is the refusal as one sentence with numbers, such as "gang train needs
+// Error returns the refusal as one sentence with numbers, such as "gang train needs
 // 16 pods in one rack; the best, rack-7, has room for 14 (2 nodes cordoned)".
 func (r *Refusal) Error() string {
 	switch r.Reason {
@@ -29,7 +29,7 @@ func (r *Refusal) Error() string {
 	}
 }
 
-// needsText says how many members must be placed.
+// needsText returns how many members must be placed, and of which gang.
 func (r *Refusal) needsText() string {
 	pods := countNoun(r.Needed, "pod")
 	if r.Role != "" && r.Reason == GangIncomplete {
@@ -41,7 +41,7 @@ func (r *Refusal) needsText() string {
 // maxNamedRoles is the number of roles that a sentence names.
 const maxNamedRoles = 2
 
-// constraintsText says what must hold them.
+// constraintsText returns what must hold them: level, slices, roles, models.
 func (r *Refusal) constraintsText() string {
 	var b strings.Builder
 	if r.Level != "" && r.Level != clusterName {
@@ -66,7 +66,7 @@ func (r *Refusal) constraintsText() string {
 // clusterName is how the root domain is called.
 const clusterName = "cluster"
 
-// bestText says how near the best domain came.
+// bestText returns how near the best domain came.
 func (r *Refusal) bestText() string {
 	room := fmt.Sprintf("has room for %d", r.Room)
 	if r.Role != "" {
@@ -89,7 +89,7 @@ func (r *Refusal) bestText() string {
 	return fmt.Sprintf("the best, %s, %s", r.Best, room)
 }
 
-// emptyText says how many the largest domain could hold.
+// emptyText returns how many the largest domain could hold if it were empty.
 func (r *Refusal) emptyText() string {
 	room := fmt.Sprintf("would hold %d if it were empty", r.Room)
 	if r.Role != "" {
@@ -108,7 +108,8 @@ func (r *Refusal) emptyText() string {
 	return fmt.Sprintf("the largest, %s, %s", r.Best, room)
 }
 
-// excludedText says why the rest of the best domain is of no use.
+// excludedText returns, in parentheses, why the rest of the best domain is of no use:
+// the excluded nodes by reason and the resource that is short; "" if there is nothing.
 func (r *Refusal) excludedText() string {
 	var parts []string
 	for why := gang.Eligible + 1; why < gang.NumExclusions; why++ {
@@ -133,7 +134,7 @@ func (r *Refusal) excludedText() string {
 	return " (" + text + ")"
 }
 
-// recoverableText says what would make room.
+// recoverableText returns what would make room for a pinned gang, or "".
 func (r *Refusal) recoverableText() string {
 	if r.Missing > 0 {
 		return fmt.Sprintf("; %d more %s must be free there", r.Missing, r.Short)
@@ -155,7 +156,7 @@ func (r *Refusal) recoverableText() string {
 // maxNamedNodes is the number of nodes that a sentence names.
 const maxNamedNodes = 3
 
-// countNoun is a count with its noun.
+// countNoun returns a count with its noun, in the plural unless it is 1.
 func countNoun(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -38,7 +38,8 @@ func (s *solver) planRuns(r int, d topology.DomainID, preferWhole bool) bool {
 	return true
 }
 
-// memberRange lists the members from first up to end.
+// memberRange returns the indexes from first up to end, in the solver's buffer. Its
+// capacity is cut, so that an append to it cannot reach the next run's members.
 func (s *solver) memberRange(first, end int) []int32 {
 	from := len(s.memberBuffer)
 	for m := first; m < end; m++ {
@@ -86,8 +87,10 @@ func (s *solver) nodeToBeNear(r int) topology.NodeID {
 	return NoNode
 }
 
-// runLength is how many of the members, from the first one on, one job can place
-// as a run: whole slices of layer k, and one that misses members after them.
+// runLength returns how many of the members, from the first one on, one run can hold:
+// whole slices of layer k, and one slice with holes after them. A run has to begin
+// at the start of a slice, and the count of a run knows no other short slice than
+// the last one.
 func (r *roleState) runLength(members []int32, k int) int {
 	if !r.hasRankHoles || k >= len(r.sliceLayers) {
 		return len(members)
@@ -104,11 +107,12 @@ func (r *roleState) runLength(members []int32, k int) int {
 	return n
 }
 
-// hole stands in a run for a member that is missing.
+// hole is the index in a run of a member that has ended or is still to come.
 const hole = -1
 
-// padHoles lets members that are missing inside slices of layer k keep their room
-// in a run, so that those after them stay in their slices.
+// padHoles returns the members with holes for those that are missing inside slices
+// of layer k, so that the ones after them stay in their slices. Holes take up room
+// and get no node: the slice can be completed later.
 func (s *solver) padHoles(role *roleState, members []int32, k int) []int32 {
 	if !role.hasRankHoles || k >= len(role.sliceLayers) {
 		return members
@@ -148,7 +152,8 @@ func (r *roleState) wholePreferredSlices(d topology.DomainID, n int) int {
 	return whole - whole%layers[0].Size
 }
 
-// firstNode is the node of the first member of role r in rank order, or NoNode.
+// firstNode returns the node of the first member of role r in rank order, or NoNode
+// if it has none yet.
 func (s *solver) firstNode(r int) topology.NodeID {
 	role := &s.roles[r]
 	if len(role.boundMembers) > 0 && (role.toPlace == 0 || role.boundMembers[0].rank < role.waitingRanks[0]) {
@@ -160,15 +165,18 @@ func (s *solver) firstNode(r int) topology.NodeID {
 	return role.assigned[0]
 }
 
-// planPinnedRuns appends the jobs of members that share slices of layer k and
-// narrower ones with bound members: those go where the bound ones stand. Slices
-// without bound members choose freely inside d.
+// planPinnedRuns appends the runs of members that share slices of layer k and
+// narrower ones with bound members: those go to the domain of the bound ones. Slices
+// without bound members choose freely inside d. It returns false if a slice is bound
+// to a domain that d is neither inside of nor around.
 func (s *solver) planPinnedRuns(r int, d topology.DomainID, members []int32, k int) bool {
 	role := &s.roles[r]
 	if k == len(role.sliceLayers) {
 		s.planRunsBetweenBound(r, d, members)
 		return true
 	}
+	// One pass for the slices that are tied, which recurse; those that are free are
+	// planned together after them, so that they fill what is left in one run.
 	free := 0
 	for rest := members; len(rest) > 0; {
 		group, pin := s.nextSlice(r, role.sliceLayers[k], rest)
@@ -195,7 +203,7 @@ func (s *solver) planPinnedRuns(r int, d topology.DomainID, members []int32, k i
 	return true
 }
 
-// unpinnedMembers lists the members whose slice of layer k has no bound member.
+// unpinnedMembers returns the members whose slice of layer k has no bound member.
 func (s *solver) unpinnedMembers(r, k int, members []int32) []int32 {
 	from := len(s.memberBuffer)
 	for len(members) > 0 {
@@ -213,8 +221,8 @@ func (s *solver) isWithin(inner, outer topology.DomainID) bool {
 	return outer <= inner && inner < s.tree.SubtreeEnd(outer)
 }
 
-// nextSlice takes the members of the first slice off the run, and finds the
-// node of a bound member of that slice.
+// nextSlice returns the members of the first slice, which are the first ones, and the
+// node of a bound member of that slice, or NoNode.
 func (s *solver) nextSlice(r int, layer gang.Slice, members []int32) ([]int32, topology.NodeID) {
 	role := &s.roles[r]
 	if layer.Size == wholeRole {
@@ -233,7 +241,8 @@ func (s *solver) nextSlice(r int, layer gang.Slice, members []int32) ([]int32, t
 	return members[:n], NoNode
 }
 
-// anyBoundNode is the node of a bound member of role r, or NoNode.
+// anyBoundNode returns the node of a bound member of role r, or NoNode. Members of
+// unknown rank count too: the whole role shares one domain.
 func (s *solver) anyBoundNode(r int) topology.NodeID {
 	for _, b := range s.gang.Bound {
 		if b.Role == r && b.Node >= 0 && int(b.Node) < len(s.tree.Nodes) {
@@ -243,8 +252,8 @@ func (s *solver) anyBoundNode(r int) topology.NodeID {
 	return NoNode
 }
 
-// planRunsBetweenBound appends a job for each run of members between two bound ones, beside
-// the bound member before it, or else after it.
+// planRunsBetweenBound appends a run for each stretch of members between two bound
+// ones, near the bound member before it, or else near the one after it.
 func (s *solver) planRunsBetweenBound(r int, d topology.DomainID, members []int32) {
 	role := &s.roles[r]
 	bound := role.boundMembers
@@ -285,6 +294,7 @@ func (s *solver) belongsAfter(role *roleState, before, after topology.NodeID, n 
 	case r.perDomain[x] < int64(n):
 		return true
 	}
+	// Count the bound members of the first domain against those of the second.
 	more := 0
 	for _, b := range role.boundMembers {
 		switch {

@@ -16,14 +16,11 @@ import (
 // fast exact way is known.
 const maxSearchSteps = 100_000
 
-// searchDomain places the counted members inside domain d by trying every way, until
-// one is found or the budget of the gang is spent.
+// searchDomain places the counted members inside domain d by trying every way, depth
+// first, until one is found or searchSteps is spent. Equal members and equal nodes
+// are tried once, which makes most searches linear.
 func (s *solver) searchDomain(d topology.DomainID) bool {
-	cells := len(s.tree.Nodes) * len(s.planner.usage.Resources)
-	if len(s.planner.taken) != cells {
-		s.planner.taken = resize(s.planner.taken, cells)
-		clear(s.planner.taken)
-	}
+	s.sizeTaken()
 	for r := range s.roles {
 		role := &s.roles[r]
 		for m := range role.assigned {
@@ -33,7 +30,8 @@ func (s *solver) searchDomain(d topology.DomainID) bool {
 	return s.searchFrom(d, 0, 0)
 }
 
-// searchFrom places member m of the i-th role in order, and all after it.
+// searchFrom places member m of the i-th role in order, and all after it. It gives
+// back what it took before it returns, also on success: the plan is in the roles.
 func (s *solver) searchFrom(d topology.DomainID, i, m int) bool {
 	if i == len(s.roleOrder) {
 		return true
@@ -43,7 +41,9 @@ func (s *solver) searchFrom(d topology.DomainID, i, m int) bool {
 		return s.searchFrom(d, i+1, 0)
 	}
 	first := s.tree.Domains[d].First
-	if m > 0 && len(role.sliceLayers) == 0 { // members of one role are alike
+	// Members of one role are alike: without slices, only plans in which later
+	// members are on later nodes have to be tried.
+	if m > 0 && len(role.sliceLayers) == 0 {
 		first = role.assigned[m-1]
 	}
 	for n := first; n < s.tree.Domains[d].End && s.searchSteps > 0; n++ {
@@ -63,19 +63,19 @@ func (s *solver) searchFrom(d topology.DomainID, i, m int) bool {
 	return false
 }
 
+// searchAllocate takes the request of role on node n so many times; -1 gives back.
 func (s *solver) searchAllocate(role *roleState, n topology.NodeID, times int64) {
-	taken := s.planner.taken[int(n)*len(role.Request):]
+	taken := s.takenOn(n)
 	for c, q := range role.Request {
 		taken[c] += times * q
 	}
 }
 
-// isFeasible reports whether node n has room for member m of role r, in one domain with
-// the rest of each of its slices.
+// isFeasible reports whether node n has room for member m of role r, beside what this
+// search has placed there, in one domain with the rest of each of its slices.
 func (s *solver) isFeasible(r, m int, n topology.NodeID) bool {
 	role := &s.roles[r]
-	width := len(role.Request)
-	if role.headroom.nodeHeadroom(n, s.planner.taken[int(n)*width:(int(n)+1)*width]) == 0 {
+	if role.headroom.nodeHeadroom(n, s.takenOn(n)) == 0 {
 		return false
 	}
 	for _, layer := range role.sliceLayers {
@@ -90,8 +90,9 @@ func (s *solver) isFeasible(r, m int, n topology.NodeID) bool {
 	return true
 }
 
-// sliceNeighbor is the node of a member that shares a slice with member m of role
-// r and has a node already, or NoNode.
+// sliceNeighbor returns the node of a member that shares a slice with member m of
+// role r and has a node already, or NoNode. Members are placed in rank order, so
+// that the one before m is enough to ask.
 func (s *solver) sliceNeighbor(r, m int, layer gang.Slice) topology.NodeID {
 	role := &s.roles[r]
 	if layer.Size == wholeRole {

@@ -121,6 +121,8 @@ func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 	if err := s.validateGang(); err != nil {
 		return &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Needed: g.MinCount, Detail: err.Error()}
 	}
+	// A gang that has its minimum still needs room for one more: else there is
+	// nothing to plan.
 	s.minToPlace = max(g.MinCount-len(g.Bound), min(1, g.WaitingCount()))
 	if s.minToPlace > g.WaitingCount() {
 		return &Refusal{Reason: GangIncomplete, Gang: g.Name, Needed: g.MinCount, Bound: len(g.Bound), Room: g.MemberCount()}
@@ -191,7 +193,7 @@ func (s *solver) readBound() {
 		} else {
 			b.Node = NoNode
 		}
-		if b.Rank >= 0 {
+		if b.Rank >= 0 { // one of unknown rank belongs to no slice
 			role := &s.roles[b.Role]
 			role.boundMembers = append(role.boundMembers, boundMember{int32(min(b.Rank, wholeRole)), b.Node})
 		}

@@ -24,8 +24,10 @@ func (p *runPlacer) splitRun(shares []childShare, n, unit int64) {
 	}
 }
 
-// fewestBoxes picks the fewest boxes that hold q units, with little to spare. The
-// order is by falling room, and so are the chosen ones.
+// fewestBoxes returns the fewest boxes that hold q units, with little to spare. The
+// order is by falling room, and so are the chosen ones, which are part of it. The
+// number of boxes is the least there is; the spare room is the least that sliding
+// the window and then exchanging single boxes finds.
 func (p *runPlacer) fewestBoxes(shares []childShare, order []int32, q, unit int64) []int32 {
 	units := func(i int32) int64 { return shares[i].headroom / unit }
 	k, sum := 0, int64(0)
@@ -36,7 +38,7 @@ func (p *runPlacer) fewestBoxes(shares []childShare, order []int32, q, unit int6
 	if k == 0 {
 		return nil
 	}
-	first := 0 // slide the window towards the small boxes
+	first := 0 // slide the window towards the small boxes while it holds enough
 	for first+k < len(order) {
 		less := sum - units(order[first]) + units(order[first+k])
 		if less < q {
@@ -61,8 +63,9 @@ func (p *runPlacer) fewestBoxes(shares []childShare, order []int32, q, unit int6
 	return chosen
 }
 
-// preferTreeOrder makes the window of k boxes from first on use the first ones, in
-// the order of the tree, among the boxes that are as large as its largest.
+// preferTreeOrder changes order so that the window of k boxes from first on takes the
+// first ones, in the order of the tree, among the boxes that are as large as its
+// largest. Sliding the window over equal boxes would leave it at their last ones.
 func preferTreeOrder(order []int32, first, k int, units func(int32) int64) {
 	size := units(order[first])
 	start := sort.Search(first, func(i int) bool { return units(order[i]) == size })
@@ -74,8 +77,8 @@ func preferTreeOrder(order []int32, first, k int, units func(int32) int64) {
 }
 
 // allotUnits gives q units to the chosen boxes. Domains share evenly, in steps of
-// whole empty nodes so that balance does not break into more nodes; nodes are
-// filled one after the other.
+// the room of the roomiest node, so that balance does not break into more nodes;
+// nodes are filled one after the other, so that the last ones stay whole.
 func (p *runPlacer) allotUnits(shares []childShare, chosen []int32, q, unit int64) {
 	step := max(1, int64(p.headroom.nodeMax)/unit)
 	slices.SortFunc(chosen, func(x, y int32) int {
@@ -125,14 +128,16 @@ func assignRemainder(shares []childShare, rest int64) {
 	shares[len(shares)-1] = child
 }
 
-// boxSorter sorts boxes by falling room, equal ones in the order of the tree.
+// boxSorter sorts boxes by falling room, equal ones in the order of the tree. It owns
+// the buffers of a counting sort.
 type boxSorter struct {
 	order []int32
 	ends  []int32
 }
 
-// orderByHeadroom lists the indexes of shares by falling number of units. It counts
-// instead of comparing where the rooms are small, as on nodes.
+// orderByHeadroom returns the indexes of shares by falling number of units, until the
+// next call. It counts instead of comparing where the rooms are small, as on nodes:
+// then it is linear in the number of boxes.
 func (s *boxSorter) orderByHeadroom(shares []childShare, unit int64) []int32 {
 	s.order = resize(s.order, len(shares))
 	most := int64(0)

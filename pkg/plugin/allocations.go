@@ -39,7 +39,7 @@ type devices struct {
 }
 
 // look takes a picture. What cannot be listed is not known.
-func (a *allocations) snapshot() devices {
+func (a *allocations) snapshotDevices() devices {
 	if a.manager == nil {
 		return devices{}
 	}
@@ -47,7 +47,7 @@ func (a *allocations) snapshot() devices {
 	if err != nil || len(all) == 0 {
 		return devices{}
 	}
-	nodes := a.read(all)
+	nodes := a.readSlices(all)
 	if len(nodes) == 0 {
 		return devices{}
 	}
@@ -58,8 +58,8 @@ func (a *allocations) snapshot() devices {
 	return devices{nodes, taken}
 }
 
-// read reads slices, once for each state of them.
-func (a *allocations) read(all []*resourceapi.ResourceSlice) map[string]*kube.NodeDevices {
+// readSlices reads slices, once for each state of them.
+func (a *allocations) readSlices(all []*resourceapi.ResourceSlice) map[string]*kube.NodeDevices {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !sameSlices(a.slices, all) {
@@ -117,8 +117,8 @@ type freeGPUs struct {
 // freeOn looks at the devices of a node, or else counts.
 func (d *devices) freeOn(info fwk.NodeInfo) freeGPUs {
 	if known := d.nodes[info.Node().Name]; known != nil {
-		set := known.Free(d.taken)
-		return freeGPUs{free: bits.OnesCount32(uint32(set)), total: known.Count(), set: set, exact: true}
+		set := known.FreeGPUs(d.taken)
+		return freeGPUs{free: bits.OnesCount32(uint32(set)), total: known.GPUCount(), set: set, exact: true}
 	}
 	return countGPUs(info)
 }

@@ -37,9 +37,9 @@ func newAttempt(gangs *gangQueue, planner *planner, pg *schedulingapi.PodGroup) 
 	return a
 }
 
-// finish notes the answer of the planner, and returns the refusal that the pods'
+// reportAnswer notes the answer of the planner, and returns the refusal that the pods'
 // conditions are to carry, nil for none.
-func (a *attempt) finish(ctx context.Context, plan *gangPlan) *queue.Verdict {
+func (a *attempt) reportAnswer(ctx context.Context, plan *gangPlan) *queue.Verdict {
 	took := a.gangs.now().Sub(a.start)
 	planSeconds.Observe(took.Seconds())
 	logger := klog.FromContext(ctx)

@@ -26,16 +26,16 @@ type background struct {
 // gangs and pods that are gone.
 const garbageInterval = 10 * time.Second
 
-// run tells verdicts and carries out the queue's effects once this replica is the
+// runWhileLeading tells verdicts and carries out the queue's effects once this replica is the
 // one that schedules: another one does until then.
-func (b *background) run(ctx context.Context, leading <-chan struct{}) {
+func (b *background) runWhileLeading(ctx context.Context, leading <-chan struct{}) {
 	select {
 	case <-leading:
 	case <-ctx.Done():
 		return
 	}
-	go b.gangs.reports.run(ctx)
-	go b.gangs.run(ctx)
+	go b.gangs.reports.runFlusher(ctx)
+	go b.gangs.runWorker(ctx)
 	tick := time.NewTicker(garbageInterval)
 	defer tick.Stop()
 	for {
@@ -53,8 +53,8 @@ func (b *background) run(ctx context.Context, leading <-chan struct{}) {
 func (b *background) collectGarbage() {
 	// What is remembered now was alive before. It is gone if it is not there
 	// afterwards.
-	gangs := slices.Concat(ask(b.gangs, knownGangs), b.gangs.reports.remembered())
-	pods := b.gpus.remembered()
+	gangs := slices.Concat(ask(b.gangs, knownGangs), b.gangs.reports.reportedGangs())
+	pods := b.gpus.observedPods()
 	factory := b.gangs.handle.SharedInformerFactory()
 	groups, err := factory.Scheduling().V1beta1().PodGroups().Lister().List(labels.Everything())
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *background) collectGarbage() {
 	}
 	for _, uid := range gangs {
 		if !alive.Has(uid) {
-			b.gangs.forget(uid)
+			b.gangs.forgetGang(uid)
 		}
 	}
 	b.barriers.forgetGone(alive)

@@ -33,13 +33,13 @@ func TestBackground_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 		why := newVerdict(kube.NoFittingDomain, "room for none")
 		gangs.step(queue.GangSeen{Gang: queue.GangID(pg.UID), Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 		gangs.step(queue.Refused{Gang: queue.GangID(pg.UID), Class: "class", Verdict: why})
-		gangs.reports.refused(pg, why)
+		gangs.reports.reportRefused(pg, why)
 	}
 	gangs.step(queue.GangSeen{Gang: "denied", Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 	gangs.step(queue.BindFailed{Gang: "denied", Verdict: func(time.Duration) *queue.Verdict { return newVerdict(kube.BindDenied, "denied") }})
-	barrier.all.set("denied", barrier)
+	barrier.all.setBarrier("denied", barrier)
 	for _, p := range append(pods, holder("old", 1)) {
-		work.gpus.observe(p, kube.GPUWish{})
+		work.gpus.observePod(p, kube.GPURequirements{})
 	}
 
 	work.collectGarbage()

@@ -50,8 +50,8 @@ type timings struct {
 	bound              int
 }
 
-// expect notes, in the scheduler's simulation, that a member found its node.
-func (b *barrier) expect(pod *v1.Pod) {
+// expectMember notes, in the scheduler's simulation, that a member found its node.
+func (b *barrier) expectMember(pod *v1.Pod) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.expected.Insert(pod.UID)
@@ -75,21 +75,21 @@ func (b *barrier) onReserved(pod *v1.Pod) (*fwk.Status, time.Duration) {
 	b.reserved.Insert(pod.UID)
 	b.timeReserved(pod)
 	if len(b.reserved) == 1 {
-		b.all.set(b.group.UID, b)
+		b.all.setBarrier(b.group.UID, b)
 	}
 	if len(b.reserved) < len(b.expected) {
 		return fwk.NewStatus(fwk.Wait, "waiting for the other members of the gang to be reserved"), b.timeout
 	}
 	if moved := cmp.Or(b.all.nodesChanged(b.plan), b.memberDeleted(pod), b.tooFew()); moved != "" {
-		b.release(moved)
+		b.rejectAll(moved)
 		return fwk.NewStatus(fwk.Unschedulable, moved), 0
 	}
-	b.allow()
+	b.allowAll()
 	return nil, 0
 }
 
-// allow opens the barrier. The caller holds the lock.
-func (b *barrier) allow() {
+// allowAll opens the barrier. The caller holds the lock.
+func (b *barrier) allowAll() {
 	b.open = true
 	b.timeEnd("opened")
 	for uid := range b.reserved {
@@ -97,10 +97,10 @@ func (b *barrier) allow() {
 			waiting.Allow(Name)
 		}
 	}
-	b.all.set(b.group.UID, nil)
+	b.all.setBarrier(b.group.UID, nil)
 	b.all.gangs.step(queue.Placed{
-		Gang: queue.GangID(b.group.UID), Required: b.plan.spec.Whole,
-		Message: b.all.gangs.reports.placed(b.group, b.plan, len(b.reserved)),
+		Gang: queue.GangID(b.group.UID), Required: b.plan.spec.RunningMinimum,
+		Message: b.all.gangs.reports.reportPlaced(b.group, b.plan, len(b.reserved)),
 	})
 }
 
@@ -108,10 +108,10 @@ func (b *barrier) allow() {
 // for ones that run, or "".
 func (b *barrier) tooFew() string {
 	have := b.plan.boundBefore + len(b.reserved)
-	if have >= b.plan.enough() {
+	if have >= b.plan.neededMembers() {
 		return ""
 	}
-	return fmt.Sprintf("only %d of the %d pods that must start together found a node", have, b.plan.enough())
+	return fmt.Sprintf("only %d of the %d pods that must start together found a node", have, b.plan.neededMembers())
 }
 
 // onUnreserved is called when a member loses its reservation. Before the barrier
@@ -131,7 +131,7 @@ func (b *barrier) onUnreserved(pod *v1.Pod) {
 	case b.open:
 		return // it was deleted while it was being bound
 	}
-	b.release(fmt.Sprintf("member %s could not be reserved, so the whole gang is released", pod.Name))
+	b.rejectAll(fmt.Sprintf("member %s could not be reserved, so the whole gang is released", pod.Name))
 }
 
 func bindDenied(group *schedulingapi.PodGroup, pod *v1.Pod, pause time.Duration) *queue.Verdict {
@@ -173,13 +173,13 @@ func (b *barrier) stillReserved(assumed sets.Set[types.UID]) int {
 	count := b.reserved.Intersection(assumed).Len()
 	if count > 0 && b.failure == "" {
 		// The cycle is over, and a member failed without a call of Unreserve.
-		b.release("a member could not be reserved, so the whole gang is released")
+		b.rejectAll("a member could not be reserved, so the whole gang is released")
 	}
 	return count
 }
 
-// release rejects everyone who waits. The caller holds the lock.
-func (b *barrier) release(why string) {
+// rejectAll rejects everyone who waits. The caller holds the lock.
+func (b *barrier) rejectAll(why string) {
 	b.failure = why
 	b.timeEnd("released")
 	for uid := range b.reserved {
@@ -200,7 +200,7 @@ func (b *barrier) onBound(now time.Time) {
 		return
 	}
 	planToBound.Observe(now.Sub(b.timings.planned).Seconds())
-	if before := b.plan.boundBefore; before < b.plan.spec.Whole {
+	if before := b.plan.boundBefore; before < b.plan.spec.RunningMinimum {
 		gangWait.WithLabelValues(sizeLabel(before + len(b.reserved))).Observe(now.Sub(b.timings.youngest).Seconds())
 	}
 }
@@ -237,8 +237,8 @@ func newBarriers(gangs *gangQueue, timeout time.Duration) *barriers {
 	return &barriers{handle: gangs.handle, gangs: gangs, timeout: timeout, last: map[types.UID]*barrier{}}
 }
 
-// raise puts up the barrier of a plan.
-func (s *barriers) raise(group *schedulingapi.PodGroup, plan *gangPlan, planned time.Time) *barrier {
+// newBarrier puts up the barrier of a plan.
+func (s *barriers) newBarrier(group *schedulingapi.PodGroup, plan *gangPlan, planned time.Time) *barrier {
 	return &barrier{
 		all: s, group: group, plan: plan, timings: timings{planned: planned},
 		timeout:  s.gangs.reports.groups.DeclarationOf(group).TimeoutOr(s.timeout),
@@ -247,8 +247,8 @@ func (s *barriers) raise(group *schedulingapi.PodGroup, plan *gangPlan, planned 
 	}
 }
 
-// set notes the barrier that a gang is at; nil for none.
-func (s *barriers) set(uid types.UID, b *barrier) {
+// setBarrier notes the barrier that a gang is at; nil for none.
+func (s *barriers) setBarrier(uid types.UID, b *barrier) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b == nil {
@@ -273,7 +273,7 @@ func (s *barriers) stillHeld(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 	}
 	count := before.stillReserved(state.AssumedPods())
 	if count == 0 {
-		s.set(pg.UID, nil)
+		s.setBarrier(pg.UID, nil)
 		return nil
 	}
 	why := newVerdict(kube.GangIncomplete, "gang %s could not start, and %d of its pods are still being released; trying again when they are",
@@ -306,7 +306,7 @@ func (s *barriers) nodesChanged(plan *gangPlan) string {
 		if node != planned && !equality.Semantic.DeepEqual(node.Spec.Taints, planned.Spec.Taints) {
 			return fmt.Sprintf("the taints of node %s changed while the gang was being placed", planned.Name)
 		}
-		if node != planned && s.gangs.levels.Moved(planned, node) {
+		if node != planned && s.gangs.levels.NodeMoved(planned, node) {
 			return fmt.Sprintf("the topology labels of node %s changed while the gang was being placed", planned.Name)
 		}
 	}

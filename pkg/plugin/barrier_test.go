@@ -79,22 +79,22 @@ func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
 // planOfThree is a gang of three that is planned on a node.
 func planOfThree() (*permitHandle, *barrier, []*v1.Pod) {
 	h := &permitHandle{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), waiting: map[types.UID]*waitingPod{}}
-	gangs := newGangQueue(h, kube.DefaultLadder(), newReporter(h, undeclared{}), time.Minute)
+	gangs := newGangQueue(h, kube.DefaultLevels(), newReporter(h, undeclared{}), time.Minute)
 	gangs.now = func() time.Time { return epoch }
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	h.node(node)
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
 	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "train", UID: "g"}}
-	plan := &gangPlan{placement: &fwk.Placement{Nodes: []fwk.NodeInfo{info}}, nodes: map[types.UID]string{}, spec: &kube.Spec{MinCount: 3, Whole: 3}}
-	b := newBarriers(gangs, time.Minute).raise(pg, plan, epoch)
+	plan := &gangPlan{placement: &fwk.Placement{Nodes: []fwk.NodeInfo{info}}, nodes: map[types.UID]string{}, spec: &kube.Spec{MinCount: 3, RunningMinimum: 3}}
+	b := newBarriers(gangs, time.Minute).newBarrier(pg, plan, epoch)
 	plan.barrier = b
 	var pods []*v1.Pod
 	for _, name := range []string{"a", "b", "c"} {
 		p := holder(name, 1)
 		p.Spec.NodeName = ""
 		h.pod(p)
-		b.expect(p)
+		b.expectMember(p)
 		pods = append(pods, p)
 	}
 	return h, b, pods

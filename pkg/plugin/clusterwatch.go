@@ -32,7 +32,7 @@ type clusterWatch struct {
 
 // watchCluster starts to follow the cluster.
 func watchCluster(gangs *gangQueue) error {
-	w := &clusterWatch{step: func(e queue.Event) { gangs.step(e) }, forget: gangs.forget}
+	w := &clusterWatch{step: func(e queue.Event) { gangs.step(e) }, forget: gangs.forgetGang}
 	factory := gangs.handle.SharedInformerFactory()
 	if _, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { w.onPodUpsert(nil, obj) },
@@ -72,7 +72,7 @@ func (w *clusterWatch) onPodUpsert(before, after any) {
 	}
 	old, _ := before.(*v1.Pod)
 	if pod.DeletionTimestamp != nil && (old == nil || old.DeletionTimestamp == nil) {
-		w.step(terminating(pod))
+		w.step(terminatingEvent(pod))
 	}
 	if pod.Spec.NodeName == "" {
 		w.onWaiting(old, pod)
@@ -80,7 +80,7 @@ func (w *clusterWatch) onPodUpsert(before, after any) {
 	}
 	if old == nil || old.Spec.NodeName == "" {
 		w.step(queue.PodAssigned{Pod: string(pod.UID), Priority: corev1helpers.PodPriority(pod)})
-		w.changed(pod)
+		w.recheckGangOf(pod)
 	} else if gave := requestsOf(old).Excess(requestsOf(pod)); len(gave) > 0 {
 		w.step(queue.PodResized{Gave: gave})
 	}
@@ -89,7 +89,7 @@ func (w *clusterWatch) onPodUpsert(before, after any) {
 // onWaiting follows a pod without a node.
 func (w *clusterWatch) onWaiting(old, pod *v1.Pod) {
 	if old == nil || old.Generation != pod.Generation {
-		w.changed(pod)
+		w.recheckGangOf(pod)
 	}
 	nominated := ""
 	if old != nil {
@@ -103,15 +103,15 @@ func (w *clusterWatch) onWaiting(old, pod *v1.Pod) {
 	}
 }
 
-// changed has the gang of a pod read again.
-func (w *clusterWatch) changed(pod *v1.Pod) {
+// recheckGangOf has the gang of a pod read again.
+func (w *clusterWatch) recheckGangOf(pod *v1.Pod) {
 	if gang := gangOf(pod); gang != "" {
 		w.step(queue.GangChanged{Gang: gang})
 	}
 }
 
-// terminating is the event of a pod that was told to end.
-func terminating(pod *v1.Pod) queue.PodTerminating {
+// terminatingEvent is the event of a pod that was told to end.
+func terminatingEvent(pod *v1.Pod) queue.PodTerminating {
 	return queue.PodTerminating{
 		Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName,
 		Priority: corev1helpers.PodPriority(pod), Gives: requestsOf(pod), Until: pod.DeletionTimestamp.Time,
@@ -182,7 +182,7 @@ func requestsOf(pod *v1.Pod) queue.Quantities {
 	for name, quantity := range resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{
 		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
 	}) {
-		took[string(name)] = kube.Units(name, quantity)
+		took[string(name)] = kube.ResourceUnits(name, quantity)
 	}
 	return took
 }

@@ -92,9 +92,9 @@ func TestClusterWatch_APodThatWentUnseenMayHaveHadANode(t *testing.T) {
 func TestClusterWatch_APreemptedPodIsToldFromOthers(t *testing.T) {
 	p := holder("p", 2)
 	p.DeletionTimestamp = &metav1.Time{Time: epoch}
-	assert.False(t, terminating(p).Preempted)
+	assert.False(t, terminatingEvent(p).Preempted)
 	p.Status.Conditions = []v1.PodCondition{{Type: v1.DisruptionTarget, Status: v1.ConditionTrue, Reason: v1.PodReasonPreemptionByScheduler}}
-	assert.True(t, terminating(p).Preempted)
+	assert.True(t, terminatingEvent(p).Preempted)
 }
 
 func TestClusterWatch_NodesAreRelevantWhenPlansLookAtWhatChanged(t *testing.T) {

@@ -57,7 +57,7 @@ func mostFree(u *topology.Usage, g *gang.Gang) []int64 {
 		domain := u.Tree.Domains[id]
 		clear(sum)
 		for node := domain.First; node < domain.End; node++ {
-			if !usable(g, node) {
+			if !usableByAny(g, node) {
 				continue
 			}
 			for column, amount := range u.FreeRow(node) {
@@ -71,8 +71,8 @@ func mostFree(u *topology.Usage, g *gang.Gang) []int64 {
 	return most
 }
 
-// usable reports whether any member may use a node.
-func usable(g *gang.Gang, node topology.NodeID) bool {
+// usableByAny reports whether any member may use a node.
+func usableByAny(g *gang.Gang, node topology.NodeID) bool {
 	return slices.ContainsFunc(g.Roles, func(role gang.Role) bool {
 		return role.Filter == nil || role.Filter.Exclusions[node] == gang.Eligible
 	})

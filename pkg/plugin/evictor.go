@@ -28,14 +28,14 @@ type evictor struct {
 	grace   time.Duration
 }
 
-// release evicts what is left of a gang that needs the given number of members.
+// releaseGang evicts what is left of a gang that needs the given number of members.
 // It returns the reason for which it did, "" if it need not or may not.
-func (e *evictor) release(ctx context.Context, pg *schedulingapi.PodGroup, required int) (string, error) {
+func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, required int) (string, error) {
 	state, err := e.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
 		return "", nil // the last pod is gone
 	}
-	bound := staying(state.ScheduledPods())
+	bound := withoutTerminating(state.ScheduledPods())
 	done, err := e.countFinished(ctx, pg)
 	if err != nil {
 		return "", err
@@ -47,16 +47,16 @@ func (e *evictor) release(ctx context.Context, pg *schedulingapi.PodGroup, requi
 		kube.GangName(pg), len(bound), required, e.grace)
 	if slices.ContainsFunc(bound, func(pod *v1.Pod) bool { return metav1.GetControllerOf(pod) == nil }) {
 		why.Message += "; some of them have no controller that would create them again, so none is evicted: make room for the others, or delete them"
-		e.reports.refused(pg, why)
+		e.reports.reportRefused(pg, why)
 		return "", nil
 	}
 	for _, dryRun := range [][]string{{metav1.DryRunAll}, nil} {
 		if dryRun == nil {
 			why.Message += "; they are evicted, so that the gang can start as a whole"
-			e.reports.released(ctx, pg, why)
+			e.reports.reportReleased(ctx, pg, why)
 		}
 		for _, pod := range bound {
-			if err := e.evict(ctx, pod, dryRun); err != nil {
+			if err := e.evictPod(ctx, pod, dryRun); err != nil {
 				return "", err
 			}
 		}
@@ -82,8 +82,8 @@ func (e *evictor) countFinished(ctx context.Context, pg *schedulingapi.PodGroup)
 	return count, nil
 }
 
-// evict evicts one pod, or with dryRun asks whether that would be allowed.
-func (e *evictor) evict(ctx context.Context, pod *v1.Pod, dryRun []string) error {
+// evictPod evicts one pod, or with dryRun asks whether that would be allowed.
+func (e *evictor) evictPod(ctx context.Context, pod *v1.Pod, dryRun []string) error {
 	err := e.handle.ClientSet().PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID)), DryRun: dryRun},
@@ -97,7 +97,7 @@ func (e *evictor) evict(ctx context.Context, pod *v1.Pod, dryRun []string) error
 	return nil
 }
 
-// staying returns the pods that were not told to end.
-func staying(pods []*v1.Pod) []*v1.Pod {
+// withoutTerminating returns the pods that were not told to end.
+func withoutTerminating(pods []*v1.Pod) []*v1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(pod *v1.Pod) bool { return pod.DeletionTimestamp != nil })
 }

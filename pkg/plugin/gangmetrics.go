@@ -21,16 +21,16 @@ import (
 )
 
 var (
-	leadingDesc = desc("muster_leading", "1 where this replica schedules, 0 where it stands by.")
-	gangsDesc   = desc("muster_gangs", "Gangs with pods that are not done, by phase and by the reason for which they wait.", "phase", "reason")
-	partialDesc = desc("muster_partial_gangs", "Gangs of which some members are bound, fewer than they need, while others wait.")
-	oldestDesc  = desc("muster_oldest_waiting_seconds", "Age of the gang that has waited longest, by the reason for which it waits and the number of its pods.", "reason", "size")
-	waitingDesc = desc("muster_waiting_gpus", "GPUs that the members of waiting gangs ask for, by the reason for which they wait and the number of their pods.", "reason", "size")
+	leadingDesc = newDesc("muster_leading", "1 where this replica schedules, 0 where it stands by.")
+	gangsDesc   = newDesc("muster_gangs", "Gangs with pods that are not done, by phase and by the reason for which they wait.", "phase", "reason")
+	partialDesc = newDesc("muster_partial_gangs", "Gangs of which some members are bound, fewer than they need, while others wait.")
+	oldestDesc  = newDesc("muster_oldest_waiting_seconds", "Age of the gang that has waited longest, by the reason for which it waits and the number of its pods.", "reason", "size")
+	waitingDesc = newDesc("muster_waiting_gpus", "GPUs that the members of waiting gangs ask for, by the reason for which they wait and the number of their pods.", "reason", "size")
 
 	gangDescs = []*metrics.Desc{leadingDesc, gangsDesc, partialDesc, oldestDesc, waitingDesc}
 )
 
-func desc(name, help string, labels ...string) *metrics.Desc {
+func newDesc(name, help string, labels ...string) *metrics.Desc {
 	return metrics.NewDesc(name, help, labels, nil, metrics.ALPHA, "")
 }
 
@@ -47,8 +47,8 @@ type profileCollector struct {
 
 var collector = &profileCollector{}
 
-// follow has a profile counted until ctx ends.
-func (c *profileCollector) follow(ctx context.Context, profile *gangCollector) {
+// followProfile has a profile counted until ctx ends.
+func (c *profileCollector) followProfile(ctx context.Context, profile *gangCollector) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.profiles = append(c.profiles, profile)
@@ -69,7 +69,7 @@ func (c *profileCollector) DescribeWithStability(ch chan<- *metrics.Desc) {
 // CollectWithStability counts.
 func (c *profileCollector) CollectWithStability(ch chan<- metrics.Metric) {
 	c.mu.Lock()
-	leading := slices.DeleteFunc(slices.Clone(c.profiles), func(one *gangCollector) bool { return !one.leads() })
+	leading := slices.DeleteFunc(slices.Clone(c.profiles), func(one *gangCollector) bool { return !one.isLeading() })
 	c.mu.Unlock()
 	ch <- metrics.NewLazyConstMetric(leadingDesc, metrics.GaugeValue, float64(min(1, len(leading))))
 	if len(leading) == 0 {
@@ -79,18 +79,18 @@ func (c *profileCollector) CollectWithStability(ch chan<- metrics.Metric) {
 	for _, one := range leading {
 		one.countGangs(count)
 	}
-	count.send(ch)
-	leading[0].gpuTotals().send(ch) // all profiles see the same nodes
+	count.sendMetrics(ch)
+	leading[0].gpuTotals().sendMetrics(ch) // all profiles see the same nodes
 }
 
 // gangCollector counts the gangs whose pods are of one profile.
 type gangCollector struct {
 	handle fwk.Handle
 	gangs  *gangQueue
-	levels kube.Ladder
+	levels kube.Levels
 }
 
-func (c *gangCollector) leads() bool {
+func (c *gangCollector) isLeading() bool {
 	select {
 	case <-c.gangs.reports.groups.Leading():
 		return true
@@ -114,9 +114,9 @@ func (c *gangCollector) countGangs(count *gangTally) {
 		switch {
 		case err == nil && pg.Spec.SchedulingPolicy.Gang != nil:
 			status := c.statusOf(pg, pods)
-			count.add(status, pods, now.Sub(pg.CreationTimestamp.Time).Seconds())
+			count.addGang(status, pods, now.Sub(pg.CreationTimestamp.Time).Seconds())
 		case err != nil && pods.example.Spec.NodeName == "":
-			count.add(queue.Status{Phase: queue.Waiting, Reason: string(kube.GangNotFound)}, pods, now.Sub(pods.example.CreationTimestamp.Time).Seconds())
+			count.addGang(queue.Status{Phase: queue.Waiting, Reason: string(kube.GangNotFound)}, pods, now.Sub(pods.example.CreationTimestamp.Time).Seconds())
 		}
 	}
 }
@@ -137,12 +137,12 @@ func (c *gangCollector) podsByGroup() map[types.NamespacedName]*groupPods {
 		if groups[key] == nil {
 			groups[key] = &groupPods{example: pod}
 		}
-		groups[key].add(pod)
+		groups[key].addPod(pod)
 	}
 	return groups
 }
 
-func (g *groupPods) add(pod *v1.Pod) {
+func (g *groupPods) addPod(pod *v1.Pod) {
 	g.pods++
 	if pod.Spec.NodeName != "" {
 		return
@@ -164,7 +164,7 @@ func (c *gangCollector) statusOf(pg *schedulingapi.PodGroup, pods *groupPods) qu
 	if err != nil {
 		return queue.Status{Phase: queue.Queued} // its first pod is on the way to the cache
 	}
-	ready := c.gangs.readiness(pg, state)
+	ready := c.gangs.readinessOf(pg, state)
 	ready.Assumed = state.AssumedPods().Len()
 	if pods.gated > 0 {
 		// The gate of one member holds back the whole gang.
@@ -201,7 +201,7 @@ func newGangTally() *gangTally {
 	return t
 }
 
-func (t *gangTally) add(s queue.Status, pods *groupPods, age float64) {
+func (t *gangTally) addGang(s queue.Status, pods *groupPods, age float64) {
 	reason := s.Reason
 	if reason != "" {
 		reason = reasonLabel(kube.Reason(reason))
@@ -223,7 +223,7 @@ func (t *gangTally) add(s queue.Status, pods *groupPods, age float64) {
 	t.waiting[class] += pods.waitingGPUs
 }
 
-func (t *gangTally) send(ch chan<- metrics.Metric) {
+func (t *gangTally) sendMetrics(ch chan<- metrics.Metric) {
 	partial := 0
 	for s, n := range t.gangs {
 		ch <- metrics.NewLazyConstMetric(gangsDesc, metrics.GaugeValue, float64(n), string(s.Phase), s.Reason)

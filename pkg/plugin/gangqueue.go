@@ -32,7 +32,7 @@ import (
 // held.
 type gangQueue struct {
 	handle  fwk.Handle
-	levels  kube.Ladder
+	levels  kube.Levels
 	reports *reporter
 	evictor *evictor
 	now     func() time.Time
@@ -46,7 +46,7 @@ type gangQueue struct {
 	heldBack map[string]*v1.Pod // by namespace/name
 }
 
-func newGangQueue(handle fwk.Handle, levels kube.Ladder, reports *reporter, partialGrace time.Duration) *gangQueue {
+func newGangQueue(handle fwk.Handle, levels kube.Levels, reports *reporter, partialGrace time.Duration) *gangQueue {
 	q := &gangQueue{
 		handle: handle, levels: levels, reports: reports, now: time.Now, wake: make(chan struct{}, 1),
 		core:   queue.New(queue.Config{PartialGrace: partialGrace}),
@@ -68,12 +68,12 @@ func (q *gangQueue) step(event queue.Event) (gate *queue.Verdict) {
 			gate = e.Verdict
 		case queue.Report:
 			if group := q.groups[e.Gang]; group != nil {
-				tell = append(tell, func() { q.reports.report(group, e.Verdict, e.Settle) })
+				tell = append(tell, func() { q.reports.reportVerdict(group, e.Verdict, e.Settle) })
 			}
 		case queue.Decided:
 			logDecision(e.Decision)
 		case queue.Unreport:
-			tell = append(tell, func() { q.reports.admitted(types.UID(e.Gang)) })
+			tell = append(tell, func() { q.reports.dropUnreported(types.UID(e.Gang)) })
 		default:
 			q.pending = append(q.pending, effect)
 		}
@@ -111,28 +111,28 @@ func ask[T any](q *gangQueue, question func(*queue.Queue) T) T {
 	return question(q.core)
 }
 
-// enter asks to queue a member of a gang. It returns why the gang may not be
+// requestEntry asks to queue a member of a gang. It returns why the gang may not be
 // tried now, or nil.
-func (q *gangQueue) enter(pg *schedulingapi.PodGroup, state fwk.PodGroupState) *queue.Verdict {
-	return q.step(q.seen(pg, state, true))
+func (q *gangQueue) requestEntry(pg *schedulingapi.PodGroup, state fwk.PodGroupState) *queue.Verdict {
+	return q.step(q.readGang(pg, state, true))
 }
 
-// seen reads a gang as the scheduler's cache has it.
-func (q *gangQueue) seen(pg *schedulingapi.PodGroup, state fwk.PodGroupState, asking bool) queue.GangSeen {
+// readGang reads a gang as the scheduler's cache has it.
+func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState, asking bool) queue.GangSeen {
 	id := queue.GangID(pg.UID)
 	q.mu.Lock()
 	q.groups[id] = pg
 	q.mu.Unlock()
-	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readiness(pg, state), Asking: asking}
+	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readinessOf(pg, state), Asking: asking}
 	if !asking {
 		event.Fingerprint = fingerprintOf(pg, state)
 	}
 	return event
 }
 
-// readiness counts the members of a gang against its declaration. Pods that
+// readinessOf counts the members of a gang against its declaration. Pods that
 // terminate are no members.
-func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupState) queue.Readiness {
+func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupState) queue.Readiness {
 	endings := ask(q, func(core *queue.Queue) queue.Endings { return core.Endings(pg.Namespace + "/" + pg.Name) })
 	scheduled := state.ScheduledPodsCount()
 	r := queue.Readiness{
@@ -147,7 +147,7 @@ func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupStat
 		r.Problem = newVerdict(invalid.Reason, "%s", invalid.Message)
 		return r
 	}
-	r.MinCount, r.Required = spec.MinCount, spec.Whole
+	r.MinCount, r.Required = spec.MinCount, spec.RunningMinimum
 	return r
 }
 
@@ -191,8 +191,8 @@ type podVersion struct {
 	generation int64
 }
 
-// run carries out effects until ctx ends.
-func (q *gangQueue) run(ctx context.Context) {
+// runWorker carries out effects until ctx ends.
+func (q *gangQueue) runWorker(ctx context.Context) {
 	q.step(queue.Leading{})
 	tick := time.NewTicker(queue.TickInterval)
 	defer tick.Stop()
@@ -221,21 +221,21 @@ func (q *gangQueue) takePending() []queue.Effect {
 func (q *gangQueue) carryOut(ctx context.Context, effect queue.Effect) {
 	switch e := effect.(type) {
 	case queue.Activate:
-		q.activate(ctx, e)
+		q.activateGang(ctx, e)
 	case queue.Recheck:
-		q.recheck(e.Name)
+		q.recheckGang(e.Name)
 	case queue.Evict:
-		q.evict(ctx, e)
+		q.evictGang(ctx, e)
 	case queue.ClearNominations:
 		q.clearNominations(ctx, e.Name)
 	case queue.Offer:
-		q.offer(ctx)
+		q.activateHeldBack(ctx)
 	}
 }
 
-// activate puts a waiting member, and with it its gang, into the scheduler's
+// activateGang puts a waiting member, and with it its gang, into the scheduler's
 // queue.
-func (q *gangQueue) activate(ctx context.Context, e queue.Activate) {
+func (q *gangQueue) activateGang(ctx context.Context, e queue.Activate) {
 	namespace, name, _ := strings.Cut(e.Name, "/")
 	state, err := q.handle.PodGroupManager().PodGroupStates().Get(namespace, name)
 	if err != nil {
@@ -249,8 +249,8 @@ func (q *gangQueue) activate(ctx context.Context, e queue.Activate) {
 	}
 }
 
-// recheck reads a gang again.
-func (q *gangQueue) recheck(key string) {
+// recheckGang reads a gang again.
+func (q *gangQueue) recheckGang(key string) {
 	namespace, name, _ := strings.Cut(key, "/")
 	pg, err := q.handle.PodGroupManager().PodGroups().Get(namespace, name)
 	if err != nil || pg.Spec.SchedulingPolicy.Gang == nil {
@@ -261,7 +261,7 @@ func (q *gangQueue) recheck(key string) {
 		q.step(queue.GangIdle{Gang: queue.GangID(pg.UID), Key: keyOfGroup(pg)})
 		return
 	}
-	seen := q.seen(pg, state, false)
+	seen := q.readGang(pg, state, false)
 	if seen.Readiness.Waiting == 0 {
 		q.step(queue.GangIdle{Gang: seen.Gang, Key: seen.Key, Readiness: seen.Readiness})
 		return
@@ -269,8 +269,8 @@ func (q *gangQueue) recheck(key string) {
 	q.step(seen)
 }
 
-// evict gives up a partial gang, and answers what came of it.
-func (q *gangQueue) evict(ctx context.Context, e queue.Evict) {
+// evictGang gives up a partial gang, and answers what came of it.
+func (q *gangQueue) evictGang(ctx context.Context, e queue.Evict) {
 	namespace, name, _ := strings.Cut(e.Name, "/")
 	pg, err := q.handle.PodGroupManager().PodGroups().Get(namespace, name)
 	if err != nil {
@@ -282,7 +282,7 @@ func (q *gangQueue) evict(ctx context.Context, e queue.Evict) {
 		return
 	}
 	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.RunningMinimum(pg, declaration)) })
-	reason, err := q.evictor.release(ctx, pg, required)
+	reason, err := q.evictor.releaseGang(ctx, pg, required)
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)
 		q.step(queue.EvictionFailed{Gang: e.Gang})
@@ -313,22 +313,22 @@ func (q *gangQueue) clearNominations(ctx context.Context, key string) {
 	klog.FromContext(ctx).V(2).Info("Cleared the nominations of a gang that no longer fits there", "gang", key)
 }
 
-// forget drops a gang whose group is gone.
-func (q *gangQueue) forget(uid types.UID) {
+// forgetGang drops a gang whose group is gone.
+func (q *gangQueue) forgetGang(uid types.UID) {
 	q.step(queue.GangDeleted{Gang: queue.GangID(uid)})
 	q.mu.Lock()
 	delete(q.groups, queue.GangID(uid))
 	q.mu.Unlock()
-	q.reports.forget(uid)
+	q.reports.forgetGang(uid)
 }
 
-// assigned notes that a pod has a node.
-func (q *gangQueue) assigned(pod *v1.Pod) {
+// podAssigned notes that a pod has a node.
+func (q *gangQueue) podAssigned(pod *v1.Pod) {
 	q.step(queue.PodAssigned{Pod: string(pod.UID), Priority: corev1helpers.PodPriority(pod)})
 }
 
-// arrived numbers a single pod that enters the queue.
-func (q *gangQueue) arrived(pod *v1.Pod) {
+// podArrived numbers a single pod that enters the queue.
+func (q *gangQueue) podArrived(pod *v1.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.core.Arrived(string(pod.UID))
@@ -346,8 +346,8 @@ func (q *gangQueue) reservedAgainst(pod *v1.Pod) map[string]queue.Quantities {
 	return held
 }
 
-// offer has the single pods tried again that were kept off room.
-func (q *gangQueue) offer(ctx context.Context) {
+// activateHeldBack has the single pods tried again that were kept off room.
+func (q *gangQueue) activateHeldBack(ctx context.Context) {
 	q.mu.Lock()
 	heldBack := q.heldBack
 	q.heldBack = map[string]*v1.Pod{}

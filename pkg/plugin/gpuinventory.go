@@ -66,9 +66,9 @@ func newGPUInventory(args *config.GPUs, claims fwk.SharedDRAManager) *gpuInvento
 	}
 }
 
-// watch follows nodes, learns from the pods that run already, so that a restart
+// watchNodesAndPods follows nodes, learns from the pods that run already, so that a restart
 // is no loss, and forgets pods that are gone.
-func (a *gpuInventory) watch(factory informers.SharedInformerFactory) error {
+func (a *gpuInventory) watchNodesAndPods(factory informers.SharedInformerFactory) error {
 	if _, err := factory.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { a.nodeGPUsOf(obj.(*v1.Node)) },
 		UpdateFunc: func(_, obj any) { a.nodeGPUsOf(obj.(*v1.Node)) },
@@ -84,7 +84,7 @@ func (a *gpuInventory) watch(factory informers.SharedInformerFactory) error {
 		AddFunc: func(obj any) {
 			pod := obj.(*v1.Pod)
 			if wish, err := a.requirementsOf(pod); err == nil && pod.Spec.NodeName != "" {
-				a.observe(pod, wish)
+				a.observePod(pod, wish)
 			}
 		},
 		DeleteFunc: func(obj any) {
@@ -162,20 +162,20 @@ func (a *gpuInventory) forgetPod(uid types.UID) {
 	delete(a.seen, uid)
 }
 
-// observe learns from a pod, once.
-func (a *gpuInventory) observe(pod *v1.Pod, wish kube.GPUWish) {
+// observePod learns from a pod, once.
+func (a *gpuInventory) observePod(pod *v1.Pod, wish kube.GPURequirements) {
 	a.mu.Lock()
 	_, seen := a.seen[pod.UID]
 	a.seen[pod.UID] = struct{}{}
 	a.mu.Unlock()
 	if !seen {
-		a.scorer()
+		a.currentScorer()
 		a.learner.ObservePod(a.requestOf(pod, wish))
 	}
 }
 
-// scorer is the scorer of the moment.
-func (a *gpuInventory) scorer() *gpu.Scorer {
+// currentScorer is the scorer of the moment.
+func (a *gpuInventory) currentScorer() *gpu.Scorer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.resized {
@@ -221,8 +221,8 @@ func (a *gpuInventory) modelsFor(w gpu.Requirements) (set gpu.ModelSet) {
 }
 
 // request is what the scorer knows of a pod.
-func (a *gpuInventory) requestOf(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
-	asked := kube.Requests(pod)
+func (a *gpuInventory) requestOf(pod *v1.Pod, wish kube.GPURequirements) gpu.Request {
+	asked := kube.PodRequests(pod)
 	r := gpu.Request{CPUMilli: asked.Cpu().MilliValue()}
 	counted := asked[gpu.Resource]
 	if r.GPUs = int(counted.Value()) + a.claims.claimedGPUs(pod); r.GPUs == 0 {
@@ -291,25 +291,25 @@ func (n *nodeGPUs) linkScoreOf(f freeGPUs, count int) int {
 }
 
 // requirementsOf reads the annotations of a single pod.
-func (a *gpuInventory) requirementsOf(pod *v1.Pod) (kube.GPUWish, error) {
+func (a *gpuInventory) requirementsOf(pod *v1.Pod) (kube.GPURequirements, error) {
 	var models []string
 	var memory gpu.MemoryFloor
 	var err error
 	if text, ok := pod.Annotations[kube.AnnotationGPUModels]; ok {
 		if models, err = kube.ParseModels(text); err != nil {
-			return kube.GPUWish{}, fmt.Errorf("%s: %w", kube.AnnotationGPUModels, err)
+			return kube.GPURequirements{}, fmt.Errorf("%s: %w", kube.AnnotationGPUModels, err)
 		}
 	}
 	if text, ok := pod.Annotations[kube.AnnotationGPUMemory]; ok {
 		if memory, err = gpu.ParseMemoryFloor(text); err != nil {
-			return kube.GPUWish{}, fmt.Errorf("%s: %w", kube.AnnotationGPUMemory, err)
+			return kube.GPURequirements{}, fmt.Errorf("%s: %w", kube.AnnotationGPUMemory, err)
 		}
 	}
-	return a.sharing.GPUWishOf(pod, models, memory), nil
+	return a.sharing.GPURequirementsOf(pod, models, memory), nil
 }
 
-// remembered lists the pods that were learned from.
-func (a *gpuInventory) remembered() []types.UID {
+// observedPods lists the pods that were learned from.
+func (a *gpuInventory) observedPods() []types.UID {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return slices.Collect(maps.Keys(a.seen))

@@ -14,11 +14,11 @@ import (
 )
 
 var (
-	gpusDesc     = desc("muster_gpus", "GPUs and parts of GPUs that nodes offer, by state: used, free, or cordoned and not used.", "state")
-	domainsDesc  = desc("muster_topology_domains", "Domains with GPUs, by topology level.", "level")
-	idleDesc     = desc("muster_topology_idle_domains", "Domains with GPUs of which none is in use, by topology level.", "level")
-	largestDesc  = desc("muster_topology_largest_free_gpus", "Free GPUs of the domain that has the most of them, by topology level.", "level")
-	fragmentDesc = desc("muster_fragmentation_ratio", "Share of the free GPUs that stand in domains which are partly in use, by topology level.", "level")
+	gpusDesc     = newDesc("muster_gpus", "GPUs and parts of GPUs that nodes offer, by state: used, free, or cordoned and not used.", "state")
+	domainsDesc  = newDesc("muster_topology_domains", "Domains with GPUs, by topology level.", "level")
+	idleDesc     = newDesc("muster_topology_idle_domains", "Domains with GPUs of which none is in use, by topology level.", "level")
+	largestDesc  = newDesc("muster_topology_largest_free_gpus", "Free GPUs of the domain that has the most of them, by topology level.", "level")
+	fragmentDesc = newDesc("muster_fragmentation_ratio", "Share of the free GPUs that stand in domains which are partly in use, by topology level.", "level")
 
 	gpuDescs = []*metrics.Desc{gpusDesc, domainsDesc, idleDesc, largestDesc, fragmentDesc}
 )
@@ -28,7 +28,7 @@ type domainTotals struct{ free, used int64 }
 
 // gpuTotals is the GPUs of all nodes, and of the domains of each level by path.
 type gpuTotals struct {
-	levels   kube.Ladder
+	levels   kube.Levels
 	domains  []map[string]*domainTotals
 	total    domainTotals
 	cordoned int64
@@ -68,20 +68,20 @@ func gpusIn(list v1.ResourceList) int64 {
 }
 
 // newGPUTotals sorts the nodes into domains; used is the GPUs taken on each node.
-func newGPUTotals(ladder kube.Ladder, nodes []*v1.Node, used map[string]int64) *gpuTotals {
+func newGPUTotals(ladder kube.Levels, nodes []*v1.Node, used map[string]int64) *gpuTotals {
 	f := &gpuTotals{levels: ladder, domains: make([]map[string]*domainTotals, len(ladder))}
 	for level := range f.domains {
 		f.domains[level] = map[string]*domainTotals{}
 	}
 	for _, node := range nodes {
 		if offered := gpusOffered(node); offered > 0 {
-			f.add(node, offered, min(used[node.Name], offered))
+			f.addNode(node, offered, min(used[node.Name], offered))
 		}
 	}
 	return f
 }
 
-func (f *gpuTotals) add(node *v1.Node, offered, used int64) {
+func (f *gpuTotals) addNode(node *v1.Node, offered, used int64) {
 	here := domainTotals{free: offered - used, used: used}
 	if node.Spec.Unschedulable {
 		f.cordoned += here.free
@@ -89,7 +89,7 @@ func (f *gpuTotals) add(node *v1.Node, offered, used int64) {
 	}
 	f.total.free += here.free
 	f.total.used += here.used
-	names := f.levels.Domains(node.Labels)
+	names := f.levels.NodeDomains(node.Labels)
 	for level, name := range names {
 		if name == "" {
 			continue
@@ -131,14 +131,14 @@ func (f *gpuTotals) statsOf(level int) levelStats {
 	return s
 }
 
-func (f *gpuTotals) send(ch chan<- metrics.Metric) {
+func (f *gpuTotals) sendMetrics(ch chan<- metrics.Metric) {
 	if f == nil {
 		return
 	}
 	for state, n := range map[string]int64{"used": f.total.used, "free": f.total.free, "cordoned": f.cordoned} {
 		ch <- metrics.NewLazyConstMetric(gpusDesc, metrics.GaugeValue, float64(n), state)
 	}
-	for level, name := range f.levels.Names() {
+	for level, name := range f.levels.LevelNames() {
 		if len(f.domains[level]) == 0 {
 			continue // no node is in a domain of this level
 		}

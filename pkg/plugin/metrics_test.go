@@ -51,7 +51,7 @@ func TestSizesFallIntoClasses(t *testing.T) {
 }
 
 func TestFragmentationIsTheShareOfFreeGPUsBesideUsedOnes(t *testing.T) {
-	ladder := kube.Ladder{{Name: "rack", Keys: []string{"rack"}}, {Name: "host", Keys: []string{"host"}}}
+	ladder := kube.Levels{{Name: "rack", Keys: []string{"rack"}}, {Name: "host", Keys: []string{"host"}}}
 	used := map[string]int64{"a1": 8, "a2": 2, "b2": 9}
 	var nodes []*v1.Node
 	for _, n := range []struct {
@@ -82,7 +82,7 @@ func TestFragmentationIsTheShareOfFreeGPUsBesideUsedOnes(t *testing.T) {
 }
 
 func TestAFleetWithoutFreeGPUsIsNotFragmented(t *testing.T) {
-	ladder := kube.Ladder{{Name: "host", Keys: []string{"host"}}}
+	ladder := kube.Levels{{Name: "host", Keys: []string{"host"}}}
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"host": "a"}}}
 	node.Status.Allocatable = v1.ResourceList{"amd.com/gpu": resource.MustParse("8")}
 	assert.Equal(t, levelStats{}, newGPUTotals(ladder, []*v1.Node{node}, map[string]int64{"a": 8}).statsOf(0))

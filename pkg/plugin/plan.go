@@ -72,18 +72,18 @@ func (p *gangPlan) otherChecks() string {
 	return "the checks of other scheduler plugins"
 }
 
-// enough is the number of members that must have a node once the barrier opens:
+// neededMembers is the number of members that must have a node once the barrier opens:
 // those that start together, or those with which a gang that has started is whole.
-func (p *gangPlan) enough() int {
+func (p *gangPlan) neededMembers() int {
 	if p.boundBefore > 0 {
-		return min(p.spec.MinCount, p.spec.Whole)
+		return min(p.spec.MinCount, p.spec.RunningMinimum)
 	}
 	return p.spec.MinCount
 }
 
-// filter keeps a member on its planned node. kube-scheduler tries the node that a
+// checkNode keeps a member on its planned node. kube-scheduler tries the node that a
 // pod is nominated for before it asks PreFilter's choice of nodes.
-func (p *gangPlan) filter(pod *v1.Pod, node fwk.NodeInfo) *fwk.Status {
+func (p *gangPlan) checkNode(pod *v1.Pod, node fwk.NodeInfo) *fwk.Status {
 	if planned, ok := p.nodes[pod.UID]; p.unmodelled == "" && ok && planned != node.Node().Name {
 		return fwk.NewStatus(fwk.Unschedulable, "the gang's plan has another node for this pod")
 	}

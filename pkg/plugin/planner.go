@@ -35,13 +35,13 @@ type planner struct {
 }
 
 func newPlanner(args *config.Args, gangs *gangQueue, barriers *barriers) *planner {
-	cluster := kube.NewCluster(args.Ladder())
+	cluster := kube.NewCluster(args.TopologyLevels())
 	cluster.Sharing = args.GPUs.SharingPolicy()
 	return &planner{handle: gangs.handle, gangs: gangs, barriers: barriers, cluster: cluster}
 }
 
-// plan plans a whole gang on the given nodes. The answer is a plan or a refusal.
-func (p *planner) plan(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan, error) {
+// planGang plans a whole gang on the given nodes. The answer is a plan or a refusal.
+func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan, error) {
 	pg := group.GetPodGroup()
 	state, err := p.handle.SnapshotSharedLister().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
@@ -52,22 +52,22 @@ func (p *planner) plan(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan,
 	if invalid != nil {
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
 	}
-	waiting, bound := staying(group.GetUnscheduledPods()), staying(state.ScheduledPods())
-	ready := queue.Readiness{Gang: spec.Name, MinCount: spec.MinCount, Required: spec.Whole, Bound: len(bound), Waiting: len(waiting)}
+	waiting, bound := withoutTerminating(group.GetUnscheduledPods()), withoutTerminating(state.ScheduledPods())
+	ready := queue.Readiness{Gang: spec.Name, MinCount: spec.MinCount, Required: spec.RunningMinimum, Bound: len(bound), Waiting: len(waiting)}
 	if obstacle := ready.Obstacle(); obstacle != nil {
 		return &gangPlan{refusal: obstacle, fingerprint: fingerprint}, nil // a member went since it was queued
 	}
 	if why := p.barriers.stillHeld(pg, state); why != nil {
 		return &gangPlan{refusal: why, fingerprint: fingerprint, retryAfter: releaseRetry}, nil
 	}
-	members, err := p.cluster.Gang(spec, waiting, bound, nodes)
+	members, err := p.cluster.ReadGang(spec, waiting, bound, nodes)
 	if err != nil {
 		return nil, err
 	}
 	if bad := members.Invalid; bad != nil {
-		return &gangPlan{refusal: newVerdict(bad.Reason, "gang %s: %s", spec.Name, bad.Message), class: members.Class(), fingerprint: fingerprint}, nil
+		return &gangPlan{refusal: newVerdict(bad.Reason, "gang %s: %s", spec.Name, bad.Message), class: members.EquivalenceClass(), fingerprint: fingerprint}, nil
 	}
-	out, err := p.solve(pg, members)
+	out, err := p.solveGang(pg, members)
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +75,9 @@ func (p *planner) plan(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan,
 	return out, nil
 }
 
-// solve asks the engine, with what is held for others out of its reach.
-func (p *planner) solve(pg *schedulingapi.PodGroup, members *kube.Members) (*gangPlan, error) {
-	p.follow()
+// solveGang asks the engine, with what is held for others out of its reach.
+func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (*gangPlan, error) {
+	p.followCluster()
 	held := p.rowsOf(p.heldAgainst(pg))
 	for _, row := range held {
 		p.engine.AllocateOn(row.node, row.amounts)
@@ -94,24 +94,24 @@ func (p *planner) solve(pg *schedulingapi.PodGroup, members *kube.Members) (*gan
 		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
 	}
 	if plan.Refusal == nil {
-		out := p.result(members, plan)
+		out := p.buildPlan(members, plan)
 		out.answer = &plan
 		return out, nil
 	}
 	why := newVerdict(kube.Reason(plan.Refusal.Reason), "%s", plan.Refusal.Error())
 	why.Deficit = minDeficit(usage, &members.Gang)
-	out := &gangPlan{refusal: why, class: members.Class(), answer: &plan}
+	out := &gangPlan{refusal: why, class: members.EquivalenceClass(), answer: &plan}
 	if why.Remedy == queue.ByRoom {
-		out.promise = p.promise(pg, members)
+		out.promise = p.promisedNodes(pg, members)
 	}
 	return out, nil
 }
 
-// follow tells the engine, and those who spare gangs, which nodes the last
+// followCluster tells the engine, and those who spare gangs, which nodes the last
 // update of the cluster changed.
-func (p *planner) follow() {
+func (p *planner) followCluster() {
 	usage := p.cluster.Usage()
-	touched, rebuilt := p.cluster.Touched()
+	touched, rebuilt := p.cluster.TouchedNodes()
 	if rebuilt || p.engine == nil {
 		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdleIndex(usage.Tree)
 		p.rows = make([]nodeRow, len(usage.Tree.Nodes))
@@ -132,14 +132,14 @@ func (p *planner) scoreTable(gpus *gpuInventory) (*scoreTable, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cluster.Update(nodes); err != nil {
+	if err := p.cluster.UpdateNodes(nodes); err != nil {
 		return nil, err
 	}
-	p.follow()
+	p.followCluster()
 	p.idle.RetainGangs(func(uid string) bool {
 		return ask(p.gangs, func(core *queue.Queue) bool { return core.Admitted(queue.GangID(uid)) })
 	})
-	return &scoreTable{cluster: p.cluster, idle: p.idle, gpus: gpus, scorer: gpus.scorer(), rows: p.rows}, nil
+	return &scoreTable{cluster: p.cluster, idle: p.idle, gpus: gpus, scorer: gpus.currentScorer(), rows: p.rows}, nil
 }
 
 // heldAgainst is the room that is kept from a gang for others.
@@ -180,10 +180,10 @@ func (p *planner) rowsOf(amounts []queue.NodeAmount) []engineRow {
 	return rows
 }
 
-// promise is where a refused gang would fit once the pods that terminate now have
+// promisedNodes is where a refused gang would fit once the pods that terminate now have
 // ended: what it may be kept of it. It is empty for a gang that is not the first
 // of its priority.
-func (p *planner) promise(pg *schedulingapi.PodGroup, members *kube.Members) []queue.NodeAmount {
+func (p *planner) promisedNodes(pg *schedulingapi.PodGroup, members *kube.Members) []queue.NodeAmount {
 	now := p.gangs.now()
 	ending := ask(p.gangs, func(core *queue.Queue) []queue.NodeAmount {
 		if !core.MayReserve(queue.GangID(pg.UID), now) {
@@ -234,14 +234,14 @@ func (p *planner) requestsOn(members *kube.Members, plan placement.Plan) []queue
 	return rows
 }
 
-// result turns a plan into the placement that the scheduler evaluates: the
+// buildPlan turns a plan into the placement that the scheduler evaluates: the
 // planned nodes, or every node of the domain where the plan leaves constraints
 // to other plugins.
-func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
+func (p *planner) buildPlan(members *kube.Members, plan placement.Plan) *gangPlan {
 	tree := p.cluster.Usage().Tree
 	out := &gangPlan{
 		nodes:      map[types.UID]string{},
-		unmodelled: members.Open,
+		unmodelled: members.Unmodelled,
 		domain:     tree.DomainPath(plan.Domain),
 	}
 	var used []topology.NodeID
@@ -249,7 +249,7 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
 		out.nodes[uid] = tree.Nodes[id].Name
 		used = append(used, id)
 	}
-	if members.Open != "" {
+	if members.Unmodelled != "" {
 		domain := tree.Domains[plan.Domain]
 		for id := domain.First; id < domain.End; id++ {
 			used = append(used, id)
@@ -258,7 +258,7 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
 	slices.Sort(used)
 	out.placement = &fwk.Placement{Name: out.domain}
 	for _, id := range slices.Compact(used) {
-		out.placement.Nodes = append(out.placement.Nodes, p.cluster.Info(id))
+		out.placement.Nodes = append(out.placement.Nodes, p.cluster.NodeInfo(id))
 	}
 	return out
 }

@@ -49,7 +49,7 @@ func TestScore_SparesGangs(t *testing.T) {
 	pl.gangs.step(queue.GangSeen{Gang: "waiting", Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 	pl.planner.idle.RecordPlan("waiting", placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Domain: d}})
 	assert.Equal(t, "d", chosen(), "a gang waits in the rack of a")
-	pl.gangs.forget("waiting")
+	pl.gangs.forgetGang("waiting")
 	assert.Equal(t, "a", chosen(), "the gang is gone")
 }
 

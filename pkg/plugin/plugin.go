@@ -66,24 +66,24 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	registerMetrics()
 	reports := newReporter(handle, groups)
 	reports.incompleteDelay = args.IncompleteDelay.Duration
-	gangs := newGangQueue(handle, args.Ladder(), reports, args.PartialGangGracePeriod.Duration)
+	gangs := newGangQueue(handle, args.TopologyLevels(), reports, args.PartialGangGracePeriod.Duration)
 	barriers := newBarriers(gangs, args.BarrierTimeout.Duration)
 	gpus := newGPUInventory(&args.GPUs, handle.SharedDRAManager())
 	planner := newPlanner(args, gangs, barriers)
 	pl := &Plugin{
 		handle: handle, gangs: gangs, barriers: barriers, planner: planner,
 		scorer:  &podScorer{handle: handle, gpus: gpus, planner: planner, reports: reports},
-		metrics: &gangCollector{handle: handle, gangs: gangs, levels: args.Ladder()},
+		metrics: &gangCollector{handle: handle, gangs: gangs, levels: args.TopologyLevels()},
 	}
 	if err := watchCluster(gangs); err != nil {
 		return nil, err
 	}
-	if err := gpus.watch(handle.SharedInformerFactory()); err != nil {
+	if err := gpus.watchNodesAndPods(handle.SharedInformerFactory()); err != nil {
 		return nil, err
 	}
-	collector.follow(ctx, pl.metrics)
+	collector.followProfile(ctx, pl.metrics)
 	work := &background{gangs: gangs, barriers: barriers, gpus: gpus}
-	go work.run(ctx, groups.Leading())
+	go work.runWhileLeading(ctx, groups.Leading())
 	return pl, nil
 }
 
@@ -111,7 +111,7 @@ func (pl *Plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint,
 func (pl *Plugin) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	group := kube.GroupOf(pod)
 	if group == "" {
-		pl.gangs.arrived(pod)
+		pl.gangs.podArrived(pod)
 		return nil
 	}
 	pg, err := pl.handle.PodGroupManager().PodGroups().Get(pod.Namespace, group)
@@ -125,7 +125,7 @@ func (pl *Plugin) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
-	return statusOf(pl.gangs.enter(pg, state))
+	return statusOf(pl.gangs.requestEntry(pg, state))
 }
 
 // GeneratePlacements plans the whole gang and offers the scheduler exactly one
@@ -140,14 +140,14 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 		return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{parent}}, nil
 	}
 	attempt := newAttempt(pl.gangs, pl.planner, pg)
-	plan, err := pl.planner.plan(group, parent.Nodes)
+	plan, err := pl.planner.planGang(group, parent.Nodes)
 	if err != nil {
 		return nil, fwk.AsStatus(fmt.Errorf("planning gang %s/%s: %w", pg.Namespace, pg.Name, err))
 	}
-	if refusal := attempt.finish(ctx, plan); refusal != nil {
+	if refusal := attempt.reportAnswer(ctx, plan); refusal != nil {
 		return nil, statusOf(refusal)
 	}
-	plan.barrier = pl.barriers.raise(pg, plan, attempt.start)
+	plan.barrier = pl.barriers.newBarrier(pg, plan, attempt.start)
 	state.Write(planKey, plan)
 	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{plan.placement}}, nil
 }
@@ -170,9 +170,9 @@ func (pl *Plugin) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 // that are not what it demands or are kept for others.
 func (pl *Plugin) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo) *fwk.Status {
 	if plan := planOf(state); plan != nil {
-		return plan.filter(pod, node)
+		return plan.checkNode(pod, node)
 	}
-	return pl.scorer.filter(state, node)
+	return pl.scorer.filterSingle(state, node)
 }
 
 // PreScore reads what the nodes are scored by.
@@ -182,7 +182,7 @@ func (pl *Plugin) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod,
 
 // Score is how well a node suits a pod.
 func (pl *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) (int64, *fwk.Status) {
-	return pl.scorer.score(state, node)
+	return pl.scorer.scoreNode(state, node)
 }
 
 // ScoreExtensions returns the plugin itself, see NormalizeScore.
@@ -190,7 +190,7 @@ func (pl *Plugin) ScoreExtensions() fwk.ScoreExtensions { return pl }
 
 // NormalizeScore brings the scores of a pod with devices to the framework's scale.
 func (pl *Plugin) NormalizeScore(ctx context.Context, state fwk.CycleState, pod *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
-	return pl.scorer.normalize(ctx, state, pod, scores)
+	return pl.scorer.normalizeScores(ctx, state, pod, scores)
 }
 
 // PodGroupPostFilter reports a gang that was planned, but whose plan other plugins
@@ -207,9 +207,9 @@ func (pl *Plugin) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycl
 // Reserve notes, in the scheduler's simulation of a gang, that a member found its
 // node: the barrier will wait for it.
 func (pl *Plugin) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) *fwk.Status {
-	pl.gangs.assigned(pod)
+	pl.gangs.podAssigned(pod)
 	if plan := planOf(state); plan != nil && state.IsPodGroupSchedulingCycle() {
-		plan.barrier.expect(pod)
+		plan.barrier.expectMember(pod)
 	}
 	return nil
 }

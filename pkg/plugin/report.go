@@ -45,8 +45,8 @@ type Groups interface {
 	Leading() <-chan struct{}
 }
 
-// flushPace is how often due verdicts are looked for.
-const flushPace = 100 * time.Millisecond
+// flushInterval is how often due verdicts are looked for.
+const flushInterval = 100 * time.Millisecond
 
 // reporter tells users what becomes of their gangs: one event for each changed
 // verdict, the status of the group, and the condition of pods that the
@@ -63,23 +63,23 @@ type reporter struct {
 	gangs map[types.UID]*report
 }
 
-// numbersPace is how often the conditions of a gang's pods follow a verdict of
+// conditionRefreshInterval is how often the conditions of a gang's pods follow a verdict of
 // which only the numbers change: each time is a write for each pod. The event
 // and the group's status have the newest.
-const numbersPace = 10 * time.Second
+const conditionRefreshInterval = 10 * time.Second
 
 // report is the last verdict on one gang, told or about to be.
 type report struct {
-	group *schedulingapi.PodGroup
-	told  string
-	next  *notice
-	due   time.Time
+	group    *schedulingapi.PodGroup
+	reported string
+	next     *notice
+	due      time.Time
 	// shown is the refusal in the conditions of the pods, and newer the one
-	// that is to take its place numbersPace after it was written.
+	// that is to take its place conditionRefreshInterval after it was written.
 	shown, newer *queue.Verdict
 	shownAt      time.Time
-	// noted is what was told of what the gang asks for and does not get.
-	noted string
+	// reportedNotes is what was told of what the gang asks for and does not get.
+	reportedNotes string
 }
 
 // notice is one verdict to be told.
@@ -93,20 +93,20 @@ func newReporter(handle fwk.Handle, groups Groups) *reporter {
 	return &reporter{handle: handle, groups: groups, now: time.Now, gangs: map[types.UID]*report{}}
 }
 
-// report tells a verdict. One that may be a passing state must stand for a while
+// reportVerdict tells a verdict. One that may be a passing state must stand for a while
 // first, and the pods' conditions carry it too: the scheduler itself never gets to
 // see pods that wait before its queue.
-func (r *reporter) report(pg *schedulingapi.PodGroup, why *queue.Verdict, settle bool) {
+func (r *reporter) reportVerdict(pg *schedulingapi.PodGroup, why *queue.Verdict, settle bool) {
 	if !settle {
-		r.refused(pg, why)
+		r.reportRefused(pg, why)
 		return
 	}
-	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, r.incompleteDelay)
+	r.setPending(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, r.incompleteDelay)
 }
 
-// admitted drops what kept a gang out of the queue and is not told yet: the gang
+// dropUnreported drops what kept a gang out of the queue and is not told yet: the gang
 // may wait there for its turn.
-func (r *reporter) admitted(uid types.UID) {
+func (r *reporter) dropUnreported(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if entry, ok := r.gangs[uid]; ok && entry.next != nil && entry.next.pods {
@@ -114,9 +114,9 @@ func (r *reporter) admitted(uid types.UID) {
 	}
 }
 
-// refused reports a gang for which there is no room.
-func (r *reporter) refused(pg *schedulingapi.PodGroup, why *queue.Verdict) {
-	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message}, 0)
+// reportRefused reports a gang for which there is no room.
+func (r *reporter) reportRefused(pg *schedulingapi.PodGroup, why *queue.Verdict) {
+	r.setPending(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message}, 0)
 }
 
 // shownRefusal returns the refusal that the pods' conditions are to carry: the new one,
@@ -124,8 +124,8 @@ func (r *reporter) refused(pg *schedulingapi.PodGroup, why *queue.Verdict) {
 func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) *queue.Verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry, now := r.entry(pg), r.now()
-	if entry.shown == nil || entry.shown.Reason != why.Reason || now.Sub(entry.shownAt) >= numbersPace {
+	entry, now := r.reportOf(pg), r.now()
+	if entry.shown == nil || entry.shown.Reason != why.Reason || now.Sub(entry.shownAt) >= conditionRefreshInterval {
 		entry.shown, entry.newer, entry.shownAt = why, nil, now
 		return why
 	}
@@ -136,42 +136,42 @@ func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) 
 	return entry.shown
 }
 
-// released reports a gang whose members are about to be evicted. It is told at
+// reportReleased reports a gang whose members are about to be evicted. It is told at
 // once: the verdicts that follow the evictions must not take its place.
-func (r *reporter) released(ctx context.Context, pg *schedulingapi.PodGroup, why *queue.Verdict) {
-	r.tell(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message})
+func (r *reporter) reportReleased(ctx context.Context, pg *schedulingapi.PodGroup, why *queue.Verdict) {
+	r.publish(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message})
 }
 
-// placed reports a gang whose members are about to bind, and returns what it says.
-func (r *reporter) placed(pg *schedulingapi.PodGroup, plan *gangPlan, pods int) string {
+// reportPlaced reports a gang whose members are about to bind, and returns what it says.
+func (r *reporter) reportPlaced(pg *schedulingapi.PodGroup, plan *gangPlan, pods int) string {
 	hosts := map[string]struct{}{}
 	for _, node := range plan.nodes {
 		hosts[node] = struct{}{}
 	}
 	message := fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain)
-	r.set(pg, &notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message}, 0)
+	r.setPending(pg, &notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message}, 0)
 	return message
 }
 
-func (r *reporter) set(pg *schedulingapi.PodGroup, n *notice, after time.Duration) {
+func (r *reporter) setPending(pg *schedulingapi.PodGroup, n *notice, after time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry := r.entry(pg)
+	entry := r.reportOf(pg)
 	if n.pods || n.kind == v1.EventTypeNormal {
 		entry.shown, entry.newer = nil, nil
 	}
-	if n.text() == entry.told {
+	if n.reasonAndMessage() == entry.reported {
 		entry.next = nil
 		return
 	}
-	if entry.next == nil || entry.next.text() != n.text() {
+	if entry.next == nil || entry.next.reasonAndMessage() != n.reasonAndMessage() {
 		entry.due = r.now().Add(after)
 	}
 	entry.next = n
 }
 
-// entry is the report on a gang. The caller holds the lock.
-func (r *reporter) entry(pg *schedulingapi.PodGroup) *report {
+// reportOf is the report on a gang. The caller holds the lock.
+func (r *reporter) reportOf(pg *schedulingapi.PodGroup) *report {
 	entry, ok := r.gangs[pg.UID]
 	if !ok {
 		entry = &report{}
@@ -181,29 +181,29 @@ func (r *reporter) entry(pg *schedulingapi.PodGroup) *report {
 	return entry
 }
 
-func (n *notice) text() string { return n.reason + ": " + n.message }
+func (n *notice) reasonAndMessage() string { return n.reason + ": " + n.message }
 
-func (r *reporter) forget(uid types.UID) {
+func (r *reporter) forgetGang(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.gangs, uid)
 }
 
-// run tells verdicts as they fall due.
-func (r *reporter) run(ctx context.Context) {
-	tick := time.NewTicker(flushPace)
+// runFlusher tells verdicts as they fall due.
+func (r *reporter) runFlusher(ctx context.Context) {
+	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			r.flush(ctx)
+			r.flushDue(ctx)
 		}
 	}
 }
 
-func (r *reporter) flush(ctx context.Context) {
+func (r *reporter) flushDue(ctx context.Context) {
 	type task struct {
 		group  *schedulingapi.PodGroup
 		notice *notice
@@ -219,38 +219,38 @@ func (r *reporter) flush(ctx context.Context) {
 	now := r.now()
 	for _, entry := range r.gangs {
 		if entry.next != nil && !now.Before(entry.due) {
-			tasks = append(tasks, task{entry.group, entry.next, entry.unheard(r.groups.DeclarationOf(entry.group))})
-			entry.told, entry.next = entry.next.text(), nil
+			tasks = append(tasks, task{entry.group, entry.next, entry.newNotes(r.groups.DeclarationOf(entry.group))})
+			entry.reported, entry.next = entry.next.reasonAndMessage(), nil
 		}
-		if entry.newer != nil && now.Sub(entry.shownAt) >= numbersPace {
+		if entry.newer != nil && now.Sub(entry.shownAt) >= conditionRefreshInterval {
 			renewals = append(renewals, renewal{entry.group, entry.newer})
 			entry.shown, entry.newer, entry.shownAt = entry.newer, nil, now
 		}
 	}
 	r.mu.Unlock()
 	for _, t := range tasks {
-		r.tell(ctx, t.group, t.notice)
+		r.publish(ctx, t.group, t.notice)
 		if t.notes != "" {
-			r.event(ctx, t.group, r.waiting(t.group), v1.EventTypeWarning, ReasonFieldsIgnored, t.notes)
+			r.recordEvent(ctx, t.group, r.waitingPods(t.group), v1.EventTypeWarning, ReasonFieldsIgnored, t.notes)
 		}
 	}
 	for _, n := range renewals {
-		for _, pod := range r.waiting(n.group) {
+		for _, pod := range r.waitingPods(n.group) {
 			r.setCondition(ctx, pod, v1.PodReasonUnschedulable, textOf(n.why))
 		}
 	}
 }
 
-func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
+func (r *reporter) publish(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
 	verdicts.WithLabelValues(reasonLabel(kube.Reason(n.reason))).Inc()
 	r.groups.Verdict(pg, n.reason, n.message)
-	pods := r.waiting(pg)
-	r.event(ctx, pg, pods, n.kind, n.reason, n.message)
+	pods := r.waitingPods(pg)
+	r.recordEvent(ctx, pg, pods, n.kind, n.reason, n.message)
 	if !n.pods {
 		return
 	}
 	for _, pod := range pods {
-		r.setCondition(ctx, pod, n.reason, n.text())
+		r.setCondition(ctx, pod, n.reason, n.reasonAndMessage())
 	}
 }
 
@@ -262,28 +262,28 @@ const ReasonFieldsIgnored = "FieldsIgnored"
 // bytes. Source: the validation of events.k8s.io/v1.
 const longestNote = 1024
 
-// unheard returns what is ignored of what the gang asks for, in one line, if that
+// newNotes returns what is ignored of what the gang asks for, in one line, if that
 // was not told yet.
-func (e *report) unheard(d *kube.Declaration) string {
+func (e *report) newNotes(d *kube.Declaration) string {
 	if d == nil {
 		return ""
 	}
 	notes := strings.Join(d.Ignored, ". ")
-	if notes == e.noted {
+	if notes == e.reportedNotes {
 		return ""
 	}
-	e.noted = notes
+	e.reportedNotes = notes
 	return strings.ToValidUTF8(notes[:min(len(notes), longestNote)], "")
 }
 
-func (r *reporter) event(ctx context.Context, pg *schedulingapi.PodGroup, pods []*v1.Pod, kind, reason, message string) {
-	if regarding := r.regarding(pg, pods); regarding != nil {
+func (r *reporter) recordEvent(ctx context.Context, pg *schedulingapi.PodGroup, pods []*v1.Pod, kind, reason, message string) {
+	if regarding := r.regardingObject(pg, pods); regarding != nil {
 		r.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(regarding, nil, kind, reason, "Scheduling", "%s", message)
 	}
 }
 
-// waiting lists the members without a node, by name.
-func (r *reporter) waiting(pg *schedulingapi.PodGroup) []*v1.Pod {
+// waitingPods lists the members without a node, by name.
+func (r *reporter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
 	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
 		return nil
@@ -296,9 +296,9 @@ func (r *reporter) waiting(pg *schedulingapi.PodGroup) []*v1.Pod {
 	return sorted
 }
 
-// regarding is the object that the gang's events are about: its group, or its
+// regardingObject is the object that the gang's events are about: its group, or its
 // first member when it has none.
-func (r *reporter) regarding(pg *schedulingapi.PodGroup, pods []*v1.Pod) runtime.Object {
+func (r *reporter) regardingObject(pg *schedulingapi.PodGroup, pods []*v1.Pod) runtime.Object {
 	if source := r.groups.Source(pg); source != nil {
 		return source
 	}
@@ -338,8 +338,8 @@ func (r *reporter) setCondition(ctx context.Context, pod *v1.Pod, reason, messag
 	}
 }
 
-// remembered lists the gangs that were reported on.
-func (r *reporter) remembered() []types.UID {
+// reportedGangs lists the gangs that were reported on.
+func (r *reporter) reportedGangs() []types.UID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Keys(r.gangs))

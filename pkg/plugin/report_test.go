@@ -30,11 +30,11 @@ func TestReporter_PodsFollowNumbersNowAndThen(t *testing.T) {
 	assert.Same(t, one, r.gangs["g"].newer, "they will")
 	assert.Same(t, none, r.shownRefusal(pg, none))
 	assert.Nil(t, r.gangs["g"].newer, "it is as they say again")
-	now = now.Add(numbersPace)
+	now = now.Add(conditionRefreshInterval)
 	assert.Same(t, one, r.shownRefusal(pg, one), "in time")
 	assert.Same(t, large, r.shownRefusal(pg, large), "another reason is told at once")
 	r.shownRefusal(pg, newVerdict(kube.GangTooLarge, "larger"))
-	r.set(pg, &notice{kind: v1.EventTypeNormal, reason: "GangPlaced"}, 0)
+	r.setPending(pg, &notice{kind: v1.EventTypeNormal, reason: "GangPlaced"}, 0)
 	assert.Nil(t, r.gangs["g"].newer, "the gang runs")
 	assert.Same(t, large, r.shownRefusal(pg, large))
 }
@@ -43,15 +43,15 @@ func TestReporter_IgnoredFieldsAreToldOnce(t *testing.T) {
 	r := newReporter(nil, nil)
 	pg := &schedulingapi.PodGroup{}
 	pg.UID = "g"
-	r.refused(pg, newVerdict(kube.NoFittingDomain, "room for none"))
-	assert.Empty(t, r.gangs["g"].unheard(&kube.Declaration{}))
+	r.reportRefused(pg, newVerdict(kube.NoFittingDomain, "room for none"))
+	assert.Empty(t, r.gangs["g"].newNotes(&kube.Declaration{}))
 	d := &kube.Declaration{Ignored: []string{"no queue", "no backoff"}}
-	assert.Equal(t, "no queue. no backoff", r.gangs["g"].unheard(d))
-	assert.Empty(t, r.gangs["g"].unheard(d), "once")
-	assert.Empty(t, r.gangs["g"].unheard(nil), "a version of the group that is no longer known says nothing")
-	assert.Empty(t, r.gangs["g"].unheard(d), "nor does it make it new")
+	assert.Equal(t, "no queue. no backoff", r.gangs["g"].newNotes(d))
+	assert.Empty(t, r.gangs["g"].newNotes(d), "once")
+	assert.Empty(t, r.gangs["g"].newNotes(nil), "a version of the group that is no longer known says nothing")
+	assert.Empty(t, r.gangs["g"].newNotes(d), "nor does it make it new")
 	d = &kube.Declaration{Ignored: []string{strings.Repeat("é", longestNote)}}
-	assert.Equal(t, strings.Repeat("é", longestNote/2), r.gangs["g"].unheard(d), "as much as an event takes")
+	assert.Equal(t, strings.Repeat("é", longestNote/2), r.gangs["g"].newNotes(d), "as much as an event takes")
 }
 
 func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {
@@ -60,13 +60,13 @@ func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {
 	r.now, r.incompleteDelay = func() time.Time { return now }, 3*time.Second
 	pg := &schedulingapi.PodGroup{}
 	pg.UID = "g"
-	r.report(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
+	r.reportVerdict(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
 	now = now.Add(r.incompleteDelay / 2)
-	r.report(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
+	r.reportVerdict(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
 	assert.Equal(t, epoch.Add(r.incompleteDelay), r.gangs["g"].due, "the same again does not put it off")
-	r.admitted("g")
+	r.dropUnreported("g")
 	assert.Nil(t, r.gangs["g"].next, "it is complete, though it has to wait for its turn")
-	r.refused(pg, newVerdict(kube.NoFittingDomain, "room for none"))
-	r.admitted("g")
+	r.reportRefused(pg, newVerdict(kube.NoFittingDomain, "room for none"))
+	r.dropUnreported("g")
 	assert.NotNil(t, r.gangs["g"].next, "a refusal is told, though the gang is tried again")
 }

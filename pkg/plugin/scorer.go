@@ -35,7 +35,7 @@ const (
 
 // filterState is what a single pod demands of its node, read once per cycle.
 type filterState struct {
-	gpus kube.GPUWish
+	gpus kube.GPURequirements
 	// asks is what the pod asks for, and held what is kept from it, by node; nil
 	// where nothing is.
 	asks queue.Quantities
@@ -87,7 +87,7 @@ func (s *podScorer) preFilterMember(plan *gangPlan, pod *v1.Pod) (*fwk.PreFilter
 	if !ok {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "the gang runs, but its domain has no room for this member now")
 	}
-	s.gpus.observe(pod, s.gpus.sharing.GPUWishOf(pod, plan.spec.Models, plan.spec.Memory))
+	s.gpus.observePod(pod, s.gpus.sharing.GPURequirementsOf(pod, plan.spec.Models, plan.spec.Memory))
 	if plan.unmodelled != "" {
 		return nil, nil
 	}
@@ -112,20 +112,20 @@ func (s *podScorer) preFilterSingle(state fwk.CycleState, pod *v1.Pod, nodes []f
 	if bad := kube.CheckProfiles(pod, nodes); bad != nil {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, bad.Error())
 	}
-	s.gpus.observe(pod, demands)
+	s.gpus.observePod(pod, demands)
 	held := s.planner.gangs.reservedAgainst(pod)
-	if demands.Any() && held == nil {
+	if demands.AcceptsAny() && held == nil {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	state.Write(filterKey, &filterState{gpus: demands, asks: requestsOf(pod), held: held})
 	return nil, nil
 }
 
-// filter keeps a single pod off nodes whose GPUs are not what it asks for: another
+// filterSingle keeps a single pod off nodes whose GPUs are not what it asks for: another
 // model, too little memory, or slices and shared devices where whole ones are
 // wanted; and off room that is kept for gangs that go before it. Members of gangs
 // were planned with both in mind.
-func (s *podScorer) filter(state fwk.CycleState, node fwk.NodeInfo) *fwk.Status {
+func (s *podScorer) filterSingle(state fwk.CycleState, node fwk.NodeInfo) *fwk.Status {
 	data, err := state.Read(filterKey)
 	if err != nil {
 		return nil // the pod demands nothing
@@ -134,7 +134,7 @@ func (s *podScorer) filter(state fwk.CycleState, node fwk.NodeInfo) *fwk.Status 
 	if held := demands.held[node.Node().Name]; held != nil && !fitsBeside(demands.asks, held, node) {
 		return fwk.NewStatus(fwk.Unschedulable, "the node's free devices are kept for a gang that waits longer, while pods end there")
 	}
-	if why := demands.gpus.Refuse(node.Node()); why != nil {
+	if why := demands.gpus.CheckNode(node.Node()); why != nil {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why.Error())
 	}
 	return nil
@@ -164,14 +164,14 @@ func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
 		return nil
 	}
 	w := &scoreState{noPreference: !hasPreferences(pod)}
-	w.classify(pod, s.gpus)
+	w.classifyPod(pod, s.gpus)
 	if w.kind == gpuCount {
 		demands, err := s.gpus.requirementsOf(pod)
 		if err != nil {
 			return fwk.AsStatus(err)
 		}
-		w.request, w.scorer = s.gpus.requestOf(pod, demands), s.gpus.scorer()
-		w.devices = s.gpus.claims.snapshot()
+		w.request, w.scorer = s.gpus.requestOf(pod, demands), s.gpus.currentScorer()
+		w.devices = s.gpus.claims.snapshotDevices()
 	}
 	if w.kind != noDevice {
 		var err error
@@ -183,10 +183,10 @@ func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
 	return nil
 }
 
-// classify finds the device that a pod asks most of, and by that its kind.
-func (w *scoreState) classify(pod *v1.Pod, gpus *gpuInventory) {
+// classifyPod finds the device that a pod asks most of, and by that its kind.
+func (w *scoreState) classifyPod(pod *v1.Pod, gpus *gpuInventory) {
 	w.kind = noDevice
-	for name, quantity := range kube.Requests(pod) {
+	for name, quantity := range kube.PodRequests(pod) {
 		amount := quantity.Value()
 		if isDevice(name) && (amount > w.amount || amount == w.amount && name < w.device) {
 			w.kind, w.device, w.amount = otherDevice, name, amount
@@ -212,12 +212,12 @@ func hasPreferences(pod *v1.Pod) bool {
 		a.PodAntiAffinity != nil && len(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0)
 }
 
-// score steers a member to its planned node. It puts a single pod where its GPUs
+// scoreNode steers a member to its planned node. It puts a single pod where its GPUs
 // leave the most to the pods that the cluster usually runs, packs MIG instances
 // and other devices, so that whole nodes stay free for gangs, keeps both off the
 // domains that gangs need, see placement.IdleIndex, and pods without devices off nodes
 // that have some.
-func (s *podScorer) score(state fwk.CycleState, node fwk.NodeInfo) (int64, *fwk.Status) {
+func (s *podScorer) scoreNode(state fwk.CycleState, node fwk.NodeInfo) (int64, *fwk.Status) {
 	data, err := state.Read(scoreKey)
 	if err != nil {
 		return 0, fwk.AsStatus(err)
@@ -230,7 +230,7 @@ func (s *podScorer) score(state fwk.CycleState, node fwk.NodeInfo) (int64, *fwk.
 		}
 		return 0, nil
 	case gpuCount, migInstance, otherDevice:
-		return w.table.score(w, node), nil
+		return w.table.scoreNode(w, node), nil
 	case noDevice:
 		if hasDevices(node) {
 			return 0, nil
@@ -245,10 +245,10 @@ func (s *podScorer) score(state fwk.CycleState, node fwk.NodeInfo) (int64, *fwk.
 // cached images come to (100 each): spreading pods is what breaks up whole nodes.
 const preferenceMargin = 16
 
-// normalize brings the scores of a pod with devices to the framework's scale.
+// normalizeScores brings the scores of a pod with devices to the framework's scale.
 // Exactly one node is the best: of equal ones the first by name, since the
 // framework would pick one by chance.
-func (s *podScorer) normalize(ctx context.Context, state fwk.CycleState, pod *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+func (s *podScorer) normalizeScores(ctx context.Context, state fwk.CycleState, pod *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
 	data, err := state.Read(scoreKey)
 	if err != nil {
 		return fwk.AsStatus(err)

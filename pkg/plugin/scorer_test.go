@@ -58,7 +58,7 @@ func with(args *config.GPUs) *Plugin {
 		panic(err)
 	}
 	reports := newReporter(nil, byLabel{})
-	gangs := newGangQueue(&snapshot{}, all.Ladder(), reports, 0)
+	gangs := newGangQueue(&snapshot{}, all.TopologyLevels(), reports, 0)
 	planner := newPlanner(all, gangs, newBarriers(gangs, 0))
 	return &Plugin{
 		gangs: gangs, planner: planner,
@@ -85,7 +85,7 @@ func learned() *Plugin {
 	pl := alone()
 	for i := range 40 {
 		pod := want(fmt.Sprint("seen-", i), gpu.Resource, int64(1+i%2*7))
-		pl.scorer.gpus.observe(pod, kube.WholeOnly.GPUWishOf(pod, nil, 0))
+		pl.scorer.gpus.observePod(pod, kube.WholeOnly.GPURequirementsOf(pod, nil, 0))
 	}
 	return pl
 }
@@ -194,13 +194,13 @@ func TestAppraiser_LearnsEachPodOnceAndFollowsNodes(t *testing.T) {
 	wish, err := a.requirementsOf(want("p", gpu.Resource, 1))
 	require.NoError(t, err)
 	for range 40 {
-		a.observe(want("same", gpu.Resource, 1), wish)
+		a.observePod(want("same", gpu.Resource, 1), wish)
 	}
-	assert.Empty(t, a.scorer().Workload(), "one pod is no workload")
+	assert.Empty(t, a.currentScorer().Workload(), "one pod is no workload")
 	for i := range 40 {
-		a.observe(want(fmt.Sprint(i), gpu.Resource, 1), wish)
+		a.observePod(want(fmt.Sprint(i), gpu.Resource, 1), wish)
 	}
-	assert.Len(t, a.scorer().Workload(), 1)
+	assert.Len(t, a.currentScorer().Workload(), 1)
 
 	choosy := want("choosy", gpu.Resource, 1)
 	choosy.Annotations[kube.AnnotationGPUModels] = "T4"
@@ -222,18 +222,18 @@ func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
 		{Share: 1, GPUs: 8, Models: []string{"H100"}},
 		{Share: 5, GPUs: 1, Models: []string{"B200"}},
 	}}, nil)
-	assert.Empty(t, a.scorer().Workload(), "no node is known yet")
+	assert.Empty(t, a.currentScorer().Workload(), "no node is known yet")
 	a.nodeGPUsOf(offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node())
 	a.nodeGPUsOf(offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node())
 	want1, want8 := gpu.Request{CPUMilli: 2000, GPUs: 1, GPUMilli: gpu.MilliPerGPU}, gpu.Request{GPUs: 8, GPUMilli: gpu.MilliPerGPU, Models: 1 << 1}
 	given := gpu.Workload{{Request: want1, Share: 750_000_000}, {Request: want8, Share: 250_000_000}}
-	assert.Equal(t, given, a.scorer().Workload(), "no node has a B200")
+	assert.Equal(t, given, a.currentScorer().Workload(), "no node has a B200")
 	wish, err := a.requirementsOf(want("p", gpu.Resource, 1))
 	require.NoError(t, err)
 	for i := range 100 {
-		a.observe(want(fmt.Sprint(i), gpu.Resource, 2), wish)
+		a.observePod(want(fmt.Sprint(i), gpu.Resource, 2), wish)
 	}
-	assert.Equal(t, given, a.scorer().Workload(), "what is seen changes nothing")
+	assert.Equal(t, given, a.currentScorer().Workload(), "what is seen changes nothing")
 }
 
 func TestScore_WeighsAsTheArgsSay(t *testing.T) {

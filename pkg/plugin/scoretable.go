@@ -38,8 +38,8 @@ type nodeRow struct {
 	slices int64
 }
 
-// score is how well a node suits a pod with devices, less what gangs lose there.
-func (t *scoreTable) score(w *scoreState, info fwk.NodeInfo) int64 {
+// scoreNode is how well a node suits a pod with devices, less what gangs lose there.
+func (t *scoreTable) scoreNode(w *scoreState, info fwk.NodeInfo) int64 {
 	n, ok := t.cluster.NodeID(info)
 	if !ok {
 		return gpu.Unfit // it came after the table was made
@@ -73,7 +73,7 @@ func (r *nodeRow) gpuScore(w *scoreState, info fwk.NodeInfo) int64 {
 		state = &published
 	}
 	if len(w.scorer.Workload()) == 0 {
-		return percent(int64(gpus.total-gpus.free+w.request.GPUs), int64(gpus.total))
+		return percentOf(int64(gpus.total-gpus.free+w.request.GPUs), int64(gpus.total))
 	}
 	score, _ := w.scorer.ScoreNode(state, &w.request)
 	if score == gpu.Unfit || w.request.GPUs < 2 {
@@ -85,10 +85,10 @@ func (r *nodeRow) gpuScore(w *scoreState, info fwk.NodeInfo) int64 {
 // packedShare is the share of the node's devices that are in use once the pod is
 // there, in percent.
 func packedShare(w *scoreState, node fwk.NodeInfo) int64 {
-	return percent(node.GetRequested().GetScalarResources()[w.device]+w.amount, node.GetAllocatable().GetScalarResources()[w.device])
+	return percentOf(node.GetRequested().GetScalarResources()[w.device]+w.amount, node.GetAllocatable().GetScalarResources()[w.device])
 }
 
-func percent(used, total int64) int64 {
+func percentOf(used, total int64) int64 {
 	if total <= 0 {
 		return 0
 	}

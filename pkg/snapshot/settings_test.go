@@ -17,7 +17,7 @@ import (
 
 func TestHeader_KeepsTheSettingsOfTheScheduler(t *testing.T) {
 	want := config.Settings{
-		SchedulerNames: []string{"a", "b"}, Levels: kube.Ladder{{Name: "shelf", Keys: []string{"example.com/shelf"}}}, Sharing: kube.AnyShare,
+		SchedulerNames: []string{"a", "b"}, Levels: kube.Levels{{Name: "shelf", Keys: []string{"example.com/shelf"}}}, Sharing: kube.AnyShare,
 		Dialects: []kube.Dialect{"label"}, AutoGangNamespaces: []string{"x"},
 	}
 	s := &Snapshot{Nodes: []*v1.Node{{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"}, ObjectMeta: metav1.ObjectMeta{Name: "n1"}}}}
@@ -34,5 +34,5 @@ func TestHeader_KeepsTheSettingsOfTheScheduler(t *testing.T) {
 func TestHeader_WithoutSettingsHasTheDefaults(t *testing.T) {
 	got, err := (&Header{}).Settings()
 	require.NoError(t, err)
-	assert.Equal(t, config.Settings{Levels: kube.DefaultLadder(), Sharing: kube.WholeOnly}, got)
+	assert.Equal(t, config.Settings{Levels: kube.DefaultLevels(), Sharing: kube.WholeOnly}, got)
 }

@@ -66,7 +66,7 @@ func (h *Header) Settings() (config.Settings, error) {
 		return config.Settings{}, fmt.Errorf("reading the snapshot: %w", err)
 	}
 	return config.Settings{
-		SchedulerNames: h.SchedulerNames, Levels: args.Ladder(), Sharing: args.GPUs.SharingPolicy(),
+		SchedulerNames: h.SchedulerNames, Levels: args.TopologyLevels(), Sharing: args.GPUs.SharingPolicy(),
 		Dialects: args.Dialects, AutoGangNamespaces: args.AutoGangNamespaces,
 	}, nil
 }

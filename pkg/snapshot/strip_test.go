@@ -102,9 +102,9 @@ func members(t *testing.T, pod *v1.Pod) any {
 	node := framework.NewNodeInfo()
 	node.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: map[string]string{"pool": "small"}}})
 	spec := &kube.Spec{Name: "train", MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel}
-	m, err := kube.NewCluster(kube.DefaultLadder()).Gang(spec, []*v1.Pod{pod}, nil, []fwk.NodeInfo{node})
+	m, err := kube.NewCluster(kube.DefaultLevels()).ReadGang(spec, []*v1.Pod{pod}, nil, []fwk.NodeInfo{node})
 	require.NoError(t, err)
-	return []any{m.Gang, m.Open, m.Class(), store.Objects{}.GroupOf(pod)}
+	return []any{m.Gang, m.Unmodelled, m.EquivalenceClass(), store.Objects{}.GroupOf(pod)}
 }
 
 func TestLoad_SaysWhatIsWrong(t *testing.T) {

@@ -87,12 +87,12 @@ func drawn(u *topology.Usage, n topology.NodeID) (*v1.Node, *v1.Pod) {
 		node.Labels[kube.LabelGPUProduct] = known.Model
 	}
 	for l, domain := range known.Domains {
-		level, err := kube.DefaultLadder().Find(u.Tree.Levels[l])
+		level, err := kube.DefaultLevels().FindLevel(u.Tree.Levels[l])
 		if err != nil {
 			panic(err)
 		}
 		if domain != "" {
-			node.Labels[kube.DefaultLadder()[level].Keys[0]] = domain
+			node.Labels[kube.DefaultLevels()[level].Keys[0]] = domain
 		}
 	}
 	offers := v1.ResourceList{

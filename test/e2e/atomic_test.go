@@ -134,7 +134,7 @@ func (c *cluster) audit() *audit.Auditor {
 
 func levelKeys() map[string][]string {
 	keys := map[string][]string{}
-	for _, level := range kube.DefaultLadder() {
+	for _, level := range kube.DefaultLevels() {
 		keys[level.Name] = level.Keys
 	}
 	return keys

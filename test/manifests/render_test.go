@@ -151,7 +151,7 @@ func TestTheLevelsShownInTheConfigurationAreValid(t *testing.T) {
 	shown = "levels:\n" + regexp.MustCompile(`(?m)^ *# `).ReplaceAllString(shown, "")
 	args, err := config.Decode(&runtime.Unknown{Raw: []byte(shown)})
 	require.NoError(t, err, shown)
-	assert.Equal(t, []string{"zone", "spine", "rack", "host"}, args.Ladder().Names())
+	assert.Equal(t, []string{"zone", "spine", "rack", "host"}, args.TopologyLevels().LevelNames())
 }
 
 func TestTheDeploymentMeetsTheRestrictedPodSecurityStandard(t *testing.T) {

@@ -64,7 +64,7 @@ func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1
 //
 //nolint:revive // the signature is client-go's
 func (c podClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*v1.Pod, error) {
-	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType && saysUnscheduled(data) {
+	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType && reportsUnscheduled(data) {
 		pod, err := c.t.pods.lister.Pods(c.namespace).Get(name)
 		if err == nil && pod.Spec.SchedulingGroup != nil && c.t.pods.enqueue(pod, data) {
 			return pod.DeepCopy(), nil
@@ -73,10 +73,10 @@ func (c podClient) Patch(ctx context.Context, name string, kind types.PatchType,
 	return c.PodInterface.Patch(ctx, name, kind, data, options, subresources...)
 }
 
-// saysUnscheduled reports whether a patch changes nothing but the condition
+// reportsUnscheduled reports whether a patch changes nothing but the condition
 // PodScheduled, and not to True. Being the difference of two conditions, it
 // leaves the status out where that was False before.
-func saysUnscheduled(data []byte) bool {
+func reportsUnscheduled(data []byte) bool {
 	var patch map[string]map[string]json.RawMessage
 	if json.Unmarshal(data, &patch) != nil || len(patch) != 1 || len(patch["status"]) == 0 {
 		return false

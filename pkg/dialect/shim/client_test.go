@@ -265,7 +265,7 @@ func TestSaysUnscheduled(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			assert.Equal(t, test.want, saysUnscheduled([]byte(test.patch)))
+			assert.Equal(t, test.want, reportsUnscheduled([]byte(test.patch)))
 		})
 	}
 }

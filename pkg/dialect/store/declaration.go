@@ -79,7 +79,7 @@ func (g *gangState) compareWithObject(i int, term *kube.Term, variants []variant
 		}
 		term.Origin.OnPods = true
 		if says.Value != term.Value && conflict == nil {
-			conflict = g.conflict(term.Origin.Word, "the "+g.object.Kind.Name+" says "+kube.Quote(term.Value), "pod "+v.firstPod()+" "+says.Phrase())
+			conflict = g.conflict(term.Origin.Word, "the "+g.object.Kind.Name+" says "+kube.QuoteInput(term.Value), "pod "+v.firstPod()+" "+says.Phrase())
 		}
 	}
 	return conflict
@@ -102,8 +102,8 @@ func (g *gangState) ignored() []string {
 	return all
 }
 
-// anyMemberSays reports whether a member has one of dialect.TermKeys.
-func (g *gangState) anyMemberSays(key string) bool {
+// anyMemberDeclares reports whether a member has one of dialect.TermKeys.
+func (g *gangState) anyMemberDeclares(key string) bool {
 	i := slices.Index(dialect.TermKeys[:], key)
 	for t := range g.byTerms {
 		if t.Terms[i].Set {

@@ -27,7 +27,7 @@ func (g *gangState) build(kinds []kindStatus) publication {
 	d.refuse(g.setPriority(pg))
 	d.refuse(d.rolesProblem)
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
-		policy.MinCount = max(policy.MinCount, int32(kube.LeastOf(d.Roles)))
+		policy.MinCount = max(policy.MinCount, int32(kube.TotalMinimum(d.Roles)))
 	}
 	pg.Spec.DisruptionMode = g.disruptionMode(pg)
 	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
@@ -84,7 +84,7 @@ func (g *gangState) newPodGroup() *schedulingapi.PodGroup {
 func (g *gangState) setCount(pg *schedulingapi.PodGroup, d *draft) *kube.Invalid {
 	text := d.Terms[kube.AnnotationMinCount].Value
 	switch {
-	case g.object == nil && kube.LeastOf(d.Roles) > 0 && !g.anyMemberSays(kube.AnnotationMinCount):
+	case g.object == nil && kube.TotalMinimum(d.Roles) > 0 && !g.anyMemberDeclares(kube.AnnotationMinCount):
 		return nil // its parts say how many
 	case g.object == nil && g.countKey() != "":
 		return g.setCountOf(pg, text)
@@ -98,7 +98,7 @@ func (g *gangState) setCount(pg *schedulingapi.PodGroup, d *draft) *kube.Invalid
 // annotation.
 func (g *gangState) setCountOf(pg *schedulingapi.PodGroup, text string) *kube.Invalid {
 	key := cmp.Or(g.countKey(), kube.AnnotationMinCount)
-	if text == "" && !g.anyMemberSays(kube.AnnotationMinCount) {
+	if text == "" && !g.anyMemberDeclares(kube.AnnotationMinCount) {
 		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf(
 			"gang %s: its pods lack the annotation %s; write the number of pods that start together, such as \"8\"", g.key.Name(), key)}
 	}

@@ -90,7 +90,7 @@ func (g *gangState) rolesByName(variants []variant) (named map[string]kube.Role,
 				r.MinCount = before.MinCount
 			}
 			if known && !equality.Semantic.DeepEqual(before, r) {
-				return nil, false, g.conflict("what the part "+kube.Quote(r.Name)+" asks for", "pod "+variants[0].firstPod()+" says one thing", "pod "+v.firstPod()+" another")
+				return nil, false, g.conflict("what the part "+kube.QuoteInput(r.Name)+" asks for", "pod "+variants[0].firstPod()+" says one thing", "pod "+v.firstPod()+" another")
 			}
 			named[r.Name] = r
 		}

@@ -221,7 +221,7 @@ func TestAuto_AJobSetHasRoles(t *testing.T) {
 		{Name: "driver", Selector: of("driver"), MinCount: 1, SliceSize: 1, SliceTopology: "rack"},
 		{Name: "workers", Selector: of("workers"), MinCount: 8, SliceSize: 4, SliceTopology: "rack"},
 	}, w.declared("auto~jobset~train").Roles)
-	_, invalid := kube.ReadSpec(pg, w.declared("auto~jobset~train"), kube.DefaultLadder())
+	_, invalid := kube.ReadSpec(pg, w.declared("auto~jobset~train"), kube.DefaultLevels())
 	assert.Nil(t, invalid)
 }
 
@@ -234,7 +234,7 @@ func TestAuto_SlicesOfAJobSetMayBeAWish(t *testing.T) {
 	roles := w.declared("auto~jobset~train").Roles
 	require.Len(t, roles, 2)
 	assert.Equal(t, []kube.RoleSlice{{Size: 4, Topology: "rack", Preferred: true}}, roles[1].Slices)
-	_, invalid := kube.ReadSpec(pg, w.declared("auto~jobset~train"), kube.DefaultLadder())
+	_, invalid := kube.ReadSpec(pg, w.declared("auto~jobset~train"), kube.DefaultLevels())
 	assert.Nil(t, invalid)
 }
 

@@ -72,7 +72,7 @@ func (g *gangState) setWorkloadRoles(n need, d *draft) {
 	parts := false
 	roles := make([]kube.Role, 0, len(n.roles))
 	for _, r := range n.roles {
-		role := kube.Role{Name: r.Name, MinCount: r.least, Beside: r.NearRole}
+		role := kube.Role{Name: r.Name, MinCount: r.least, NearRole: r.NearRole}
 		if r.Label != "" {
 			role.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{r.Label: r.Value}}
 		}

@@ -33,7 +33,7 @@ type Args struct {
 	metav1.TypeMeta `json:",inline"`
 
 	// Levels are the topology levels of the cluster, widest first. The default
-	// is kube.DefaultLadder.
+	// is kube.DefaultLevels.
 	Levels []Level `json:"levels,omitempty"`
 	// GPUs says which GPUs pods get and how single pods with GPUs are placed.
 	GPUs GPUs `json:"gpus"`
@@ -116,7 +116,7 @@ func (a *Args) setDefaults() {
 		a.Kind = Kind
 	}
 	if len(a.Levels) == 0 {
-		for _, spec := range kube.DefaultLadder() {
+		for _, spec := range kube.DefaultLevels() {
 			a.Levels = append(a.Levels, Level(spec))
 		}
 	}
@@ -140,7 +140,7 @@ func (a *Args) Validate() error {
 	if a.APIVersion != APIVersion || a.Kind != Kind {
 		errs = append(errs, fmt.Errorf("apiVersion and kind: found %s %s, want %s %s", a.APIVersion, a.Kind, APIVersion, Kind))
 	}
-	if err := a.Ladder().Validate(); err != nil {
+	if err := a.TopologyLevels().Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if a.BarrierTimeout.Duration <= 0 {
@@ -163,11 +163,11 @@ func (a *Args) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Ladder returns the levels as package kube reads them.
-func (a *Args) Ladder() kube.Ladder {
-	ladder := make(kube.Ladder, len(a.Levels))
+// TopologyLevels returns the levels as package kube reads them.
+func (a *Args) TopologyLevels() kube.Levels {
+	ladder := make(kube.Levels, len(a.Levels))
 	for i, level := range a.Levels {
-		ladder[i] = kube.LevelSpec(level)
+		ladder[i] = kube.LevelConfig(level)
 	}
 	return ladder
 }

@@ -24,7 +24,7 @@ func TestDecode_DefaultsAreValid(t *testing.T) {
 	for _, text := range []string{"", "{}", "null", "apiVersion: config.muster.sh/v1alpha1\nkind: MusterArgs\n"} {
 		args, err := decode(text)
 		require.NoError(t, err, text)
-		assert.Equal(t, kube.DefaultLadder(), args.Ladder())
+		assert.Equal(t, kube.DefaultLevels(), args.TopologyLevels())
 		assert.Equal(t, 30*time.Second, args.BarrierTimeout.Duration)
 		assert.Equal(t, 60*time.Second, args.PartialGangGracePeriod.Duration)
 		assert.Equal(t, 3*time.Second, args.IncompleteDelay.Duration)

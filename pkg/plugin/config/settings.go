@@ -23,7 +23,7 @@ type Settings struct {
 	// SchedulerNames are those of the profiles.
 	SchedulerNames []string
 	// Levels and Sharing are those of the first profile that has arguments.
-	Levels  kube.Ladder
+	Levels  kube.Levels
 	Sharing kube.Sharing
 	// Dialects are those that any of the profiles reads; none for all.
 	Dialects []kube.Dialect
@@ -54,7 +54,7 @@ func Merge(profiles []Profile) (Settings, error) {
 		first = &Args{}
 		first.setDefaults()
 	}
-	out.Levels, out.Sharing = first.Ladder(), first.GPUs.SharingPolicy()
+	out.Levels, out.Sharing = first.TopologyLevels(), first.GPUs.SharingPolicy()
 	if everyDialect {
 		out.Dialects = nil
 	}

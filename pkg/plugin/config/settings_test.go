@@ -23,15 +23,15 @@ func profile(name, args string) Profile {
 
 func TestMerge(t *testing.T) {
 	const rack = "levels: [{name: rack, keys: [example.com/rack]}]"
-	racks := kube.Ladder{{Name: "rack", Keys: []string{"example.com/rack"}}}
+	racks := kube.Levels{{Name: "rack", Keys: []string{"example.com/rack"}}}
 	for name, row := range map[string]struct {
 		profiles []Profile
 		want     Settings
 	}{
-		"no profile has the defaults": {nil, Settings{Levels: kube.DefaultLadder()}},
+		"no profile has the defaults": {nil, Settings{Levels: kube.DefaultLevels()}},
 		"a profile without arguments has the defaults": {
 			[]Profile{profile("a", "-")},
-			Settings{SchedulerNames: []string{"a"}, Levels: kube.DefaultLadder()},
+			Settings{SchedulerNames: []string{"a"}, Levels: kube.DefaultLevels()},
 		},
 		"levels and policy are those of the first profile with arguments": {
 			[]Profile{profile("a", "-"), profile("b", rack+"\ngpus: {plainRequests: Any}"), profile("c", "{}")},
@@ -40,13 +40,13 @@ func TestMerge(t *testing.T) {
 		"dialects and namespaces are those of any profile": {
 			[]Profile{profile("a", "dialects: [label]\nautoGangNamespaces: [north]"), profile("b", "dialects: [native]\nautoGangNamespaces: [south]")},
 			Settings{
-				SchedulerNames: []string{"a", "b"}, Levels: kube.DefaultLadder(),
+				SchedulerNames: []string{"a", "b"}, Levels: kube.DefaultLevels(),
 				Dialects: []kube.Dialect{"label", "native"}, AutoGangNamespaces: []string{"north", "south"},
 			},
 		},
 		"one profile that reads all dialects has all read": {
 			[]Profile{profile("a", "dialects: [label]"), profile("b", "-")},
-			Settings{SchedulerNames: []string{"a", "b"}, Levels: kube.DefaultLadder()},
+			Settings{SchedulerNames: []string{"a", "b"}, Levels: kube.DefaultLevels()},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
