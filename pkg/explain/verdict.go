@@ -117,7 +117,7 @@ func (g *Gang) readiness() queue.Readiness {
 		r.Problem = &queue.Verdict{Reason: string(g.Invalid.Reason), Message: g.Invalid.Message}
 		return r
 	}
-	r.MinCount, r.Required = g.Spec.MinCount, g.Spec.Whole
+	r.MinCount, r.Required = g.Spec.MinCount, g.Spec.RunningMinimum
 	return r
 }
 
