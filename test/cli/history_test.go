@@ -28,8 +28,8 @@ func TestLive_History(t *testing.T) {
 	l := startLive(t)
 	l.rack(t, "r1", "n1", "n2")
 	port := process.FreePorts(t, 1)[0]
-	process.StartScheduler(t, "--kubeconfig="+l.Kubeconfig(), "--leader-elect=false", "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", port),
-		"--authentication-kubeconfig="+l.Kubeconfig(), "--authorization-kubeconfig="+l.Kubeconfig(), "--cert-dir="+t.TempDir())
+	process.StartScheduler(t, "--kubeconfig="+l.KubeconfigPath(), "--leader-elect=false", "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", port),
+		"--authentication-kubeconfig="+l.KubeconfigPath(), "--authorization-kubeconfig="+l.KubeconfigPath(), "--cert-dir="+t.TempDir())
 	require.Eventually(t, func() bool {
 		status, _ := process.GetSecure(t, port, "/readyz", "")
 		return status == http.StatusOK
