@@ -11,7 +11,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
-	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
 )
@@ -64,7 +63,7 @@ func (f *pageSource) buildData(context.Context) (*page.Data, error) {
 	// The default levels: a sandbox labels its nodes with them, and does not know
 	// the configuration of the scheduler that is tried.
 	s := f.live.Snapshot()
-	p, err := explain.NewPicture(kube.DefaultLevels(), s.Nodes, s.Pods, s.Gangs())
+	p, err := explain.NewPicture(explain.Config{}, s.Nodes, s.Pods, s.Gangs())
 	if err != nil {
 		return nil, err
 	}

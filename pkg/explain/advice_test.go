@@ -34,7 +34,7 @@ var now = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 func (w *world) picture(t *testing.T) *explain.Picture {
 	t.Helper()
-	p, err := explain.NewPicture(kube.DefaultLevels(), w.nodes, w.pods, store.Objects{Pods: w.pods}.Gangs())
+	p, err := explain.NewPicture(explain.Config{}, w.nodes, w.pods, store.Objects{Pods: w.pods}.Gangs())
 	require.NoError(t, err)
 	return p
 }

@@ -86,6 +86,9 @@ func (x *explainer) workloads() []lever {
 			continue
 		}
 		name := x.p.workload(pod)
+		if x.p.gangOf[pod.UID] == x.g {
+			name = "what terminates of it"
+		}
 		if name == "" {
 			continue
 		}

@@ -26,6 +26,9 @@ type Explanation struct {
 	Nearest string `json:"nearest,omitempty"`
 	// Nodes says what stands in the way, in Nearest and in the whole cluster.
 	Nodes []Block `json:"nodes,omitempty"`
+	// PassedBy are the gangs behind it in the queue that started while it waited
+	// with all of its members, the first to start first.
+	PassedBy []Passer `json:"passedBy,omitempty"`
 	// Changes are what would let the gang in, each on its own.
 	Changes []Change `json:"changes,omitempty"`
 	// Stands is where the bound members are, by level, and On their nodes.
@@ -92,18 +95,21 @@ func (p *Picture) Explain(g *Gang, now time.Time) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Status: status, Notes: g.notes()}
+	e := &Explanation{Status: status, Notes: g.notes(), PassedBy: p.passers(g)}
 	e.Stands, e.On = p.stands(g.Bound)
 	if g.Invalid != nil || len(g.Members()) == 0 {
 		return e, nil
 	}
 	e.Asks = p.asks(g)
-	if len(g.Waiting) == 0 || e.Phase == Invalid {
+	if len(g.Waiting) == 0 {
 		return e, nil
 	}
 	x := &explainer{p: p, g: g}
 	if err := x.begin(); err != nil {
 		return nil, err
+	}
+	if x.members.Invalid != nil {
+		return e, nil
 	}
 	if e.Reason == kube.GangIncomplete {
 		e.Changes, err = x.fewer()
@@ -143,6 +149,9 @@ func (x *explainer) begin() error {
 	}
 	x.usage = x.p.cluster.Usage().Clone()
 	x.members, x.refusal = keep(members), plan.Refusal
+	if members.Invalid != nil {
+		return nil
+	}
 	most := int64(-1)
 	for r := range members.Roles {
 		gpus := int64(0)
@@ -180,9 +189,9 @@ func (g *Gang) notes() []string {
 	if n := len(g.Members()) - len(g.Bound); g.Invalid == nil && n > 0 && len(g.Members()) > g.Spec.MinCount && len(g.Bound) == 0 {
 		notes = append(notes, pods(len(g.Members()))+" exist, of which "+pods(g.Spec.MinCount)+" must start together; the others follow as room allows")
 	}
-	for _, pod := range g.Bound {
-		if pod.DeletionTimestamp != nil {
-			notes = append(notes, "pod "+pod.Name+" is being deleted; its node is free once it is gone")
+	for _, pod := range g.Terminating {
+		if pod.Spec.NodeName != "" {
+			notes = append(notes, "pod "+pod.Name+" is being deleted and no member any more; its node is free once it is gone")
 			break
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // gpuNode has GPUs, of which free are allocatable.
@@ -66,7 +66,7 @@ func TestExplain_NamesOddNodes(t *testing.T) {
 		p.Annotations[kube.AnnotationGPUModels] = "H100"
 	}
 	e := w.explain(t, "train")
-	assert.Equal(t, explain.Waiting, e.Phase)
+	assert.Equal(t, queue.Waiting, e.Phase)
 	assert.Equal(t, []string{
 		"bare: 4 GPUs are advertised, but the label nvidia.com/gpu.product is missing",
 		"ill and ill-too: 1 of 8 GPUs are not allocatable",
@@ -85,7 +85,7 @@ func TestExplain_SaysWhichMIGProfilesThereAre(t *testing.T) {
 	w := &world{pods: gangOf(2, "nvidia.com/mig-9g.99gb", "1"), nodes: []*v1.Node{gpuNode("cut", "0", "0", nil)}}
 	w.nodes[0].Status.Allocatable["nvidia.com/mig-1g.10gb"] = resource.MustParse("7")
 	e := w.explain(t, "train")
-	assert.Equal(t, explain.Invalid, e.Phase)
+	assert.Equal(t, queue.Waiting, e.Phase)
 	assert.Equal(t, kube.InvalidMIGProfile, e.Reason)
 	assert.Contains(t, e.Message, "no GPU has this MIG profile, and no node offers it; nodes offer nvidia.com/mig-1g.10gb")
 }

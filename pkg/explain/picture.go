@@ -19,6 +19,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/topology"
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
@@ -47,18 +48,40 @@ type Gang struct {
 	// Spec is what the gang asks for; Invalid, instead, why that cannot be read.
 	Spec    *kube.Spec
 	Invalid *kube.Invalid
+	// Place is the gang's place in the queue, 1 for the first; 0 for one that
+	// does not wait. See queue.Key; the order of arrival within one second is
+	// known to the scheduler only.
+	Place int
 	// Bound members have a node. Waiting ones have none, and Gated ones may
 	// not be scheduled before someone removes their scheduling gates.
 	Bound, Waiting, Gated []*v1.Pod
+	// Terminating pods are no members any more; those with a node still hold
+	// what they asked for.
+	Terminating []*v1.Pod
 }
+
+// Config is what a picture depends on of the scheduler's configuration.
+type Config struct {
+	// Levels are the topology levels, widest first; none for the default.
+	Levels kube.Levels
+	// Sharing is the policy for plain requests for GPUs.
+	Sharing kube.Sharing
+}
+
+// ConfigOf takes what a picture depends on out of the settings of a scheduler.
+func ConfigOf(s config.Settings) Config { return Config{Levels: s.Levels, Sharing: s.Sharing} }
 
 // NewPicture builds the picture of a cluster from its nodes, all its pods that
 // have not ended, and its gangs.
-func NewPicture(ladder kube.Levels, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*Picture, error) {
+func NewPicture(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*Picture, error) {
+	if len(cfg.Levels) == 0 {
+		cfg.Levels = kube.DefaultLevels()
+	}
 	p := &Picture{
-		ladder: ladder, cluster: kube.NewCluster(ladder),
+		ladder: cfg.Levels, cluster: kube.NewCluster(cfg.Levels),
 		index: make(map[string]int, len(nodes)), gangOf: map[types.UID]*Gang{},
 	}
+	p.cluster.Sharing = cfg.Sharing
 	for i, node := range nodes {
 		info := framework.NewNodeInfo()
 		info.SetNode(node)
@@ -81,23 +104,23 @@ func NewPicture(ladder kube.Levels, nodes []*v1.Node, pods []*v1.Pod, gangs []di
 	slices.SortStableFunc(p.Gangs, func(a, b *Gang) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
+	p.numberPlaces()
 	return p, nil
 }
-
-// SetSharing gives the picture the scheduler's policy for plain requests for
-// GPUs. Ask nothing before.
-func (p *Picture) SetSharing(policy kube.Sharing) { p.cluster.Sharing = policy }
 
 func (p *Picture) gang(d dialect.Gang) *Gang {
 	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group, Declaration: d.Declaration}
 	g.Dialect, g.Name = kube.SplitGroupName(d.Group.Name)
 	g.Spec, g.Invalid = kube.ReadSpec(d.Group, d.Declaration, p.ladder)
 	for _, pod := range d.Pods {
+		if pod.Spec.NodeName != "" {
+			p.gangOf[pod.UID] = g
+		}
 		switch {
+		case pod.DeletionTimestamp != nil:
+			g.Terminating = append(g.Terminating, pod)
 		case pod.Spec.NodeName != "":
 			g.Bound = append(g.Bound, pod)
-			p.gangOf[pod.UID] = g
-		case pod.DeletionTimestamp != nil: // the scheduler passes over it
 		case len(pod.Spec.SchedulingGates) > 0:
 			g.Gated = append(g.Gated, pod)
 		default:
@@ -119,10 +142,10 @@ func (p *Picture) Find(namespace, name string) []*Gang {
 		if g.Name == name && g.Dialect != kube.DialectConflict || g.FullName() == name ||
 			g.Dialect == kube.DialectAuto && strings.HasSuffix(g.Name, "/"+name) {
 			named = append(named, g)
-		} else if slices.ContainsFunc(g.Members(), func(pod *v1.Pod) bool { return isOf(pod, name) }) {
+		} else if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return isOf(pod, name) }) {
 			ofWorkload = append(ofWorkload, g)
 		}
-		if slices.ContainsFunc(g.Members(), func(pod *v1.Pod) bool { return pod.Name == name }) {
+		if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return pod.Name == name }) {
 			ofPod = append(ofPod, g)
 		}
 	}
@@ -164,6 +187,9 @@ func (p *Picture) Node(id topology.NodeID) *v1.Node {
 
 // Members are all members of the gang.
 func (g *Gang) Members() []*v1.Pod { return slices.Concat(g.Bound, g.Waiting, g.Gated) }
+
+// allPods are the members, and the pods of the gang that terminate.
+func (g *Gang) allPods() []*v1.Pod { return slices.Concat(g.Members(), g.Terminating) }
 
 // Key names a gang across namespaces.
 func (g *Gang) Key() string { return g.Namespace + "/" + g.Name }

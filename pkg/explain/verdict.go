@@ -14,38 +14,30 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
+	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Phase is what a gang does.
-type Phase string
-
-// The phases.
-const (
-	// Running: as many members as must start together have a node.
-	Running Phase = "running"
-	// Waiting: they do not.
-	Waiting Phase = "waiting"
-	// Invalid: the gang cannot be scheduled as it is declared.
-	Invalid Phase = "invalid"
-)
-
-// FitsNow is the reason of a gang that waits although there is room for it.
+// FitsNow is the reason of a gang whose members wait although there is room for
+// them.
 const FitsNow kube.Reason = "FitsNow"
-
-// Gated is the reason of a gang whose members carry scheduling gates.
-const Gated kube.Reason = "SchedulingGated"
 
 // Status is what becomes of one gang.
 type Status struct {
 	Namespace string       `json:"namespace"`
 	Name      string       `json:"name"`
 	Dialect   kube.Dialect `json:"dialect"`
-	Phase     Phase        `json:"phase"`
+	Phase     queue.Phase  `json:"phase"`
 	// Reason and Message say why the gang waits; both are empty for one that
-	// runs whole.
-	Reason  kube.Reason `json:"reason,omitempty"`
-	Message string      `json:"message,omitempty"`
+	// runs whole. WaitsFor says in a few words what has to come about.
+	Reason   kube.Reason `json:"reason,omitempty"`
+	Message  string      `json:"message,omitempty"`
+	WaitsFor string      `json:"waitsFor,omitempty"`
+	// Place is Gang.Place, Priority that of the members, GPUs what all of them
+	// ask for.
+	Place    int   `json:"place,omitempty"`
+	Priority int32 `json:"priority"`
+	GPUs     int64 `json:"gpus"`
 	// Bound members have a node, MinCount start together, Pods is all of them.
 	Bound    int `json:"bound"`
 	MinCount int `json:"minCount"`
@@ -60,10 +52,11 @@ type Status struct {
 	WaitSeconds int64     `json:"waitSeconds"`
 }
 
-// Status tells what becomes of a gang. now is the moment of the picture.
+// Status returns what becomes of a gang. now is the moment of the picture.
 func (p *Picture) Status(g *Gang, now time.Time) (Status, error) {
 	s := Status{
 		Namespace: g.Namespace, Name: g.Name, Dialect: g.Dialect,
+		Place: g.Place, Priority: g.queueKey().Priority, GPUs: g.gpus(),
 		Bound: len(g.Bound), MinCount: g.MinCount(), Pods: len(g.Members()),
 		Created: g.Group.CreationTimestamp.Time,
 	}
@@ -72,66 +65,60 @@ func (p *Picture) Status(g *Gang, now time.Time) (Status, error) {
 	}
 	s.AgeSeconds = seconds(s.Created, now)
 	s.WaitSeconds = s.AgeSeconds
-	var err error
-	s.Phase, s.Reason, s.Message, err = p.verdict(g)
-	if s.Phase == Running {
+	verdict, err := p.verdict(g)
+	s.Phase, s.Reason, s.Message, s.WaitsFor = verdict.Phase, kube.Reason(verdict.Reason), verdict.Message, verdict.waitsFor
+	if s.Phase == queue.Running {
 		s.WaitSeconds = seconds(s.Created, startOf(g))
 	}
 	return s, err
 }
 
-// verdict is what the scheduler would say of the gang now.
-func (p *Picture) verdict(g *Gang) (Phase, kube.Reason, string, error) {
-	phase := Waiting
-	switch {
-	case g.Invalid != nil:
-		return Invalid, g.Invalid.Reason, g.Invalid.Message, nil
-	case len(g.Members()) == 0:
-		return Waiting, kube.GangIncomplete, fmt.Sprintf("gang %s has none of the %s that must start together; waiting for them to be created", g.Name, pods(g.MinCount())), nil
-	case len(g.Bound) >= g.Spec.MinCount:
-		phase = Running
-	}
-	if len(g.Waiting)+len(g.Gated) == 0 && len(g.Bound) > 0 {
-		reason, message := g.rest()
-		return Running, reason, message, nil
-	}
-	if reason, message := g.incomplete(); reason != "" {
-		return phase, reason, message, nil
+// verdict is what the scheduler would say of a gang, and in a few words what the
+// gang waits for.
+type verdict struct {
+	queue.Status
+	waitsFor string
+}
+
+// verdict asks the engine about a gang that may be tried, and the queue's rules
+// what follows.
+func (p *Picture) verdict(g *Gang) (verdict, error) {
+	ready := g.readiness()
+	if ready.Obstacle() != nil || ready.Waiting == 0 {
+		return verdict{queue.StatusOf(ready, nil), g.waitsForUser(&ready)}, nil
 	}
 	members, plan, err := p.solve(g.trial())
-	if err != nil {
-		return phase, "", "", err
-	}
-	if bad := members.Invalid; bad != nil {
-		return Invalid, bad.Reason, "gang " + g.Name + ": " + bad.Message, nil
-	}
-	if r := plan.Refusal; r != nil {
-		return phase, kube.Reason(r.Reason), r.Error(), nil
-	}
-	return phase, FitsNow, fitsNow(g, members, plan), nil
-}
-
-// incomplete is why a gang cannot be tried yet.
-func (g *Gang) incomplete() (kube.Reason, string) {
-	have := len(g.Bound) + len(g.Waiting)
 	switch {
-	case len(g.Gated) > 0 && (have < g.Spec.MinCount || len(g.Waiting) == 0):
-		return Gated, fmt.Sprintf("gang %s: the scheduling gate %s holds back %s of %d; whoever put it there has to remove it",
-			g.Name, strings.Join(gates(g.Gated), ", "), pods(len(g.Gated)), len(g.Members()))
-	case have < g.Spec.MinCount:
-		return kube.GangIncomplete, fmt.Sprintf("gang %s has %d of the %d pods that must start together; waiting for the others to be created",
-			g.Name, have, g.Spec.MinCount)
+	case err != nil:
+		return verdict{Status: queue.StatusOf(ready, nil)}, err
+	case members.Invalid != nil:
+		bad := members.Invalid
+		refusal := &queue.Verdict{Reason: string(bad.Reason), Message: "gang " + g.Name + ": " + bad.Message}
+		return verdict{queue.StatusOf(ready, refusal), "a change of what its pods ask for"}, nil
+	case plan.Refusal != nil:
+		refusal := &queue.Verdict{Reason: string(plan.Refusal.Reason), Message: plan.Refusal.Error()}
+		return verdict{queue.StatusOf(ready, refusal), waitsForRoom(plan.Refusal)}, nil
 	}
-	return "", ""
+	out := verdict{queue.StatusOf(ready, nil), "its turn; there is room for " + pods(len(members.Assignments(plan)))}
+	out.Reason, out.Message = string(FitsNow), fitsNow(g, members, plan)
+	return out, nil
 }
 
-// rest is what there is to say of a gang of which no member waits.
-func (g *Gang) rest() (kube.Reason, string) {
-	if len(g.Bound) >= g.Spec.MinCount {
-		return "", ""
+// readiness counts the members of the gang against its declaration, as the
+// scheduler does.
+func (g *Gang) readiness() queue.Readiness {
+	r := queue.Readiness{
+		Gang: g.Name, Bound: len(g.Bound), Waiting: len(g.Waiting), Gated: len(g.Gated),
+		Gates: strings.Join(gates(g.Gated), ", "),
 	}
-	return kube.PartialGang, fmt.Sprintf("gang %s: %d of the %d pods that start together have a node and none waits; the others have ended or are still to be created",
-		g.Name, len(g.Bound), g.Spec.MinCount)
+	if g.Invalid != nil {
+		r.Required = kube.RunningMinimum(g.Group, g.Declaration)
+		r.MinCount = r.Required
+		r.Problem = &queue.Verdict{Reason: string(g.Invalid.Reason), Message: g.Invalid.Message}
+		return r
+	}
+	r.MinCount, r.Required = g.Spec.MinCount, g.Spec.RunningMinimum
+	return r
 }
 
 // gates lists the scheduling gates of pods.

@@ -17,6 +17,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -61,12 +62,12 @@ func (b *builder) addGangs(taken time.Time) error {
 		}
 		out := Gang{
 			Namespace: s.Namespace, Name: s.Name, Dialect: s.Dialect, Phase: s.Phase, Reason: s.Reason, Message: s.Message,
-			Bound: s.Bound, MinCount: s.MinCount, Pods: s.Pods, Domain: s.Domain,
+			Bound: s.Bound, MinCount: s.MinCount, Pods: s.Pods, Domain: s.Domain, Place: s.Place,
 		}
 		if !s.Created.IsZero() {
 			created := s.Created.UTC()
 			out.Created = &created
-			if s.Phase == explain.Running {
+			if s.Phase == queue.Running {
 				started := created.Add(time.Duration(s.WaitSeconds) * time.Second)
 				out.Started = &started
 			}

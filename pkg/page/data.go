@@ -6,8 +6,8 @@ package page
 import (
 	"time"
 
-	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // Data is a cluster at one moment, as the page shows it. Everything in it is
@@ -71,16 +71,18 @@ type Pod struct {
 
 // Gang is a gang and what becomes of it; see explain.Status.
 type Gang struct {
-	Namespace string        `json:"namespace"`
-	Name      string        `json:"name"`
-	Dialect   kube.Dialect  `json:"dialect"`
-	Phase     explain.Phase `json:"phase"`
-	Reason    kube.Reason   `json:"reason,omitempty"`
-	Message   string        `json:"message,omitempty"`
-	Bound     int           `json:"bound"`
-	MinCount  int           `json:"minCount"`
-	Pods      int           `json:"pods"`
-	Domain    string        `json:"domain,omitempty"`
+	Namespace string       `json:"namespace"`
+	Name      string       `json:"name"`
+	Dialect   kube.Dialect `json:"dialect"`
+	Phase     queue.Phase  `json:"phase"`
+	Reason    kube.Reason  `json:"reason,omitempty"`
+	Message   string       `json:"message,omitempty"`
+	Bound     int          `json:"bound"`
+	MinCount  int          `json:"minCount"`
+	Pods      int          `json:"pods"`
+	Domain    string       `json:"domain,omitempty"`
+	// Place is the gang's place in the queue, 0 for one that does not wait.
+	Place int `json:"place,omitempty"`
 	// Created is when the gang came to be, Started when as many members as
 	// must start together had a node, nil before.
 	Created *time.Time `json:"created,omitempty"`

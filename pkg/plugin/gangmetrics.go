@@ -215,7 +215,7 @@ func (t *gangTally) addGang(s queue.Status, pods *groupPods, age float64) {
 	if s.Phase == queue.Running || s.Phase == queue.Binding {
 		return
 	}
-	if reason == "" {
+	if reason == "" || s.Phase == queue.Gated {
 		reason = string(s.Phase)
 	}
 	class := waitingClass{reason, sizeLabel(pods.pods)}

@@ -11,12 +11,13 @@ import (
 	"strings"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // WriteExplanation writes the explanation of one gang.
 func WriteExplanation(w io.Writer, e *explain.Explanation) {
 	switch e.Phase {
-	case explain.Running:
+	case queue.Running:
 		fmt.Fprintf(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, formatCount(e.Pods, "pod"), FormatAge(e.WaitSeconds))
 	default: // the wait goes on: it is the gang's age
 		fmt.Fprintf(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, FormatAge(e.AgeSeconds), e.Bound, formatCount(e.Pods, "pod"))
@@ -25,6 +26,7 @@ func WriteExplanation(w io.Writer, e *explain.Explanation) {
 	if e.Reason != "" {
 		fmt.Fprintf(w, "\n%s\n", formatReason(e.Status))
 	}
+	writePassers(w, e)
 	for _, note := range e.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
@@ -32,6 +34,24 @@ func WriteExplanation(w io.Writer, e *explain.Explanation) {
 	writeLevels(w, e)
 	writeNodeGroups(w, e)
 	writeChanges(w, e)
+}
+
+// writePassers writes who started from behind the gang in the queue.
+func writePassers(w io.Writer, e *explain.Explanation) {
+	if len(e.PassedBy) == 0 {
+		return
+	}
+	const most = 4
+	var parts []string
+	for i, p := range e.PassedBy {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(e.PassedBy)-most))
+			break
+		}
+		about := append([]string{formatCount(int(p.GPUs), "GPU")}, p.Asks...)
+		parts = append(parts, fmt.Sprintf("%s/%s (%s)", p.Namespace, p.Name, strings.Join(about, ", ")))
+	}
+	fmt.Fprintf(w, "passed by %s: %s\n", formatCount(len(e.PassedBy), "later gang"), strings.Join(parts, ", "))
 }
 
 // writeRequest writes the constraints of the gang and the requests of its
@@ -184,13 +204,13 @@ func writeNodeGroups(w io.Writer, e *explain.Explanation) {
 func writeChanges(w io.Writer, e *explain.Explanation) {
 	// Silence would look like a search that was not made.
 	if len(e.Changes) == 0 {
-		if e.Phase == explain.Waiting && len(e.Nodes) > 0 {
+		if e.Phase != queue.Running && len(e.Nodes) > 0 {
 			fmt.Fprintln(w, "\nNo single change of those that were tried would let it in.")
 		}
 		return
 	}
 	who := "it"
-	if e.Phase == explain.Running {
+	if e.Phase == queue.Running {
 		who = "the others"
 	}
 	fmt.Fprintf(w, "\nAny of these would let %s in:\n", who)

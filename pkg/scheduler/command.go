@@ -22,7 +22,10 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/term"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+
+	"github.com/muster-scheduler/muster/pkg/dialect/shim"
 )
 
 // Name is the name of the command.
@@ -122,7 +125,8 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		<-stop
 		cancel(nil)
 	}()
-	cc, sched, translator, err := Setup(ctx, opts, more...)
+	history := &historySource{}
+	cc, sched, translator, err := setup(ctx, opts, history, more)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -130,10 +134,8 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		mutable.AddMetrics()
 	}
 	opts.ComponentGlobalsRegistry.AddMetrics()
-	if showPage {
-		if err := servePage(ctx, cc, translator, cancel); err != nil {
-			return fmt.Errorf("%s: --topology-page: %w", Name, err)
-		}
+	if err := serveOwn(ctx, cc, &served{history, translator, showPage}, cancel); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
 	}
 	err = app.Run(ctx, cc, sched)
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
@@ -142,6 +144,33 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		return cause
 	}
 	return err
+}
+
+// served is what the secure port has beside what kube-scheduler serves there: the
+// history always, and the topology page if it was asked for.
+type served struct {
+	history    *historySource
+	translator *shim.Translator
+	page       bool
+}
+
+// serveOwn serves it. fail is called if that does not come about.
+func serveOwn(ctx context.Context, cc *appconfig.CompletedConfig, s *served, fail func(error)) error {
+	if cc.SecureServing == nil {
+		if s.page {
+			return errors.New("--topology-page: there is no secure port; leave out --secure-port=0")
+		}
+		return nil
+	}
+	routes := []route{{historyPath, s.history}}
+	if s.page {
+		page, err := pageRoutes(cc, s.translator.DeclarationOf)
+		if err != nil {
+			return fmt.Errorf("--topology-page: %w", err)
+		}
+		routes = append(routes, page...)
+	}
+	return serveBeside(ctx, cc, routes, fail)
 }
 
 // leaveOutMetrics keeps upstream from applying the options for metrics where

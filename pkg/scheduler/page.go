@@ -15,62 +15,42 @@ import (
 	"k8s.io/client-go/tools/cache"
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
-	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
-	"github.com/muster-scheduler/muster/pkg/dialect/shim"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
-	"github.com/muster-scheduler/muster/pkg/plugin"
-	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 // pagePath is where the secure port serves the topology page.
 const pagePath = "/topology"
 
-// servePage serves the topology page on the secure port. Pictures come from
-// the scheduler's informers and are made beside its work, only while somebody
-// looks. fail is called if that does not come about.
-func servePage(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, fail func(error)) error {
-	ladder, err := ladderOf(&cc.ComponentConfig)
+// pageRoutes serves the topology page. Pictures come from the scheduler's
+// informers and are made beside its work, only while somebody looks. declarationOf
+// returns what the user declared of a gang.
+func pageRoutes(cc *appconfig.CompletedConfig, declarationOf func(*schedulingapi.PodGroup) *kube.Declaration) ([]route, error) {
+	settings, err := settingsOf(cc.ComponentConfig.Profiles)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := &pageSource{
-		ladder: ladder,
-		nodes:  cc.InformerFactory.Core().V1().Nodes().Informer(),
-		pods:   cc.InformerFactory.Core().V1().Pods().Informer(),
-		groups: cc.InformerFactory.Scheduling().V1beta1().PodGroups().Informer(),
+		picture: explain.ConfigOf(settings),
+		nodes:   cc.InformerFactory.Core().V1().Nodes().Informer(),
+		pods:    cc.InformerFactory.Core().V1().Pods().Informer(),
+		groups:  cc.InformerFactory.Scheduling().V1beta1().PodGroups().Informer(),
 
-		declarationOf: translator.DeclarationOf,
+		declarationOf: declarationOf,
 	}
 	served := page.NewServer(page.Source{Version: s.version, Build: s.take})
-	mux := http.NewServeMux()
-	mux.Handle(pagePath+"/", http.StripPrefix(pagePath, served))
-	mux.Handle(pagePath, http.RedirectHandler(pagePath+"/", http.StatusMovedPermanently))
-	return serveBeside(ctx, cc, mux, fail)
-}
-
-// ladderOf is the levels of the first profile that configures them.
-func ladderOf(cfg *config.KubeSchedulerConfiguration) (kube.Levels, error) {
-	for _, profile := range cfg.Profiles {
-		for _, one := range profile.PluginConfig {
-			if one.Name == plugin.Name {
-				args, err := pluginconfig.Decode(one.Args)
-				if err != nil {
-					return nil, err
-				}
-				return args.TopologyLevels(), nil
-			}
-		}
-	}
-	return kube.DefaultLevels(), nil
+	return []route{
+		{pagePath + "/", http.StripPrefix(pagePath, served)},
+		{pagePath, http.RedirectHandler(pagePath+"/", http.StatusMovedPermanently)},
+	}, nil
 }
 
 // pageSource makes pictures of what the scheduler knows.
 type pageSource struct {
-	ladder              kube.Levels
+	picture             explain.Config
 	nodes, pods, groups cache.SharedIndexInformer
 	declarationOf       func(*schedulingapi.PodGroup) *kube.Declaration
 }
@@ -86,7 +66,7 @@ func (s *pageSource) take(context.Context) (*page.Data, error) {
 	now := time.Now()
 	pods := listed[*v1.Pod](s.pods)
 	pods = slices.DeleteFunc(pods, podutil.IsPodTerminal)
-	p, err := explain.NewPicture(s.ladder, listed[*v1.Node](s.nodes), pods, s.gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
+	p, err := explain.NewPicture(s.picture, listed[*v1.Node](s.nodes), pods, s.gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,6 +23,7 @@ import (
 	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
+	"github.com/muster-scheduler/muster/test/process"
 )
 
 // viewer makes a service account that may get some paths of the scheduler.
@@ -74,13 +76,20 @@ func TestScheduler_TopologyPage(t *testing.T) {
 
 	// What kube-scheduler's own port answers, to compare with.
 	paths := []string{"/healthz", "/livez", "/readyz", "/readyz?verbose", "/metrics", "/configz", "/metrics/slis", "/", "/nowhere", "/debug/pprof/"}
-	plain := c.run(delegate...)
+	c.port = process.FreePorts(c, 1)[0]
+	stock := process.Start(c, exec.Command(os.Args[0], append([]string{"kube-scheduler", "--kubeconfig", c.KubeconfigPath(), "--leader-elect=false",
+		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port)}, delegate...)...))
+	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
 	want := map[string]int{}
 	for _, path := range paths {
 		for name, who := range map[string]*rest.Config{"nobody": nil, "reader": reader, "stranger": stranger} {
 			want[name+path], _, _ = c.ask(who, http.MethodGet, path)
 		}
 	}
+	stock.Signal(os.Interrupt)
+	require.NoError(t, stock.Wait())
+
+	plain := c.run(delegate...)
 	status, _, _ := c.ask(reader, http.MethodGet, "/topology/")
 	assert.Equal(t, http.StatusNotFound, status, "it is served only where it was asked for")
 	plain.Signal(os.Interrupt)

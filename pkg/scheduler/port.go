@@ -27,19 +27,22 @@ import (
 // kube-scheduler has it.
 const shutdownTimeout = 5 * time.Second
 
-// serveBeside puts a handler on the secure port beside what kube-scheduler
-// serves there, for pagePath and what is below it, behind the same
-// authentication and authorization. It is called before app.Run.
+// route is a handler and the pattern of http.ServeMux that leads to it.
+type route struct {
+	pattern string
+	handler http.Handler
+}
+
+// serveBeside puts routes on the secure port beside what kube-scheduler serves
+// there, behind the same authentication and authorization. It is called before
+// app.Run.
 //
 // app.Run makes the handler of the port itself and takes nothing from outside.
 // So it gets a listener in memory in place of the port, and one request goes
 // there to fetch the handler: the context of a request names its server
 // (http.ServerContextKey). The port then serves both; fail is called if that
 // does not come about.
-func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, handler http.Handler, fail func(error)) error {
-	if cc.SecureServing == nil {
-		return errors.New("there is no secure port; leave out --secure-port=0")
-	}
+func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, routes []route, fail func(error)) error {
 	port := cc.SecureServing
 	inner, memory, err := inMemory(port)
 	if err != nil {
@@ -57,9 +60,9 @@ func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, handler htt
 		return authn.AuthenticateRequest(r)
 	})
 	mux := http.NewServeMux()
-	guarded := guard(cc, authn, handler)
-	mux.Handle(pagePath+"/", guarded)
-	mux.Handle(pagePath, guarded)
+	for _, r := range routes {
+		mux.Handle(r.pattern, guard(cc, authn, r.handler))
+	}
 	go func() {
 		theirs, err := memory.fetch(ctx, found)
 		if err == nil {
@@ -67,7 +70,7 @@ func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, handler htt
 			_, _, err = port.Serve(mux, shutdownTimeout, ctx.Done())
 		}
 		if err != nil && ctx.Err() == nil {
-			fail(fmt.Errorf("serving %s on the secure port: %w", pagePath, err))
+			fail(fmt.Errorf("serving the secure port: %w", err))
 		}
 	}()
 	return nil

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -24,7 +23,6 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/muster-scheduler/muster/pkg/dialect/shim"
-	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin"
 	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
 )
@@ -33,6 +31,11 @@ import (
 // Muster's own can be registered. The translator is what the scheduler works with. It does not start anything but the
 // endpoints' certificates.
 func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
+	return setup(ctx, opts, &historySource{}, more)
+}
+
+// setup is Setup, with the place where the plugins' histories are found.
+func setup(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
 	c, err := configure(ctx, opts)
 	if err != nil {
 		return nil, nil, nil, err
@@ -50,7 +53,7 @@ func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*app
 	if err := adapt(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
 		return nil, nil, nil, err
 	}
-	registry := frameworkruntime.Registry{plugin.Name: plugin.Factory(translator)}
+	registry := frameworkruntime.Registry{plugin.Name: history.factory(translator)}
 	for _, option := range more {
 		if err := option(registry); err != nil {
 			return nil, nil, nil, err
@@ -111,18 +114,14 @@ func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) 
 	if err != nil {
 		return nil, err
 	}
-	var schedulerNames []string
-	for i := range c.ComponentConfig.Profiles {
-		schedulerNames = append(schedulerNames, c.ComponentConfig.Profiles[i].SchedulerName)
-	}
-	dialects, autoNamespaces, err := dialectsOf(c.ComponentConfig.Profiles)
+	settings, err := settingsOf(c.ComponentConfig.Profiles)
 	if err != nil {
 		return nil, err
 	}
 	return shim.New(ctx, shim.Options{
-		SchedulerNames: schedulerNames,
-		Dialects:       dialects,
-		AutoNamespaces: autoNamespaces,
+		SchedulerNames: settings.SchedulerNames,
+		Dialects:       settings.Dialects,
+		AutoNamespaces: settings.AutoGangNamespaces,
 		Client:         c.Client,
 		StatusClient:   statusClient,
 		Dynamic:        dynamicClient,
@@ -130,30 +129,18 @@ func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) 
 	})
 }
 
-// dialectsOf lists the dialects that any of the profiles reads, none for all,
-// and the namespaces where pods are gangs unasked: one translator serves all
-// profiles.
-func dialectsOf(profiles []config.KubeSchedulerProfile) (dialects []kube.Dialect, autoNamespaces []string, err error) {
-	all := false
+// settingsOf reads what the profiles of the scheduler come to.
+func settingsOf(profiles []config.KubeSchedulerProfile) (pluginconfig.Settings, error) {
+	list := make([]pluginconfig.Profile, len(profiles))
 	for i := range profiles {
-		var given runtime.Object
+		list[i].SchedulerName = profiles[i].SchedulerName
 		for _, one := range profiles[i].PluginConfig {
 			if one.Name == plugin.Name {
-				given = one.Args
+				list[i].Args = one.Args
 			}
 		}
-		args, err := pluginconfig.Decode(given)
-		if err != nil {
-			return nil, nil, err
-		}
-		all = all || len(args.Dialects) == 0
-		dialects = append(dialects, args.Dialects...)
-		autoNamespaces = append(autoNamespaces, args.AutoGangNamespaces...)
 	}
-	if all {
-		dialects = nil
-	}
-	return dialects, autoNamespaces, nil
+	return pluginconfig.Merge(list)
 }
 
 func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {

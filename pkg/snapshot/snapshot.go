@@ -5,6 +5,7 @@ package snapshot
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -42,15 +43,45 @@ type Header struct {
 	metav1.TypeMeta `json:",inline"`
 	// Taken is when the picture was taken; zero when that is not known.
 	Taken metav1.Time `json:"taken"`
-	// SchedulerNames, Levels, Dialects and AutoGangNamespaces are what matters
-	// here of the scheduler's configuration; empty for the defaults.
-	SchedulerNames     []string       `json:"schedulerNames,omitempty"`
-	Levels             []config.Level `json:"levels,omitempty"`
-	Dialects           []kube.Dialect `json:"dialects,omitempty"`
-	AutoGangNamespaces []string       `json:"autoGangNamespaces,omitempty"`
+	// SchedulerNames, Levels, PlainRequests, Dialects and AutoGangNamespaces are
+	// what matters here of the scheduler's configuration; empty for the defaults.
+	SchedulerNames     []string             `json:"schedulerNames,omitempty"`
+	Levels             []config.Level       `json:"levels,omitempty"`
+	PlainRequests      config.PlainRequests `json:"plainRequests,omitempty"`
+	Dialects           []kube.Dialect       `json:"dialects,omitempty"`
+	AutoGangNamespaces []string             `json:"autoGangNamespaces,omitempty"`
 	// Absent are the kinds of pod group that the API server did not serve, such
 	// as "scheduling.k8s.io/v1beta1".
 	Absent []string `json:"absent,omitempty"`
+}
+
+// Settings are those of the scheduler that the snapshot was written for. What the
+// header does not say, as one of an older version, has its default.
+func (h *Header) Settings() (config.Settings, error) {
+	args := config.Args{
+		Levels: h.Levels, GPUs: config.GPUs{PlainRequests: h.PlainRequests},
+		Dialects: h.Dialects, AutoGangNamespaces: h.AutoGangNamespaces,
+	}
+	if err := args.Complete(); err != nil {
+		return config.Settings{}, fmt.Errorf("reading the snapshot: %w", err)
+	}
+	return config.Settings{
+		SchedulerNames: h.SchedulerNames, Levels: args.TopologyLevels(), Sharing: args.GPUs.SharingPolicy(),
+		Dialects: args.Dialects, AutoGangNamespaces: args.AutoGangNamespaces,
+	}, nil
+}
+
+// SetSettings writes the settings of a scheduler into the header.
+func (h *Header) SetSettings(s config.Settings) {
+	h.SchedulerNames, h.Dialects, h.AutoGangNamespaces = s.SchedulerNames, s.Dialects, s.AutoGangNamespaces
+	h.PlainRequests = config.PlainWhole
+	if s.Sharing == kube.AnyShare {
+		h.PlainRequests = config.PlainAny
+	}
+	h.Levels = nil
+	for _, level := range s.Levels {
+		h.Levels = append(h.Levels, config.Level(level))
+	}
 }
 
 // Gangs are the gangs of the picture as the scheduler of these names sees them.

@@ -28,6 +28,7 @@ import (
 	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // patience is far above what anything here takes; a loaded machine is slow.
@@ -116,7 +117,7 @@ func TestLive_AdviceWorks(t *testing.T) {
 
 	status, e := l.explain(t, "train")
 	assert.Equal(t, 1, status)
-	assert.Equal(t, explain.Waiting, e.Phase)
+	assert.Equal(t, queue.Waiting, e.Phase)
 	changes := map[explain.Kind]explain.Change{}
 	for _, c := range e.Changes {
 		changes[c.Kind] = c

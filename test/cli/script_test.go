@@ -123,7 +123,7 @@ func drawn(u *topology.Usage, n topology.NodeID) (*v1.Node, *v1.Pod) {
 func runWorkload(ts *testscript.TestScript, _ bool, args []string) {
 	addWorkload(ts, args, func(s *snapshot.Snapshot, m *manifest.Manifest) {
 		seats := map[string]string{}
-		p, err := explain.NewPicture(kube.DefaultLevels(), s.Nodes, s.Pods, s.Gangs("muster"))
+		p, err := explain.NewPicture(explain.Config{}, s.Nodes, s.Pods, s.Gangs("muster"))
 		ts.Check(err)
 		for _, pod := range m.Pods {
 			if _, ok := seats[pod.Name]; ok {

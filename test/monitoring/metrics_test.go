@@ -69,6 +69,15 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 		got.equal(t, 0, "muster_gang_verdicts_total", "reason", "Other")
 		got.equal(t, 0, "muster_partial_gang_evictions_total")
 	})
+	t.Run("waiting gangs", func(t *testing.T) {
+		for class, gpus := range map[[2]string]float64{{"GangTooLarge", "5-8"}: 40, {"GangIncomplete", "2-4"}: 16, {"gated", "2-4"}: 16} {
+			got.equal(t, gpus, "muster_waiting_gpus", "reason", class[0], "size", class[1])
+			age := got.value("muster_oldest_waiting_seconds", "reason", class[0], "size", class[1])
+			assert.GreaterOrEqual(t, age, 0.0, class)
+			assert.Less(t, age, 5*patience.Seconds(), class)
+		}
+		assert.Len(t, got["muster_waiting_gpus"].GetMetric(), 3, "a gang that runs waits for nothing")
+	})
 	t.Run("steps", func(t *testing.T) {
 		got.equal(t, 1, "muster_gang_wait_seconds", "size", "2-4")
 		got.equal(t, 0, "muster_gang_wait_seconds", "size", "5-8")
@@ -98,6 +107,7 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 		idle.equal(t, 0, "muster_leading")
 		assert.NotContains(t, idle, "muster_gangs")
 		assert.NotContains(t, idle, "muster_gpus")
+		assert.NotContains(t, idle, "muster_waiting_gpus")
 	})
 	t.Run("documentation", func(t *testing.T) { documented(t, got) })
 	t.Run("queries", func(t *testing.T) {
@@ -109,7 +119,7 @@ func TestMetricsOfARunningScheduler(t *testing.T) {
 	t.Run("next leader", func(t *testing.T) {
 		before := leader.scrape()
 		leader.terminate()
-		for _, name := range []string{"muster_gangs", "muster_gpus"} {
+		for _, name := range []string{"muster_gangs", "muster_gpus", "muster_waiting_gpus"} {
 			await(t, standby, "muster_leading", 1)
 			for _, m := range before[name].GetMetric() {
 				var labels []string

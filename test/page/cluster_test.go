@@ -107,7 +107,7 @@ func (c *cluster) node(name string) *v1.Node {
 }
 
 func (c *cluster) picture() *explain.Picture {
-	p, err := explain.NewPicture(kube.DefaultLevels(), c.nodes, c.pods, store.Objects{Pods: c.pods}.Gangs("muster"))
+	p, err := explain.NewPicture(explain.Config{}, c.nodes, c.pods, store.Objects{Pods: c.pods}.Gangs("muster"))
 	require.NoError(c, err)
 	return p
 }

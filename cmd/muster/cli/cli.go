@@ -87,7 +87,7 @@ func newRoot(calledBy string) *cobra.Command {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl muster"}
 	}
 	o.addFlags(root)
-	root.AddCommand(explainVerb(o), statusVerb(o), topologyVerb(o), planVerb(o), snapshotVerb(o), simulateVerb(o), gpuLinksVerb(), versionVerb())
+	root.AddCommand(explainVerb(o), statusVerb(o), queueVerb(o), historyVerb(o), topologyVerb(o), planVerb(o), snapshotVerb(o), simulateVerb(o), gpuLinksVerb(), versionVerb())
 	return root
 }
 

@@ -34,37 +34,34 @@ type schedulerConfig struct {
 	} `json:"profiles"`
 }
 
-// readConfig reads the levels and the scheduler names from the scheduler's
-// configuration.
-func readConfig(path string) (setup, error) {
+// readConfig reads the settings of the profiles that configure the plugin out of
+// the scheduler's configuration.
+func readConfig(path string) (config.Settings, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return setup{}, fmt.Errorf("reading --config: %w", err)
+		return config.Settings{}, fmt.Errorf("reading --config: %w", err)
 	}
 	var c schedulerConfig
 	if err := yaml.Unmarshal(text, &c); err != nil {
-		return setup{}, fmt.Errorf("reading --config %s: %w", path, err)
+		return config.Settings{}, fmt.Errorf("reading --config %s: %w", path, err)
 	}
 	if c.Kind != "KubeSchedulerConfiguration" {
-		return setup{}, fmt.Errorf("reading --config %s: found kind %q, want KubeSchedulerConfiguration", path, c.Kind)
+		return config.Settings{}, fmt.Errorf("reading --config %s: found kind %q, want KubeSchedulerConfiguration", path, c.Kind)
 	}
-	var out setup
+	var profiles []config.Profile
 	for _, profile := range c.Profiles {
 		for _, plugin := range profile.PluginConfig {
-			if plugin.Name != pluginName {
-				continue
+			if plugin.Name == pluginName {
+				profiles = append(profiles, config.Profile{SchedulerName: profile.SchedulerName, Args: &runtime.Unknown{Raw: plugin.Args}})
 			}
-			args, err := config.Decode(&runtime.Unknown{Raw: plugin.Args})
-			if err != nil {
-				return setup{}, fmt.Errorf("reading --config %s: %w", path, err)
-			}
-			out.ladder, out.dialects, out.autoNamespaces = args.TopologyLevels(), args.Dialects, args.AutoGangNamespaces
-			out.sharing = args.GPUs.SharingPolicy()
-			out.schedulers = append(out.schedulers, profile.SchedulerName)
 		}
 	}
-	if len(out.schedulers) == 0 {
-		return setup{}, fmt.Errorf("reading --config %s: no profile has pluginConfig for %s", path, pluginName)
+	if len(profiles) == 0 {
+		return config.Settings{}, fmt.Errorf("reading --config %s: no profile has pluginConfig for %s", path, pluginName)
 	}
-	return out, nil
+	settings, err := config.Merge(profiles)
+	if err != nil {
+		return config.Settings{}, fmt.Errorf("reading --config %s: %w", path, err)
+	}
+	return settings, nil
 }

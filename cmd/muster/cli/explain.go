@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
+	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/report"
 )
 
@@ -48,7 +49,7 @@ was not looked at; another gang may take the room first.`,
 				if err := report.WriteValue(out, format, e, func(out io.Writer) { report.WriteExplanation(out, e) }); err != nil {
 					return err
 				}
-				if e.Phase != explain.Running && e.Reason != explain.FitsNow {
+				if e.Phase != queue.Running && e.Reason != explain.FitsNow {
 					return errRefused
 				}
 				return nil
@@ -92,7 +93,7 @@ func (v *view) find(namespace, name string) (*explain.Gang, error) {
 		return nil, fmt.Errorf("namespace %s has no gang %s, but namespace %s has; name it with -n", namespace, name, strings.Join(slices.Compact(elsewhere), ", "))
 	}
 	return nil, fmt.Errorf("namespace %s has no gang, nor a pod in a gang, called %s; its gangs are: %s. Only pods with schedulerName %s count",
-		namespace, name, orNone(here), strings.Join(v.setup.schedulers, " or "))
+		namespace, name, orNone(here), strings.Join(v.settings.SchedulerNames, " or "))
 }
 
 // orNone lists some of the names.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
-	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/report"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
@@ -98,12 +97,12 @@ func (o *options) clients() (snapshot.Clients, error) {
 	if err != nil {
 		return snapshot.Clients{}, o.unconfigured(err)
 	}
-	setup, err := o.setup(nil)
+	settings, err := o.settings(nil)
 	if err != nil {
 		return snapshot.Clients{}, err
 	}
 	clients, err := snapshot.Connect(c, "muster-cli")
-	clients.AutoGangNamespaces = setup.autoNamespaces
+	clients.AutoGangNamespaces = settings.AutoGangNamespaces
 	return clients, err
 }
 
@@ -122,23 +121,22 @@ func (o *options) read(ctx context.Context) (*snapshot.Snapshot, error) {
 // view is a picture with the moment to which it belongs.
 type view struct {
 	*explain.Picture
-	now   time.Time
-	setup setup
+	now      time.Time
+	settings config.Settings
 }
 
 // view turns a snapshot into what the verbs ask.
 func (o *options) view(s *snapshot.Snapshot) (*view, error) {
-	setup, err := o.setup(s)
+	settings, err := o.settings(s)
 	if err != nil {
 		return nil, err
 	}
-	s.Dialects, s.AutoGangNamespaces = setup.dialects, setup.autoNamespaces
-	p, err := explain.NewPicture(setup.ladder, s.Nodes, s.Pods, s.Gangs(setup.schedulers...))
+	s.SetSettings(settings)
+	p, err := explain.NewPicture(explain.ConfigOf(settings), s.Nodes, s.Pods, s.Gangs(settings.SchedulerNames...))
 	if err != nil {
 		return nil, err
 	}
-	p.SetSharing(setup.sharing)
-	return &view{p, s.Now(time.Now()), setup}, nil
+	return &view{p, s.Now(time.Now()), settings}, nil
 }
 
 // look reads the cluster once.
@@ -150,41 +148,23 @@ func (o *options) look(ctx context.Context) (*view, error) {
 	return o.view(s)
 }
 
-// setup is what matters here of how the scheduler is configured.
-type setup struct {
-	ladder     kube.Levels
-	schedulers []string
-	// sharing is the policy for plain requests for GPUs.
-	sharing kube.Sharing
-	// dialects are those that the scheduler reads; none means all.
-	dialects []kube.Dialect
-	// autoNamespaces are those whose pods are gangs of their workloads unasked.
-	autoNamespaces []string
-}
-
 // groupOf returns what names the gang of a pod, as the scheduler reads it.
-func (s setup) groupOf() func(*v1.Pod) string {
-	return store.Objects{Dialects: s.dialects, AutoNamespaces: s.autoNamespaces}.GroupOf
+func groupOf(s config.Settings) func(*v1.Pod) string {
+	return store.Objects{Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}.GroupOf
 }
 
-// setup reads --config, else what the snapshot says, else the defaults.
-func (o *options) setup(s *snapshot.Snapshot) (setup, error) {
+// settings reads --config, else what the snapshot says, else the defaults.
+func (o *options) settings(s *snapshot.Snapshot) (config.Settings, error) {
 	if o.config != "" {
 		return readConfig(o.config)
 	}
-	out := setup{ladder: kube.DefaultLevels(), schedulers: []string{defaultScheduler}}
-	if s != nil && len(s.Levels) > 0 {
-		args := config.Args{Levels: s.Levels}
-		out.ladder = args.TopologyLevels()
-		if err := out.ladder.Validate(); err != nil {
-			return setup{}, fmt.Errorf("reading the snapshot: %w", err)
-		}
-	}
+	header := &snapshot.Header{}
 	if s != nil {
-		out.dialects, out.autoNamespaces = s.Dialects, s.AutoGangNamespaces
+		header = &s.Header
 	}
-	if s != nil && len(s.SchedulerNames) > 0 {
-		out.schedulers = s.SchedulerNames
+	settings, err := header.Settings()
+	if len(settings.SchedulerNames) == 0 {
+		settings.SchedulerNames = []string{defaultScheduler}
 	}
-	return out, nil
+	return settings, err
 }

@@ -112,21 +112,21 @@ func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, er
 	if err != nil {
 		return nil, err
 	}
-	setup, err := o.setup(s)
+	settings, err := o.settings(s)
 	if err != nil {
 		return nil, err
 	}
-	adopt(m, setup.schedulers)
-	groupOf := setup.groupOf()
+	adopt(m, settings.SchedulerNames)
+	group := groupOf(settings)
 	replaced := map[string]bool{}
 	for _, pod := range m.Pods {
-		replaced[unit(pod, groupOf(pod))] = true
+		replaced[unit(pod, group(pod))] = true
 		replaced[unit(pod, "")] = true
 	}
 	kept := s.Pods[:0:0]
 	for _, pod := range s.Pods {
 		switch {
-		case !replaced[unit(pod, groupOf(pod))] && !replaced[unit(pod, "")]:
+		case !replaced[unit(pod, group(pod))] && !replaced[unit(pod, "")]:
 			kept = append(kept, pod)
 		case pod.Spec.NodeName != "": // holds its node, but is no member of the new gang
 			kept = append(kept, loose(pod))
@@ -186,9 +186,9 @@ func overlay(old, new []*unstructured.Unstructured) []*unstructured.Unstructured
 func (v *view) plan(m *manifest.Manifest) ([]*explain.Outline, error) {
 	var plans []*explain.Outline
 	done := map[string]bool{}
-	groupOf := v.setup.groupOf()
+	group := groupOf(v.settings)
 	for _, pod := range m.Pods {
-		u := unit(pod, groupOf(pod))
+		u := unit(pod, group(pod))
 		if done[u] {
 			continue
 		}

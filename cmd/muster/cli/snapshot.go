@@ -7,8 +7,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 func snapshotVerb(o *options) *cobra.Command {
@@ -28,14 +26,11 @@ stay: look through the files before you send them.`,
 			if err != nil {
 				return err
 			}
-			setup, err := o.setup(s)
+			settings, err := o.settings(s)
 			if err != nil {
 				return err
 			}
-			s.SchedulerNames, s.Levels, s.Dialects, s.AutoGangNamespaces = setup.schedulers, nil, setup.dialects, setup.autoNamespaces
-			for _, level := range setup.ladder {
-				s.Levels = append(s.Levels, config.Level(level))
-			}
+			s.SetSettings(settings)
 			if err := s.Write(args[0]); err != nil {
 				return err
 			}

@@ -6,6 +6,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,39 +16,106 @@ import (
 )
 
 func statusVerb(o *options) *cobra.Command {
-	var all bool
-	var w watch
+	l := &listing{}
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "List the gangs: what they do, where, since when, and why they wait",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			namespace, err := o.namespace()
+			order, err := parseOrder(l.order)
 			if err != nil {
 				return err
 			}
-			if all {
-				namespace = ""
-			}
-			return w.run(cmd, o, func(v *view, out io.Writer, format report.Format) error {
-				list, err := v.statuses(namespace)
-				if err != nil {
-					return err
-				}
-				return report.WriteValue(out, format, list, func(out io.Writer) { report.WriteStatuses(out, list, namespace) })
-			})
+			return l.run(cmd, o, func(v *view, namespace string) ([]explain.Status, error) {
+				list, err := v.statuses(namespace, func(*explain.Gang) bool { return true })
+				explain.Sort(list, order)
+				return list, err
+			}, report.WriteStatuses)
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "the gangs of all namespaces")
-	w.addFlags(cmd)
+	cmd.Flags().StringVar(&l.order, "sort", string(explain.ByName), "the `order`: "+orderNames())
+	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(strings.Split(orderNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
+	l.addFlags(cmd)
 	return cmd
 }
 
-// statuses lists the gangs of a namespace, "" for all.
-func (v *view) statuses(namespace string) ([]explain.Status, error) {
+func queueVerb(o *options) *cobra.Command {
+	l := &listing{}
+	cmd := &cobra.Command{
+		Use:   "queue",
+		Short: "List the gangs that wait, in the order of the queue, and what each waits for",
+		Long: `List the gangs that wait, in the order of the queue, and what each waits for.
+
+The higher priority goes first, then a gang of which only some members have a
+node, then the older one, then the name. Kubernetes notes creation in whole
+seconds; in which order gangs of one second arrived is known to the scheduler
+only, and may differ from this list. A place counts the gangs of all namespaces.
+
+A gang that fits does not wait for those before it that do not.`,
+		Example: "  muster queue -A\n  muster queue -n research --watch",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return l.run(cmd, o, func(v *view, namespace string) ([]explain.Status, error) {
+				list, err := v.statuses(namespace, func(g *explain.Gang) bool { return g.Place > 0 })
+				explain.Sort(list, explain.ByQueue)
+				return list, err
+			}, report.WriteQueue)
+		},
+	}
+	l.addFlags(cmd)
+	return cmd
+}
+
+// listing is a verb that lists gangs.
+type listing struct {
+	watch
+	all   bool
+	order string
+}
+
+func (l *listing) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&l.all, "all-namespaces", "A", false, "the gangs of all namespaces")
+	l.watch.addFlags(cmd)
+}
+
+// run writes what list returns, once or again with every change.
+func (l *listing) run(cmd *cobra.Command, o *options, list func(*view, string) ([]explain.Status, error), write func(io.Writer, []explain.Status, string)) error {
+	namespace, err := o.namespace()
+	if err != nil {
+		return err
+	}
+	if l.all {
+		namespace = ""
+	}
+	return l.watch.run(cmd, o, func(v *view, out io.Writer, format report.Format) error {
+		found, err := list(v, namespace)
+		if err != nil {
+			return err
+		}
+		return report.WriteValue(out, format, found, func(out io.Writer) { write(out, found, namespace) })
+	})
+}
+
+func parseOrder(name string) (explain.Order, error) {
+	if order := explain.Order(name); slices.Contains(explain.Orders(), order) {
+		return order, nil
+	}
+	return "", fmt.Errorf("--sort: found %q, want one of %s", name, orderNames())
+}
+
+func orderNames() string {
+	var names []string
+	for _, order := range explain.Orders() {
+		names = append(names, string(order))
+	}
+	return strings.Join(names, ", ")
+}
+
+// statuses lists those of the gangs of a namespace, "" for all, that are wanted.
+func (v *view) statuses(namespace string, wanted func(*explain.Gang) bool) ([]explain.Status, error) {
 	list := []explain.Status{}
 	for _, g := range v.Gangs {
-		if namespace != "" && g.Namespace != namespace {
+		if namespace != "" && g.Namespace != namespace || !wanted(g) {
 			continue
 		}
 		s, err := v.Status(g, v.now)

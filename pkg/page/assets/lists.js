@@ -32,7 +32,7 @@ function showLists() {
   // Of a gang that runs, members beyond the minimum may wait.
   const waiting = gangs.filter((g) => g.phase !== 'running');
   const running = gangs.filter((g) => g.phase === 'running');
-  waiting.sort((a, b) => a.created - b.created || natural.compare(a.key, b.key));
+  waiting.sort((a, b) => a.place - b.place);
   running.sort((a, b) => natural.compare(a.key, b.key));
   showList('waiting', waiting, gangCard);
   showList('running', running, gangLine);
