@@ -31,9 +31,11 @@ func TestBackground_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 
 	for _, pg := range []*schedulingapi.PodGroup{alive, gone} {
 		why := newVerdict(kube.NoFittingDomain, "room for none")
+		gangs.step(queue.GangSeen{Gang: queue.GangID(pg.UID), Key: keyOfGroup(pg), Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 		gangs.step(queue.Refused{Gang: queue.GangID(pg.UID), Class: "class", Verdict: why})
 		gangs.reports.refused(pg, why)
 	}
+	gangs.step(queue.GangSeen{Gang: "denied", Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 	gangs.step(queue.BindFailed{Gang: "denied", Verdict: func(time.Duration) *queue.Verdict { return newVerdict(kube.BindDenied, "denied") }})
 	barrier.all.set("denied", barrier)
 	for _, p := range append(pods, holder("old", 1)) {

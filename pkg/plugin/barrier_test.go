@@ -79,6 +79,7 @@ func planOfThree() (*permitHandle, *barrier, []*v1.Pod) {
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
 	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "train", UID: "g"}}
+	gangs.step(queue.GangSeen{Gang: "g", Key: keyOfGroup(pg), Readiness: queue.Readiness{MinCount: 3, Waiting: 3}, Asking: true})
 	plan := &gangPlan{placement: &fwk.Placement{Nodes: []fwk.NodeInfo{info}}, nodes: map[types.UID]string{}, spec: &kube.Spec{MinCount: 3, Whole: 3}}
 	b := newBarriers(gangs, time.Minute).raise(pg, plan, epoch)
 	plan.barrier = b
