@@ -25,6 +25,9 @@ sandbox: build ## Start a control plane with simulated GPU nodes; Ctrl-C stops i
 test: ## Run every test.
 	$(GO) test -timeout 45m ./...
 
+soak: ## Repeat the end-to-end tests of races and crashes as often as a release deserves.
+	$(GO) test -count=1 -v -timeout 60m -run 'Atomic|Chaos|Moments|Many|WaitingGangs' ./test/e2e -soak
+
 compat: ## Run the end-to-end tests against kube-apiserver 1.34, 1.35 and 1.36, built from source.
 	test/apiservers/run
 
@@ -48,4 +51,4 @@ tidy: ## Check formatting and go.mod.
 	@! gofmt -l cmd pkg internal benchmarks test | grep . # names the files that gofmt would change
 	$(GO) mod tidy -diff
 
-.PHONY: help build demo sandbox test compat strangers fuzz bench bench-perf lint tidy
+.PHONY: help build demo sandbox test soak compat strangers fuzz bench bench-perf lint tidy

@@ -129,7 +129,7 @@ func (q *queue) run(gangs []trace.Gang, squeeze time.Duration) {
 
 func (q *queue) start(r running) {
 	for _, n := range r.nodes {
-		q.planner.Take(n, r.request)
+		q.planner.AllocateOn(n, r.request)
 	}
 	q.cost += placement.RankCost(q.u.Tree, r.nodes)
 	if len(r.nodes) > 1 && len(r.nodes) <= 8 {
@@ -146,7 +146,7 @@ func (q *queue) start(r running) {
 func (q *queue) endUntil(now time.Duration) {
 	for len(q.running) > 0 && q.running[0].end <= now {
 		for _, n := range q.running[0].nodes {
-			q.planner.Give(n, q.running[0].request)
+			q.planner.ReleaseOn(n, q.running[0].request)
 		}
 		q.running = q.running[1:]
 		q.probe()
@@ -170,6 +170,6 @@ func (q *queue) probe() {
 func nodesOf(pods int, gpus int64, required, preferred topology.Level) *gang.Gang {
 	return &gang.Gang{
 		Name: "g", MinCount: pods, Required: required, Preferred: preferred,
-		Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, NearRole: -1}},
 	}
 }

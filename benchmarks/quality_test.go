@@ -66,11 +66,11 @@ func eachPod(u *topology.Usage, g *gang.Gang, in topology.Domain, score nodeScor
 		if best == placement.NoNode {
 			break
 		}
-		u.Take(best, role.Request)
+		u.AllocateOn(best, role.Request)
 		nodes = append(nodes, best)
 	}
 	for _, n := range nodes {
-		u.Give(n, role.Request)
+		u.ReleaseOn(n, role.Request)
 	}
 	if len(nodes) < role.Count {
 		return nil
@@ -100,7 +100,7 @@ func arrivals(seed uint64, count int) []arrival {
 		}
 		g := &gang.Gang{
 			Name: "g", MinCount: pods, Required: topology.NoLevel, Preferred: 1,
-			Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, With: -1}},
+			Roles: []gang.Role{{Count: pods, Request: []int64{gpus}, Required: topology.NoLevel, NearRole: -1}},
 		}
 		all = append(all, arrival{g, 1 + int(rng.ExpFloat64()*120)})
 	}
@@ -167,7 +167,7 @@ type probe struct {
 	level topology.Level
 }
 
-// fits tells whether the gang would find room.
+// fits reports whether the gang would find room.
 func (a probe) fits(p *placement.Planner) bool {
 	return p.Solve(nodesOf(a.pods, 8, a.level, topology.NoLevel)).Refusal == nil
 }
@@ -195,14 +195,14 @@ func (f *figures) replay(pol policy, u *topology.Usage, all []arrival) {
 		request := a.gang.Roles[0].Request
 		nodes := pol.place(p, u, a.gang)
 		for _, n := range nodes {
-			p.Take(n, request)
+			p.AllocateOn(n, request)
 		}
 		if nodes != nil {
 			f.placed++
 			f.locality(u.Tree, nodes)
 			ending[now+a.ends] = append(ending[now+a.ends], func() {
 				for _, n := range nodes {
-					p.Give(n, request)
+					p.ReleaseOn(n, request)
 				}
 			})
 		}
@@ -227,10 +227,10 @@ func (f *figures) locality(t *topology.Tree, nodes []topology.NodeID) {
 	}
 }
 
-// inOne tells whether all nodes stand in one domain of a level.
+// inOne reports whether all nodes stand in one domain of a level.
 func inOne(t *topology.Tree, level topology.Level, nodes []topology.NodeID) bool {
 	first, _ := t.DomainAt(nodes[0], level)
-	return !slices.ContainsFunc(nodes, func(n topology.NodeID) bool { return !t.Holds(first, n) })
+	return !slices.ContainsFunc(nodes, func(n topology.NodeID) bool { return !t.ContainsNode(first, n) })
 }
 
 func (f *figures) probe(p *placement.Planner, u *topology.Usage) {
@@ -264,12 +264,12 @@ func BenchmarkRankCost(b *testing.B) {
 	u := empty(1024, hashed)
 	for n := range u.Tree.Nodes {
 		if rng.IntN(4) > 0 && n%32 < 24 {
-			u.Take(topology.NodeID(n), []int64{8})
+			u.AllocateOn(topology.NodeID(n), []int64{8})
 		}
 	}
 	g := &gang.Gang{
 		Name: "train", MinCount: 256, Required: topology.NoLevel, Preferred: 1,
-		Roles: []gang.Role{{Count: 256, Request: []int64{8}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: 256, Request: []int64{8}, Required: topology.NoLevel, NearRole: -1}},
 	}
 	var plan placement.Plan
 	for b.Loop() {

@@ -143,13 +143,13 @@ func (s *abreast) arrive(g *gang.Gang, first bool) (end func(), ok bool) {
 	for _, l := range s.lanes {
 		held = append(held, l.nodes)
 		for _, n := range l.nodes {
-			l.planner.Take(n, request)
+			l.planner.AllocateOn(n, request)
 		}
 	}
 	return func() {
 		for i, l := range s.lanes {
 			for _, n := range held[i] {
-				l.planner.Give(n, request)
+				l.planner.ReleaseOn(n, request)
 			}
 		}
 	}, true

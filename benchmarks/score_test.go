@@ -45,7 +45,7 @@ func cores(node int) int { return 12*(gpusPerNode-used(node)) + node%97 }
 func BenchmarkScore(b *testing.B) {
 	e, err := packing.Load("default")
 	require.NoError(b, err)
-	pod := &gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.Whole}
+	pod := &gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.MilliPerGPU}
 	nodes := make([]gpu.NodeState, scoredNodes)
 	for i := range nodes {
 		nodes[i] = gpu.CountedNode(0, int64(cores(i))*1000, gpusPerNode-used(i), gpusPerNode)
@@ -56,11 +56,11 @@ func BenchmarkScore(b *testing.B) {
 	b.Run("muster/known-shape", func(b *testing.B) {
 		s := scorer()
 		for i := range nodes {
-			s.Score(&nodes[i], pod)
+			s.ScoreNode(&nodes[i], pod)
 		}
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			s.Score(&nodes[i%scoredNodes], pod)
+			s.ScoreNode(&nodes[i%scoredNodes], pod)
 		}
 	})
 	b.Run("muster/new-shape", func(b *testing.B) {
@@ -69,7 +69,7 @@ func BenchmarkScore(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			n := nodes[i%scoredNodes]
 			n.CPUMilli += int64(i) * 1_000_000 // never seen before
-			s.Score(&n, pod)
+			s.ScoreNode(&n, pod)
 		}
 	})
 	b.Run("plugin/score", func(b *testing.B) { benchmarkPlugin(b, false) })

@@ -37,9 +37,9 @@ func fleet(nodeCount int) *topology.Usage {
 		copy(u.FreeRow(id), u.CapacityRow(id))
 		switch {
 		case n%7 == 3:
-			u.Take(id, []int64{8, 64_000, 1 << 40, 8})
+			u.AllocateOn(id, []int64{8, 64_000, 1 << 40, 8})
 		case n%5 == 2:
-			u.Take(id, []int64{4, 32_000, 1 << 39, 4})
+			u.AllocateOn(id, []int64{4, 32_000, 1 << 39, 4})
 		}
 	}
 	return u
@@ -52,10 +52,10 @@ func workers(u *topology.Usage, count int) *gang.Gang {
 	if count > len(u.Tree.Nodes)/2 {
 		gpus = 1
 	}
-	rack, _ := u.Tree.Level("rack")
+	rack, _ := u.Tree.LevelByName("rack")
 	return &gang.Gang{
 		Name: "train", MinCount: count, Required: topology.NoLevel, Preferred: rack,
-		Roles: []gang.Role{{Count: count, Request: []int64{gpus, 16_000, 1 << 36, 1}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: count, Request: []int64{gpus, 16_000, 1 << 36, 1}, Required: topology.NoLevel, NearRole: -1}},
 	}
 }
 
@@ -130,7 +130,7 @@ func cycle(b *testing.B, u *topology.Usage, g *gang.Gang) {
 	give := func() {
 		for r, nodes := range last.Nodes {
 			for _, n := range nodes {
-				p.Give(n, g.Roles[r].Request)
+				p.ReleaseOn(n, g.Roles[r].Request)
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func cycle(b *testing.B, u *topology.Usage, g *gang.Gang) {
 		give()
 		for r, nodes := range plan.Nodes {
 			for _, n := range nodes {
-				p.Take(n, g.Roles[r].Request)
+				p.AllocateOn(n, g.Roles[r].Request)
 			}
 		}
 		last = plan
@@ -196,7 +196,7 @@ func BenchmarkPlanner_Slices(b *testing.B) {
 	roles := workers(u, 512)
 	roles.MinCount++
 	roles.Roles = append(roles.Roles, gang.Role{
-		Name: "launcher", Count: 1, Request: []int64{0, 4000, 1 << 33, 1}, Required: topology.NoLevel, With: 0,
+		Name: "launcher", Count: 1, Request: []int64{0, 4000, 1 << 33, 1}, Required: topology.NoLevel, NearRole: 0,
 	})
 	b.Run("launcher/gang=512", func(b *testing.B) { cycle(b, u, roles) })
 }

@@ -55,6 +55,24 @@ func TestCoreReadsNothing(t *testing.T) {
 	}
 }
 
+// Declarations are read without a client, gangs are gathered without one, and
+// only the shim knows the API server and the scheduler.
+func TestDialectImportsPointOneWay(t *testing.T) {
+	for dir, banned := range map[string][]string{
+		"pkg/dialect":       {"k8s.io/client-go", "k8s.io/kubernetes", module + "/pkg/dialect"},
+		"pkg/dialect/store": {"k8s.io/client-go", "k8s.io/kubernetes/pkg/scheduler", module + "/pkg/dialect/shim"},
+	} {
+		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, module+"/"+dir).Output()
+		require.NoError(t, err, dir)
+		require.NotEmpty(t, out, dir)
+		for imported := range strings.FieldsSeq(string(out)) {
+			for _, b := range banned {
+				assert.False(t, imported == b || strings.HasPrefix(imported, b+"/"), "%s imports %s", dir, imported)
+			}
+		}
+	}
+}
+
 func TestCommandsHoldNoTestCode(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", module+"/cmd/...").Output()
 	require.NoError(t, err)

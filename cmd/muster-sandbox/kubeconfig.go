@@ -36,7 +36,7 @@ func mayReplace(path string) error {
 	return nil
 }
 
-// answers tells whether something listens at an address of this machine.
+// answers reports whether something listens at an address of this machine.
 func answers(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {

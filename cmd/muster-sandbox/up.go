@@ -55,6 +55,7 @@ and removes its data and the kubeconfig.`,
 	flags.IntVar(&f.fleet.RacksPerBlock, "racks-per-block", 4, "racks that share the label "+sandbox.BlockLabel+"; 0: no such label")
 	flags.StringVar(&f.inventory, "inventory", "", "take the nodes from a CSV `file` with the columns node,gpu_model,gpus,cpus[,memory_gib][,LABEL-KEY ...] instead")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "muster-sandbox.kubeconfig", "`file` to write the administrator's kubeconfig to")
+	flags.Float64Var(&f.sandbox.StopSeconds, "stop-seconds", 0, "`seconds` that the containers of a deleted pod run on, within its grace period; a pod's annotation "+sandbox.StopSecondsAnnotation+" counts more")
 	flags.BoolVar(&f.sandbox.GenericWorkload, "generic-workload", false, "turn the feature gate GenericWorkload on and serve scheduling.k8s.io/v1beta1")
 	flags.BoolVar(&f.sandbox.PodGroupCRD, "podgroup-crd", true, "install the CRD of scheduling.x-k8s.io/v1alpha1 PodGroup")
 	flags.StringVar(&f.sandbox.Dir, "data-dir", "", "empty or absent `folder` for data and logs, removed at the end (default: a new one in the temporary folder)")
@@ -139,8 +140,9 @@ Pods stay Pending until a scheduler runs. Muster, or the stock one to compare:
   %s kube-scheduler --kubeconfig $KUBECONFIG --secure-port 0
 
 A pod with the annotation %s: "30" runs for 30 s.
+One with %s: "20" takes 20 s to stop once it is deleted.
 %sLog: %s. Ctrl-C stops everything.
 `, took.Seconds(), version.Major, version.Minor, nodes, f.kubeconfig, sandbox.RackLabel,
-		folder+"muster-scheduler", self, sandbox.RunSecondsAnnotation, watch, s.LogPath())
+		folder+"muster-scheduler", self, sandbox.RunSecondsAnnotation, sandbox.StopSecondsAnnotation, watch, s.LogPath())
 	return err
 }

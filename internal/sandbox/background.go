@@ -74,7 +74,7 @@ func (s *Sandbox) startBackground(ctx context.Context, opts Options) error {
 		}
 	}
 	if !opts.DisableKubelets {
-		if err := b.startKubelets(ctx); err != nil {
+		if err := b.startKubelets(ctx, opts.StopSeconds); err != nil {
 			return fmt.Errorf("start kubelets: %w", err)
 		}
 	}

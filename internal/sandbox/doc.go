@@ -24,10 +24,16 @@
 // A pod that is bound to a node runs and is ready at once, unless its node has
 // no room: then it fails with the real kubelet's reason, e.g.
 // OutOfnvidia.com/gpu. It runs for the seconds in RunSecondsAnnotation, or
-// until it is deleted; deletion skips the grace period. There are no
-// containers, hence no logs and no exec, and no pod IPs. Nodes send no
-// heartbeats and stay Ready until somebody changes them; the pods of a deleted
-// node stay where they are.
+// until it is deleted. There are no containers, hence no logs and no exec, and
+// no pod IPs. Nodes send no heartbeats and stay Ready until somebody changes
+// them.
+//
+// A deleted pod ends at once, as most containers do on SIGTERM. It ends later
+// where StopSecondsAnnotation or Options.StopSeconds says so, but within its
+// grace period; until then it is Running, with a deletion timestamp, and holds
+// its node's room. A deletion with a grace period of zero waits for nothing. The
+// pods of a node that is gone are failed and deleted within a minute, as the
+// pod garbage collector of a cluster does.
 //
 // The API server is as real as its races: a status patch that is under way
 // while a pod is deleted and created again under the same name, all within

@@ -46,7 +46,8 @@ const playParallelism = 8
 //   - Admission (admission.go). A stage sees one pod; whether it fits depends
 //     on the others of its node. The stage asks for our verdict.
 //   - Deletion (podend.go). kwok deletes by name alone; a pod created meanwhile
-//     under the same name would be killed.
+//     under the same name would be killed. Pods of nodes that are gone are
+//     collected beside that (orphans.go).
 type kubelets struct {
 	admission *admission
 	endings   *podEndings
@@ -57,10 +58,10 @@ type kubelets struct {
 // startKubelets starts the kubelets of all nodes, those to come included. There
 // are no heartbeats: no node-lifecycle controller looks at them, and a node
 // stays as Ready as it was created.
-func (b *background) startKubelets(ctx context.Context) error {
+func (b *background) startKubelets(ctx context.Context, stopSeconds float64) error {
 	k := &kubelets{
 		admission: newAdmission(),
-		endings:   newPodEndings(b.client),
+		endings:   newPodEndings(b.client, stopSeconds),
 		pods:      make(chan informer.Event[*v1.Pod]),
 		nodes:     make(chan informer.Event[*v1.Node]),
 	}
@@ -69,6 +70,7 @@ func (b *background) startKubelets(ctx context.Context) error {
 		return err
 	}
 	b.run(k.endings.run)
+	b.run(newOrphanCollector(b.informers, k.endings).run)
 
 	nodes := b.informers.Core().V1().Nodes().Informer()
 	if _, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{

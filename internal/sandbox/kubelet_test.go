@@ -69,15 +69,28 @@ func (c cluster) reach(name string, phase v1.PodPhase) *v1.Pod {
 // remove deletes a pod as kubectl does and waits until it is gone.
 func (c cluster) remove(name string) {
 	c.Helper()
-	require.NoError(c, c.CoreV1().Pods("default").Delete(c.Context(), name, metav1.DeleteOptions{}))
+	c.delete(name, metav1.DeleteOptions{})
+	c.gone(name)
+}
+
+func (c cluster) delete(name string, opts metav1.DeleteOptions) {
+	c.Helper()
+	require.NoError(c, c.CoreV1().Pods("default").Delete(c.Context(), name, opts))
+}
+
+func (c cluster) gone(name string) {
+	c.Helper()
 	require.Eventually(c, func() bool {
 		_, err := c.CoreV1().Pods("default").Get(c.Context(), name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	}, patience, pause, "pod %s is still there", name)
 }
 
+// stopSeconds is how long pods take to stop that do not say.
+const stopSeconds = 0.1
+
 func TestKubelet(t *testing.T) {
-	s := start(t, sandbox.Options{})
+	s := start(t, sandbox.Options{StopSeconds: stopSeconds})
 	node := func(name string) *v1.Node {
 		return sandbox.Node(name, sandbox.NodeShape{CPU: "8", Memory: "32Gi", Extended: map[string]int64{gpu: 8}})
 	}
@@ -91,6 +104,13 @@ func TestKubelet(t *testing.T) {
 		{"devices that the node lacks fail the pod", podWantsUnknownDevice},
 		{"an ended pod gives its GPUs back", podEnds},
 		{"a deleted pod gives its GPUs back", podDeleted},
+		{"a slow pod holds its room until it has stopped", podStopsSlowly},
+		{"a slow pod with a finalizer fails when it has stopped", podStopsSlowlyWithFinalizer},
+		{"a grace period ends a pod that does not stop", podNeverStops},
+		{"a shorter grace period takes the place of a longer one", podStopsEarlier},
+		{"a force deletion waits for nothing", podForced},
+		{"what was planned for a slow pod spares a new one", podSlowSameName},
+		{"a pod that is over while it stops is gone", podEndsWhileItStops},
 		{"a pod runs for the seconds it asks", podRunsForSeconds},
 		{"a run time that is no number is ignored", podRunsForNonsense},
 		{"a finalizer holds a pod that has ended", podWithFinalizer},
@@ -163,7 +183,9 @@ func podEnds(c cluster, node string) {
 func podDeleted(c cluster, node string) {
 	c.bind(gpuPod("goes", 8), node)
 	c.reach("goes", v1.PodRunning)
+	begin := time.Now()
 	c.remove("goes")
+	assert.GreaterOrEqual(c, time.Since(begin).Seconds(), stopSeconds)
 	c.bind(gpuPod("comes", 8), node)
 	c.reach("comes", v1.PodRunning)
 }
@@ -197,19 +219,21 @@ func podWithFinalizer(c cluster, node string) {
 	pod.Finalizers = []string{"example.com/accounting"}
 	c.bind(pod, node)
 	c.reach("held", v1.PodRunning)
-	require.NoError(c, c.CoreV1().Pods("default").Delete(c.Context(), "held", metav1.DeleteOptions{}))
+	c.delete("held", metav1.DeleteOptions{})
 	c.reach("held", v1.PodFailed)
 	c.bind(gpuPod("next", 8), node)
 	c.reach("next", v1.PodRunning)
 
-	held := c.reach("held", v1.PodFailed)
+	c.release(c.reach("held", v1.PodFailed))
+}
+
+// release takes the finalizers off a pod and waits until it is gone.
+func (c cluster) release(held *v1.Pod) {
+	c.Helper()
 	held.Finalizers = nil
 	_, err := c.CoreV1().Pods("default").Update(c.Context(), held, metav1.UpdateOptions{})
 	require.NoError(c, err)
-	require.Eventually(c, func() bool {
-		_, err := c.CoreV1().Pods("default").Get(c.Context(), "held", metav1.GetOptions{})
-		return apierrors.IsNotFound(err)
-	}, patience, pause)
+	c.gone(held.Name)
 }
 
 func podBeforeNode(c cluster, node string) {

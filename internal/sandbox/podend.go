@@ -6,7 +6,10 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strconv"
 	"sync"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,11 +21,19 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// podEndings finishes pods that someone deleted, at once: a simulated container
-// needs no grace period.
+// StopSecondsAnnotation on a pod says how long its containers run on once it is
+// deleted, in seconds as a decimal number, e.g. "20". The grace period of the
+// deletion cuts that short. A pod without it, or with something else in it,
+// ends as Options.StopSeconds says.
+const StopSecondsAnnotation = "sandbox.muster.sh/stop-seconds"
+
+// podEndings finishes pods that someone deleted, once their containers have
+// ended. Until then a pod is Running and holds its node's room.
 type podEndings struct {
 	client kubernetes.Interface
 	queue  workqueue.TypedRateLimitingInterface[ending]
+	// stopSeconds is how long the containers of a pod run on that does not say.
+	stopSeconds float64
 }
 
 // ending names one deleted pod. The UID keeps a later pod of that name safe.
@@ -33,28 +44,57 @@ type ending struct {
 	// kubelet reports its end, which is what a finalizer's owner (the Job
 	// controller) and a scheduler wait for.
 	fail bool
+	// orphan says that the pod's node is gone and the pod did not end yet.
+	orphan bool
 }
 
 // conflictRetries is how often a conflict is taken for a concurrent write to
 // the same pod; after that the name belongs to another pod.
 const conflictRetries = 5
 
-func newPodEndings(client kubernetes.Interface) *podEndings {
+func newPodEndings(client kubernetes.Interface, stopSeconds float64) *podEndings {
 	return &podEndings{
-		client: client,
-		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[ending]()),
+		client:      client,
+		stopSeconds: stopSeconds,
+		queue:       workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[ending]()),
 	}
 }
 
-// add finishes a pod that has a deletion timestamp. A grace period of zero
-// shows that it was finished before and waits for a finalizer only.
+// add finishes a pod that has a deletion timestamp, when its containers have
+// ended. A grace period of zero shows that it was finished before and waits for
+// a finalizer only. Of several calls for one pod the earliest end counts: a
+// second deletion can only shorten the grace period.
 func (e *podEndings) add(pod *v1.Pod) {
 	fail := len(pod.Finalizers) > 0 && !ended(pod)
 	if ptr.Deref(pod.DeletionGracePeriodSeconds, 1) == 0 && !fail {
 		return
 	}
-	e.queue.Add(ending{namespace: pod.Namespace, name: pod.Name, uid: pod.UID, fail: fail})
+	e.queue.AddAfter(ending{namespace: pod.Namespace, name: pod.Name, uid: pod.UID, fail: fail}, e.stopTime(pod))
 }
+
+// addOrphan finishes a pod whose node is gone, whether it was deleted or not.
+func (e *podEndings) addOrphan(pod *v1.Pod) {
+	e.queue.Add(ending{namespace: pod.Namespace, name: pod.Name, uid: pod.UID, orphan: !ended(pod)})
+}
+
+// stopTime is how long the containers of a deleted pod run on.
+func (e *podEndings) stopTime(pod *v1.Pod) time.Duration {
+	if pod.Status.Phase != v1.PodRunning {
+		return 0 // no container runs
+	}
+	seconds := e.stopSeconds
+	if text := pod.Annotations[StopSecondsAnnotation]; decimal.MatchString(text) {
+		seconds, _ = strconv.ParseFloat(text, 64) // out of range is infinite
+	}
+	grace := float64(ptr.Deref(pod.DeletionGracePeriodSeconds, 0))
+	return time.Duration(min(seconds, grace, mostStopSeconds) * float64(time.Second))
+}
+
+// decimal is a number of seconds in an annotation.
+var decimal = regexp.MustCompile(`^[0-9]+([.][0-9]+)?$`)
+
+// mostStopSeconds, some 31 years, fits a time.Duration.
+const mostStopSeconds = 1e9
 
 // run works until ctx is done.
 func (e *podEndings) run(ctx context.Context) {
@@ -92,8 +132,8 @@ func (e *podEndings) next(ctx context.Context) bool {
 
 func (e *podEndings) finish(ctx context.Context, item ending) error {
 	pods := e.client.CoreV1().Pods(item.namespace)
-	if item.fail {
-		patch := fmt.Appendf(nil, `{"metadata":{"uid":%q},"status":{"phase":"Failed","message":"Deleted while running"}}`, item.uid)
+	if item.fail || item.orphan {
+		patch := fmt.Appendf(nil, `{"metadata":{"uid":%q},"status":%s}`, item.uid, item.lastStatus())
 		if _, err := pods.Patch(ctx, item.name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
 			return err
 		}
@@ -102,4 +142,12 @@ func (e *podEndings) finish(ctx context.Context, item ending) error {
 		GracePeriodSeconds: ptr.To[int64](0),
 		Preconditions:      metav1.NewUIDPreconditions(string(item.uid)),
 	})
+}
+
+// lastStatus is the status of a pod that did not end by itself, as JSON.
+func (e ending) lastStatus() string {
+	if e.orphan {
+		return `{"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","reason":"DeletionByPodGC","message":"PodGC: node no longer exists"}]}`
+	}
+	return `{"phase":"Failed","message":"Deleted while running"}`
 }

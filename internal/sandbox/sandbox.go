@@ -30,6 +30,10 @@ type Options struct {
 	PodGroupCRD bool
 	// DisableKubelets leaves bound pods alone: they stay Pending.
 	DisableKubelets bool
+	// StopSeconds is how long the containers of a deleted pod run on where
+	// StopSecondsAnnotation does not say; the grace period cuts it short. Zero:
+	// they end at once.
+	StopSeconds float64
 	// DisableControllers runs none of the controllers: no Job makes pods,
 	// nothing is garbage collected, namespaces stay Terminating, and pods are
 	// admitted without a ServiceAccount.
@@ -79,6 +83,9 @@ func Start(ctx context.Context, opts Options) (*Sandbox, error) {
 }
 
 func (s *Sandbox) start(ctx context.Context, opts Options) error {
+	if !(opts.StopSeconds >= 0) { // nor is NaN a time
+		return fmt.Errorf("pods stop for %v seconds; a number of at least 0 is wanted", opts.StopSeconds)
+	}
 	if err := s.makeDir(opts.Dir); err != nil {
 		return err
 	}

@@ -127,6 +127,7 @@ func TestStart_Refuses(t *testing.T) {
 	}{
 		{"a data folder that is in use", sandbox.Options{Dir: full}, "is not empty (1 entries)"},
 		{"a flag that kube-apiserver lacks", sandbox.Options{ExtraAPIServerArgs: []string{"--no-such-flag"}}, "unknown flag: --no-such-flag"},
+		{"a time to stop below zero", sandbox.Options{StopSeconds: -1}, "pods stop for -1 seconds"},
 		{"a value that kube-apiserver rejects", sandbox.Options{ExtraAPIServerArgs: []string{"--authorization-mode=Nope"}}, "authorization-mode"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

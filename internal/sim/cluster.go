@@ -47,7 +47,7 @@ type Cluster struct {
 	usage   *topology.Usage
 	planner *placement.Planner
 	// spared is what gangs need, for singles to keep off.
-	spared *placement.Idle
+	spared *placement.IdleIndex
 	gpus   int
 	// scrambled are the nodes in an order that has nothing to do with where they
 	// stand: the order in which a scheduler without topology meets equal nodes.
@@ -70,15 +70,15 @@ func NewCluster(nodes []trace.Node, shape Shape) (*Cluster, error) {
 	}
 	c := &Cluster{usage: topology.NewUsage(tree, columns)}
 	for _, n := range nodes {
-		id, _ := tree.NodeID(n.Name) // it was just put there
+		id, _ := tree.NodeByName(n.Name) // it was just put there
 		row := offer(n, shape)
 		copy(c.usage.CapacityRow(id), row)
 		copy(c.usage.FreeRow(id), row)
 		c.gpus += int(row[gpuColumn])
 	}
-	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdle(tree)
+	c.planner, c.spared = placement.NewPlanner(c.usage), placement.NewIdleIndex(tree)
 	for n := range tree.Nodes {
-		c.spared.Set(topology.NodeID(n), c.usage.Idle(topology.NodeID(n)))
+		c.spared.SetIdle(topology.NodeID(n), c.usage.IsIdle(topology.NodeID(n)))
 	}
 	c.wholeNode = c.commonGPUs()
 	c.idle = make([]int, len(nodes)+1)
@@ -147,7 +147,7 @@ func (c *Cluster) ask(g trace.Gang) *gang.Gang {
 func (c *Cluster) askFor(name string, pods int, request []int64) *gang.Gang {
 	return &gang.Gang{
 		Name: name, MinCount: pods, Required: topology.NoLevel, Preferred: c.narrowest(),
-		Roles: []gang.Role{{Count: pods, Required: topology.NoLevel, With: -1, Request: request}},
+		Roles: []gang.Role{{Count: pods, Required: topology.NoLevel, NearRole: -1, Request: request}},
 	}
 }
 
@@ -162,16 +162,16 @@ func (c *Cluster) narrowest() topology.Level {
 }
 
 func (c *Cluster) take(n topology.NodeID, request []int64) {
-	c.planner.Take(n, request)
-	c.spared.Set(n, c.usage.Idle(n))
+	c.planner.AllocateOn(n, request)
+	c.spared.SetIdle(n, c.usage.IsIdle(n))
 }
 
 func (c *Cluster) give(n topology.NodeID, request []int64) {
-	c.planner.Give(n, request)
-	c.spared.Set(n, c.usage.Idle(n))
+	c.planner.ReleaseOn(n, request)
+	c.spared.SetIdle(n, c.usage.IsIdle(n))
 }
 
-// room tells whether the node has room for one more pod.
+// room reports whether the node has room for one more pod.
 func (c *Cluster) room(n topology.NodeID, request []int64) bool {
 	for i, free := range c.usage.FreeRow(n) {
 		if request[i] > free {

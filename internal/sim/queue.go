@@ -108,7 +108,7 @@ func (s *simulation) decide(j *job) placement.Plan {
 	var plan placement.Plan
 	if j.Pods > 1 {
 		plan = s.cfg.Policy.Gang(s.cluster, j.ask)
-		s.cluster.spared.Planned(j.Name, plan)
+		s.cluster.spared.RecordPlan(j.Name, plan)
 	} else if n := s.singles.Place(s.cluster, j.request()); n == placement.NoNode {
 		plan.Refusal = &placement.Refusal{Reason: placement.NoFittingDomain, Gang: j.Name}
 	} else {

@@ -34,7 +34,7 @@ type rule struct {
 // policy, as in "muster/most-allocated".
 //
 //   - sparing: by the score of the scheduler plugin;
-//   - scored: by the same score but for what gangs lose, see placement.Idle;
+//   - scored: by the same score but for what gangs lose, see placement.IdleIndex;
 //   - planned: as gangs of one, by placement.Solve;
 //   - most-allocated: on the node with the fewest free GPUs that has room, the
 //     first by place of equals;
@@ -112,14 +112,14 @@ func newScorer(c *Cluster, sparing bool) *scored {
 // Arrived learns from every pod, those of gangs included, as the plugin does.
 func (s *scored) Arrived(g trace.Gang) {
 	for range g.Pods {
-		s.learner.Observe(requestOf(g.CPUMilli, int64(g.GPUs)))
+		s.learner.ObservePod(requestOf(g.CPUMilli, int64(g.GPUs)))
 	}
 }
 
 func requestOf(cpuMilli, gpus int64) gpu.Request {
 	r := gpu.Request{CPUMilli: cpuMilli, GPUs: int(gpus)}
 	if gpus > 0 {
-		r.GPUMilli = gpu.Whole
+		r.GPUMilli = gpu.MilliPerGPU
 	}
 	return r
 }
@@ -130,7 +130,7 @@ const mostCPU = 1 << 30
 
 // Place scores every node with room.
 func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
-	scorer, pod := s.learner.Scorer(), requestOf(request[cpuColumn], request[gpuColumn])
+	scorer, pod := s.learner.CurrentScorer(), requestOf(request[cpuColumn], request[gpuColumn])
 	cold := len(scorer.Workload()) == 0
 	best, most := placement.NoNode, int64(math.MinInt64)
 	for i := range c.usage.Tree.Nodes {
@@ -144,10 +144,10 @@ func (s *scored) Place(c *Cluster, request []int64) topology.NodeID {
 			score = 100 * (total - free[gpuColumn] + request[gpuColumn]) / max(1, total)
 		} else {
 			state := gpu.CountedNode(s.model[n], min(free[cpuColumn], mostCPU), int(free[gpuColumn]), int(total))
-			score, _ = scorer.Score(&state, &pod)
+			score, _ = scorer.ScoreNode(&state, &pod)
 		}
 		if s.sparing {
-			score -= scorer.GangMalus(c.spared.Loss(n))
+			score -= scorer.GangPenalty(c.spared.BreakupCost(n))
 		}
 		if best == placement.NoNode || score > most {
 			best, most = n, score

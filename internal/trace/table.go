@@ -39,7 +39,7 @@ func openTable(name string, r io.Reader) (*table, error) {
 	return t, nil
 }
 
-// has tells whether the header names every one of the columns.
+// has reports whether the header names every one of the columns.
 func (t *table) has(columns ...string) bool {
 	for _, c := range columns {
 		if !slices.Contains(t.header, c) {
@@ -49,7 +49,7 @@ func (t *table) has(columns ...string) bool {
 	return true
 }
 
-// next moves to the next row and tells whether there is one.
+// next moves to the next row and reports whether there is one.
 func (t *table) next() bool {
 	if t.err != nil {
 		return false

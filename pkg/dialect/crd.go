@@ -5,7 +5,6 @@ package dialect
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,17 +20,18 @@ var crdKind = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version:
 
 // coschedulingDialect is the dialect of the coscheduling plugin of
 // kubernetes-sigs/scheduler-plugins, which Kubeflow and KubeRay write too.
-var coschedulingDialect = &entry{
-	name:   kube.DialectCRD,
-	marks:  labelMarks(kube.LabelPodGroup, kube.LabelPodGroupOld),
-	labels: []string{kube.LabelPodGroup, kube.LabelPodGroupOld},
-	kinds:  []*kind{crdGroups},
+var coschedulingDialect = &Dialect{
+	Name:      kube.DialectCRD,
+	readMarks: labelMarks(kube.LabelPodGroup, kube.LabelPodGroupOld),
+	Labels:    []string{kube.LabelPodGroup, kube.LabelPodGroupOld},
+	kinds:     []*Kind{CRDGroups},
 }
 
-var crdGroups = &kind{
-	GroupVersionResource: crdKind, name: "PodGroup", of: kube.DialectCRD,
-	countField: []string{"spec", "minMember"},
-	read:       readCRD, status: crdStatus,
+// CRDGroups are the PodGroups of kubernetes-sigs/scheduler-plugins.
+var CRDGroups = &Kind{
+	GroupVersionResource: crdKind, Name: "PodGroup", Dialect: kube.DialectCRD,
+	CountField: []string{"spec", "minMember"},
+	read:       readCRD, makeStatus: makeCRDStatus,
 }
 
 // The phases of a scheduling.x-k8s.io/v1alpha1 PodGroup. Source: the API types
@@ -59,20 +59,20 @@ type groupStatus struct {
 	ScheduleStartTime string `json:"scheduleStartTime,omitempty"`
 }
 
-// begun tells whether members had nodes when the status was written.
-func (s groupStatus) begun() bool {
+// hasStarted reports whether members had nodes when the status was written.
+func (s groupStatus) hasStarted() bool {
 	return s.Phase != "" && s.Phase != phasePending && s.Phase != phasePreScheduling
 }
 
-// ended tells whether the gang had come to its end.
-func (s groupStatus) ended() bool { return s.Phase == phaseFinished || s.Phase == phaseFailed }
+// hasEnded reports whether the gang had come to its end.
+func (s groupStatus) hasEnded() bool { return s.Phase == phaseFinished || s.Phase == phaseFailed }
 
 // readCRD reads a scheduling.x-k8s.io/v1alpha1 PodGroup.
-func readCRD(o *object, u *unstructured.Unstructured) {
+func readCRD(o *Object, u *unstructured.Unstructured) {
 	o.readCount(u)
 	o.readTimeout(u, "spec", "scheduleTimeoutSeconds")
-	status := readStatus(o.status)
-	o.begun, o.ended = status.begun(), status.ended()
+	status := readStatus(o.Status)
+	o.Started, o.Ended = status.hasStarted(), status.hasEnded()
 }
 
 // readStatus reads what can be read; what cannot is written anew.
@@ -85,25 +85,25 @@ func readStatus(value map[string]any) groupStatus {
 	return status
 }
 
-// crdStatus is the status of an object as its fields.
-func crdStatus(g *gangState, _ map[string]metav1.Condition, now time.Time) map[string]any {
+// makeCRDStatus is the status of an object as its fields.
+func makeCRDStatus(p *Progress, _ map[string]metav1.Condition, now time.Time) map[string]any {
 	var fields map[string]any
-	if text, err := json.Marshal(g.statusOf(now)); err != nil || json.Unmarshal(text, &fields) != nil {
+	if text, err := json.Marshal(p.groupStatus(now)); err != nil || json.Unmarshal(text, &fields) != nil {
 		return nil
 	}
 	return fields
 }
 
-// statusOf is the status that a gang's object is to have. It counts members
+// groupStatus is the status that a gang's object is to have. It counts members
 // that the API server says are bound, not those that are about to be.
-func (g *gangState) statusOf(now time.Time) groupStatus {
-	before := readStatus(g.object.status)
+func (p *Progress) groupStatus(now time.Time) groupStatus {
+	before := readStatus(p.Object.Status)
 	s := groupStatus{
-		Phase:             g.phase(),
-		Scheduled:         g.bound,
-		Running:           g.running,
-		Succeeded:         g.succeeded,
-		Failed:            g.failed,
+		Phase:             p.groupPhase(),
+		Scheduled:         p.Bound,
+		Running:           p.Running,
+		Succeeded:         p.Succeeded,
+		Failed:            p.Failed,
 		OccupiedBy:        before.OccupiedBy,
 		ScheduleStartTime: before.ScheduleStartTime,
 	}
@@ -113,45 +113,40 @@ func (g *gangState) statusOf(now time.Time) groupStatus {
 	if s.ScheduleStartTime == "" {
 		s.ScheduleStartTime = now.UTC().Format(time.RFC3339)
 	}
-	if owners := g.owners(); owners != "" {
-		s.OccupiedBy = owners
+	if len(p.Owners) > 0 {
+		s.OccupiedBy = p.occupiedBy()
 	}
 	return s
 }
 
-func (g *gangState) phase() string {
-	want := g.minCount()
+// groupPhase is the phase that those members make.
+func (p *Progress) groupPhase() string {
+	want := p.MinCount
 	switch {
-	case g.object.problem != nil:
+	case p.Object.Problem != nil:
 		return phasePending
-	case g.succeeded >= want:
+	case p.Succeeded >= want:
 		return phaseFinished
-	case g.running+g.succeeded >= want:
+	case p.Running+p.Succeeded >= want:
 		return phaseRunning
-	case g.bound+g.succeeded >= want:
+	case p.Bound+p.Succeeded >= want:
 		return phaseScheduled
-	case g.failed > 0 && g.failed+g.running+g.succeeded >= want:
+	case p.Failed > 0 && p.Failed+p.Running+p.Succeeded >= want:
 		return phaseFailed
-	case g.bound > 0:
+	case p.Bound > 0:
 		return phaseScheduling
-	case len(g.members) >= want:
+	case p.Members >= want:
 		return phasePreScheduling
 	default:
 		return phasePending
 	}
 }
 
-// owners are the controllers of the members as occupiedBy lists them:
-// "namespace/name", sorted.
-func (g *gangState) owners() string {
-	seen := map[string]bool{}
-	var all []string
-	for _, m := range g.members {
-		if m.owner != "" && !seen[m.owner] {
-			seen[m.owner] = true
-			all = append(all, g.key.namespace+"/"+m.owner)
-		}
+// occupiedBy lists the controllers of the members: "namespace/name", sorted.
+func (p *Progress) occupiedBy() string {
+	all := make([]string, len(p.Owners))
+	for i, owner := range p.Owners {
+		all[i] = p.Object.Namespace + "/" + owner
 	}
-	slices.Sort(all)
 	return strings.Join(all, ",")
 }

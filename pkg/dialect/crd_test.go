@@ -1,19 +1,18 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package dialect
+package dialect_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -49,17 +48,17 @@ func TestReadCRD(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o := crdGroups.translate(podGroup(t, test.spec))
-			assert.Equal(t, test.minCount, o.minCount)
-			assert.Equal(t, test.timeout, o.timeoutSeconds)
-			assert.Equal(t, types.UID("u1"), o.uid)
+			o := dialect.CRDGroups.Read(podGroup(t, test.spec))
+			assert.Equal(t, test.minCount, o.MinCount)
+			assert.Equal(t, test.timeout, o.TimeoutSeconds)
+			assert.Equal(t, types.UID("u1"), o.UID)
 			if test.message == "" {
-				assert.Nil(t, o.problem)
+				assert.Nil(t, o.Problem)
 				return
 			}
-			require.NotNil(t, o.problem)
-			assert.Equal(t, kube.InvalidGangSpec, o.problem.Reason)
-			assert.Contains(t, o.problem.Message, test.message)
+			require.NotNil(t, o.Problem)
+			assert.Equal(t, kube.InvalidGangSpec, o.Problem.Reason)
+			assert.Contains(t, o.Problem.Message, test.message)
 		})
 	}
 }
@@ -76,26 +75,20 @@ func FuzzReadCRD(f *testing.F) {
 		if u.UnmarshalJSON([]byte(`{"apiVersion":"a/v1","kind":"PodGroup","metadata":{"name":"train","uid":"u"},"spec":`+spec+`,"status":`+status+`}`)) != nil {
 			return
 		}
-		o := crdGroups.translate(u)
-		if (o.problem == nil) != (o.minCount >= 1 && o.minCount <= kube.MaxMinCount && o.timeoutSeconds >= 0) && o.problem == nil {
+		o := dialect.CRDGroups.Read(u)
+		if (o.Problem == nil) != (o.MinCount >= 1 && o.MinCount <= kube.MaxMinCount && o.TimeoutSeconds >= 0) && o.Problem == nil {
 			t.Fatalf("%s was read as %+v", spec, o)
 		}
-		if o.problem != nil && (len(o.problem.Message) > 600 || strings.ContainsAny(o.problem.Message, "\n\x00")) {
-			t.Fatalf("message %q", o.problem.Message)
+		if o.Problem != nil && (len(o.Problem.Message) > 600 || strings.ContainsAny(o.Problem.Message, "\n\x00")) {
+			t.Fatalf("message %q", o.Problem.Message)
 		}
-		g := newStore(newFeed(), table).newGang(key("crd~train"))
-		g.object = o
-		g.phase()
-		if g.serve(nil) == nil {
-			t.Fatal("the group is not served")
+		if (&dialect.Progress{Object: o, MinCount: max(o.MinCount, 1)}).Status(nil, epoch) == nil {
+			t.Fatal("the group has no status")
 		}
 	})
 }
 
 func TestPhase(t *testing.T) {
-	member := func(i int, words ...string) *v1.Pod {
-		return newPod(fmt.Sprint("p", i), append(words, kube.LabelPodGroup+"=train", "owner=job")...)
-	}
 	tests := []struct {
 		name                      string
 		waiting, bound, running   int
@@ -117,34 +110,25 @@ func TestPhase(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld()
-			k := key("crd~train")
-			w.setObject(k, crdGroup("train", "u1", 4))
-			n := 0
-			for range test.waiting {
-				w.pod(member(n))
-				n++
+			p := &dialect.Progress{
+				Object: dialect.CRDGroups.Read(podGroup(t, `,"spec":{"minMember":4}`)), MinCount: 4,
+				Members: test.waiting + test.bound + test.running, Bound: test.bound + test.running, Running: test.running,
+				Succeeded: test.succeeded, Failed: test.failed,
 			}
-			for range test.bound {
-				w.pod(member(n, "node=n1"))
-				n++
+			if p.Members > 0 {
+				p.Owners = []string{"job", "other"}
 			}
-			for range test.running {
-				w.pod(member(n, "node=n1", "phase=Running"))
-				n++
-			}
-			w.setEnded(k, test.succeeded, test.failed)
-			status := w.view(k).statusOf(epoch)
-			assert.Equal(t, test.phase, status.Phase)
-			assert.Equal(t, test.scheduled, status.Scheduled)
-			assert.Equal(t, test.runningCounted, status.Running)
+			status := p.Status(nil, epoch)
+			assert.Equal(t, test.phase, status["phase"])
+			assert.EqualValues(t, test.scheduled, status["scheduled"])
+			assert.EqualValues(t, test.runningCounted, status["running"])
 			if test.phase == "Pending" {
-				assert.Empty(t, status.ScheduleStartTime)
+				assert.NotContains(t, status, "scheduleStartTime")
 				return
 			}
-			assert.Equal(t, "2026-01-01T00:00:00Z", status.ScheduleStartTime)
-			if n > 0 {
-				assert.Equal(t, "ns/job", status.OccupiedBy)
+			assert.Equal(t, "2026-01-01T00:00:00Z", status["scheduleStartTime"])
+			if p.Members > 0 {
+				assert.Equal(t, "ns/job,ns/other", status["occupiedBy"])
 			}
 		})
 	}

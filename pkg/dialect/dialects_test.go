@@ -1,32 +1,22 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package dialect
+package dialect_test
 
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
-
-// groupOf makes an object of a kind, called train, from the rest of its fields.
-func groupOf(t testing.TB, k *kind, rest string) *unstructured.Unstructured {
-	t.Helper()
-	u := &unstructured.Unstructured{}
-	require.NoError(t, u.UnmarshalJSON([]byte(`{"apiVersion":"`+k.GroupVersion().String()+`","kind":"`+k.name+`"`+rest+`}`)), rest)
-	u.SetName("train")
-	u.SetNamespace("ns")
-	u.SetUID("u1")
-	u.SetResourceVersion("7")
-	u.SetGeneration(2)
-	return u
-}
 
 // reading is one way to declare the gang train, and what becomes of it.
 type reading struct {
@@ -35,90 +25,88 @@ type reading struct {
 	object string
 	pods   []*v1.Pod
 	group  string
-	// min is the number that start together; want are annotations of the
-	// served group, of which notes and roles may be given in part.
-	min    int
-	want   map[string]string
-	reason kube.Reason
+	// min is the number that start together.
+	min int
+	// terms are what the gang asks for, by Muster's annotation, and timeout how
+	// long its members may wait for one another.
+	terms   map[string]string
+	timeout time.Duration
+	// roles and ignored are part of the roles, as JSON, and of the sentences on
+	// what is not read, a line each; "" for none.
+	roles, ignored string
+	reason         kube.Reason
 	// says is part of the refusal.
 	says string
 }
 
-func (r reading) run(t *testing.T, k *kind) {
+func (r reading) run(t *testing.T, k *dialect.Kind) {
 	w := newWorld()
 	for _, p := range r.pods {
 		w.pod(p)
 	}
 	if r.object != "" {
-		w.setKind(k, served)
-		o := k.translate(groupOf(t, k, r.object))
-		w.setObject(o.key(), o)
+		w.SetKind(k, store.Served)
+		w.SetObject(k, groupOf(t, k, r.object))
 	}
-	pg := w.get(r.group)
-	require.NotNil(t, pg, "%v", w.feed.objects)
-	assert.Equal(t, string(r.reason), pg.Annotations[kube.AnnotationInvalidReason], pg.Annotations[kube.AnnotationInvalidMessage])
-	assert.Contains(t, pg.Annotations[kube.AnnotationInvalidMessage], r.says)
+	gang, ok := w.get(r.group)
+	require.True(t, ok, "%v", w.gangs)
+	pg, d := gang.Group, gang.Declaration
 	if r.reason != "" {
-		checkMessage(t, pg.Annotations[kube.AnnotationInvalidMessage])
+		require.NotNil(t, d.Invalid)
+		assert.Equal(t, r.reason, d.Invalid.Reason, d.Invalid.Message)
+		assert.Contains(t, d.Invalid.Message, r.says)
+		checkMessage(t, d.Invalid.Message)
 		return
 	}
+	require.Nil(t, d.Invalid)
 	assert.EqualValues(t, r.min, pg.Spec.SchedulingPolicy.Gang.MinCount)
-	for key, value := range pg.Annotations {
-		switch key {
-		case kube.AnnotationNotes, kube.AnnotationRoles:
-			assert.Contains(t, value, r.want[key], key)
-			assert.NotEmpty(t, r.want[key], "%s: %s", key, value)
-		case kube.AnnotationDialect, kube.AnnotationObject:
-		default:
-			if strings.HasPrefix(key, "muster.sh/") {
-				assert.Equal(t, r.want[key], value, key)
-			}
-		}
+	terms := map[string]string{}
+	for key, term := range d.Terms {
+		terms[key] = term.Value
 	}
-	for key := range r.want {
-		assert.Contains(t, pg.Annotations, key)
+	if r.terms == nil {
+		r.terms = map[string]string{}
 	}
+	assert.Equal(t, r.terms, terms)
+	assert.Equal(t, r.timeout, d.ScheduleTimeout)
+	assert.Equal(t, r.roles != "", len(d.Roles) > 0)
+	assert.Contains(t, kube.FormatRoles(d.Roles), r.roles)
+	assert.Equal(t, r.ignored != "", len(d.Ignored) > 0, d.Ignored)
+	assert.Contains(t, strings.Join(d.Ignored, "\n"), r.ignored)
+	assert.Empty(t, pg.Annotations, "what is declared stands in the declaration alone")
 	// The cluster's levels are known only when the gang is read.
-	_, invalid := kube.ReadSpec(pg, kube.DefaultLadder())
+	_, invalid := kube.ReadSpec(pg, d, kube.DefaultLadder())
 	assert.Nil(t, invalid)
 }
 
 func TestVolcano(t *testing.T) {
 	const group = "scheduling.k8s.io/group-name=train"
 	pods := []*v1.Pod{newPod("a", group), newPod("b", group)}
-	want := func(words ...string) map[string]string {
-		m := map[string]string{}
-		for i := 0; i < len(words); i += 2 {
-			m[words[i]] = words[i+1]
-		}
-		return m
-	}
 	for _, test := range []reading{
 		{name: "a count", object: `,"spec":{"minMember":2}`, min: 2},
 		{name: "no count starts the pods one by one", object: `,"spec":{}`, min: 1},
 		{name: "the other annotation", object: `,"spec":{"minMember":2}`, pods: []*v1.Pod{newPod("a", "scheduling.volcano.sh/group-name=train")}, min: 2},
-		{name: "tasks are roles", object: `,"spec":{"minMember":3,"minTaskMember":{"ps":1,"worker":4}}`, min: 5, want: want(kube.AnnotationRoles,
-			`[{"name":"ps","selector":{"matchLabels":{"volcano.sh/task-spec":"ps"}},"minCount":1},{"name":"worker","selector":{"matchLabels":{"volcano.sh/task-spec":"worker"}},"minCount":4}]`)},
-		{name: "hard is required", object: `,"spec":{"minMember":2,"networkTopology":{"mode":"hard","highestTierAllowed":1}}`, min: 2, want: want(kube.AnnotationTopologyRequired, "tier-1")},
-		{name: "hard is the default", object: `,"spec":{"minMember":2,"networkTopology":{"highestTierName":"spine"}}`, min: 2, want: want(kube.AnnotationTopologyRequired, "spine")},
-		{name: "soft is preferred", object: `,"spec":{"minMember":2,"networkTopology":{"mode":"soft","highestTierAllowed":2}}`, min: 2, want: want(kube.AnnotationTopologyPreferred, "tier-2")},
+		{name: "tasks are roles", object: `,"spec":{"minMember":3,"minTaskMember":{"ps":1,"worker":4}}`, min: 5, roles: `[{"name":"ps","selector":{"matchLabels":{"volcano.sh/task-spec":"ps"}},"minCount":1},{"name":"worker","selector":{"matchLabels":{"volcano.sh/task-spec":"worker"}},"minCount":4}]`},
+		{name: "hard is required", object: `,"spec":{"minMember":2,"networkTopology":{"mode":"hard","highestTierAllowed":1}}`, min: 2, terms: map[string]string{kube.AnnotationTopologyRequired: "tier-1"}},
+		{name: "hard is the default", object: `,"spec":{"minMember":2,"networkTopology":{"highestTierName":"spine"}}`, min: 2, terms: map[string]string{kube.AnnotationTopologyRequired: "spine"}},
+		{name: "soft is preferred", object: `,"spec":{"minMember":2,"networkTopology":{"mode":"soft","highestTierAllowed":2}}`, min: 2, terms: map[string]string{kube.AnnotationTopologyPreferred: "tier-2"}},
 		{name: "Muster's annotation goes before", object: `,"metadata":{"annotations":{"muster.sh/topology-required":"block"}},"spec":{"minMember":2,"networkTopology":{"highestTierAllowed":1}}`,
-			min: 2, want: want(kube.AnnotationTopologyRequired, "block")},
+			min: 2, terms: map[string]string{kube.AnnotationTopologyRequired: "block"}},
 		{name: "sub-groups by label", object: `,"spec":{"minMember":2,"subGroupPolicy":[{"name":"shard","subGroupSize":2,"minSubGroups":3,"matchLabelKeys":["part"],"networkTopology":{"highestTierAllowed":1}}]}`,
-			min: 6, want: want(kube.AnnotationRoles, `[{"name":"shard","each":["part"],"topologyRequired":"tier-1"}]`)},
+			min: 6, roles: `[{"name":"shard","each":["part"],"topologyRequired":"tier-1"}]`},
 		{name: "sub-groups by size", object: `,"spec":{"minMember":4,"subGroupPolicy":[{"subGroupSize":2,"labelSelector":{"matchLabels":{"r":"w"}},"networkTopology":{"highestTierAllowed":1}}]}`,
-			min: 4, want: want(kube.AnnotationRoles, `[{"name":"subgroup-0","selector":{"matchLabels":{"r":"w"}},"sliceSize":2,"sliceTopology":"tier-1"}]`)},
-		{name: "a queue is told", object: `,"spec":{"minMember":2,"queue":"gold"}`, min: 2, want: want(kube.AnnotationNotes, `Volcano: spec.queue "gold" is not read`)},
+			min: 4, roles: `[{"name":"subgroup-0","selector":{"matchLabels":{"r":"w"}},"sliceSize":2,"sliceTopology":"tier-1"}]`},
+		{name: "a queue is told", object: `,"spec":{"minMember":2,"queue":"gold"}`, min: 2, ignored: `Volcano: spec.queue "gold" is not read`},
 		{name: "the default queue is not, nor the resources that a controller adds up", min: 2,
 			object: `,"metadata":{"ownerReferences":[{"apiVersion":"batch.volcano.sh/v1alpha1","kind":"Job","name":"j","uid":"u","controller":true}]},"spec":{"minMember":2,"queue":"default","minResources":{"cpu":"8"}}`},
 		{name: "resources of one's own are", object: `,"spec":{"minMember":2,"minResources":{"cpu":"8"}}`, min: 2,
-			want: want(kube.AnnotationNotes, "spec.minResources is not read; the requests of the pods count, 2 at a time")},
-		{name: "a priority is told", object: `,"spec":{"minMember":2,"priorityClassName":"high"}`, min: 2, want: want(kube.AnnotationNotes, `spec.priorityClassName "high" is not read; the pods' own priority counts`)},
+			ignored: "spec.minResources is not read; the requests of the pods count, 2 at a time"},
+		{name: "a priority is told", object: `,"spec":{"minMember":2,"priorityClassName":"high"}`, min: 2, ignored: `spec.priorityClassName "high" is not read; the pods' own priority counts`},
 		{name: "a slip of the pen is told", object: `,"metadata":{"annotations":{"muster.sh/topology":"rack"}},"spec":{"minMember":2}`, min: 2,
-			want: want(kube.AnnotationNotes, `annotation "muster.sh/topology" is not read; Muster knows no such key`)},
+			ignored: `annotation "muster.sh/topology" is not read; Muster knows no such key`},
 		{name: "on pods too", object: `,"spec":{"minMember":2}`, min: 2, pods: []*v1.Pod{newPod("a", group, "muster.sh/gpu-model=H100")},
-			want: want(kube.AnnotationNotes, `annotation "muster.sh/gpu-model" is not read`)},
-		{name: "resources alone make no gang", object: `,"spec":{"minResources":{"cpu":"8"}}`, min: 1, want: want(kube.AnnotationNotes, "spec.minResources is not read")},
+			ignored: `annotation "muster.sh/gpu-model" is not read`},
+		{name: "resources alone make no gang", object: `,"spec":{"minResources":{"cpu":"8"}}`, min: 1, ignored: "spec.minResources is not read"},
 		{name: "without the object", group: "volcano~train", reason: kube.GangNotFound, says: "there is no PodGroup train (scheduling.volcano.sh/v1beta1) in namespace ns; create it"},
 		{name: "a negative count", object: `,"spec":{"minMember":-2}`, reason: kube.InvalidGangSpec, says: "spec.minMember: found -2, want a number from 1 to 100000"},
 		{name: "a count of text", object: `,"spec":{"minMember":"2"}`, reason: kube.InvalidGangSpec, says: `spec.minMember: found "\"2\""`},
@@ -139,7 +127,7 @@ func TestVolcano(t *testing.T) {
 			if test.group == "" {
 				test.group = "volcano~train"
 			}
-			test.run(t, volcanoGroups)
+			test.run(t, dialect.VolcanoGroups)
 		})
 	}
 }
@@ -150,17 +138,17 @@ func TestKAI(t *testing.T) {
 		{name: "a count", object: `,"spec":{"minMember":2}`, min: 2},
 		{name: "no count is one", object: `,"spec":{"minMember":null}`, min: 1},
 		{name: "levels by node label", object: `,"spec":{"minMember":2,"topologyConstraint":{"topology":"t","requiredTopologyLevel":"cloud.provider.com/topology-block","preferredTopologyLevel":"cloud.provider.com/topology-rack"}}`,
-			min: 2, want: map[string]string{kube.AnnotationTopologyRequired: "cloud.provider.com/topology-block", kube.AnnotationTopologyPreferred: "cloud.provider.com/topology-rack"}},
+			min: 2, terms: map[string]string{kube.AnnotationTopologyRequired: "cloud.provider.com/topology-block", kube.AnnotationTopologyPreferred: "cloud.provider.com/topology-rack"}},
 		{name: "levels by annotation", object: `,"metadata":{"annotations":{"kai.scheduler/topology-required-placement":"rack"}},"spec":{"minMember":2}`,
-			min: 2, want: map[string]string{kube.AnnotationTopologyRequired: "rack"}},
+			min: 2, terms: map[string]string{kube.AnnotationTopologyRequired: "rack"}},
 		{name: "sub-groups are roles, and their minima add up", object: `,"spec":{"minSubGroup":2,"subGroups":[{"name":"all"},{"name":"prefill","parent":"all","minMember":2,"topologyConstraint":{"requiredTopologyLevel":"rack"}},{"name":"decode","parent":"all","minMember":3}]}`,
-			min: 5, want: map[string]string{kube.AnnotationNotes: "spec.minSubGroup 2 is not read", kube.AnnotationRoles: `[{"name":"prefill","selector":{"matchLabels":{"kai.scheduler/subgroup-name":"prefill"}},"minCount":2,"topologyRequired":"rack"},{"name":"decode"`}},
+			min: 5, ignored: "spec.minSubGroup 2 is not read", roles: `[{"name":"prefill","selector":{"matchLabels":{"kai.scheduler/subgroup-name":"prefill"}},"minCount":2,"topologyRequired":"rack"},{"name":"decode"`},
 		{name: "what else is not read is told", object: `,"spec":{"minMember":1,"preemptibility":"non-preemptible","priorityClassName":"build","schedulingBackoff":3}`, min: 1,
-			want: map[string]string{kube.AnnotationNotes: `KAI: spec.priorityClassName "build" is not read; the pods' own priority counts
+			ignored: `KAI: spec.priorityClassName "build" is not read; the pods' own priority counts
 KAI: spec.preemptibility "non-preemptible" is not read; a gang of higher priority may preempt any other
-KAI: spec.schedulingBackoff 3 is not read`}},
+KAI: spec.schedulingBackoff 3 is not read`},
 		{name: "what KAI's grouper writes is not", object: `,"spec":{"minMember":1,"priorityClassName":"train","queue":"default-queue","schedulingBackoff":-1}`, min: 1},
-		{name: "a queue is told", object: `,"spec":{"minMember":1,"queue":"team"}`, min: 1, want: map[string]string{kube.AnnotationNotes: `KAI: spec.queue "team" is not read`}},
+		{name: "a queue is told", object: `,"spec":{"minMember":1,"queue":"team"}`, min: 1, ignored: `KAI: spec.queue "team" is not read`},
 		{name: "a level around sub-groups", object: `,"spec":{"minMember":1,"subGroups":[{"name":"all","topologyConstraint":{"requiredTopologyLevel":"rack"}},{"name":"a","parent":"all"}]}`,
 			reason: kube.InvalidGangSpec, says: "sub-group all has sub-groups, and cannot be held in one domain as a whole"},
 		{name: "parents in a ring", object: `,"spec":{"minMember":1,"subGroups":[{"name":"a","parent":"b"},{"name":"b","parent":"a"}]}`, min: 1},
@@ -173,7 +161,7 @@ KAI: spec.schedulingBackoff 3 is not read`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.pods, test.group = []*v1.Pod{newPod("a", group), newPod("b", group)}, "kai~train"
-			test.run(t, kaiGroups)
+			test.run(t, dialect.KAIGroups)
 		})
 	}
 }
@@ -183,16 +171,16 @@ func TestKoordinator(t *testing.T) {
 	const object = `,"spec":{"minMember":2}`
 	for _, test := range []reading{
 		{name: "annotations on the pods", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordWait+"=90s", koordMode+"=Strict")}, group: "koordinator~a", min: 2,
-			want: map[string]string{kube.AnnotationScheduleTimeout: "90"}},
+			timeout: 90 * time.Second},
 		{name: "labels on the pods", pods: []*v1.Pod{newPod("x", koordNameLabel+"=a", koordCountLabel+"=3")}, group: "koordinator~a", min: 3},
 		{name: "levels", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordNetwork+`={"gatherStrategy":[{"layer":"SpineLayer","strategy":"MustGather"},{"layer":"rack","strategy":"PreferGather"}]}`)}, group: "koordinator~a", min: 2,
-			want: map[string]string{kube.AnnotationTopologyRequired: "spine", kube.AnnotationTopologyPreferred: "rack"}},
+			terms: map[string]string{kube.AnnotationTopologyRequired: "spine", kube.AnnotationTopologyPreferred: "rack"}},
 		{name: "another mode is told", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordMode+"=NonStrict")}, group: "koordinator~a", min: 2,
-			want: map[string]string{kube.AnnotationNotes: "mode NonStrict is not read"}},
+			ignored: "mode NonStrict is not read"},
 		{name: "a gang group is one gang of parts", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", together), newPod("y", gangB, koordCount+"=3", together)}, group: "koordinator~a+b", min: 5,
-			want: map[string]string{kube.AnnotationRoles: `[{"name":"a","selector":{"matchLabels":{"gang.scheduling.koordinator.sh/name":"a"}},"minCount":2},{"name":"b","selector":{"matchLabels":{"gang.scheduling.koordinator.sh/name":"b"}},"minCount":3}]`}},
+			roles: `[{"name":"a","selector":{"matchLabels":{"gang.scheduling.koordinator.sh/name":"a"}},"minCount":2},{"name":"b","selector":{"matchLabels":{"gang.scheduling.koordinator.sh/name":"b"}},"minCount":3}]`},
 		{name: "a gang group of which one gang is to come", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", together)}, group: "koordinator~a+b", min: 3,
-			want: map[string]string{kube.AnnotationRoles: `"minCount":1`}},
+			roles: `"minCount":1`},
 		{name: "a group with itself", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordGroups+`=["ns/a"]`)}, group: "koordinator~a", min: 2},
 		{name: "a group across namespaces", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordGroups+`=["ns/a","other/b"]`)}, group: "koordinator~a", reason: kube.InvalidGangSpec,
 			says: `pod x: annotation gang.scheduling.koordinator.sh/groups: gang "other/b" is in another namespace, and a gang never crosses one; keep the gangs that start together in namespace ns`},
@@ -204,11 +192,11 @@ func TestKoordinator(t *testing.T) {
 		{name: "an unknown strategy", pods: []*v1.Pod{newPod("x", gangA, koordCount+"=2", koordNetwork+`={"gatherStrategy":[{"layer":"x","strategy":"Hope"}]}`)}, group: "koordinator~a", reason: kube.InvalidGangSpec, says: `found strategy "Hope"`},
 		{name: "a PodGroup of its own", object: object, pods: []*v1.Pod{newPod("x", kube.LabelPodGroupOld+"=train")}, group: "crd~train", min: 2},
 		{name: "a PodGroup with annotations", object: `,"metadata":{"annotations":{"` + koordWait + `":"1m","` + koordMode + `":"NonStrict"}}` + object, pods: []*v1.Pod{newPod("x", kube.LabelPodGroupOld+"=train")}, group: "crd~train", min: 2,
-			want: map[string]string{kube.AnnotationScheduleTimeout: "60", kube.AnnotationNotes: "mode NonStrict"}},
+			timeout: 60 * time.Second, ignored: "mode NonStrict"},
 		{name: "PodGroups together", object: `,"metadata":{"annotations":{"` + koordGroups + `":"[\"ns/train\",\"ns/b\"]"}}` + object, pods: []*v1.Pod{newPod("x", kube.LabelPodGroupOld+"=train")}, group: "crd~train",
 			reason: kube.InvalidGangSpec, says: "PodGroups that start together are not supported; make them one PodGroup"},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, koordGroupKind) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, dialect.KoordinatorGroups) })
 	}
 }
 
@@ -217,20 +205,20 @@ func TestKueue(t *testing.T) {
 	for _, test := range []reading{
 		{name: "a group of plain pods", pods: []*v1.Pod{newPod("a", group, count), newPod("b", group, count)}, group: "kueue~train", min: 2},
 		{name: "its topology", pods: []*v1.Pod{newPod("a", group, count, kueueRequired+"="+rack), newPod("b", group, count, kueueRequired+"="+rack)}, group: "kueue~train", min: 2,
-			want: map[string]string{kube.AnnotationTopologyRequired: rack}},
+			terms: map[string]string{kube.AnnotationTopologyRequired: rack}},
 		{name: "its slices", pods: []*v1.Pod{newPod("a", group, count, kueueSlice+"="+rack, kueueSliceSize+"=2")}, group: "kueue~train", min: 2,
-			want: map[string]string{kube.AnnotationSliceSize: "2", kube.AnnotationSliceTopology: rack}},
+			terms: map[string]string{kube.AnnotationSliceSize: "2", kube.AnnotationSliceTopology: rack}},
 		{name: "topology of a gang of another dialect", pods: []*v1.Pod{train("a", kueuePreferred+"="+rack), train("b", kueuePreferred+"="+rack)}, group: "label~train", min: 2,
-			want: map[string]string{kube.AnnotationTopologyPreferred: rack}},
+			terms: map[string]string{kube.AnnotationTopologyPreferred: rack}},
 		{name: "the gang's own wish goes before", pods: []*v1.Pod{train("a", kueueRequired+"="+rack, kube.AnnotationTopologyRequired+"=block")}, group: "label~train", min: 2,
-			want: map[string]string{kube.AnnotationTopologyRequired: "block"}},
+			terms: map[string]string{kube.AnnotationTopologyRequired: "block"}},
 		{name: "pod sets of one gang", pods: []*v1.Pod{train("a", kueuePodSet+"=leader"), train("b", kueuePodSet+"=worker", kueueRequired+"="+rack)}, group: "label~train", min: 2,
-			want: map[string]string{kube.AnnotationRoles: `[{"name":"worker","selector":{"matchLabels":{"kueue.x-k8s.io/podset":"worker"}},"topologyRequired":"cloud.provider.com/topology-rack"}]`}},
+			roles: `[{"name":"worker","selector":{"matchLabels":{"kueue.x-k8s.io/podset":"worker"}},"topologyRequired":"cloud.provider.com/topology-rack"}]`},
 		{name: "pod sets that share a domain", pods: []*v1.Pod{train("a", kueuePodSet+"=leader", kueueTogether+"=g", kueueRequired+"="+rack), train("b", kueuePodSet+"=worker", kueueTogether+"=g", kueueRequired+"="+rack)}, group: "label~train", min: 2,
-			want: map[string]string{kube.AnnotationTopologyRequired: rack}},
+			terms: map[string]string{kube.AnnotationTopologyRequired: rack}},
 		{name: "an admission group of pods with a gang of their own", pods: []*v1.Pod{train("a", group, count)}, group: "label~train", min: 2},
 		{name: "slices inside slices", pods: []*v1.Pod{newPod("a", group, count, kueueSlices+`=[{"topology":"block","size":8},{"topology":"rack","size":4},{"topology":"nvidia.com/gpu.clique","size":2}]`)}, group: "kueue~train", min: 2,
-			want: map[string]string{kube.AnnotationSliceSize: "8,4,2", kube.AnnotationSliceTopology: "block,rack,nvidia.com/gpu.clique"}},
+			terms: map[string]string{kube.AnnotationSliceSize: "8,4,2", kube.AnnotationSliceTopology: "block,rack,nvidia.com/gpu.clique"}},
 		{name: "no slices inside slices", pods: []*v1.Pod{newPod("a", group, count, kueueSlices+"=[]")}, group: "kueue~train", reason: kube.InvalidGangSpec, says: `found "[]", want up to 3 layers of slices`},
 		{name: "slices of several sizes", pods: []*v1.Pod{newPod("a", group, count, kueueSlices+`=[{"topology":"rack","sizes":[1,3]}]`)}, group: "kueue~train", reason: kube.InvalidGangSpec, says: "want up to 3 layers of slices"},
 		{name: "a slice of a huge size", pods: []*v1.Pod{newPod("a", group, count, kueueSlices+`=[{"topology":"rack","size":9223372036854775807}]`)}, group: "kueue~train", reason: kube.InvalidGangSpec, says: "want up to 3 layers of slices"},
@@ -244,9 +232,9 @@ func TestKueue(t *testing.T) {
 }
 
 func TestEnabled_ADialectThatIsLeftOutIsNotRead(t *testing.T) {
-	o := Objects{
+	o := store.Objects{
 		Pods:     []*v1.Pod{newPod("a", "pod-group-name=train"), train("b", "pod-group-name=train")},
-		Groups:   []*unstructured.Unstructured{groupOf(t, kaiGroups, `,"spec":{"minMember":1}`)},
+		Groups:   []*unstructured.Unstructured{groupOf(t, dialect.KAIGroups, `,"spec":{"minMember":1}`)},
 		Dialects: []kube.Dialect{kube.DialectLabel},
 	}
 	gangs := o.Gangs("muster")
@@ -259,27 +247,10 @@ func TestEnabled_ADialectThatIsLeftOutIsNotRead(t *testing.T) {
 	}
 	assert.Equal(t, []string{"conflict~b", "kai~train"}, names)
 
-	assert.EqualError(t, Check([]kube.Dialect{"label", "vulcan"}), `found "vulcan", want some of `+strings.Join(func() (all []string) {
-		for _, name := range Names() {
+	assert.EqualError(t, dialect.Check([]kube.Dialect{"label", "vulcan"}), `found "vulcan", want some of `+strings.Join(func() (all []string) {
+		for _, name := range dialect.Names() {
 			all = append(all, string(name))
 		}
 		return all
 	}(), ", "))
-}
-
-// Two kinds may hold an object of one name: the first in the table counts.
-func TestStore_TheFirstOfTwoKindsCounts(t *testing.T) {
-	w := newWorld()
-	w.setKind(koordGroupKind, served)
-	w.pod(newPod("a", kube.LabelPodGroupOld+"=train"))
-	old := koordGroupKind.translate(groupOf(t, koordGroupKind, `,"spec":{"minMember":3}`))
-	old.uid = "old"
-	w.setObject(old.key(), old)
-	assert.EqualValues(t, 3, w.get("crd~train").Spec.SchedulingPolicy.Gang.MinCount)
-	w.setObject(key("crd~train"), crdGroup("train", "u1", 2))
-	assert.EqualValues(t, 2, w.get("crd~train").Spec.SchedulingPolicy.Gang.MinCount)
-	w.setKind(crdGroups, absent)
-	assert.EqualValues(t, 3, w.get("crd~train").Spec.SchedulingPolicy.Gang.MinCount)
-	w.deleteObject(key("crd~train"), "old")
-	assert.Contains(t, w.get("crd~train").Annotations[kube.AnnotationInvalidMessage], "there is no PodGroup train (scheduling.sigs.k8s.io/v1alpha1) in namespace ns")
 }

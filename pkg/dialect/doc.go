@@ -1,28 +1,26 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package dialect lets gangs in, however they are declared, and translates
-// them into the one form that the scheduler knows: pods with a
-// spec.schedulingGroup and a scheduling.k8s.io/v1beta1 PodGroup for each.
-// Everything behind it sees that form only, on API servers too that serve no
-// such PodGroups and drop that field.
+// Package dialect reads how gangs are declared. Pods and the objects behind their
+// gangs go in, as users and other projects write them; typed declarations in the
+// terms of package kube come out. Its functions are pure: they know no client, no
+// clock and no other gang.
 //
-// The translation happens in memory, at the border between informers and
-// scheduler:
+//   - registry.go lists the dialects, each with a file of its own (native.go,
+//     crd.go, koordinator.go, volcano.go, kai.go, label.go, workload.go, kueue.go):
+//     where a pod names its gang, how group objects are read, and what their status
+//     says of a gang's progress (kind.go, conditions.go);
+//   - marker.go finds the one gang that a pod names;
+//   - podterms.go reads what a pod says of its gang, object.go what an object says;
+//   - ignored.go tells of what is written and not read, countfield.go where a
+//     gang's number is changed.
 //
-//   - a transform on the pod informer gives each pod with a gang marker its
-//     group (transform.go);
-//   - the store (store.go) gathers members and group objects and computes the
-//     PodGroup that stands for each gang (serve.go); a gang that does not
-//     resolve gets one too, which carries the reason;
-//   - the feed (feed.go) serves those PodGroups to the scheduler's informer;
-//   - table.go lists the dialects, each with a file of its own: where a pod
-//     names its gang, and how group objects are read and their status made;
-//   - sources.go finds out, at any time, which kinds of group object the API
-//     server has, and reads them;
-//   - the wrapped client (client.go) turns what the scheduler writes to a
-//     PodGroup into writes to where the gang came from (groupstatus.go), and
-//     keeps the scheduling loop from waiting for status writes (podstatus.go).
+// Two packages make PodGroups of this. Package store (dialect/store) keeps the
+// gangs of a cluster and builds a PodGroup for each: Store.SetPod and
+// Store.SetObject go in, gangState.build makes what comes out. Package shim
+// (dialect/shim) stands between the API server and kube-scheduler, which sees
+// those PodGroups only. All dialects but the native one need no PodGroups in the
+// API: those exist in memory alone. shim uses store, and store uses dialect.
 //
 // A pod keeps for life the gang that it had when it was first seen without
 // scheduling gates. A gang never crosses a namespace.

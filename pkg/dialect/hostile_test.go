@@ -1,7 +1,7 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package dialect
+package dialect_test
 
 import (
 	"fmt"
@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -69,8 +71,8 @@ func (d dice) fields(depth int) map[string]any {
 // Whatever stands in a group object: it is read without harm, and either it is
 // a gang of a sensible size or a sentence says why not. Its status can be made.
 func TestReaders_TakeAnything(t *testing.T) {
-	for _, k := range set(table).kinds() {
-		if k.read == nil {
+	for _, k := range dialect.Enabled(nil, nil).Kinds() {
+		if k.Workload != nil {
 			continue // not a group object
 		}
 		t.Run(k.Group, func(t *testing.T) {
@@ -79,7 +81,7 @@ func TestReaders_TakeAnything(t *testing.T) {
 			for range 5_000 {
 				u := &unstructured.Unstructured{Object: map[string]any{"spec": d.fields(5), "status": d.fields(4)}}
 				if d.IntN(2) == 0 {
-					_ = unstructured.SetNestedField(u.Object, int64(2), "spec", k.countField[len(k.countField)-1])
+					_ = unstructured.SetNestedField(u.Object, int64(2), "spec", k.CountField[len(k.CountField)-1])
 				}
 				u.SetName("train")
 				u.SetNamespace("ns")
@@ -90,19 +92,20 @@ func TestReaders_TakeAnything(t *testing.T) {
 					}
 				}
 				u.SetAnnotations(annotations)
-				o := k.translate(u)
-				s := newStore(newFeed(), table)
-				g := s.newGang(o.key())
-				g.object = o
-				pg := g.serve(nil)
-				if o.problem != nil {
+				o := k.Read(u)
+				w := newWorld()
+				w.SetKind(k, store.Served)
+				w.SetObject(k, u)
+				gang, ok := w.get(k.GroupName("train"))
+				require.True(t, ok)
+				if o.Problem != nil {
 					refused++
-					checkMessage(t, o.problem.Message)
-				} else if o.minCount < 1 && o.native == nil || o.minCount > kube.MaxMinCount && o.native == nil || o.timeoutSeconds < 0 {
+					checkMessage(t, o.Problem.Message)
+				} else if o.MinCount < 1 && o.Native == nil || o.MinCount > kube.MaxMinCount && o.Native == nil || o.TimeoutSeconds < 0 {
 					t.Fatalf("%v was read as %+v", u.Object, o)
 				}
-				_, _ = kube.ReadSpec(pg, kube.DefaultLadder())
-				k.status(g, nil, epoch)
+				_, _ = kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLadder())
+				w.View(store.Key{Namespace: "ns", Group: k.GroupName("train")}).Status(nil, epoch)
 			}
 			require.NotZero(t, refused)
 			require.Less(t, refused, 5_000)
@@ -131,19 +134,19 @@ func TestMarkers_TakeAnything(t *testing.T) {
 			}
 			w.pod(p)
 		}
-		for key, pg := range w.feed.objects {
-			if key.namespace != "ns" || strings.Contains(key.group, "/") {
+		for key, gang := range w.gangs {
+			if key.Namespace != "ns" || strings.Contains(key.Group, "/") {
 				t.Fatalf("%v", key)
 			}
-			if message := pg.Annotations[kube.AnnotationInvalidMessage]; message != "" {
-				checkMessage(t, message)
+			if invalid := gang.Declaration.Invalid; invalid != nil {
+				checkMessage(t, invalid.Message)
 				continue
 			}
-			if _, invalid := kube.ReadSpec(pg, kube.DefaultLadder()); invalid != nil {
+			if _, invalid := kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLadder()); invalid != nil {
 				continue
 			}
 			fine++
-			if n := pg.Spec.SchedulingPolicy.Gang.MinCount; n < 1 || n > kube.MaxMinCount {
+			if n := gang.Group.Spec.SchedulingPolicy.Gang.MinCount; n < 1 || n > kube.MaxMinCount {
 				t.Fatalf("a gang of %d", n)
 			}
 		}

@@ -28,17 +28,18 @@ const (
 	kaiPreferred = "kai.scheduler/topology-preferred-placement"
 )
 
-var kaiDialect = &entry{
-	name:  DialectKAI,
-	marks: annotationMarks(kaiGroup),
-	kinds: []*kind{kaiGroups},
+var kaiDialect = &Dialect{
+	Name:      DialectKAI,
+	readMarks: annotationMarks(kaiGroup),
+	kinds:     []*Kind{KAIGroups},
 }
 
-var kaiGroups = &kind{
+// KAIGroups are KAI's PodGroups.
+var KAIGroups = &Kind{
 	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.run.ai", Version: "v2alpha2", Resource: "podgroups"},
-	name:                 "PodGroup", of: DialectKAI,
-	countField: []string{"spec", "minMember"},
-	read:       readKAI, status: kaiStatus,
+	Name:                 "PodGroup", Dialect: DialectKAI,
+	CountField: []string{"spec", "minMember"},
+	read:       readKAI, makeStatus: makeKAIStatus,
 }
 
 // kaiTopology is a topologyConstraint: node label keys of two levels.
@@ -57,57 +58,57 @@ type kaiSub struct {
 }
 
 // readKAI reads a scheduling.run.ai/v2alpha2 PodGroup.
-func readKAI(o *object, u *unstructured.Unstructured) {
-	subs := o.kaiSubGroups(u)
-	_, counted, bad := number(u, "spec", "minMember")
-	least, byGroups, badGroups := number(u, "spec", "minSubGroup")
+func readKAI(o *Object, u *unstructured.Unstructured) {
+	subs := o.readKAISubGroups(u)
+	_, counted, bad := readNumber(u, "spec", "minMember")
+	least, byGroups, badGroups := readNumber(u, "spec", "minSubGroup")
 	switch {
 	case counted || bad != "":
 		o.readCount(u)
 	case badGroups != "" || byGroups && (least < 1 || least > int64(len(subs))):
-		o.refuse("spec.minSubGroup: found %s, want a number from 1 to the %d sub-groups that there are", either(badGroups, least), len(subs))
+		o.refuse("spec.minSubGroup: found %s, want a number from 1 to the %d sub-groups that there are", showNumber(badGroups, least), len(subs))
 	default:
-		o.minCount = 1 // KAI's default; the sub-groups may need more
+		o.MinCount = 1 // KAI's default; the sub-groups may need more
 		if byGroups && least < int64(len(subs)) {
-			o.note("KAI: spec.minSubGroup %d is not read; all sub-groups start together", least)
+			o.ignore("KAI: spec.minSubGroup %d is not read; all sub-groups start together", least)
 		}
 	}
-	o.kaiTopology(u)
+	o.readKAITopology(u)
 	o.setRoles(o.kaiRoles(subs), "spec.subGroups")
-	o.unread(u, "KAI", "queue", noQueues, "default", "default-queue")
-	o.unread(u, "KAI", "priorityClassName", ownPriority, "train") // what KAI's pod grouper writes
-	o.unread(u, "KAI", "preemptibility", "a gang of higher priority may preempt any other", "preemptible")
-	if backoff, found, bad := number(u, "spec", "schedulingBackoff"); found && backoff != -1 {
-		o.note("KAI: spec.schedulingBackoff %s is not read; a gang is tried whenever there may be room for it", either(bad, backoff))
+	o.ignoreField(u, "KAI", "queue", noQueues, "default", "default-queue")
+	o.ignoreField(u, "KAI", "priorityClassName", ownPriority, "train") // what KAI's pod grouper writes
+	o.ignoreField(u, "KAI", "preemptibility", "a gang of higher priority may preempt any other", "preemptible")
+	if backoff, found, bad := readNumber(u, "spec", "schedulingBackoff"); found && backoff != -1 {
+		o.ignore("KAI: spec.schedulingBackoff %s is not read; a gang is tried whenever there may be room for it", showNumber(bad, backoff))
 	}
-	phase, _ := o.status["phase"].(string)
-	running, _ := whole(o.status["running"])
-	o.begun = running > 0 || phase == "Running"
+	phase, _ := o.Status["phase"].(string)
+	running, _ := wholeNumber(o.Status["running"])
+	o.Started = running > 0 || phase == "Running"
 }
 
-// kaiTopology reads spec.topologyConstraint, or else the annotations.
-func (o *object) kaiTopology(u *unstructured.Unstructured) {
+// readKAITopology reads spec.topologyConstraint, or else the annotations.
+func (o *Object) readKAITopology(u *unstructured.Unstructured) {
 	fields, _, err := unstructured.NestedMap(u.Object, "spec", "topologyConstraint")
 	topology := kaiTopology{}
-	if err != nil || !decode(fields, &topology) {
+	if err != nil || !decodeFields(fields, &topology) {
 		o.refuse("spec.topologyConstraint: want an object with requiredTopologyLevel and preferredTopologyLevel")
 		return
 	}
-	for _, wish := range [][4]string{
+	for _, term := range [][4]string{
 		{kube.AnnotationTopologyRequired, topology.Required, "spec.topologyConstraint.requiredTopologyLevel", kaiRequired},
 		{kube.AnnotationTopologyPreferred, topology.Preferred, "spec.topologyConstraint.preferredTopologyLevel", kaiPreferred},
 	} {
-		level, where := wish[1], wish[2]
+		level, where := term[1], term[2]
 		if level == "" {
-			level, where = o.annotations[wish[3]], wish[3]
+			level, where = o.annotations[term[3]], term[3]
 		}
 		if level != "" {
-			o.wish(wish[0], level, where)
+			o.setDefault(term[0], level, where)
 		}
 	}
 }
 
-func (o *object) kaiSubGroups(u *unstructured.Unstructured) []kaiSub {
+func (o *Object) readKAISubGroups(u *unstructured.Unstructured) []kaiSub {
 	list, _, err := unstructured.NestedSlice(u.Object, "spec", "subGroups")
 	if err != nil || len(list) > kube.MaxRoles {
 		o.refuse("spec.subGroups: want a list of up to %d sub-groups", kube.MaxRoles)
@@ -116,8 +117,8 @@ func (o *object) kaiSubGroups(u *unstructured.Unstructured) []kaiSub {
 	subs := make([]kaiSub, len(list))
 	for i, value := range list {
 		fields, ok := value.(map[string]any)
-		if !ok || !decode(fields, &subs[i]) {
-			o.refuse("spec.subGroups[%d]: found %s, want a sub-group with name and minMember", i, show(value))
+		if !ok || !decodeFields(fields, &subs[i]) {
+			o.refuse("spec.subGroups[%d]: found %s, want a sub-group with name and minMember", i, showValue(value))
 			return nil
 		}
 		if s := &subs[i]; s.Name == "" || len(validation.IsValidLabelValue(s.Name)) > 0 {
@@ -130,7 +131,7 @@ func (o *object) kaiSubGroups(u *unstructured.Unstructured) []kaiSub {
 
 // kaiRoles makes roles of the sub-groups that have pods, those without
 // sub-groups of their own.
-func (o *object) kaiRoles(subs []kaiSub) []kube.Role {
+func (o *Object) kaiRoles(subs []kaiSub) []kube.Role {
 	var roles []kube.Role
 	for i := range subs {
 		s := &subs[i]
@@ -140,7 +141,7 @@ func (o *object) kaiRoles(subs []kaiSub) []kube.Role {
 				o.refuse("%s.topologyConstraint: sub-group %s has sub-groups, and cannot be held in one domain as a whole; ask for it in each of them, or in spec.topologyConstraint", where, s.Name)
 			}
 			if s.MinSubGroup != nil {
-				o.note("KAI: sub-group %s: minSubGroup is not read; all its sub-groups start together", s.Name)
+				o.ignore("KAI: sub-group %s: minSubGroup is not read; all its sub-groups start together", s.Name)
 			}
 			continue
 		}
@@ -160,12 +161,12 @@ func (o *object) kaiRoles(subs []kaiSub) []kube.Role {
 	return roles
 }
 
-// kaiStatus is the status of KAI's PodGroup: its counts, a condition of its
+// makeKAIStatus is the status of KAI's PodGroup: its counts, a condition of its
 // own, and the scheduling condition that tells why a group waits.
-func kaiStatus(g *gangState, verdict map[string]metav1.Condition, now time.Time) map[string]any {
-	mine, waits := newConditions(g.object.status["conditions"]), newConditions(g.object.status["schedulingConditions"])
+func makeKAIStatus(p *Progress, verdict map[string]metav1.Condition, now time.Time) map[string]any {
+	mine, waits := newConditions(p.Object.Status["conditions"]), newConditions(p.Object.Status["schedulingConditions"])
 	const refused = "UnschedulableOnNodePool"
-	if c, ok := g.scheduled(verdict, "Scheduled"); ok {
+	if c, ok := p.scheduledCondition(verdict, "Scheduled"); ok {
 		mine.set(now, c)
 		if c.Status == metav1.ConditionTrue && waits.has(refused) {
 			waits.set(now, metav1.Condition{Type: refused, Status: metav1.ConditionFalse, Reason: c.Reason, Message: c.Message}, "nodePool", "default")
@@ -176,7 +177,7 @@ func kaiStatus(g *gangState, verdict map[string]metav1.Condition, now time.Time)
 		}
 	}
 	status := map[string]any{
-		"running": g.running, "succeeded": g.succeeded, "failed": g.failed, "pending": len(g.members) - g.running,
+		"running": p.Running, "succeeded": p.Succeeded, "failed": p.Failed, "pending": p.Members - p.Running,
 	}
 	if waits.changed {
 		status["schedulingConditions"] = waits.list

@@ -38,42 +38,44 @@ const (
 	koordCountLabel = "pod-group.scheduling.sigs.k8s.io/min-available"
 )
 
-// koordWords are what Koordinator calls Muster's annotations.
-var koordWords = map[string]string{
+// koordAliases are what Koordinator calls Muster's annotations.
+var koordAliases = map[string]string{
 	kube.AnnotationTopologyRequired: koordNetwork, kube.AnnotationTopologyPreferred: koordNetwork,
 }
 
 // koordinatorDialect reads gang annotations, and the PodGroups that the pods of
 // the coscheduling dialect name too.
-var koordinatorDialect = &entry{
-	name:  DialectKoordinator,
-	marks: koordMarks,
-	count: koordCount,
-	says:  koordSays,
-	words: koordWords,
-	kinds: []*kind{koordGroupKind},
+var koordinatorDialect = &Dialect{
+	Name:       DialectKoordinator,
+	readMarks:  readKoordMarks,
+	Count:      koordCount,
+	readMember: readKoordMember,
+	aliases:    koordAliases,
+	kinds:      []*Kind{KoordinatorGroups},
 }
 
-var koordGroupKind = &kind{
+// KoordinatorGroups are the PodGroups that Koordinator took over from
+// coscheduling.
+var KoordinatorGroups = &Kind{
 	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.sigs.k8s.io", Version: "v1alpha1", Resource: "podgroups"},
-	name:                 "PodGroup", of: kube.DialectCRD,
-	countField: []string{"spec", "minMember"},
-	read:       readKoordinator, status: crdStatus,
+	Name:                 "PodGroup", Dialect: kube.DialectCRD,
+	CountField: []string{"spec", "minMember"},
+	read:       readKoordinator, makeStatus: makeCRDStatus,
 }
 
-// koordMarks names the gang of a pod, or all gangs that are to start together
+// readKoordMarks names the gang of a pod, or all gangs that are to start together
 // with it: those are one gang here, and its parts.
-func koordMarks(pod *v1.Pod) []mark {
+func readKoordMarks(pod *v1.Pod) []mark {
 	marks := append(annotationMarks(koordName)(pod), labelMarks(koordNameLabel)(pod)...)
-	if names, _ := koordTogether(pod.Namespace, pod.Annotations[koordName], pod.Annotations[koordGroups]); len(names) > 1 && len(marks) > 0 {
+	if names, _ := gangGroupNames(pod.Namespace, pod.Annotations[koordName], pod.Annotations[koordGroups]); len(names) > 1 && len(marks) > 0 {
 		marks[0].gang = strings.Join(names, "+")
 	}
 	return marks
 }
 
-// koordTogether lists the gangs of a gang group, the given one included, in
+// gangGroupNames lists the gangs of a gang group, the given one included, in
 // order. why is what is wrong with them.
-func koordTogether(namespace, own, text string) (names []string, why string) {
+func gangGroupNames(namespace, own, text string) (names []string, why string) {
 	if text == "" {
 		return nil, ""
 	}
@@ -103,41 +105,41 @@ func koordTogether(namespace, own, text string) (names []string, why string) {
 	return names, ""
 }
 
-// koordSays reads the annotations of a gang's pod.
-func koordSays(pod *v1.Pod) said {
-	out := said{annotations: map[string]string{}}
+// readKoordMember reads the annotations of a gang's pod.
+func readKoordMember(pod *v1.Pod) podDeclaration {
+	out := podDeclaration{annotations: map[string]string{}}
 	count, counted := pod.Annotations[koordCount]
 	if !counted {
 		count, counted = pod.Labels[koordCountLabel]
 	}
-	names, why := koordTogether(pod.Namespace, pod.Annotations[koordName], pod.Annotations[koordGroups])
+	names, why := gangGroupNames(pod.Namespace, pod.Annotations[koordName], pod.Annotations[koordGroups])
 	switch {
 	case why != "":
 		out.problem = podInvalid(pod, "annotation %s: %s", koordGroups, why)
 	case len(names) > 1:
-		out.roles, out.problem = koordParts(pod, names, count)
+		out.roles, out.problem = gangGroupRoles(pod, names, count)
 	case counted:
 		out.annotations[kube.AnnotationMinCount] = count
 	}
 	if text, ok := pod.Annotations[koordWait]; ok {
-		seconds, bad := koordSeconds(text)
+		seconds, bad := readKoordWait(text)
 		if bad != "" && out.problem == nil {
 			out.problem = podInvalid(pod, "annotation %s: %s", koordWait, bad)
 		}
 		out.timeoutSeconds = seconds
 	}
-	notes, topology, bad := koordTerms(pod.Annotations)
-	out.notes = notes
+	terms, bad := readKoordTerms(pod.Annotations)
+	out.ignored = terms.ignored
 	if bad != "" && out.problem == nil {
 		out.problem = podInvalid(pod, "%s", bad)
 	}
-	maps.Copy(out.annotations, topology)
+	maps.Copy(out.annotations, terms.topology)
 	return out
 }
 
-// koordParts makes parts of the gangs of a gang group. A pod knows the minimum
+// gangGroupRoles makes parts of the gangs of a gang group. A pod knows the minimum
 // of its own; of the others it knows that there is one.
-func koordParts(pod *v1.Pod, names []string, count string) ([]kube.Role, *kube.Invalid) {
+func gangGroupRoles(pod *v1.Pod, names []string, count string) ([]kube.Role, *kube.Invalid) {
 	least, err := kube.ParseMinCount(count)
 	if err != nil {
 		return nil, podInvalid(pod, "annotation %s: %v", koordCount, err)
@@ -153,8 +155,8 @@ func koordParts(pod *v1.Pod, names []string, count string) ([]kube.Role, *kube.I
 	return parts, nil
 }
 
-// koordSeconds reads how long members may wait for one another.
-func koordSeconds(text string) (seconds int64, bad string) {
+// readKoordWait reads how long members may wait for one another.
+func readKoordWait(text string) (seconds int64, bad string) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d > maxTimeoutSeconds*time.Second {
 		return 0, "found " + kube.Quote(text) + ", want a time of up to a week, such as \"600s\""
@@ -162,24 +164,56 @@ func koordSeconds(text string) (seconds int64, bad string) {
 	return int64((d + time.Second - 1) / time.Second), ""
 }
 
-// koordTerms reads what may stand on pods and on PodGroups.
-func koordTerms(annotations map[string]string) (notes []string, topology map[string]string, bad string) {
-	switch mode, ok := annotations[koordMode]; {
-	case !ok || mode == "" || mode == "Strict":
-	case mode == "NonStrict":
-		notes = append(notes, "Koordinator: mode NonStrict is not read; the gang starts all together or not at all")
+// koordTerms is what Koordinator's annotations say of a gang.
+type koordTerms struct {
+	// ignored are sentences on what is not read.
+	ignored []string
+	// topology are levels by Muster's annotation.
+	topology map[string]string
+}
+
+// readKoordTerms reads what may stand on pods and on PodGroups. bad is what is
+// wrong with it.
+func readKoordTerms(annotations map[string]string) (terms koordTerms, bad string) {
+	for _, read := range []func(map[string]string) string{terms.readMode, terms.readPolicy, terms.readTotal, terms.readNetwork} {
+		if bad = read(annotations); bad != "" {
+			break
+		}
+	}
+	return terms, bad
+}
+
+func (t *koordTerms) readMode(annotations map[string]string) string {
+	switch mode := annotations[koordMode]; mode {
+	case "", "Strict":
+	case "NonStrict":
+		t.ignored = append(t.ignored, "Koordinator: mode NonStrict is not read; the gang starts all together or not at all")
 	default:
-		return nil, nil, "annotation " + koordMode + ": found " + kube.Quote(mode) + ", want Strict or NonStrict"
+		return "annotation " + koordMode + ": found " + kube.Quote(mode) + ", want Strict or NonStrict"
 	}
+	return ""
+}
+
+func (t *koordTerms) readPolicy(annotations map[string]string) string {
 	if policy := annotations[koordPolicy]; policy != "" && policy != "waiting-and-running" {
-		notes = append(notes, "Koordinator: match-policy "+kube.Quote(policy)+" is not read; waiting and running members count")
+		t.ignored = append(t.ignored, "Koordinator: match-policy "+kube.Quote(policy)+" is not read; waiting and running members count")
 	}
+	return ""
+}
+
+func (t *koordTerms) readTotal(annotations map[string]string) string {
 	if total, ok := annotations[koordTotal]; ok && total != annotations[koordCount] {
-		notes = append(notes, "Koordinator: total-number "+kube.Quote(total)+" is not read; as many as must start together start, the others follow as room allows")
+		t.ignored = append(t.ignored, "Koordinator: total-number "+kube.Quote(total)+" is not read; as many as must start together start, the others follow as room allows")
 	}
+	return ""
+}
+
+// readNetwork reads the level of each strategy; of two layers with one strategy
+// the last counts.
+func (t *koordTerms) readNetwork(annotations map[string]string) string {
 	text := annotations[koordNetwork]
 	if text == "" {
-		return notes, nil, ""
+		return ""
 	}
 	var spec struct {
 		GatherStrategy []struct {
@@ -188,28 +222,31 @@ func koordTerms(annotations map[string]string) (notes []string, topology map[str
 		} `json:"gatherStrategy"`
 	}
 	if json.Unmarshal([]byte(text), &spec) != nil {
-		return notes, nil, "annotation " + koordNetwork + ": found " + kube.Quote(text) + ", want a gatherStrategy of layers"
+		return "annotation " + koordNetwork + ": found " + kube.Quote(text) + ", want a gatherStrategy of layers"
 	}
-	topology = map[string]string{}
+	found := map[string]string{}
 	for _, rule := range spec.GatherStrategy {
-		key := kube.AnnotationTopologyPreferred
-		switch rule.Strategy {
-		case "MustGather":
-			key = kube.AnnotationTopologyRequired
-		case "PreferGather":
-		default:
-			return notes, nil, "annotation " + koordNetwork + ": found strategy " + kube.Quote(rule.Strategy) + ", want MustGather or PreferGather"
+		key, ok := koordStrategies[rule.Strategy]
+		if !ok {
+			return "annotation " + koordNetwork + ": found strategy " + kube.Quote(rule.Strategy) + ", want MustGather or PreferGather"
 		}
-		if before, twice := topology[key]; twice && before != koordLevel(rule.Layer) {
-			notes = append(notes, "Koordinator: of two layers with "+rule.Strategy+", "+before+" is not read")
+		level := koordLayerLevel(rule.Layer)
+		if before, twice := found[key]; twice && before != level {
+			t.ignored = append(t.ignored, "Koordinator: of two layers with "+rule.Strategy+", "+before+" is not read")
 		}
-		topology[key] = koordLevel(rule.Layer)
+		found[key] = level
 	}
-	return notes, topology, ""
+	t.topology = found
+	return ""
 }
 
-// koordLevel is the level that a layer such as "SpineLayer" means.
-func koordLevel(layer string) string {
+// koordStrategies are Muster's annotations for the strategies of a layer.
+var koordStrategies = map[string]string{
+	"MustGather": kube.AnnotationTopologyRequired, "PreferGather": kube.AnnotationTopologyPreferred,
+}
+
+// koordLayerLevel is the level that a layer such as "SpineLayer" means.
+func koordLayerLevel(layer string) string {
 	if word, ok := strings.CutSuffix(layer, "Layer"); ok {
 		return strings.ToLower(word)
 	}
@@ -217,28 +254,28 @@ func koordLevel(layer string) string {
 }
 
 // readKoordinator reads a scheduling.sigs.k8s.io/v1alpha1 PodGroup.
-func readKoordinator(o *object, u *unstructured.Unstructured) {
+func readKoordinator(o *Object, u *unstructured.Unstructured) {
 	readCRD(o, u)
-	if text, ok := o.annotations[koordWait]; ok && o.timeoutSeconds == 0 {
-		seconds, bad := koordSeconds(text)
+	if text, ok := o.annotations[koordWait]; ok && o.TimeoutSeconds == 0 {
+		seconds, bad := readKoordWait(text)
 		if bad != "" {
 			o.refuse("annotation %s: %s", koordWait, bad)
 		}
-		o.timeoutSeconds = seconds
+		o.TimeoutSeconds = seconds
 	}
-	names, why := koordTogether(o.namespace, o.name, o.annotations[koordGroups])
+	names, why := gangGroupNames(o.Namespace, o.Name, o.annotations[koordGroups])
 	switch {
 	case why != "":
 		o.refuse("annotation %s: %s", koordGroups, why)
 	case len(names) > 1:
 		o.refuse("annotation %s: PodGroups that start together are not supported; make them one PodGroup, or name the gangs in the annotations of the pods", koordGroups)
 	}
-	notes, topology, bad := koordTerms(o.annotations)
+	terms, bad := readKoordTerms(o.annotations)
 	if bad != "" {
 		o.refuse("%s", bad)
 	}
-	o.notes = append(o.notes, notes...)
-	for key, level := range topology {
-		o.wish(key, level, koordNetwork)
+	o.Ignored = append(o.Ignored, terms.ignored...)
+	for key, level := range terms.topology {
+		o.setDefault(key, level, koordNetwork)
 	}
 }

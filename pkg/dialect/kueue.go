@@ -33,9 +33,9 @@ const (
 	kueueTogether  = "kueue.x-k8s.io/podset-group-name"
 )
 
-// kueueWords are what Kueue calls Muster's annotations: of all dialects it is
+// KueueAliases are what Kueue calls Muster's annotations: of all dialects it is
 // the one whose pods ask for levels of parts.
-var kueueWords = map[string]string{
+var KueueAliases = map[string]string{
 	kube.AnnotationTopologyRequired: kueueRequired, kube.AnnotationTopologyPreferred: kueuePreferred,
 	kube.AnnotationSliceSize: kueueSliceSize, kube.AnnotationSliceTopology: kueueSlice,
 	kube.AnnotationRoles: "kueue.x-k8s.io/podset-*",
@@ -45,68 +45,87 @@ var kueueWords = map[string]string{
 // the pods of any gang. The group is what Kueue admits together. Where a pod
 // names a gang in another way too, as the pods of a LeaderWorkerSet that Kueue
 // manages may, that is what starts together.
-var kueueDialect = &entry{
-	name:      DialectKueue,
-	marks:     labelMarks(kueueGroup),
-	weak:      true,
-	labels:    []string{kueueGroup},
-	count:     kueueCount,
-	says:      kueueSays,
-	describes: kueueDescribes,
-	words:     kueueWords,
+var kueueDialect = &Dialect{
+	Name:          DialectKueue,
+	readMarks:     labelMarks(kueueGroup),
+	precedence:    admission,
+	Labels:        []string{kueueGroup},
+	Count:         kueueCount,
+	readMember:    readKueueMember,
+	readAnyMember: readKueuePodSet,
+	aliases:       KueueAliases,
 }
 
-func kueueSays(pod *v1.Pod) said {
+func readKueueMember(pod *v1.Pod) podDeclaration {
 	text, ok := pod.Annotations[kueueCount]
 	if !ok {
-		return said{}
+		return podDeclaration{}
 	}
-	return said{annotations: map[string]string{kube.AnnotationMinCount: text}}
+	return podDeclaration{annotations: map[string]string{kube.AnnotationMinCount: text}}
 }
 
-// kueueDescribes reads the topology request of a pod's pod set: the pods of one
+// readKueuePodSet reads the topology request of a pod's pod set: the pods of one
 // template, or of the templates that are to share a domain.
-func kueueDescribes(pod *v1.Pod) said {
-	var out said
+func readKueuePodSet(pod *v1.Pod) podDeclaration {
 	role := kube.Role{
 		Name:     "podset",
 		Required: pod.Annotations[kueueRequired], Preferred: pod.Annotations[kueuePreferred],
 	}
+	if problem := readKueueSlices(pod, &role); problem != nil {
+		return podDeclaration{problem: problem}
+	}
+	if role.Required == "" && role.Preferred == "" && role.SliceSize == 0 && len(role.Slices) == 0 {
+		return podDeclaration{}
+	}
+	if problem := selectKueuePodSet(pod, &role); problem != nil {
+		return podDeclaration{problem: problem}
+	}
+	return podDeclaration{roles: []kube.Role{role}}
+}
+
+// readKueueSlices reads the slices that a pod's pod set asks for into its role.
+func readKueueSlices(pod *v1.Pod, role *kube.Role) (problem *kube.Invalid) {
 	if text, ok := pod.Annotations[kueueSlices]; ok {
-		role.Slices, out.problem = kueueLayers(pod, text)
+		if role.Slices, problem = readKueueLayers(pod, text); problem != nil {
+			return problem
+		}
 	}
 	level, sliced := pod.Annotations[kueueSlice]
 	size, sized := pod.Annotations[kueueSliceSize]
-	switch n, err := strconv.Atoi(size); {
-	case !sliced && !sized || out.problem != nil:
-	case !sliced || !sized:
-		out.problem = podInvalid(pod, "%s and %s go together: write both or none", kueueSlice, kueueSliceSize)
-	case err != nil || n < 1 || n > kube.MaxMinCount || strconv.Itoa(n) != size:
-		out.problem = podInvalid(pod, "annotation %s: found %s, want the number of pods in a slice, such as \"16\"", kueueSliceSize, kube.Quote(size))
-	default:
-		role.SliceSize, role.SliceTopology = n, level
+	if !sliced && !sized {
+		return nil
 	}
-	if out.problem != nil || role.Required == "" && role.Preferred == "" && role.SliceSize == 0 && len(role.Slices) == 0 {
-		return out
+	if !sliced || !sized {
+		return podInvalid(pod, "%s and %s go together: write both or none", kueueSlice, kueueSliceSize)
 	}
+	n, err := strconv.Atoi(size)
+	if err != nil || n < 1 || n > kube.MaxMinCount || strconv.Itoa(n) != size {
+		return podInvalid(pod, "annotation %s: found %s, want the number of pods in a slice, such as \"16\"", kueueSliceSize, kube.Quote(size))
+	}
+	role.SliceSize, role.SliceTopology = n, level
+	return nil
+}
+
+// selectKueuePodSet lets a role select the pods of the pod set that the pod
+// names, if it names one.
+func selectKueuePodSet(pod *v1.Pod, role *kube.Role) *kube.Invalid {
 	key, name := kueuePodSet, pod.Labels[kueuePodSet]
 	if together, ok := pod.Annotations[kueueTogether]; ok {
 		key, name = kueueTogether, together
 	}
-	if name != "" {
-		if len(validation.IsValidLabelValue(name)) > 0 {
-			out.problem = podInvalid(pod, "%s: found %s, want a name of up to 63 letters, digits, '-', '_' and '.'", key, kube.Quote(name))
-			return out
-		}
-		role.Name, role.Selector = name, &metav1.LabelSelector{MatchLabels: map[string]string{key: name}}
+	if name == "" {
+		return nil
 	}
-	out.roles = []kube.Role{role}
-	return out
+	if len(validation.IsValidLabelValue(name)) > 0 {
+		return podInvalid(pod, "%s: found %s, want a name of up to 63 letters, digits, '-', '_' and '.'", key, kube.Quote(name))
+	}
+	role.Name, role.Selector = name, &metav1.LabelSelector{MatchLabels: map[string]string{key: name}}
+	return nil
 }
 
-// kueueLayers reads layers of slices, the widest first. Source: Kueue's
+// readKueueLayers reads layers of slices, the widest first. Source: Kueue's
 // documentation of multi-layer topologies, of which there are up to three.
-func kueueLayers(pod *v1.Pod, text string) ([]kube.RoleSlice, *kube.Invalid) {
+func readKueueLayers(pod *v1.Pod, text string) ([]kube.RoleSlice, *kube.Invalid) {
 	var layers []kube.RoleSlice
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields() // such as sizes that differ from slice to slice

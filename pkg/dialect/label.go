@@ -10,16 +10,16 @@ import (
 )
 
 // labelDialect is Muster's own dialect: all of the gang stands on its pods.
-var labelDialect = &entry{
-	name:   kube.DialectLabel,
-	marks:  gangLabel,
-	labels: []string{kube.LabelGang},
-	count:  kube.AnnotationMinCount,
+var labelDialect = &Dialect{
+	Name:      kube.DialectLabel,
+	readMarks: readGangLabel,
+	Labels:    []string{kube.LabelGang},
+	Count:     kube.AnnotationMinCount,
 }
 
-// gangLabel is the label that names a gang, but for the value that asks for one
+// readGangLabel is the label that names a gang, but for the value that asks for one
 // without a name.
-func gangLabel(pod *v1.Pod) []mark {
+func readGangLabel(pod *v1.Pod) []mark {
 	if pod.Labels[kube.LabelGang] == kube.GangAuto {
 		return nil
 	}

@@ -1,7 +1,7 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package dialect
+package dialect_test
 
 import (
 	"strings"
@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -62,17 +64,17 @@ func TestMarkerOf(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPod("p", test.words...)
-			m, ok := enabled(nil).markerOf(p)
+			m, ok := dialect.Enabled(nil, nil).ReadMarker(p)
 			assert.Equal(t, test.group != "", ok)
-			assert.Equal(t, test.group, m.group)
-			assert.Equal(t, test.group, Objects{}.GroupOf(p))
+			assert.Equal(t, test.group, m.Group)
+			assert.Equal(t, test.group, store.Objects{}.GroupOf(p))
 			if test.reason == "" {
-				assert.Nil(t, m.problem)
+				assert.Nil(t, m.Problem)
 				return
 			}
-			require.NotNil(t, m.problem)
-			assert.Equal(t, test.reason, m.problem.Reason)
-			assert.Equal(t, test.message, m.problem.Message)
+			require.NotNil(t, m.Problem)
+			assert.Equal(t, test.reason, m.Problem.Reason)
+			assert.Equal(t, test.message, m.Problem.Message)
 		})
 	}
 }
@@ -93,15 +95,15 @@ func TestMarkerOf_AfterTranslation(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			m, ok := enabled(nil).markerOf(newPod("p", test.words...))
+			m, ok := dialect.Enabled(nil, nil).ReadMarker(newPod("p", test.words...))
 			assert.True(t, ok)
-			assert.Equal(t, test.group, m.group)
+			assert.Equal(t, test.group, m.Group)
 			if test.message == "" {
-				assert.Nil(t, m.problem)
+				assert.Nil(t, m.Problem)
 				return
 			}
-			require.NotNil(t, m.problem)
-			assert.Contains(t, m.problem.Message, test.message)
+			require.NotNil(t, m.Problem)
+			assert.Contains(t, m.Problem.Message, test.message)
 		})
 	}
 }
@@ -131,22 +133,22 @@ func FuzzMarkerOf(f *testing.F) {
 		if which&8 != 0 {
 			p.Annotations[kube.AnnotationMinCount] = count
 		}
-		m, ok := enabled(nil).markerOf(p)
+		m, ok := dialect.Enabled(nil, nil).ReadMarker(p)
 		marked := which&3 != 0 || which&8 != 0 || p.Spec.SchedulingGroup != nil
-		if ok != marked || ok != (m.group != "") {
-			t.Fatalf("marked %t, found %t with group %q", marked, ok, m.group)
+		if ok != marked || ok != (m.Group != "") {
+			t.Fatalf("marked %t, found %t with group %q", marked, ok, m.Group)
 		}
 		if !ok {
 			return
 		}
-		if strings.Contains(m.group, "/") {
-			t.Fatalf("group %q", m.group)
+		if strings.Contains(m.Group, "/") {
+			t.Fatalf("group %q", m.Group)
 		}
-		if m.problem != nil {
-			checkMessage(t, m.problem.Message)
+		if m.Problem != nil {
+			checkMessage(t, m.Problem.Message)
 		}
-		p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &m.group}
-		if again, _ := enabled(nil).markerOf(p); again.group != m.group || m.problem != nil && again.problem == nil {
+		p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &m.Group}
+		if again, _ := dialect.Enabled(nil, nil).ReadMarker(p); again.Group != m.Group || m.Problem != nil && again.Problem == nil {
 			t.Fatalf("%+v was read as %+v after translation", m, again)
 		}
 	})

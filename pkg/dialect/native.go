@@ -22,54 +22,55 @@ import (
 var nativeKind = schedulingapi.SchemeGroupVersion.WithResource("podgroups")
 
 // nativeDialect is Kubernetes' own dialect.
-var nativeDialect = &entry{
-	name: kube.DialectNative,
-	marks: func(pod *v1.Pod) []mark {
+var nativeDialect = &Dialect{
+	Name: kube.DialectNative,
+	readMarks: func(pod *v1.Pod) []mark {
 		if name := kube.GroupOf(pod); name != "" {
 			return []mark{{where: "spec.schedulingGroup", name: name}}
 		}
 		return nil
 	},
-	kinds: []*kind{nativeGroup},
+	kinds: []*Kind{NativeGroups},
 }
 
-var nativeGroup = &kind{
-	GroupVersionResource: nativeKind, name: "PodGroup", of: kube.DialectNative,
-	countField: []string{"spec", "schedulingPolicy", "gang", "minCount"}, fixed: true,
-	read: readNative, status: nativeStatus,
+// NativeGroups are Kubernetes' own PodGroups.
+var NativeGroups = &Kind{
+	GroupVersionResource: nativeKind, Name: "PodGroup", Dialect: kube.DialectNative,
+	CountField: []string{"spec", "schedulingPolicy", "gang", "minCount"}, Fixed: true,
+	read: readNative, makeStatus: makeNativeStatus,
 }
 
 // readNative reads a scheduling.k8s.io/v1beta1 PodGroup.
-func readNative(o *object, u *unstructured.Unstructured) {
+func readNative(o *Object, u *unstructured.Unstructured) {
 	pg := &schedulingapi.PodGroup{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, pg); err != nil {
 		o.refuse("it cannot be read: %v", err)
 		return
 	}
-	o.native, o.minCount = pg, 1
+	o.Native, o.MinCount = pg, 1
 	if gang := pg.Spec.SchedulingPolicy.Gang; gang != nil {
-		o.minCount = int(gang.MinCount)
+		o.MinCount = int(gang.MinCount)
 	}
 	if _, ok := pg.Annotations[kube.AnnotationMinCount]; ok {
-		o.problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: "gang " + pg.Name + ": PodGroup " + pg.Name +
+		o.Problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: "gang " + pg.Name + ": PodGroup " + pg.Name +
 			" has spec.schedulingPolicy and annotation " + kube.AnnotationMinCount + "; remove the annotation"}
 	}
 }
 
-// nativeStatus gives a native object the conditions that it is to have. Once
+// makeNativeStatus gives a native object the conditions that it is to have. Once
 // it was scheduled it stays so.
-func nativeStatus(g *gangState, verdict map[string]metav1.Condition, now time.Time) map[string]any {
-	if g.object.native == nil {
+func makeNativeStatus(p *Progress, verdict map[string]metav1.Condition, now time.Time) map[string]any {
+	if p.Object.Native == nil {
 		return nil
 	}
-	conditions, changed := slices.Clone(g.object.native.Status.Conditions), false
-	for _, want := range nativeConditions(g, verdict) {
+	conditions, changed := slices.Clone(p.Object.Native.Status.Conditions), false
+	for _, want := range nativeConditions(p, verdict) {
 		old := apimeta.FindStatusCondition(conditions, want.Type)
 		if old != nil && (old.Status == metav1.ConditionTrue || old.Status == want.Status && old.Reason == want.Reason && old.Message == want.Message) {
 			continue
 		}
 		want.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second))
-		want.ObservedGeneration = g.object.generation
+		want.ObservedGeneration = p.Object.Generation
 		changed = apimeta.SetStatusCondition(&conditions, want) || changed
 	}
 	if !changed {
@@ -79,9 +80,9 @@ func nativeStatus(g *gangState, verdict map[string]metav1.Condition, now time.Ti
 }
 
 // nativeConditions are the conditions of a native object, in a fixed order.
-func nativeConditions(g *gangState, verdict map[string]metav1.Condition) []metav1.Condition {
+func nativeConditions(p *Progress, verdict map[string]metav1.Condition) []metav1.Condition {
 	var all []metav1.Condition
-	if c, ok := g.scheduled(verdict, schedulingapi.PodGroupInitiallyScheduled); ok {
+	if c, ok := p.scheduledCondition(verdict, schedulingapi.PodGroupInitiallyScheduled); ok {
 		all = append(all, c)
 	}
 	if c, ok := verdict[schedulingapi.DisruptionTarget]; ok {
@@ -90,14 +91,14 @@ func nativeConditions(g *gangState, verdict map[string]metav1.Condition) []metav
 	return all
 }
 
-// scheduled is the condition of the given type that says whether the gang has
+// scheduledCondition is the condition of the given type that says whether the gang has
 // its nodes: true once as many members as must start together are bound, else
 // what the scheduler last said of it, if anything.
-func (g *gangState) scheduled(verdict map[string]metav1.Condition, kind string) (metav1.Condition, bool) {
-	if want := g.minCount(); g.bound >= want {
+func (p *Progress) scheduledCondition(verdict map[string]metav1.Condition, kind string) (metav1.Condition, bool) {
+	if want := p.MinCount; p.Bound >= want {
 		return metav1.Condition{
 			Type: kind, Status: metav1.ConditionTrue, Reason: "Scheduled",
-			Message: fmt.Sprintf("%d pods are bound, of which %d must start together", g.bound, want),
+			Message: fmt.Sprintf("%d pods are bound, of which %d must start together", p.Bound, want),
 		}, true
 	}
 	c, ok := verdict[schedulingapi.PodGroupInitiallyScheduled]

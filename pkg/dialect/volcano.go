@@ -23,35 +23,36 @@ const DialectVolcano kube.Dialect = "volcano"
 // annotation. Source: Volcano's API batch.volcano.sh/v1alpha1.
 const volcanoTask = "volcano.sh/task-spec"
 
-var volcanoDialect = &entry{
-	name:  DialectVolcano,
-	marks: annotationMarks("scheduling.k8s.io/group-name", "scheduling.volcano.sh/group-name"),
-	kinds: []*kind{volcanoGroups},
+var volcanoDialect = &Dialect{
+	Name:      DialectVolcano,
+	readMarks: annotationMarks("scheduling.k8s.io/group-name", "scheduling.volcano.sh/group-name"),
+	kinds:     []*Kind{VolcanoGroups},
 }
 
-var volcanoGroups = &kind{
+// VolcanoGroups are Volcano's PodGroups.
+var VolcanoGroups = &Kind{
 	GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"},
-	name:                 "PodGroup", of: DialectVolcano,
-	countField: []string{"spec", "minMember"},
-	read:       readVolcano, status: volcanoStatus,
+	Name:                 "PodGroup", Dialect: DialectVolcano,
+	CountField: []string{"spec", "minMember"},
+	read:       readVolcano, makeStatus: makeVolcanoStatus,
 }
 
 // readVolcano reads a scheduling.volcano.sh/v1beta1 PodGroup. Source: Volcano's
 // API types and its guides to network topology.
-func readVolcano(o *object, u *unstructured.Unstructured) {
-	if count, found, bad := number(u, "spec", "minMember"); bad == "" && (!found || count == 0) {
-		o.minCount = 1 // Volcano starts the pods of such a group one by one
+func readVolcano(o *Object, u *unstructured.Unstructured) {
+	if count, found, bad := readNumber(u, "spec", "minMember"); bad == "" && (!found || count == 0) {
+		o.MinCount = 1 // Volcano starts the pods of such a group one by one
 	} else {
 		o.readCount(u)
 	}
-	roles := o.volcanoTasks(u)
-	o.networkTopology(u)
+	roles := o.readVolcanoTasks(u)
+	o.readNetworkTopology(u)
 	policies, _, err := unstructured.NestedSlice(u.Object, "spec", "subGroupPolicy")
 	if err != nil {
 		o.refuse("spec.subGroupPolicy: want a list")
 	}
 	for i, policy := range policies {
-		if role := o.subGroup(i, policy); role != nil {
+		if role := o.subGroupRole(i, policy); role != nil {
 			roles = append(roles, *role)
 		}
 	}
@@ -60,19 +61,19 @@ func readVolcano(o *object, u *unstructured.Unstructured) {
 		where = "spec.minTaskMember"
 	}
 	o.setRoles(roles, where)
-	o.unread(u, "Volcano", "queue", noQueues, "default")
-	o.unread(u, "Volcano", "priorityClassName", ownPriority)
+	o.ignoreField(u, "Volcano", "queue", noQueues, "default")
+	o.ignoreField(u, "Volcano", "priorityClassName", ownPriority)
 	// Volcano's own controllers write what the pods ask for.
-	if resources, found, _ := unstructured.NestedMap(u.Object, "spec", "minResources"); found && len(resources) > 0 && (o.minCount <= 1 || metav1.GetControllerOf(u) == nil) {
-		o.note("Volcano: spec.minResources is not read; the requests of the pods count, %d at a time", max(o.minCount, 1))
+	if resources, found, _ := unstructured.NestedMap(u.Object, "spec", "minResources"); found && len(resources) > 0 && (o.MinCount <= 1 || metav1.GetControllerOf(u) == nil) {
+		o.ignore("Volcano: spec.minResources is not read; the requests of the pods count, %d at a time", max(o.MinCount, 1))
 	}
-	phase, _ := o.status["phase"].(string)
-	o.begun = phase == "Running" || phase == "Unknown" || phase == "Completed"
-	o.ended = phase == "Completed"
+	phase, _ := o.Status["phase"].(string)
+	o.Started = phase == "Running" || phase == "Unknown" || phase == "Completed"
+	o.Ended = phase == "Completed"
 }
 
-// volcanoTasks reads spec.minTaskMember.
-func (o *object) volcanoTasks(u *unstructured.Unstructured) []kube.Role {
+// readVolcanoTasks reads spec.minTaskMember.
+func (o *Object) readVolcanoTasks(u *unstructured.Unstructured) []kube.Role {
 	tasks, _, err := unstructured.NestedMap(u.Object, "spec", "minTaskMember")
 	if err != nil {
 		o.refuse("spec.minTaskMember: want a number of pods for each task")
@@ -80,9 +81,9 @@ func (o *object) volcanoTasks(u *unstructured.Unstructured) []kube.Role {
 	}
 	var roles []kube.Role
 	for _, task := range slices.Sorted(maps.Keys(tasks)) {
-		least, bad := whole(tasks[task])
+		least, bad := wholeNumber(tasks[task])
 		if bad != "" || least < 0 || least > kube.MaxMinCount {
-			o.refuse("spec.minTaskMember: task %s: found %s, want a number from 0 to %d", kube.Quote(task), either(bad, least), kube.MaxMinCount)
+			o.refuse("spec.minTaskMember: task %s: found %s, want a number from 0 to %d", kube.Quote(task), showNumber(bad, least), kube.MaxMinCount)
 			return nil
 		}
 		roles = append(roles, kube.Role{
@@ -93,26 +94,26 @@ func (o *object) volcanoTasks(u *unstructured.Unstructured) []kube.Role {
 	return roles
 }
 
-// networkTopology reads spec.networkTopology: hard means required.
-func (o *object) networkTopology(u *unstructured.Unstructured) {
+// readNetworkTopology reads spec.networkTopology: hard means required.
+func (o *Object) readNetworkTopology(u *unstructured.Unstructured) {
 	topology, _, err := unstructured.NestedMap(u.Object, "spec", "networkTopology")
 	if err != nil {
 		o.refuse("spec.networkTopology: want an object with mode and highestTierAllowed")
 		return
 	}
-	level, soft := o.tier("spec.networkTopology", topology)
+	level, soft := o.readTier("spec.networkTopology", topology)
 	switch {
 	case level == "":
 	case soft:
-		o.wish(kube.AnnotationTopologyPreferred, level, "spec.networkTopology")
+		o.setDefault(kube.AnnotationTopologyPreferred, level, "spec.networkTopology")
 	default:
-		o.wish(kube.AnnotationTopologyRequired, level, "spec.networkTopology")
+		o.setDefault(kube.AnnotationTopologyRequired, level, "spec.networkTopology")
 	}
 }
 
-// tier reads the level of a network topology: a tier's name, or its number,
+// readTier reads the level of a network topology: a tier's name, or its number,
 // which a level of Muster's has among its aliases.
-func (o *object) tier(where string, topology map[string]any) (level string, soft bool) {
+func (o *Object) readTier(where string, topology map[string]any) (level string, soft bool) {
 	if len(topology) == 0 {
 		return "", false
 	}
@@ -121,7 +122,7 @@ func (o *object) tier(where string, topology map[string]any) (level string, soft
 	case "soft":
 		soft = true
 	default:
-		o.refuse("%s.mode: found %s, want hard or soft", where, show(mode))
+		o.refuse("%s.mode: found %s, want hard or soft", where, showValue(mode))
 		return "", false
 	}
 	switch name := topology["highestTierName"].(type) {
@@ -131,15 +132,15 @@ func (o *object) tier(where string, topology map[string]any) (level string, soft
 			return name, soft
 		}
 	default:
-		o.refuse("%s.highestTierName: found %s, want the name of a level", where, show(name))
+		o.refuse("%s.highestTierName: found %s, want the name of a level", where, showValue(name))
 		return "", false
 	}
 	if topology["highestTierAllowed"] == nil {
 		return "", false // hard without a tier asks for no more than the cluster
 	}
-	tier, bad := whole(topology["highestTierAllowed"])
+	tier, bad := wholeNumber(topology["highestTierAllowed"])
 	if bad != "" || tier < 0 || tier > 100 {
-		o.refuse("%s.highestTierAllowed: found %s, want the number of a tier, such as 1", where, either(bad, tier))
+		o.refuse("%s.highestTierAllowed: found %s, want the number of a tier, such as 1", where, showNumber(bad, tier))
 		return "", false
 	}
 	return "tier-" + strconv.FormatInt(tier, 10), soft
@@ -156,12 +157,12 @@ type subGroupPolicy struct {
 	topology map[string]any
 }
 
-// policy reads one entry of spec.subGroupPolicy, or refuses it.
-func (o *object) policy(where string, value any) *subGroupPolicy {
+// readSubGroupPolicy reads one entry of spec.subGroupPolicy, or refuses it.
+func (o *Object) readSubGroupPolicy(where string, value any) *subGroupPolicy {
 	fields, ok := value.(map[string]any)
 	p := &subGroupPolicy{}
-	if !ok || !decode(fields, p) {
-		o.refuse("%s: found %s, want a policy with labelSelector, subGroupSize and networkTopology", where, show(value))
+	if !ok || !decodeFields(fields, p) {
+		o.refuse("%s: found %s, want a policy with labelSelector, subGroupSize and networkTopology", where, showValue(value))
 		return nil
 	}
 	if p.SubGroupSize == nil {
@@ -177,7 +178,7 @@ func (o *object) policy(where string, value any) *subGroupPolicy {
 	_, err := metav1.LabelSelectorAsSelector(p.LabelSelector)
 	switch size, groups := *p.SubGroupSize, *p.MinSubGroups; {
 	case err != nil:
-		o.refuse("%s.labelSelector: found %s, want a label selector", where, show(p.LabelSelector))
+		o.refuse("%s.labelSelector: found %s, want a label selector", where, showValue(p.LabelSelector))
 	case size < 1 || size > kube.MaxMinCount || groups < 0 || groups > kube.MaxMinCount:
 		o.refuse("%s: found subGroupSize %d and minSubGroups %d, want numbers up to %d", where, size, groups, kube.MaxMinCount)
 	case len(p.MatchLabelKeys) > 8:
@@ -190,12 +191,12 @@ func (o *object) policy(where string, value any) *subGroupPolicy {
 	return nil
 }
 
-// subGroup makes a role of one entry of spec.subGroupPolicy. Pods that differ
+// subGroupRole makes a role of one entry of spec.subGroupPolicy. Pods that differ
 // in the labels of matchLabelKeys are sub-groups; without any, each run of
 // subGroupSize pods is one.
-func (o *object) subGroup(i int, value any) *kube.Role {
+func (o *Object) subGroupRole(i int, value any) *kube.Role {
 	where := "spec.subGroupPolicy[" + strconv.Itoa(i) + "]"
-	p := o.policy(where, value)
+	p := o.readSubGroupPolicy(where, value)
 	if p == nil {
 		return nil
 	}
@@ -204,9 +205,9 @@ func (o *object) subGroup(i int, value any) *kube.Role {
 		role.Name = "subgroup-" + strconv.Itoa(i)
 	}
 	if groups := *p.MinSubGroups; groups > 0 {
-		o.minCount = int(min(max(int64(o.minCount), groups**p.SubGroupSize), kube.MaxMinCount))
+		o.MinCount = int(min(max(int64(o.MinCount), groups**p.SubGroupSize), kube.MaxMinCount))
 	}
-	level, soft := o.tier(where+".networkTopology", p.topology)
+	level, soft := o.readTier(where+".networkTopology", p.topology)
 	switch {
 	case level == "":
 	case soft:
@@ -219,23 +220,23 @@ func (o *object) subGroup(i int, value any) *kube.Role {
 	return role
 }
 
-// volcanoStatus is the status of Volcano's PodGroup. A group that can be read
+// makeVolcanoStatus is the status of Volcano's PodGroup. A group that can be read
 // is Inqueue at once, since there is no queue to wait in: Volcano's controllers
 // create its pods then.
-func volcanoStatus(g *gangState, verdict map[string]metav1.Condition, now time.Time) map[string]any {
-	phase, want := "Inqueue", g.minCount()
+func makeVolcanoStatus(p *Progress, verdict map[string]metav1.Condition, now time.Time) map[string]any {
+	phase, want := "Inqueue", p.MinCount
 	switch {
-	case g.object.problem != nil:
+	case p.Object.Problem != nil:
 		phase = "Pending"
-	case g.succeeded > 0 && len(g.members) == 0:
+	case p.Succeeded > 0 && p.Members == 0:
 		phase = "Completed"
-	case g.running+g.succeeded >= want:
+	case p.Running+p.Succeeded >= want:
 		phase = "Running"
-	case g.running > 0:
+	case p.Running > 0:
 		phase = "Unknown"
 	}
-	conditions := newConditions(g.object.status["conditions"])
-	done, ok := g.scheduled(verdict, "Scheduled")
+	conditions := newConditions(p.Object.Status["conditions"])
+	done, ok := p.scheduledCondition(verdict, "Scheduled")
 	switch {
 	case ok && done.Status == metav1.ConditionTrue:
 		conditions.set(now, done)
@@ -249,6 +250,6 @@ func volcanoStatus(g *gangState, verdict map[string]metav1.Condition, now time.T
 		}
 	}
 	return conditions.into(map[string]any{
-		"phase": phase, "running": g.running, "succeeded": g.succeeded, "failed": g.failed,
+		"phase": phase, "running": p.Running, "succeeded": p.Succeeded, "failed": p.Failed,
 	})
 }

@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
@@ -34,7 +34,7 @@ var now = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 func (w *world) picture(t *testing.T) *explain.Picture {
 	t.Helper()
-	p, err := explain.NewPicture(kube.DefaultLadder(), w.nodes, w.pods, dialect.Objects{Pods: w.pods}.Gangs())
+	p, err := explain.NewPicture(kube.DefaultLadder(), w.nodes, w.pods, store.Objects{Pods: w.pods}.Gangs())
 	require.NoError(t, err)
 	return p
 }

@@ -52,7 +52,7 @@ func (x *explainer) blocks() (string, []Block) {
 		}
 		b.Cluster++
 		b.far = append(b.far, tree.Nodes[n].Name)
-		if tree.Holds(nearest, n) {
+		if tree.ContainsNode(nearest, n) {
 			b.Nearest++
 			b.Room += int(x.room(n))
 			b.Names = append(b.Names, tree.Nodes[n].Name)
@@ -69,7 +69,7 @@ func (x *explainer) blocks() (string, []Block) {
 		all = append(all, *b)
 	}
 	slices.SortFunc(all, func(a, b Block) int { return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.Why, b.Why)) })
-	return tree.Path(nearest), all
+	return tree.DomainPath(nearest), all
 }
 
 // nearest is the domain that the refusal speaks of; where it names none, the
@@ -108,8 +108,8 @@ func (x *explainer) pinned() (topology.DomainID, bool) {
 // list.
 func (x *explainer) why(n topology.NodeID) (int, string) {
 	role := &x.members.Roles[x.scarce]
-	if role.Filter != nil && role.Filter.Why[n] != gang.Fits {
-		why := role.Filter.Why[n]
+	if role.Filter != nil && role.Filter.Exclusions[n] != gang.Eligible {
+		why := role.Filter.Exclusions[n]
 		return int(why), why.String()
 	}
 	if x.wrongModel(n) {
@@ -119,7 +119,7 @@ func (x *explainer) why(n topology.NodeID) (int, string) {
 	if fits(free, role.Request) > 0 {
 		return -1, withRoom
 	}
-	last := int(gang.NumWhy)
+	last := int(gang.NumExclusions)
 	if c := short(capacity, role.Request); c >= 0 {
 		return last + 1, "too small: " + x.usage.Resources[c]
 	}
@@ -163,13 +163,13 @@ func (b *Block) addTaints(taints []v1.Taint) {
 	}
 }
 
-// usable tells whether the scarce role may use a node at all.
+// usable reports whether the scarce role may use a node at all.
 func (x *explainer) usable(n topology.NodeID) bool {
 	f := x.members.Roles[x.scarce].Filter
-	return (f == nil || f.Why[n] == gang.Fits) && !x.wrongModel(n)
+	return (f == nil || f.Exclusions[n] == gang.Eligible) && !x.wrongModel(n)
 }
 
-// wrongModel tells whether a node has none of the GPU models asked for, or
+// wrongModel reports whether a node has none of the GPU models asked for, or
 // another one than the bound members have chosen.
 func (x *explainer) wrongModel(n topology.NodeID) bool {
 	models := x.members.Models
@@ -178,11 +178,11 @@ func (x *explainer) wrongModel(n topology.NodeID) bool {
 	}
 	tree := x.usage.Tree
 	for _, b := range x.members.Bound {
-		if b.Node >= 0 && tree.Product(b.Node) >= 0 {
-			return tree.Product(b.Node) != tree.Product(n)
+		if b.Node >= 0 && tree.ProductIndex(b.Node) >= 0 {
+			return tree.ProductIndex(b.Node) != tree.ProductIndex(n)
 		}
 	}
 	return !slices.ContainsFunc(models, func(model string) bool {
-		return gpu.Matches(model, tree.Nodes[n].Model)
+		return gpu.MatchesLabel(model, tree.Nodes[n].Model)
 	})
 }

@@ -96,7 +96,7 @@ func (x *explainer) try(t trial, c Change) ([]Change, error) {
 // conclude says what comes of a change.
 func (x *explainer) conclude(c *Change, members *kube.Members, plan placement.Plan) {
 	tree := x.usage.Tree
-	c.Domain, c.Pods = tree.Path(plan.Domain), len(members.Assignments(plan))
+	c.Domain, c.Pods = tree.DomainPath(plan.Domain), len(members.Assignments(plan))
 	c.Then = fmt.Sprintf("%s fit in %s", pods(c.Pods), c.Domain)
 	if plan.Domain == 0 {
 		c.Then = pods(c.Pods) + " fit in the cluster"
@@ -104,7 +104,7 @@ func (x *explainer) conclude(c *Change, members *kube.Members, plan placement.Pl
 	if c.Pods == 1 {
 		c.Then = strings.Replace(c.Then, " fit ", " fits ", 1)
 	}
-	if rest := members.Waiting() - c.Pods; rest > 0 {
+	if rest := members.WaitingCount() - c.Pods; rest > 0 {
 		c.Then += fmt.Sprintf(", %d more wait for room", rest)
 	}
 	c.Then += x.spread(plan)

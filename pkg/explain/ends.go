@@ -81,7 +81,7 @@ func (x *explainer) workloads() []lever {
 	}
 	byNode := map[string]map[topology.NodeID][]*v1.Pod{}
 	for _, pod := range x.p.pods {
-		n, ok := x.usage.Tree.NodeID(pod.Spec.NodeName)
+		n, ok := x.usage.Tree.NodeByName(pod.Spec.NodeName)
 		if !ok || own[string(pod.UID)] || !x.usable(n) {
 			continue
 		}
@@ -129,11 +129,11 @@ func (x *explainer) workloadLever(name string, on map[topology.NodeID][]*v1.Pod)
 // addRequests gives back to a row what a pod asks for.
 func (x *explainer) addRequests(row []int64, pod *v1.Pod) {
 	for name, q := range kube.Requests(pod) {
-		if c, ok := x.usage.Resource(string(name)); ok {
+		if c, ok := x.usage.ResourceIndex(string(name)); ok {
 			row[c] += kube.Units(name, q)
 		}
 	}
-	if c, ok := x.usage.Resource(string(v1.ResourcePods)); ok {
+	if c, ok := x.usage.ResourceIndex(string(v1.ResourcePods)); ok {
 		row[c]++
 	}
 }

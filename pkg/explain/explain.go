@@ -5,7 +5,6 @@ package explain
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -169,24 +168,15 @@ func keep(m *kube.Members) *kube.Members {
 	kept.Roles = append(kept.Roles[:0:0], m.Roles...)
 	for r := range kept.Roles {
 		if f := kept.Roles[r].Filter; f != nil {
-			kept.Roles[r].Filter = &gang.Filter{Why: slices.Clone(f.Why)}
+			kept.Roles[r].Filter = &gang.Filter{Exclusions: slices.Clone(f.Exclusions)}
 		}
 	}
 	return &kept
 }
 
-// unread are sentences on what the gang asks for and does not get: what its
-// dialect has and Muster has not, and keys that there are not.
-func (g *Gang) unread() []string {
-	if text := g.Group.Annotations[kube.AnnotationNotes]; text != "" {
-		return strings.Split(text, "\n")
-	}
-	return nil
-}
-
 // notes are what a user may have overlooked.
 func (g *Gang) notes() []string {
-	notes := g.unread()
+	notes := slices.Clone(g.Declaration.Ignored)
 	if n := len(g.Members()) - len(g.Bound); g.Invalid == nil && n > 0 && len(g.Members()) > g.Spec.MinCount && len(g.Bound) == 0 {
 		notes = append(notes, pods(len(g.Members()))+" exist, of which "+pods(g.Spec.MinCount)+" must start together; the others follow as room allows")
 	}
@@ -220,7 +210,7 @@ func (p *Picture) asks(g *Gang) Asks {
 		return a
 	}
 	for r := range members.Roles {
-		a.Roles = append(a.Roles, p.role(&members.Roles[r], members.BoundTo(r)))
+		a.Roles = append(a.Roles, p.role(&members.Roles[r], members.BoundCount(r)))
 	}
 	return a
 }

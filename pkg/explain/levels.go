@@ -72,19 +72,19 @@ func (x *explainer) fill(level *Level, l topology.Level, plan placement.Plan) {
 	if r := plan.Refusal; r != nil {
 		level.Room = r.Room
 		if d, ok := x.named(r.Best, l); ok {
-			level.Best = x.usage.Tree.Path(d)
+			level.Best = x.usage.Tree.DomainPath(d)
 		}
-		level.Want = cmp.Or(r.Want, level.Want)
+		level.Want = cmp.Or(r.Needed, level.Want)
 		if r.Reason == placement.GangTooLarge { // it speaks of empty domains
 			level.Best, level.Room = "", 0
 			if d, room := x.roomiest(l); room > 0 {
-				level.Best, level.Room = x.usage.Tree.Path(d), int(room)
+				level.Best, level.Room = x.usage.Tree.DomainPath(d), int(room)
 			}
 		}
 		return
 	}
 	level.Fits = true
-	level.Best = x.usage.Tree.Path(plan.Domain)
+	level.Best = x.usage.Tree.DomainPath(plan.Domain)
 	level.Room = len(x.members.Bound)
 	for _, nodes := range plan.Nodes {
 		for _, n := range nodes {
@@ -100,7 +100,7 @@ func (x *explainer) fill(level *Level, l topology.Level, plan placement.Plan) {
 func (x *explainer) named(best string, l topology.Level) (topology.DomainID, bool) {
 	tree := x.usage.Tree
 	for _, d := range tree.DomainsAt(l) {
-		if tree.Domains[d].Name == best || tree.Path(d) == best {
+		if tree.Domains[d].Name == best || tree.DomainPath(d) == best {
 			return d, true
 		}
 	}
@@ -158,7 +158,7 @@ func (p *Picture) stands(bound []*v1.Pod) ([]Stand, []Host) {
 	tree := p.Usage().Tree
 	on, linked := map[topology.NodeID][]string{}, map[topology.NodeID]*Links{}
 	for _, pod := range bound {
-		if n, ok := tree.NodeID(pod.Spec.NodeName); ok {
+		if n, ok := tree.NodeByName(pod.Spec.NodeName); ok {
 			on[n] = append(on[n], pod.Name)
 			linked[n] = cmp.Or(linked[n], linksOf(pod, p.Node(n), holds))
 		}
@@ -178,7 +178,7 @@ func (p *Picture) stands(bound []*v1.Pod) ([]Stand, []Host) {
 				continue
 			}
 			if d != last {
-				s.Domains, last = append(s.Domains, Share{Path: tree.Path(d)}), d
+				s.Domains, last = append(s.Domains, Share{Path: tree.DomainPath(d)}), d
 			}
 			s.Domains[len(s.Domains)-1].Pods += len(on[n])
 		}

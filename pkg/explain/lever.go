@@ -111,7 +111,7 @@ func (x *explainer) prune(b *bunch) (*bunch, error) {
 	return b, nil
 }
 
-// exact tells whether the estimates are what the engine counts: one role of
+// exact reports whether the estimates are what the engine counts: one role of
 // equal members without slices.
 func (x *explainer) exact() bool {
 	return len(x.members.Roles) == 1 && len(x.g.Spec.Slices) == 0 && len(x.g.Spec.Roles) == 0 && len(x.members.Models) < 2

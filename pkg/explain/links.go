@@ -39,10 +39,10 @@ func linksOf(pod *v1.Pod, node *v1.Node, free func(asked int) int) *Links {
 	request := resource.PodRequests(pod, resource.PodResourcesOptions{})[gpu.Resource]
 	asked := int(request.Value())
 	links := kube.GPUNode(node).Links
-	if asked < 2 || links == nil || asked > links.Count() || free(asked) > links.Count() {
+	if asked < 2 || links == nil || asked > links.DeviceCount() || free(asked) > links.DeviceCount() {
 		return nil
 	}
-	reach, ok := links.Expect(free(asked), asked)
+	reach, ok := links.EstimateQuality(free(asked), asked)
 	switch {
 	case !ok:
 		return nil

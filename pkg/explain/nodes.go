@@ -17,7 +17,7 @@ import (
 // not ready, and where neither is enough, both.
 func (x *explainer) nodes() ([]Change, error) {
 	var all []Change
-	for _, reasons := range [][]gang.Why{{gang.Cordoned}, {gang.NotReady}, {gang.Cordoned, gang.NotReady}} {
+	for _, reasons := range [][]gang.Exclusion{{gang.Cordoned}, {gang.NotReady}, {gang.Cordoned, gang.NotReady}} {
 		if len(reasons) > 1 && len(all) > 0 {
 			break
 		}
@@ -68,7 +68,7 @@ func (x *explainer) describeNodes(chosen []string) Change {
 
 // nodeLevers are the nodes that are left out for one of the reasons, have room,
 // and would be of use without these reasons.
-func (x *explainer) nodeLevers(reasons ...gang.Why) ([]lever, error) {
+func (x *explainer) nodeLevers(reasons ...gang.Exclusion) ([]lever, error) {
 	role := &x.members.Roles[x.scarce]
 	if role.Filter == nil {
 		return nil, nil
@@ -76,7 +76,7 @@ func (x *explainer) nodeLevers(reasons ...gang.Why) ([]lever, error) {
 	tree := x.usage.Tree
 	t := x.g.trial()
 	var ids []topology.NodeID
-	for i, w := range role.Filter.Why {
+	for i, w := range role.Filter.Exclusions {
 		if slices.Contains(reasons, w) {
 			ids = append(ids, topology.NodeID(i))
 			t.nodes = append(t.nodes, restored(x.p.Node(topology.NodeID(i)), reasons...))
@@ -94,7 +94,7 @@ func (x *explainer) nodeLevers(reasons ...gang.Why) ([]lever, error) {
 	for i, n := range ids {
 		d, ok := tree.DomainAt(n, x.level())
 		gain := fits(x.usage.FreeRow(n), role.Request)
-		if !ok || gain == 0 || x.wrongModel(n) || filter != nil && filter.Why[n] != gang.Fits {
+		if !ok || gain == 0 || x.wrongModel(n) || filter != nil && filter.Exclusions[n] != gang.Eligible {
 			continue
 		}
 		node := t.nodes[i]
@@ -107,14 +107,14 @@ func (x *explainer) nodeLevers(reasons ...gang.Why) ([]lever, error) {
 }
 
 // taintsOf are the taints with which a reason comes.
-var taintsOf = map[gang.Why][]string{
+var taintsOf = map[gang.Exclusion][]string{
 	gang.Cordoned: {v1.TaintNodeUnschedulable},
 	gang.NotReady: {v1.TaintNodeNotReady, v1.TaintNodeUnreachable},
 }
 
 // restored is a node without the cordon, or without the taints of a node that
 // is not ready, or both.
-func restored(node *v1.Node, reasons ...gang.Why) *v1.Node {
+func restored(node *v1.Node, reasons ...gang.Exclusion) *v1.Node {
 	back := node.DeepCopy()
 	for _, why := range reasons {
 		back.Spec.Unschedulable = back.Spec.Unschedulable && why != gang.Cordoned
@@ -128,6 +128,6 @@ func unready(node *v1.Node) bool { return tainted(node, gang.NotReady) }
 func cordoned(node *v1.Node) bool { return node.Spec.Unschedulable || tainted(node, gang.Cordoned) }
 
 // tainted tells whether a node has a taint with which a reason comes.
-func tainted(node *v1.Node, why gang.Why) bool {
+func tainted(node *v1.Node, why gang.Exclusion) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(t v1.Taint) bool { return slices.Contains(taintsOf[why], t.Key) })
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-func TestExplain_SaysWhatOfADialectIsNotHonoured(t *testing.T) {
+func TestExplain_SaysWhichFieldsOfADialectAreIgnored(t *testing.T) {
 	w := &world{pods: gangOf(2, "cpu", "1")}
 	w.node("n1", "b", "r")
 	for _, p := range w.pods {

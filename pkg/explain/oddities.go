@@ -29,10 +29,10 @@ func (x *explainer) oddities() []string {
 	look := func(inside bool) {
 		for i := range tree.Nodes {
 			n := topology.NodeID(i)
-			if tree.Holds(nearest, n) != inside {
+			if tree.ContainsNode(nearest, n) != inside {
 				continue
 			}
-			for _, text := range kube.GPUNode(x.p.Node(n)).Oddities {
+			for _, text := range kube.GPUNode(x.p.Node(n)).Warnings {
 				if !choosy && strings.Contains(text, gpu.ProductLabel) {
 					continue // of no concern to those who take any model
 				}
@@ -53,7 +53,7 @@ func (x *explainer) oddities() []string {
 	return notes
 }
 
-// asksForGPUs tells whether the role that is short of room asks for GPUs.
+// asksForGPUs reports whether the role that is short of room asks for GPUs.
 func (x *explainer) asksForGPUs() bool {
 	for c, q := range x.members.Roles[x.scarce].Request {
 		if q > 0 && topology.IsGPU(x.usage.Resources[c]) {

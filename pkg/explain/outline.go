@@ -59,7 +59,7 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 			Name: pod.Name, MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel,
 		}}
 	} else {
-		o.Gang, o.Name, o.Notes = true, g.Name, g.unread()
+		o.Gang, o.Name, o.Notes = true, g.Name, slices.Clone(g.Declaration.Ignored)
 	}
 	if g.Invalid != nil {
 		o.Reason, o.Message = g.Invalid.Reason, g.Invalid.Message
@@ -109,7 +109,7 @@ func (p *Picture) gangOfWaiting(pod *v1.Pod) *Gang {
 // seat writes a plan down and takes its room.
 func (o *Outline) seat(p *Picture, members *kube.Members, plan placement.Plan) {
 	tree := p.cluster.Usage().Tree
-	o.Fits, o.Domain, o.Model = true, tree.Path(plan.Domain), plan.Model
+	o.Fits, o.Domain, o.Model = true, tree.DomainPath(plan.Domain), plan.Model
 	hosts := map[topology.NodeID]bool{}
 	for r, pods := range members.Pods {
 		for i, pod := range pods {
@@ -118,7 +118,7 @@ func (o *Outline) seat(p *Picture, members *kube.Members, plan placement.Plan) {
 				hosts[n] = true
 				seat.Node = tree.Nodes[n].Name
 				if box := p.box(n); box != 0 {
-					seat.Domain = tree.Path(box)
+					seat.Domain = tree.DomainPath(box)
 				}
 				seat.Links = linksOf(pod, p.Node(n), p.freeGPUs(seat.Node))
 				placed := *pod

@@ -14,14 +14,7 @@ import (
 // parts proposes to change what roles of the gang ask for on their own: a wider
 // level, a level that is preferred and not required, or no slices.
 func (x *explainer) parts() ([]Change, error) {
-	text, ok := x.g.Group.Annotations[kube.AnnotationRoles]
-	if !ok {
-		return nil, nil
-	}
-	roles, err := kube.ParseRoles(text)
-	if err != nil {
-		return nil, nil // the verdict says so
-	}
+	roles := x.g.Declaration.Roles
 	var all []Change
 	for i := range roles {
 		for _, search := range []func([]kube.Role, int) ([]Change, error){x.widerPart, x.preferredPart, x.wholePart} {
@@ -40,9 +33,9 @@ func (x *explainer) parts() ([]Change, error) {
 func (x *explainer) tryPart(roles []kube.Role, i int, role kube.Role, c Change) ([]Change, error) {
 	roles = slices.Clone(roles)
 	roles[i] = role
-	group := x.g.Group.DeepCopy()
-	group.Annotations[kube.AnnotationRoles] = kube.FormatRoles(roles)
-	spec, bad := kube.ReadSpec(group, x.p.ladder)
+	changed := *x.g.Declaration
+	changed.Roles = roles
+	spec, bad := kube.ReadSpec(x.g.Group, &changed, x.p.ladder)
 	if bad != nil {
 		return nil, nil
 	}

@@ -43,6 +43,7 @@ type Gang struct {
 	Namespace, Name string
 	Dialect         kube.Dialect
 	Group           *schedulingapi.PodGroup
+	Declaration     *kube.Declaration
 	// Spec is what the gang asks for; Invalid, instead, why that cannot be read.
 	Spec    *kube.Spec
 	Invalid *kube.Invalid
@@ -88,9 +89,9 @@ func NewPicture(ladder kube.Ladder, nodes []*v1.Node, pods []*v1.Pod, gangs []di
 func (p *Picture) SetSharing(policy kube.Sharing) { p.cluster.Sharing = policy }
 
 func (p *Picture) gang(d dialect.Gang) *Gang {
-	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group}
+	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group, Declaration: d.Declaration}
 	g.Dialect, g.Name = kube.SplitGroupName(d.Group.Name)
-	g.Spec, g.Invalid = kube.ReadSpec(d.Group, p.ladder)
+	g.Spec, g.Invalid = kube.ReadSpec(d.Group, d.Declaration, p.ladder)
 	for _, pod := range d.Pods {
 		switch {
 		case pod.Spec.NodeName != "":
@@ -142,11 +143,11 @@ func (g *Gang) FullName() string {
 	return g.Group.Name
 }
 
-// isOf tells whether a pod belongs to the workload of that name, which may
+// isOf reports whether a pod belongs to the workload of that name, which may
 // stand before its kind and a slash, whatever its gang is called.
 func isOf(pod *v1.Pod, name string) bool {
-	ref, problem := workload.Of(pod)
-	return problem == "" && (ref.Workload == name || ref.Kind.Word()+"/"+ref.Workload == name)
+	ref, problem := workload.RefOf(pod)
+	return problem == "" && (ref.Workload == name || ref.Kind.DisplayName()+"/"+ref.Workload == name)
 }
 
 // Usage is what is free in the cluster. It is valid until the next question.
@@ -211,7 +212,7 @@ func (p *Picture) keepUp() {
 		return
 	}
 	for _, n := range touched {
-		p.planner.Changed(n)
+		p.planner.MarkChanged(n)
 	}
 }
 

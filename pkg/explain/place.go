@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -24,8 +23,8 @@ type edit struct {
 
 // origin is where the user wrote what the gang has in an annotation.
 func (x *explainer) origin(key string) kube.Origin {
-	o := kube.OriginOf(x.g.Group, key)
-	if _, written := x.g.Group.Annotations[key]; !written && key == kube.AnnotationTopologyRequired && x.g.Dialect == kube.DialectNative {
+	o := x.g.Declaration.OriginOf(key)
+	if _, written := x.g.Declaration.Terms[key]; !written && key == kube.AnnotationTopologyRequired && x.g.Dialect == kube.DialectNative {
 		o.Word = "spec.schedulingConstraints.topology"
 	}
 	return o
@@ -34,7 +33,7 @@ func (x *explainer) origin(key string) kube.Origin {
 // command makes an edit of the object behind the gang, "" where it stands on
 // pods, which keep theirs for life, or in a field that is never changed.
 func (x *explainer) command(e edit) string {
-	resource := dialect.TermsOf(x.g.Group).Resource
+	resource := x.g.Declaration.Resource
 	if resource == "" {
 		return ""
 	}
@@ -83,7 +82,7 @@ func remove(fields map[string]any, path []string) {
 func (x *explainer) without(keys ...string) string {
 	var words []string
 	for _, key := range keys {
-		if _, written := x.g.Group.Annotations[key]; written {
+		if _, written := x.g.Declaration.Terms[key]; written {
 			words = append(words, x.origin(key).Word)
 		}
 	}

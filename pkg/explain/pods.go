@@ -46,7 +46,7 @@ func (x *explainer) tolerations() ([]Change, error) {
 	var taints []v1.Taint
 	for i := range x.usage.Tree.Nodes {
 		n := topology.NodeID(i)
-		if f := x.members.Roles[x.scarce].Filter; f == nil || f.Why[n] != gang.Tainted {
+		if f := x.members.Roles[x.scarce].Filter; f == nil || f.Exclusions[n] != gang.Tainted {
 			continue
 		}
 		for _, taint := range x.untolerated(n) {
@@ -95,7 +95,7 @@ func (x *explainer) tolerate(taints ...v1.Taint) ([]Change, error) {
 // required node affinity, or both altogether.
 func (x *explainer) selectors() ([]Change, error) {
 	role := &x.members.Roles[x.scarce]
-	if role.Filter == nil || !slices.Contains(role.Filter.Why, gang.Unselected) || len(x.members.Pods[x.scarce]) == 0 {
+	if role.Filter == nil || !slices.Contains(role.Filter.Exclusions, gang.Unselected) || len(x.members.Pods[x.scarce]) == 0 {
 		return nil, nil
 	}
 	spec := &x.members.Pods[x.scarce][0].Spec

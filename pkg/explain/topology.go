@@ -53,7 +53,7 @@ func (p *Picture) Fabric(resource string, nodes bool) (*Fabric, error) {
 	if resource == "" {
 		resource = commonest(u)
 	}
-	column, ok := u.Resource(resource)
+	column, ok := u.ResourceIndex(resource)
 	if !ok {
 		return nil, fmt.Errorf("no node has the resource %q; the resources are %s", resource, join(u.Resources))
 	}
@@ -75,7 +75,7 @@ func (p *Picture) Fabric(resource string, nodes bool) (*Fabric, error) {
 	return f, nil
 }
 
-// standsForNode tells whether a domain is nothing but a node under its own
+// standsForNode reports whether a domain is nothing but a node under its own
 // name, as the domains of the host level are.
 func (p *Picture) standsForNode(d topology.DomainID) bool {
 	t := p.cluster.Usage().Tree
@@ -86,7 +86,7 @@ func (p *Picture) standsForNode(d topology.DomainID) bool {
 // box is the narrowest domain around a node that does not just stand for it.
 func (p *Picture) box(n topology.NodeID) topology.DomainID {
 	t := p.cluster.Usage().Tree
-	d := t.Leaf(n)
+	d := t.LeafDomain(n)
 	for p.standsForNode(d) {
 		d = t.Domains[d].Parent
 	}
@@ -103,7 +103,7 @@ func (p *Picture) depth(d topology.DomainID) int {
 
 func (f *Fabric) addDomain(p *Picture, d topology.DomainID, column int) {
 	t := p.cluster.Usage().Tree
-	out := Domain{Level: t.LevelName(t.Domains[d].Level), Name: t.Domains[d].Name, Path: t.Path(d), Depth: p.depth(d)}
+	out := Domain{Level: t.LevelName(t.Domains[d].Level), Name: t.Domains[d].Name, Path: t.DomainPath(d), Depth: p.depth(d)}
 	for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
 		out.add(p, n, column)
 	}
@@ -119,7 +119,7 @@ func (f *Fabric) addNode(p *Picture, n topology.NodeID, column int) {
 		Model: t.Nodes[n].Model, State: state(node),
 	}
 	if box != 0 {
-		out.Path = t.Path(box) + "/" + node.Name
+		out.Path = t.DomainPath(box) + "/" + node.Name
 	}
 	out.add(p, n, column)
 	f.Domains = append(f.Domains, out)

@@ -68,7 +68,7 @@ func (p *Picture) Status(g *Gang, now time.Time) (Status, error) {
 		Created: g.Group.CreationTimestamp.Time,
 	}
 	if d, ok := p.narrowest(g.Bound); ok {
-		s.Domain = p.cluster.Usage().Tree.Path(d)
+		s.Domain = p.cluster.Usage().Tree.DomainPath(d)
 	}
 	s.AgeSeconds = seconds(s.Created, now)
 	s.WaitSeconds = s.AgeSeconds
@@ -161,16 +161,16 @@ func (p *Picture) narrowest(bound []*v1.Pod) (topology.DomainID, bool) {
 	tree := p.cluster.Usage().Tree
 	var nodes []topology.NodeID
 	for _, pod := range bound {
-		if n, ok := tree.NodeID(pod.Spec.NodeName); ok {
+		if n, ok := tree.NodeByName(pod.Spec.NodeName); ok {
 			nodes = append(nodes, n)
 		}
 	}
 	if len(nodes) == 0 {
 		return 0, false
 	}
-	d := tree.Leaf(nodes[0])
+	d := tree.LeafDomain(nodes[0])
 	for _, n := range nodes {
-		for !tree.Holds(d, n) {
+		for !tree.ContainsNode(d, n) {
 			d = tree.Domains[d].Parent
 		}
 	}

@@ -69,7 +69,7 @@ func (x *explainer) slices() ([]Change, error) {
 		return nil, nil
 	}
 	s := x.g.Spec.Slices[0]
-	keys := slices.DeleteFunc(kube.SliceAnnotations(), func(key string) bool { return x.g.Group.Annotations[key] == "" })
+	keys := slices.DeleteFunc(kube.SliceAnnotations(), func(key string) bool { return x.g.Declaration.Terms[key].Value == "" })
 	return x.try(x.with(func(s *kube.Spec) { s.Slices = nil }), Change{
 		Kind:    Slices,
 		Text:    fmt.Sprintf("no longer ask for every %d in one %s", s.Size, x.usage.Tree.Levels[s.Level]),
@@ -85,7 +85,7 @@ func (x *explainer) models() ([]Change, error) {
 	}
 	var all []Change
 	for _, product := range x.usage.Tree.Products {
-		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return gpu.Matches(m, product) }) {
+		if slices.ContainsFunc(x.g.Spec.Models, func(m string) bool { return gpu.MatchesLabel(m, product) }) {
 			continue
 		}
 		longer := append(slices.Clone(x.g.Spec.Models), product)
@@ -137,17 +137,17 @@ func (x *explainer) fewer() ([]Change, error) {
 		return nil, failed
 	}
 	c := Change{Kind: Fewer, Text: fmt.Sprintf("start with %s instead of %d", pods(n), x.g.Spec.MinCount)}
-	switch terms := dialect.TermsOf(x.g.Group); {
+	switch count := dialect.CountFieldOf(x.g.Declaration); {
 	case x.g.Dialect == dialect.DialectKueue: // which takes as many pods and no more
-		c.Setting = fmt.Sprintf("%s: \"%d\", and no more pods than that", terms.Count[0], n)
-	case terms.Resource == "":
-		c.Setting = fmt.Sprintf("%s: \"%d\"", terms.Count[0], n)
+		c.Setting = fmt.Sprintf("%s: \"%d\", and no more pods than that", count.Path[0], n)
+	case count.Resource == "":
+		c.Setting = fmt.Sprintf("%s: \"%d\"", count.Path[0], n)
 	case x.origin(kube.AnnotationRoles).Word == "spec.subGroupPolicy":
-		c.Setting = fmt.Sprintf("%s: %d, and no minSubGroups in spec.subGroupPolicy that add up to more", strings.Join(terms.Count, "."), n)
+		c.Setting = fmt.Sprintf("%s: %d, and no minSubGroups in spec.subGroupPolicy that add up to more", strings.Join(count.Path, "."), n)
 	default:
-		c.Setting = fmt.Sprintf("%s: %d", strings.Join(terms.Count, "."), n)
-		if !terms.Fixed {
-			c.Command = fmt.Sprintf("kubectl -n %s patch %s %s --type merge -p '%s'", x.g.Namespace, terms.Resource, x.g.Name, terms.Patch(n))
+		c.Setting = fmt.Sprintf("%s: %d", strings.Join(count.Path, "."), n)
+		if !count.Fixed {
+			c.Command = fmt.Sprintf("kubectl -n %s patch %s %s --type merge -p '%s'", x.g.Namespace, count.Resource, x.g.Name, count.Patch(n))
 		}
 	}
 	return x.try(x.with(func(s *kube.Spec) { s.MinCount = n }), c)
@@ -157,11 +157,10 @@ func (x *explainer) fewer() ([]Change, error) {
 // no other number makes smaller. The number of a workload's gang replaces what
 // its roles need.
 func (x *explainer) leastOfParts() int {
-	roles, err := kube.ParseRoles(x.g.Group.Annotations[kube.AnnotationRoles])
-	if err != nil || x.g.Dialect == kube.DialectAuto {
+	if x.g.Dialect == kube.DialectAuto {
 		return 0
 	}
-	return kube.LeastOf(roles)
+	return kube.LeastOf(x.g.Declaration.Roles)
 }
 
 // restart proposes to start the bound members again with the others.
@@ -187,7 +186,7 @@ func (x *explainer) restart() ([]Change, error) {
 func (x *explainer) smaller() ([]Change, error) {
 	var all []Change
 	for _, name := range slices.Sorted(maps.Keys(x.shortOf())) {
-		c, _ := x.usage.Resource(name)
+		c, _ := x.usage.ResourceIndex(name)
 		found, err := x.lessOf(c)
 		if err != nil {
 			return nil, err

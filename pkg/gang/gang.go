@@ -1,9 +1,9 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gang says what a gang is: pods that start together or not at all,
-// the resources each role asks for, and where the members may stand relative
-// to one another. It knows nothing of Kubernetes objects; package kube turns a
+// Package gang defines a gang: pods that start together or not at all, the
+// resources that each role asks for, and where the members may be placed
+// relative to one another. It knows nothing of Kubernetes objects; package kube turns a
 // PodGroup and its pods into a Gang.
 package gang
 
@@ -44,8 +44,7 @@ type Slice struct {
 	Size int
 	// Level is the level at which one domain holds the slice.
 	Level topology.Level
-	// Preferred makes it a wish: a slice that fits no single domain of Level
-	// may be split.
+	// Preferred slices may be split where no single domain of Level holds one.
 	Preferred bool
 }
 
@@ -56,17 +55,17 @@ type Role struct {
 	// Count is the number of members that wait for a node. Member i of the
 	// role is the i-th in rank order.
 	Count int
-	// Ranks are the places of the waiting members among all members of the role,
-	// counted from 0 and rising: slices are counted in them. A place that nobody
-	// has is that of a member that has ended or is still to come. nil gives the
-	// waiting members the lowest places that no bound one has.
+	// Ranks are the ranks of the waiting members among all members of the role,
+	// from 0 and rising: slices are runs of ranks. A rank that no member has
+	// belongs to one that has ended or is still to come. nil gives the waiting
+	// members the lowest ranks that no bound one has.
 	Ranks []int
 	// MinCount is the number of members of this role, bound ones included,
 	// that must have a node. Zero leaves it to Gang.MinCount.
 	MinCount int
 	// Request is what one member asks for, aligned with Usage.Resources.
 	Request []int64
-	// Filter tells which nodes this role may use; nil allows all of them.
+	// Filter is the nodes that this role may use; nil allows all of them.
 	Filter *Filter
 	// Required is the level at which one domain must hold this role, or
 	// topology.NoLevel. It is at or below Gang.Required.
@@ -74,9 +73,9 @@ type Role struct {
 	// Slices are the nested sub-blocks of this role, widest first; they take
 	// the place of Gang.Slices.
 	Slices []Slice
-	// With is the index of the role beside whose first member this role's
-	// members should stand (a launcher beside rank 0), or -1.
-	With int
+	// NearRole is the index of the role near whose first member this role's
+	// members should be placed (a launcher near rank 0), or -1.
+	NearRole int
 }
 
 // Bound is a member that has a node.
@@ -85,23 +84,25 @@ type Bound struct {
 	Role int
 	// Rank is the member's index within its role, or -1 when unknown.
 	Rank int
-	// Node is where the member stands.
+	// Node is the node that the member is bound to.
 	Node topology.NodeID
 }
 
-// Filter holds, for every node, why a role may not use it.
+// Filter holds, for every node, whether a role may use it and else why not.
+// Roles with equal constraints share one Filter; a planner compares the pointers
+// to know that it has counted for them already.
 type Filter struct {
-	// Why is indexed by NodeID.
-	Why []Why
+	// Exclusions is indexed by NodeID.
+	Exclusions []Exclusion
 }
 
-// Why is the reason for which a node is not to be used.
-type Why uint8
+// Exclusion is the reason for which a role may not use a node.
+type Exclusion uint8
 
-// The reasons for which a node is left out, in the order in which a refusal
-// names them. Fits is the absence of one.
+// The reasons for which a node is excluded, in the order in which a refusal
+// names them. Eligible is the absence of one.
 const (
-	Fits Why = iota
+	Eligible Exclusion = iota
 	// Cordoned: the node is marked unschedulable.
 	Cordoned
 	// NotReady: the node is not ready or unreachable.
@@ -119,20 +120,22 @@ const (
 	SmallMemory
 	// Other: another constraint of the pod excludes the node.
 	Other
-	// NumWhy is the number of reasons.
-	NumWhy
+	// NumExclusions is the number of reasons.
+	NumExclusions
 )
 
-// String is the reason as a refusal words it after "node" or "nodes".
-func (w Why) String() string {
-	if w >= NumWhy {
+// String returns the reason as a refusal words it after "node" or "nodes". An
+// unknown value reads as Other.
+func (w Exclusion) String() string {
+	if w >= NumExclusions {
 		w = Other
 	}
-	return whyWords[w]
+	return exclusionText[w]
 }
 
-var whyWords = [NumWhy]string{
-	Fits:        "usable",
+// exclusionText is part of messages that users may match: its words are stable.
+var exclusionText = [NumExclusions]string{
+	Eligible:    "usable",
 	Cordoned:    "cordoned",
 	NotReady:    "not ready",
 	Tainted:     "tainted",
@@ -143,8 +146,8 @@ var whyWords = [NumWhy]string{
 	Other:       "ruled out by the pods",
 }
 
-// Lasting tells whether the reason is one that an empty cluster would have too,
-// such as a node selector, and not one that passes, such as a cordon.
-func (w Why) Lasting() bool {
+// IsPermanent reports whether an empty cluster would have the reason too, such as
+// a node selector, and not one that passes, such as a cordon.
+func (w Exclusion) IsPermanent() bool {
 	return w == Unselected || w == WrongModel || w == Shared || w == SmallMemory
 }

@@ -15,8 +15,8 @@ func valid() *Gang {
 	return &Gang{
 		Name: "train", MinCount: 3, Required: 0, Preferred: topology.NoLevel,
 		Roles: []Role{
-			{Name: "launcher", Count: 1, Request: []int64{0, 1}, Required: topology.NoLevel, With: 1},
-			{Name: "worker", Count: 2, Request: []int64{8, 1}, Required: 1, With: -1, Slices: []Slice{{Size: 2, Level: 1}}},
+			{Name: "launcher", Count: 1, Request: []int64{0, 1}, Required: topology.NoLevel, NearRole: 1},
+			{Name: "worker", Count: 2, Request: []int64{8, 1}, Required: 1, NearRole: -1, Slices: []Slice{{Size: 2, Level: 1}}},
 		},
 		Slices: []Slice{{Size: 4, Level: 0}, {Size: 2, Level: 1, Preferred: true}},
 		Bound:  []Bound{{Role: 1, Rank: 0, Node: -1}},
@@ -40,7 +40,7 @@ func TestValidate(t *testing.T) {
 		{"a request of another width", func(g *Gang) { g.Roles[0].Request = nil }, "role 0 launcher: the request names 0 resources, the cluster 2"},
 		{"a negative request", func(g *Gang) { g.Roles[0].Request[1] = -1 }, "role 0 launcher: the request for resource 1 is -1: it must be 0 or more"},
 		{"a role level that is not there", func(g *Gang) { g.Roles[0].Required = 9 }, "role 0 launcher: the required level is number 9, but there are 2 levels"},
-		{"a role beside nobody", func(g *Gang) { g.Roles[0].With = 2 }, "role 0 launcher: it stands with role 2, but there are 2 roles"},
+		{"a role near none", func(g *Gang) { g.Roles[0].NearRole = 2 }, "role 0 launcher: it is near role 2, but there are 2 roles"},
 		{"a bound member of no role", func(g *Gang) { g.Bound[0].Role = 2 }, "a bound member is of role 2, but there are 2 roles"},
 		{"an empty slice", func(g *Gang) { g.Slices[0].Size = 0 }, "slice layer 0 has size 0 and level 0: the size must be from 1 to 1048576, the level one of 2"},
 		{"a slice at no level", func(g *Gang) { g.Roles[1].Slices[0].Level = 2 }, "role 1 worker: slice layer 0 has size 2 and level 2: the size must be from 1 to 1048576, the level one of 2"},
@@ -67,19 +67,19 @@ func TestValidate(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	g := valid()
-	assert.Equal(t, 3, g.Waiting())
-	assert.Equal(t, 4, g.Total())
-	assert.Equal(t, 0, g.BoundTo(0))
-	assert.Equal(t, 1, g.BoundTo(1))
+	assert.Equal(t, 3, g.WaitingCount())
+	assert.Equal(t, 4, g.MemberCount())
+	assert.Equal(t, 0, g.BoundCount(0))
+	assert.Equal(t, 1, g.BoundCount(1))
 	assert.Equal(t, g.Slices, g.SlicesOf(0))
 	assert.Equal(t, g.Roles[1].Slices, g.SlicesOf(1))
 }
 
-func TestWhy(t *testing.T) {
-	for why := range NumWhy {
+func TestExclusion(t *testing.T) {
+	for why := range NumExclusions {
 		assert.NotEmpty(t, why.String(), "reason %d", why)
 	}
-	assert.Equal(t, Other.String(), Why(200).String())
-	assert.True(t, Unselected.Lasting())
-	assert.False(t, Cordoned.Lasting())
+	assert.Equal(t, Other.String(), Exclusion(200).String())
+	assert.True(t, Unselected.IsPermanent())
+	assert.False(t, Cordoned.IsPermanent())
 }

@@ -15,11 +15,11 @@ const MaxSlices = 3
 // MaxMembers is the number of members that one role may have, and one slice.
 const MaxMembers = 1 << 20
 
-// MaxRank is a number that every rank is below.
+// MaxRank is greater than every rank, and leaves room to add one in an int32.
 const MaxRank = 1 << 30
 
-// Waiting is the number of members that wait for a node.
-func (g *Gang) Waiting() int {
+// WaitingCount returns the number of members that wait for a node.
+func (g *Gang) WaitingCount() int {
 	n := 0
 	for i := range g.Roles {
 		n += g.Roles[i].Count
@@ -27,11 +27,11 @@ func (g *Gang) Waiting() int {
 	return n
 }
 
-// Total is the number of members: those that wait and those that are bound.
-func (g *Gang) Total() int { return g.Waiting() + len(g.Bound) }
+// MemberCount returns the number of members, waiting and bound.
+func (g *Gang) MemberCount() int { return g.WaitingCount() + len(g.Bound) }
 
-// BoundTo is the number of bound members of role r.
-func (g *Gang) BoundTo(r int) int {
+// BoundCount returns the number of bound members of role r.
+func (g *Gang) BoundCount(r int) int {
 	n := 0
 	for _, b := range g.Bound {
 		if b.Role == r {
@@ -41,7 +41,7 @@ func (g *Gang) BoundTo(r int) int {
 	return n
 }
 
-// SlicesOf is what role r asks for in slices: its own, else the gang's.
+// SlicesOf returns the slices that role r asks for: its own, else the gang's.
 func (g *Gang) SlicesOf(r int) []Slice {
 	if len(g.Roles[r].Slices) > 0 {
 		return g.Roles[r].Slices
@@ -49,15 +49,16 @@ func (g *Gang) SlicesOf(r int) []Slice {
 	return g.Slices
 }
 
-// Validate reports the first thing that makes g senseless in a cluster of so
-// many levels and resources. A gang that passes may still fit nowhere.
+// Validate returns the first contradiction of g in a cluster of so many levels
+// and resources, or nil. The bounds keep sums and products of counts in range. A
+// gang that passes may still fit nowhere.
 func (g *Gang) Validate(levels, resources int) error {
 	switch {
 	case g.MinCount < 0:
 		return fmt.Errorf("the minimum count is %d: it must be 0 or more", g.MinCount)
-	case !validLevel(g.Required, levels):
+	case !isValidLevel(g.Required, levels):
 		return fmt.Errorf("the required level is number %d, but there are %d levels", g.Required, levels)
-	case !validLevel(g.Preferred, levels):
+	case !isValidLevel(g.Preferred, levels):
 		return fmt.Errorf("the preferred level is number %d, but there are %d levels", g.Preferred, levels)
 	}
 	if err := validateSlices(g.Slices, levels); err != nil {
@@ -76,6 +77,7 @@ func (g *Gang) Validate(levels, resources int) error {
 	return nil
 }
 
+// validateRole is Validate for one role; the caller names it in the error.
 func (g *Gang) validateRole(r, levels, resources int) error {
 	role := &g.Roles[r]
 	switch {
@@ -85,10 +87,10 @@ func (g *Gang) validateRole(r, levels, resources int) error {
 		return fmt.Errorf("the minimum count is %d: it must be 0 or more", role.MinCount)
 	case len(role.Request) != resources:
 		return fmt.Errorf("the request names %d resources, the cluster %d", len(role.Request), resources)
-	case !validLevel(role.Required, levels):
+	case !isValidLevel(role.Required, levels):
 		return fmt.Errorf("the required level is number %d, but there are %d levels", role.Required, levels)
-	case role.With >= len(g.Roles):
-		return fmt.Errorf("it stands with role %d, but there are %d roles", role.With, len(g.Roles))
+	case role.NearRole >= len(g.Roles):
+		return fmt.Errorf("it is near role %d, but there are %d roles", role.NearRole, len(g.Roles))
 	}
 	if err := role.validateRanks(); err != nil {
 		return err
@@ -101,6 +103,7 @@ func (g *Gang) validateRole(r, levels, resources int) error {
 	return validateSlices(role.Slices, levels)
 }
 
+// validateRanks returns an error unless the ranks rise, one for each member.
 func (r *Role) validateRanks() error {
 	if r.Ranks == nil {
 		return nil
@@ -118,11 +121,13 @@ func (r *Role) validateRanks() error {
 	return nil
 }
 
-func validLevel(l topology.Level, levels int) bool {
+// isValidLevel accepts ClusterLevel and NoLevel too: both mean no constraint.
+func isValidLevel(l topology.Level, levels int) bool {
 	return l >= topology.NoLevel && int(l) < levels
 }
 
-// validateSlices checks that every layer nests in the one before it.
+// validateSlices returns an error unless every layer nests in the one before it:
+// at a narrower level, with a size that divides the outer one.
 func validateSlices(slices []Slice, levels int) error {
 	if len(slices) > MaxSlices {
 		return fmt.Errorf("there are %d layers of slices: at most %d may nest", len(slices), MaxSlices)

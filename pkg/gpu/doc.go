@@ -11,10 +11,10 @@
 // table names the source it was taken from; nothing is worked out from a name.
 //
 // The parts are
-//   - ReadNode and Node.Choice: what a node's labels and counts mean, and
+//   - ReadNode and Node.MatchModels: what a node's labels and counts mean, and
 //     whether that suits a pod (node.go);
-//   - ParseProduct, Admits and ParseMemoryFloor: models (models.go, memory.go);
-//   - FindBoard, Board.Profile, Carving and Packer: MIG (mig.go, carving.go);
+//   - ParseProduct, MatchesProduct and ParseMemoryFloor: models (models.go, memory.go);
+//   - FindBoard, Board.FindProfile, MIGLayout and Packer: MIG (mig.go, carving.go);
 //   - Links, ParseLinks and ParseTopo: links inside a node (links.go, topo.go);
 //   - Workload, Scorer and Learner: the score of a node for a pod (workload.go,
 //     scorer.go, learner.go), the same in the scheduler and in the simulator.

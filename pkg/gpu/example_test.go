@@ -14,13 +14,13 @@ import (
 // GPU go?
 func ExampleScorer() {
 	half := gpu.Request{CPUMilli: 4000, GPUs: 1, GPUMilli: 500}
-	whole := gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.Whole}
-	big := gpu.Request{CPUMilli: 12000, GPUs: 1, GPUMilli: gpu.Whole, Models: 1 << 1}
-	var seen gpu.Tally
+	whole := gpu.Request{CPUMilli: 8000, GPUs: 1, GPUMilli: gpu.MilliPerGPU}
+	big := gpu.Request{CPUMilli: 12000, GPUs: 1, GPUMilli: gpu.MilliPerGPU, Models: 1 << 1}
+	var seen gpu.RequestHistogram
 	for _, pod := range []gpu.Request{half, half, half, whole, whole, big} {
-		seen.Add(pod)
+		seen.AddPod(pod)
 	}
-	scorer := gpu.NewScorer(seen.Workload(0.95), []int{40, 8}, gpu.DefaultWeights())
+	scorer := gpu.NewScorer(seen.TypicalWorkload(0.95), []int{40, 8}, gpu.DefaultWeights())
 
 	for _, n := range []struct {
 		name string
@@ -31,7 +31,7 @@ func ExampleScorer() {
 		{"A100, one half taken", gpu.NodeState{Model: 1, CPUMilli: 20_000, GPUs: 2, Free: [gpu.MaxNodeGPUs]int16{1000, 500}}},
 		{"T4, no processors", gpu.CountedNode(0, 2_000, 2, 2)},
 	} {
-		score, device := scorer.Score(&n.NodeState, &half)
+		score, device := scorer.ScoreNode(&n.NodeState, &half)
 		if score == gpu.Unfit {
 			fmt.Printf("%-22s does not fit\n", n.name)
 			continue
@@ -57,7 +57,7 @@ GPU3    SYS     SYS     NV12     X
 		return
 	}
 	fmt.Println("muster.sh/gpu-links:", links)
-	reach, _ := links.Expect(3, 2)
+	reach, _ := links.EstimateQuality(3, 2)
 	fmt.Println("two of three free GPUs:", reach.Link, reach.Score)
 	// Output:
 	// muster.sh/gpu-links: NV12;SYS,SYS;SYS,SYS,NV12

@@ -16,85 +16,85 @@ type Learner struct {
 	weights Weights
 	scorer  atomic.Pointer[Scorer]
 
-	mu       sync.Mutex // guards what follows
-	tally    Tally
-	capacity []int
-	next     int
-	// taught is the workload that was given in place of what is seen.
-	taught Workload
+	mu        sync.Mutex // guards what follows
+	histogram RequestHistogram
+	capacity  []int
+	relearnAt int
+	// fixedWorkload is the workload that was given in place of what is seen.
+	fixedWorkload Workload
 }
 
 const (
-	// typicalCover is the part of the pods seen that typical pods make up.
-	typicalCover = 0.95
-	// firstLesson is the number of pods after which a Learner first scores by
+	// typicalCoverage is the part of the pods seen that typical pods make up.
+	typicalCoverage = 0.95
+	// minObserved is the number of pods after which a Learner first scores by
 	// what it has seen.
-	firstLesson = 16
-	// memorySpan is the number of pods at which a Learner halves all its counts,
+	minObserved = 16
+	// decayAt is the number of pods at which a Learner halves all its counts,
 	// so that what a cluster ran long ago fades.
-	memorySpan = 1 << 16
+	decayAt = 1 << 16
 )
 
 // NewLearner makes a learner for a cluster, see NewScorer.
 func NewLearner(capacity []int, weights Weights) *Learner {
-	l := &Learner{weights: weights, capacity: slices.Clone(capacity), next: firstLesson}
+	l := &Learner{weights: weights, capacity: slices.Clone(capacity), relearnAt: minObserved}
 	l.scorer.Store(NewScorer(nil, l.capacity, weights))
 	return l
 }
 
-// Observe counts a pod that asks for a node, each pod once, and tells whether
+// ObservePod counts a pod that asks for a node, each pod once, and reports whether
 // the learner scores by new lights since.
-func (l *Learner) Observe(pod Request) bool {
+func (l *Learner) ObservePod(pod Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.taught != nil {
+	if l.fixedWorkload != nil {
 		return false
 	}
-	l.tally.Add(pod)
-	if l.tally.Total() < l.next {
+	l.histogram.AddPod(pod)
+	if l.histogram.PodCount() < l.relearnAt {
 		return false
 	}
-	if l.tally.Total() >= memorySpan {
-		l.tally.fade()
+	if l.histogram.PodCount() >= decayAt {
+		l.histogram.halveCounts()
 	}
-	l.next = l.tally.Total() + l.tally.Total()/2
-	l.learn()
+	l.relearnAt = l.histogram.PodCount() + l.histogram.PodCount()/2
+	l.rebuildScorer()
 	return true
 }
 
-// Teach gives the learner the typical pods and the cluster. From then on it
+// SetWorkload gives the learner the typical pods and the cluster. From then on it
 // scores by them alone, whatever it sees. An empty workload changes nothing but
 // the cluster.
-func (l *Learner) Teach(typical Workload, capacity []int) {
+func (l *Learner) SetWorkload(typical Workload, capacity []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.capacity = slices.Clone(capacity)
 	if len(typical) > 0 {
-		l.taught = slices.Clone(typical)
+		l.fixedWorkload = slices.Clone(typical)
 	}
-	l.learn()
+	l.rebuildScorer()
 }
 
-// Resize tells the learner that the cluster has changed. The models keep their
+// SetCapacity tells the learner that the cluster has changed. The models keep their
 // numbers; new ones come behind.
-func (l *Learner) Resize(capacity []int) {
+func (l *Learner) SetCapacity(capacity []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if slices.Equal(capacity, l.capacity) {
 		return
 	}
 	l.capacity = slices.Clone(capacity)
-	l.learn()
+	l.rebuildScorer()
 }
 
-func (l *Learner) learn() {
-	typical := l.taught
+func (l *Learner) rebuildScorer() {
+	typical := l.fixedWorkload
 	if typical == nil {
-		typical = l.tally.Workload(typicalCover)
+		typical = l.histogram.TypicalWorkload(typicalCoverage)
 	}
 	l.scorer.Store(NewScorer(typical, l.capacity, l.weights))
 }
 
-// Scorer is the scorer of the moment. Score all nodes for a pod by one and the
+// CurrentScorer is the scorer of the moment. Score all nodes for a pod by one and the
 // same.
-func (l *Learner) Scorer() *Scorer { return l.scorer.Load() }
+func (l *Learner) CurrentScorer() *Scorer { return l.scorer.Load() }

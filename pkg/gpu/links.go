@@ -82,47 +82,47 @@ const MaxDevices = 16
 // once it is made.
 type Links struct {
 	count int
-	// link holds the pairs below the diagonal: (1,0), (2,0), (2,1), (3,0) ...
-	link []Link
+	// pairLinks holds the pairs below the diagonal: (1,0), (2,0), (2,1), (3,0) ...
+	pairLinks []Link
 }
 
-// Count is the number of devices.
-func (l *Links) Count() int { return l.count }
+// DeviceCount is the number of devices.
+func (l *Links) DeviceCount() int { return l.count }
 
-// Between is the link of two different devices.
-func (l *Links) Between(a, b int) Link {
+// LinkBetween is the link of two different devices.
+func (l *Links) LinkBetween(a, b int) Link {
 	if a < b {
 		a, b = b, a
 	}
-	return l.link[a*(a-1)/2+b]
+	return l.pairLinks[a*(a-1)/2+b]
 }
 
-// Uniform is a matrix in which all devices reach each other alike.
-func Uniform(count int, link Link) *Links {
-	l := &Links{count: count, link: make([]Link, count*(count-1)/2)}
-	for i := range l.link {
-		l.link[i] = link
+// UniformLinks is a matrix in which all devices reach each other alike.
+func UniformLinks(count int, link Link) *Links {
+	l := &Links{count: count, pairLinks: make([]Link, count*(count-1)/2)}
+	for i := range l.pairLinks {
+		l.pairLinks[i] = link
 	}
 	return l
 }
 
-// uniform returns the one link of the matrix, if there is just one.
-func (l *Links) uniform() (Link, bool) {
-	for _, link := range l.link {
-		if link != l.link[0] {
+// uniformLink returns the one link of the matrix, if there is just one.
+func (l *Links) uniformLink() (Link, bool) {
+	for _, link := range l.pairLinks {
+		if link != l.pairLinks[0] {
 			return NoLink, false
 		}
 	}
-	if len(l.link) == 0 {
+	if len(l.pairLinks) == 0 {
 		return NoLink, false
 	}
-	return l.link[0], true
+	return l.pairLinks[0], true
 }
 
 // String writes the matrix as the annotation muster.sh/gpu-links has it, see
 // ParseLinks.
 func (l *Links) String() string {
-	if link, ok := l.uniform(); ok {
+	if link, ok := l.uniformLink(); ok {
 		return fmt.Sprintf("%d*%s", l.count, link)
 	}
 	var s strings.Builder
@@ -134,7 +134,7 @@ func (l *Links) String() string {
 			if b > 0 {
 				s.WriteByte(',')
 			}
-			s.WriteString(l.Between(a, b).String())
+			s.WriteString(l.LinkBetween(a, b).String())
 		}
 	}
 	return s.String()
@@ -172,9 +172,9 @@ func ParseLinks(text string) (*Links, error) {
 		}
 		link, ok := parseLink(strings.TrimSpace(name))
 		if !ok {
-			return nil, &InvalidLinks{"the link", name, wantLink}
+			return nil, &InvalidLinks{"the link", name, linkSyntax}
 		}
-		return Uniform(n, link), nil
+		return UniformLinks(n, link), nil
 	}
 	rows := strings.Split(text, ";")
 	if len(rows) >= MaxDevices {
@@ -190,12 +190,12 @@ func ParseLinks(text string) (*Links, error) {
 		for _, name := range names {
 			link, ok := parseLink(strings.TrimSpace(name))
 			if !ok {
-				return nil, &InvalidLinks{where, name, wantLink}
+				return nil, &InvalidLinks{where, name, linkSyntax}
 			}
-			l.link = append(l.link, link)
+			l.pairLinks = append(l.pairLinks, link)
 		}
 	}
 	return l, nil
 }
 
-const wantLink = "NV<n>, PIX, PXB, PHB, NODE or SYS"
+const linkSyntax = "NV<n>, PIX, PXB, PHB, NODE or SYS"

@@ -78,8 +78,8 @@ func TestParseLinks_Refuses(t *testing.T) {
 	}
 }
 
-func set(devices ...int) Devices {
-	var s Devices
+func set(devices ...int) DeviceSet {
+	var s DeviceSet
 	for _, d := range devices {
 		s |= 1 << d
 	}
@@ -89,9 +89,9 @@ func set(devices ...int) Devices {
 func TestBest(t *testing.T) {
 	for _, tc := range []struct {
 		name, file   string
-		free         Devices
+		free         DeviceSet
 		count        int
-		want         Devices
+		want         DeviceSet
 		link, direct Link
 		score        int
 	}{
@@ -107,17 +107,17 @@ func TestBest(t *testing.T) {
 		{"one NUMA node before two", "pcie-six", set(0, 2, 4), 2, set(0, 2), NODE, NODE, 25},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, ok := topo(t, tc.file).Best(tc.free, tc.count)
+			got, ok := topo(t, tc.file).BestDevices(tc.free, tc.count)
 			require.True(t, ok)
-			assert.Equal(t, Reach{Link: tc.link, Direct: tc.direct, Score: tc.score, Exact: true, Devices: tc.want}, got)
+			assert.Equal(t, LinkQuality{Link: tc.link, Direct: tc.direct, Score: tc.score, Exact: true, Devices: tc.want}, got)
 		})
 	}
-	l := Uniform(4, SYS)
-	_, ok := l.Best(set(0), 2)
+	l := UniformLinks(4, SYS)
+	_, ok := l.BestDevices(set(0), 2)
 	assert.False(t, ok, "too few free devices")
-	_, ok = l.Best(set(0, 9), 2)
+	_, ok = l.BestDevices(set(0, 9), 2)
 	assert.False(t, ok, "a device that the matrix lacks")
-	_, ok = l.Best(AllDevices(4), 0)
+	_, ok = l.BestDevices(AllDevices(4), 0)
 	assert.False(t, ok, "no device asked for")
 }
 
@@ -125,22 +125,22 @@ func TestExpect(t *testing.T) {
 	for _, tc := range []struct {
 		name, file  string
 		free, count int
-		want        Reach
+		want        LinkQuality
 	}{
-		{"behind NVSwitch counts are enough", "hgx-h100", 3, 2, Reach{Link: NVLink(18), Direct: NVLink(18), Score: 100, Exact: true}},
-		{"all devices are free", "a100-pcie-bridged", 4, 2, Reach{Link: NVLink(12), Direct: NVLink(12), Score: 100, Exact: true, Devices: set(0, 1)}},
-		{"three free cards hold a pair in any case", "a100-pcie-bridged", 3, 2, Reach{Link: NVLink(12), Direct: NVLink(12), Score: 100}},
+		{"behind NVSwitch counts are enough", "hgx-h100", 3, 2, LinkQuality{Link: NVLink(18), Direct: NVLink(18), Score: 100, Exact: true}},
+		{"all devices are free", "a100-pcie-bridged", 4, 2, LinkQuality{Link: NVLink(12), Direct: NVLink(12), Score: 100, Exact: true, Devices: set(0, 1)}},
+		{"three free cards hold a pair in any case", "a100-pcie-bridged", 3, 2, LinkQuality{Link: NVLink(12), Direct: NVLink(12), Score: 100}},
 		// Of six pairs two are bridged: (2*100 + 4*10) / 6.
-		{"two free cards are mostly strangers", "a100-pcie-bridged", 2, 2, Reach{Link: SYS, Direct: SYS, Score: 40}},
-		{"more free devices than the matrix has", "hgx-h100", 99, 8, Reach{Link: NVLink(18), Direct: NVLink(18), Score: 100, Exact: true, Devices: AllDevices(8)}},
+		{"two free cards are mostly strangers", "a100-pcie-bridged", 2, 2, LinkQuality{Link: SYS, Direct: SYS, Score: 40}},
+		{"more free devices than the matrix has", "hgx-h100", 99, 8, LinkQuality{Link: NVLink(18), Direct: NVLink(18), Score: 100, Exact: true, Devices: AllDevices(8)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, ok := topo(t, tc.file).Expect(tc.free, tc.count)
+			got, ok := topo(t, tc.file).EstimateQuality(tc.free, tc.count)
 			require.True(t, ok)
 			assert.Equal(t, tc.want, got)
 		})
 	}
-	_, ok := Uniform(4, SYS).Expect(1, 2)
+	_, ok := UniformLinks(4, SYS).EstimateQuality(1, 2)
 	assert.False(t, ok)
 }
 
@@ -170,15 +170,15 @@ func TestKnownLinks(t *testing.T) {
 }
 
 // bestByTrial is a slow twin of connecting: it tries every link as a threshold.
-func bestByTrial(l *Links, set Devices) Link {
+func bestByTrial(l *Links, set DeviceSet) Link {
 	best := NoLink
 	for link := SYS; link <= NVLink(maxNVLinks); link++ {
 		reached := set & -set
-		for range l.Count() {
-			for a := range l.Count() {
-				for b := range l.Count() {
+		for range l.DeviceCount() {
+			for a := range l.DeviceCount() {
+				for b := range l.DeviceCount() {
 					in := reached&(1<<a) != 0 && set&(1<<b) != 0
-					if in && a != b && l.Between(a, b) >= link {
+					if in && a != b && l.LinkBetween(a, b) >= link {
 						reached |= 1 << b
 					}
 				}
@@ -204,10 +204,10 @@ func FuzzParseLinks(f *testing.F) {
 		if err != nil || back.String() != l.String() {
 			t.Fatalf("%q gives %s, which reads back as %v, %v", text, l, back, err)
 		}
-		if l.Count() > 8 {
+		if l.DeviceCount() > 8 {
 			return
 		}
-		r, ok := l.Best(Devices(free), count)
+		r, ok := l.BestDevices(DeviceSet(free), count)
 		if ok && count > 1 && r.Link != bestByTrial(l, r.Devices) {
 			t.Fatalf("%s, devices %b: connected by %s, by trial %s", l, r.Devices, r.Link, bestByTrial(l, r.Devices))
 		}

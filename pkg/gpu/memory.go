@@ -59,14 +59,14 @@ func ParseMemoryFloor(text string) (MemoryFloor, error) {
 // String writes the floor as ParseMemoryFloor reads it.
 func (f MemoryFloor) String() string { return fmt.Sprintf(">=%dGi", int(f)) }
 
-// Admits tells whether one GPU of a node has the memory asked for. Where the
+// IsSatisfiedBy reports whether one GPU of a node has the memory asked for. Where the
 // node advertises slices, the slice counts. A product that is not in the table
 // is judged by labelMiB, the label nvidia.com/gpu.memory in MiB (0 if it is
 // missing): drivers report up to 7 % less than a device is sold as (a 24 GB A10
 // reports 23028 MiB, a 16 GB T4 15360), so that much is forgiven. A label that
 // contradicts a known product counts, as the product may be that of another
 // device of the node. A node of which nothing is known does not satisfy a floor.
-func (f MemoryFloor) Admits(p Product, labelMiB int) bool {
+func (f MemoryFloor) IsSatisfiedBy(p Product, labelMiB int) bool {
 	if f <= 0 {
 		return true
 	}
@@ -74,21 +74,21 @@ func (f MemoryFloor) Admits(p Product, labelMiB int) bool {
 	if p.Profile != "" {
 		have = 0
 		if board, ok := FindBoard(p.Board); ok {
-			if profile, err := board.Profile(p.Profile); err == nil {
+			if profile, err := board.FindProfile(p.Profile); err == nil {
 				have = profile.MemoryGB
 			}
 		}
 	}
-	if have > 0 && !contradicts(p, labelMiB) {
+	if have > 0 && !labelContradicts(p, labelMiB) {
 		return have >= int(f)
 	}
 	const forgiven = 1.07
 	return float64(labelMiB)*forgiven >= float64(f)*1024
 }
 
-// contradicts tells whether the label nvidia.com/gpu.memory is less than any
+// labelContradicts reports whether the label nvidia.com/gpu.memory is less than any
 // driver reports of the product: a 24 GB P40 with error correction, 7 % short, is
 // the furthest off that was seen.
-func contradicts(p Product, labelMiB int) bool {
-	return p.Whole() && p.MemoryGB > 0 && labelMiB > 0 && labelMiB*10 < p.MemoryGB*1024*9
+func labelContradicts(p Product, labelMiB int) bool {
+	return p.IsWhole() && p.MemoryGB > 0 && labelMiB > 0 && labelMiB*10 < p.MemoryGB*1024*9
 }

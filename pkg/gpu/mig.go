@@ -69,8 +69,8 @@ func FindBoard(name string) (*Board, bool) {
 	return nil, false
 }
 
-// Boards returns all boards that can be cut, in a fixed order.
-func Boards() []*Board {
+// AllBoards returns all boards that can be cut, in a fixed order.
+func AllBoards() []*Board {
 	all := make([]*Board, len(boards))
 	for i := range boards {
 		all[i] = &boards[i]
@@ -78,11 +78,11 @@ func Boards() []*Board {
 	return all
 }
 
-// Profile looks a profile up by any of its spellings: the driver's name, the
+// FindProfile looks a profile up by any of its spellings: the driver's name, the
 // form in which it stands in resource names and labels ("." for "+", as in
 // "1g.5gb.me"), or the whole resource name ("nvidia.com/mig-1g.5gb"). The error
 // is an *InvalidMIGProfile. A nil board offers nothing.
-func (b *Board) Profile(name string) (*Profile, error) {
+func (b *Board) FindProfile(name string) (*Profile, error) {
 	want := canonicalProfile(name)
 	if b == nil {
 		return nil, &InvalidMIGProfile{Profile: name}

@@ -15,7 +15,7 @@ import (
 // The tables are typed in by hand, so that their rows are held against the
 // geometry of the board.
 func TestBoards(t *testing.T) {
-	for _, b := range Boards() {
+	for _, b := range AllBoards() {
 		t.Run(b.Name, func(t *testing.T) {
 			assert.NotEmpty(t, b.Source)
 			seen := map[string]bool{}
@@ -23,11 +23,11 @@ func TestBoards(t *testing.T) {
 				assert.False(t, seen[p.Name], "%s stands twice", p.Name)
 				seen[p.Name] = true
 				assert.Equal(t, byte('0'+p.Slices), p.Name[0], "%s", p.Name)
-				taken := Units(0)
+				taken := UnitSet(0)
 				for _, start := range p.Starts {
 					i := Instance{&p, start}
-					assert.Zero(t, taken&i.Units(), "starts of %s overlap", p.Name)
-					taken |= i.Units()
+					assert.Zero(t, taken&i.OccupiedUnits(), "starts of %s overlap", p.Name)
+					taken |= i.OccupiedUnits()
 				}
 				assert.LessOrEqual(t, bits.Len16(uint16(taken)), b.Units, "%s sticks out", p.Name)
 				if !p.hasMedia() {
@@ -55,7 +55,7 @@ func TestBoardProfile(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b, ok := FindBoard(tc.board)
 			require.True(t, ok)
-			p, err := b.Profile(tc.asked)
+			p, err := b.FindProfile(tc.asked)
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, p.Name)
 		})
@@ -65,29 +65,29 @@ func TestBoardProfile(t *testing.T) {
 func TestBoardProfile_RefusesWhatTheBoardLacks(t *testing.T) {
 	a100, _ := FindBoard("A100-40GB")
 	for _, asked := range []string{"", "1g.6gb", "5g.25gb", "1g.20gb", "1c.3g.20gb", "7g.80gb", "2g.10gb+me"} {
-		_, err := a100.Profile(asked)
+		_, err := a100.FindProfile(asked)
 		var invalid *InvalidMIGProfile
 		require.ErrorAs(t, err, &invalid, asked)
 		assert.Equal(t, "A100-40GB", invalid.Board)
 		assert.Contains(t, err.Error(), "1g.5gb, 1g.5gb+me, 1g.10gb")
 	}
-	_, err := (*Board)(nil).Profile("1g.5gb")
+	_, err := (*Board)(nil).FindProfile("1g.5gb")
 	assert.EqualError(t, err, `MIG profile "1g.5gb": the board of the node has no MIG table`)
 	_, ok := FindBoard("T4")
 	assert.False(t, ok)
 }
 
 // carved puts instances such as "3g.20gb@4" on a fresh device.
-func carved(t *testing.T, board string, instances string) *Carving {
+func carved(t *testing.T, board string, instances string) *MIGLayout {
 	t.Helper()
 	b, ok := FindBoard(board)
 	require.True(t, ok)
-	c := &Carving{Board: b}
+	c := &MIGLayout{Board: b}
 	for word := range strings.FieldsSeq(instances) {
 		name, at, _ := strings.Cut(word, "@")
-		p, err := b.Profile(name)
+		p, err := b.FindProfile(name)
 		require.NoError(t, err)
-		require.NoError(t, c.Place(Instance{p, int(at[0] - '0')}))
+		require.NoError(t, c.PlaceInstance(Instance{p, int(at[0] - '0')}))
 	}
 	return c
 }
@@ -108,19 +108,19 @@ func TestCarving(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := carved(t, tc.board, tc.have)
 			name, at, _ := strings.Cut(tc.add, "@")
-			p, err := c.Board.Profile(name)
+			p, err := c.Board.FindProfile(name)
 			require.NoError(t, err)
-			before := c.Used()
-			err = c.Place(Instance{p, int(at[0] - '0')})
+			before := c.UsedUnits()
+			err = c.PlaceInstance(Instance{p, int(at[0] - '0')})
 			if tc.want != "" {
 				require.EqualError(t, err, tc.want)
-				assert.Equal(t, before, c.Used())
+				assert.Equal(t, before, c.UsedUnits())
 				return
 			}
 			require.NoError(t, err)
-			assert.True(t, c.Remove(Instance{p, int(at[0] - '0')}))
-			assert.Equal(t, before, c.Used())
-			assert.False(t, c.Remove(Instance{p, int(at[0] - '0')}))
+			assert.True(t, c.RemoveInstance(Instance{p, int(at[0] - '0')}))
+			assert.Equal(t, before, c.UsedUnits())
+			assert.False(t, c.RemoveInstance(Instance{p, int(at[0] - '0')}))
 		})
 	}
 }
@@ -138,21 +138,21 @@ func TestPacker(t *testing.T) {
 		{"of equal devices the first", "7g.40gb", []string{"", ""}, 0, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var devices []*Carving
+			var devices []*MIGLayout
 			for _, d := range tc.devices {
 				devices = append(devices, carved(t, "A100-40GB", d))
 			}
 			board := devices[0].Board
-			p, err := board.Profile(tc.profile)
+			p, err := board.FindProfile(tc.profile)
 			require.NoError(t, err)
 			k := NewPacker(board, nil)
-			best, found := k.Best(devices, p)
+			best, found := k.BestOption(devices, p)
 			require.True(t, found)
 			assert.Equal(t, tc.device, best.Device)
 			assert.Equal(t, tc.start, best.Start)
-			for o := range k.Options(devices, p) {
-				assert.GreaterOrEqual(t, o.Loss, best.Loss)
-				assert.NoError(t, devices[o.Device].Fits(Instance{p, o.Start}))
+			for o := range k.InstanceOptions(devices, p) {
+				assert.GreaterOrEqual(t, o.ValueLoss, best.ValueLoss)
+				assert.NoError(t, devices[o.Device].CheckInstance(Instance{p, o.Start}))
 			}
 		})
 	}
@@ -160,22 +160,22 @@ func TestPacker(t *testing.T) {
 
 func TestPacker_FindsNothing(t *testing.T) {
 	full := carved(t, "A100-40GB", "7g.40gb@0")
-	_, found := NewPacker(full.Board, nil).Best([]*Carving{full}, &full.Board.Profiles[0])
+	_, found := NewPacker(full.Board, nil).BestOption([]*MIGLayout{full}, &full.Board.Profiles[0])
 	assert.False(t, found, "on a full device")
 	other, _ := FindBoard("A30-24GB")
-	_, found = NewPacker(other, nil).Best([]*Carving{full}, &other.Profiles[0])
+	_, found = NewPacker(other, nil).BestOption([]*MIGLayout{full}, &other.Profiles[0])
 	assert.False(t, found, "on another board")
 	media := carved(t, "A100-40GB", "1g.5gb+me@0")
-	_, found = NewPacker(media.Board, nil).Best([]*Carving{media}, &media.Board.Profiles[1])
+	_, found = NewPacker(media.Board, nil).BestOption([]*MIGLayout{media}, &media.Board.Profiles[1])
 	assert.False(t, found, "for a second instance with media engines")
 }
 
 func TestFreedom_WeighsByTheMix(t *testing.T) {
 	b, _ := FindBoard("A100-40GB")
-	mix := make(Mix, len(b.Profiles))
+	mix := make(ProfileMix, len(b.Profiles))
 	mix[len(mix)-1] = 1 // whole devices only
-	assert.Equal(t, 8.0*8*8, b.Freedom(0, mix))
-	assert.Zero(t, b.Freedom(1, mix))
+	assert.Equal(t, 8.0*8*8, b.RemainingValue(0, mix))
+	assert.Zero(t, b.RemainingValue(1, mix))
 }
 
 func FuzzBoardProfile(f *testing.F) {
@@ -183,15 +183,15 @@ func FuzzBoardProfile(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		for _, b := range Boards() {
-			p, err := b.Profile(name)
+		for _, b := range AllBoards() {
+			p, err := b.FindProfile(name)
 			if (p == nil) == (err == nil) {
 				t.Fatalf("%s, %q: %v, %v", b.Name, name, p, err)
 			}
 			if p == nil {
 				continue
 			}
-			if back, err := b.Profile(p.Name); err != nil || back != p {
+			if back, err := b.FindProfile(p.Name); err != nil || back != p {
 				t.Fatalf("%s, %q: %s reads back as %v, %v", b.Name, name, p.Name, back, err)
 			}
 		}

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// Form is how a device is mounted, which tells what it can be linked with.
-type Form string
+// FormFactor is how a device is mounted, which tells what it can be linked with.
+type FormFactor string
 
 // The forms of the known products.
 const (
 	// SXM: on a baseboard with NVLink, on most of them through NVSwitch.
-	SXM Form = "SXM"
+	SXM FormFactor = "SXM"
 	// PCIe: a card in a slot; NVLink at most to one neighbour by a bridge.
-	PCIe Form = "PCIe"
+	PCIe FormFactor = "PCIe"
 	// NVL: a PCIe card that is sold with NVLink bridges.
-	NVL Form = "NVL"
+	NVL FormFactor = "NVL"
 	// Superchip: on one module with its processor (GH200, GB200).
-	Superchip Form = "Superchip"
+	Superchip FormFactor = "Superchip"
 )
 
 // Product is what a GPU product label says.
@@ -33,8 +33,8 @@ type Product struct {
 	// MemoryGB is the memory of one whole device, as its maker names it; 0 if
 	// unknown. The driver reports a few percent less.
 	MemoryGB int
-	// Form is how the device is mounted; empty if unknown.
-	Form Form
+	// FormFactor is how the device is mounted; empty if unknown.
+	FormFactor FormFactor
 	// Board is the key of the device's MIG tables, see FindBoard; empty when
 	// the device cannot be cut or its tables are not known.
 	Board string
@@ -46,9 +46,9 @@ type Product struct {
 	Shared bool
 }
 
-// Whole tells whether a GPU of the node is a device of its own: neither a MIG
+// IsWhole reports whether a GPU of the node is a device of its own: neither a MIG
 // slice nor shared.
-func (p Product) Whole() bool { return p.Profile == "" && !p.Shared }
+func (p Product) IsWhole() bool { return p.Profile == "" && !p.Shared }
 
 // ParseProduct reads a value of the label nvidia.com/gpu.product. A product
 // that is not in the table keeps Label, Profile and Shared only; it is no
@@ -68,12 +68,12 @@ func ParseProduct(label string) Product {
 	}
 	row, ok := productRows[productKey(name)]
 	if ok {
-		p.Family, p.MemoryGB, p.Form, p.Board = row.family, row.memoryGB, row.form, row.board
+		p.Family, p.MemoryGB, p.FormFactor, p.Board = row.family, row.memoryGB, row.form, row.board
 	}
 	return p
 }
 
-// Admits tells whether a node with the given product satisfies one entry of a
+// MatchesProduct reports whether a node with the given product satisfies one entry of a
 // list of models. An entry with the maker's name is a product label and stands
 // for that product alone ("NVIDIA-H200" is not an H200 NVL). Without it, it is
 // a family ("H100"), which may be narrowed by form and memory in any order
@@ -82,16 +82,16 @@ func ParseProduct(label string) Product {
 // of "AMD-Instinct-MI300X-OAM"). "-MIG-<profile>" and "-SHARED" behind either
 // ask for just that ("A100-MIG-3g.20gb", or "MIG-1g.10gb" on any device). An
 // entry without them leaves open whether the node's GPUs are whole, see
-// Product.Whole. Case does not matter.
-func Admits(want string, p Product) bool {
-	asked := parseEntry(want)
+// Product.IsWhole. Case does not matter.
+func MatchesProduct(want string, p Product) bool {
+	asked := parseModelEntry(want)
 	if asked.Profile != "" && asked.Profile != p.Profile || asked.Shared && !p.Shared {
 		return false
 	}
 	base := deviceName(asked.Label)
 	key, device := productKey(base), productKey(deviceName(p.Label))
 	if key == "" {
-		return !asked.Whole()
+		return !asked.IsWhole()
 	}
 	if key == device || hasMaker(base) {
 		return key == device
@@ -104,15 +104,15 @@ func Admits(want string, p Product) bool {
 		return false
 	}
 	for token := range strings.FieldsFuncSeq(rest, isSeparator) {
-		if !narrows(token, p) {
+		if !matchesQualifier(token, p) {
 			return false
 		}
 	}
 	return true
 }
 
-// parseEntry reads one entry of a list of models; its device may be left out.
-func parseEntry(want string) Product {
+// parseModelEntry reads one entry of a list of models; its device may be left out.
+func parseModelEntry(want string) Product {
 	want = strings.TrimSpace(want)
 	if strings.HasPrefix(strings.ToUpper(want), "MIG-") {
 		want = "-" + want
@@ -120,18 +120,18 @@ func parseEntry(want string) Product {
 	return ParseProduct(want)
 }
 
-// hasMaker tells whether a name starts as the driver's device names do.
+// hasMaker reports whether a name starts as the driver's device names do.
 func hasMaker(name string) bool {
 	upper := strings.ToUpper(strings.TrimSpace(name))
 	return strings.HasPrefix(upper, "NVIDIA") || strings.HasPrefix(upper, "TESLA")
 }
 
-// narrows tells whether one word behind a family name is true of p.
-func narrows(token string, p Product) bool {
-	if token == strings.ToUpper(string(p.Form)) {
+// matchesQualifier reports whether one word behind a family name is true of p.
+func matchesQualifier(token string, p Product) bool {
+	if token == strings.ToUpper(string(p.FormFactor)) {
 		return true
 	}
-	if p.Form == SXM && len(token) == 4 && strings.HasPrefix(token, "SXM") {
+	if p.FormFactor == SXM && len(token) == 4 && strings.HasPrefix(token, "SXM") {
 		return strings.Contains(strings.ToUpper(p.Label), token)
 	}
 	digits, _ := cutSuffixFold(token, "B")

@@ -23,7 +23,7 @@ type productRow struct {
 	label    string
 	family   string
 	memoryGB int
-	form     Form
+	form     FormFactor
 	board    string
 	source   string
 }

@@ -16,18 +16,18 @@ func TestParseProduct(t *testing.T) {
 		name, label string
 		want        Product
 	}{
-		{"SXM box", "NVIDIA-H100-80GB-HBM3", Product{Family: "H100", MemoryGB: 80, Form: SXM, Board: "H100-80GB"}},
-		{"PCIe card whose name has no memory", "NVIDIA-H100-PCIe", Product{Family: "H100", MemoryGB: 80, Form: PCIe, Board: "H100-80GB"}},
-		{"NVL card", "NVIDIA-H200-NVL", Product{Family: "H200", MemoryGB: 141, Form: NVL, Board: "H200-141GB"}},
-		{"old driver without the maker's name", "A100-SXM4-40GB", Product{Family: "A100", MemoryGB: 40, Form: SXM, Board: "A100-40GB"}},
-		{"both spellings of one card", "NVIDIA-A100-PCIE-80GB", Product{Family: "A100", MemoryGB: 80, Form: PCIe, Board: "A100-80GB"}},
-		{"name before memory", "NVIDIA-A100-80GB-PCIe", Product{Family: "A100", MemoryGB: 80, Form: PCIe, Board: "A100-80GB"}},
-		{"GH200 is named by its processor's memory", "NVIDIA-GH200-480GB", Product{Family: "GH200", MemoryGB: 96, Form: Superchip, Board: "H100-96GB"}},
-		{"no MIG", "Tesla-T4", Product{Family: "T4", MemoryGB: 16, Form: PCIe}},
-		{"time-sliced", "Tesla-V100-SXM2-16GB-SHARED", Product{Family: "V100", MemoryGB: 16, Form: SXM, Shared: true}},
-		{"single strategy", "NVIDIA-A100-SXM4-40GB-MIG-3g.20gb", Product{Family: "A100", MemoryGB: 40, Form: SXM, Board: "A100-40GB", Profile: "3g.20gb"}},
-		{"single strategy, shared", "A100-SXM4-40GB-MIG-1g.5gb-SHARED", Product{Family: "A100", MemoryGB: 40, Form: SXM, Board: "A100-40GB", Profile: "1g.5gb", Shared: true}},
-		{"profile with media engines", "NVIDIA-A30-MIG-1g.6gb.me", Product{Family: "A30", MemoryGB: 24, Form: PCIe, Board: "A30-24GB", Profile: "1g.6gb+me"}},
+		{"SXM box", "NVIDIA-H100-80GB-HBM3", Product{Family: "H100", MemoryGB: 80, FormFactor: SXM, Board: "H100-80GB"}},
+		{"PCIe card whose name has no memory", "NVIDIA-H100-PCIe", Product{Family: "H100", MemoryGB: 80, FormFactor: PCIe, Board: "H100-80GB"}},
+		{"NVL card", "NVIDIA-H200-NVL", Product{Family: "H200", MemoryGB: 141, FormFactor: NVL, Board: "H200-141GB"}},
+		{"old driver without the maker's name", "A100-SXM4-40GB", Product{Family: "A100", MemoryGB: 40, FormFactor: SXM, Board: "A100-40GB"}},
+		{"both spellings of one card", "NVIDIA-A100-PCIE-80GB", Product{Family: "A100", MemoryGB: 80, FormFactor: PCIe, Board: "A100-80GB"}},
+		{"name before memory", "NVIDIA-A100-80GB-PCIe", Product{Family: "A100", MemoryGB: 80, FormFactor: PCIe, Board: "A100-80GB"}},
+		{"GH200 is named by its processor's memory", "NVIDIA-GH200-480GB", Product{Family: "GH200", MemoryGB: 96, FormFactor: Superchip, Board: "H100-96GB"}},
+		{"no MIG", "Tesla-T4", Product{Family: "T4", MemoryGB: 16, FormFactor: PCIe}},
+		{"time-sliced", "Tesla-V100-SXM2-16GB-SHARED", Product{Family: "V100", MemoryGB: 16, FormFactor: SXM, Shared: true}},
+		{"single strategy", "NVIDIA-A100-SXM4-40GB-MIG-3g.20gb", Product{Family: "A100", MemoryGB: 40, FormFactor: SXM, Board: "A100-40GB", Profile: "3g.20gb"}},
+		{"single strategy, shared", "A100-SXM4-40GB-MIG-1g.5gb-SHARED", Product{Family: "A100", MemoryGB: 40, FormFactor: SXM, Board: "A100-40GB", Profile: "1g.5gb", Shared: true}},
+		{"profile with media engines", "NVIDIA-A30-MIG-1g.6gb.me", Product{Family: "A30", MemoryGB: 24, FormFactor: PCIe, Board: "A30-24GB", Profile: "1g.6gb+me"}},
 		{"a product of next year", "NVIDIA-R100-MIG-2g.72gb", Product{Profile: "2g.72gb"}},
 		{"nothing", "", Product{}},
 	} {
@@ -35,7 +35,7 @@ func TestParseProduct(t *testing.T) {
 			tc.want.Label = tc.label
 			got := ParseProduct(tc.label)
 			assert.Equal(t, tc.want, got)
-			assert.Equal(t, tc.want.Profile == "" && !tc.want.Shared, got.Whole())
+			assert.Equal(t, tc.want.Profile == "" && !tc.want.Shared, got.IsWhole())
 		})
 	}
 }
@@ -95,9 +95,9 @@ func TestAdmits(t *testing.T) {
 		{"no label", "A30", "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.Equal(t, tc.admits, Admits(tc.want, ParseProduct(tc.label)))
+			assert.Equal(t, tc.admits, MatchesProduct(tc.want, ParseProduct(tc.label)))
 			for range 2 { // the second answer is a memory
-				assert.Equal(t, tc.admits, Matches(tc.want, tc.label))
+				assert.Equal(t, tc.admits, MatchesLabel(tc.want, tc.label))
 			}
 		})
 	}
@@ -127,10 +127,10 @@ func TestMemoryFloor(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			floor, err := ParseMemoryFloor(tc.floor)
 			require.NoError(t, err)
-			assert.Equal(t, tc.admits, floor.Admits(ParseProduct(tc.label), tc.labelMiB))
+			assert.Equal(t, tc.admits, floor.IsSatisfiedBy(ParseProduct(tc.label), tc.labelMiB))
 		})
 	}
-	assert.True(t, MemoryFloor(0).Admits(Product{}, 0), "no floor admits all")
+	assert.True(t, MemoryFloor(0).IsSatisfiedBy(Product{}, 0), "no floor admits all")
 }
 
 func TestParseMemoryFloor_Refuses(t *testing.T) {
@@ -153,7 +153,7 @@ func FuzzParseProduct(f *testing.F) {
 		if p.Label != label {
 			t.Fatalf("the label %q came back as %q", label, p.Label)
 		}
-		if p.Family != "" && (!Admits(p.Family, p) || !Admits(label, p)) {
+		if p.Family != "" && (!MatchesProduct(p.Family, p) || !MatchesProduct(label, p)) {
 			t.Fatalf("%q is a %s but is not admitted as one", label, p.Family)
 		}
 		if p.Shared != strings.HasSuffix(strings.ToUpper(label), "-SHARED") {

@@ -35,7 +35,7 @@ type Node struct {
 	// MemoryMiB is the label of that name; 0 if it is missing.
 	MemoryMiB int
 	// GPUs is how many are allocatable as nvidia.com/gpu. Whether they are
-	// devices tells Product.Whole.
+	// devices tells Product.IsWhole.
 	GPUs int
 	// Slices are the MIG instances that are advertised by profile (strategy
 	// "mixed"), by name.
@@ -43,8 +43,8 @@ type Node struct {
 	// Links are those of the annotation, or of the product's known shape; nil
 	// if neither is known.
 	Links *Links
-	// Oddities says in sentences what does not fit together.
-	Oddities []string
+	// Warnings says in sentences what does not fit together.
+	Warnings []string
 }
 
 // SliceCount is a kind of MIG instance on a node.
@@ -59,39 +59,39 @@ type SliceCount struct {
 // contradicts itself is used with care and stands in Oddities.
 func ReadNode(f NodeFacts) Node {
 	n := Node{Product: ParseProduct(f.Labels[ProductLabel]), GPUs: int(f.Allocatable[Resource])}
-	n.MemoryMiB = n.number(f.Labels, MemoryLabel)
-	if n.number(f.Labels, ReplicasLabel) > 1 && n.GPUs > 0 {
+	n.MemoryMiB = n.readNumber(f.Labels, MemoryLabel)
+	if n.readNumber(f.Labels, ReplicasLabel) > 1 && n.GPUs > 0 {
 		n.Product.Shared = true // even where the product label does not say so
 	}
-	labelled := n.number(f.Labels, CountLabel)
+	labelled := n.readNumber(f.Labels, CountLabel)
 	n.readSlices(f.Allocatable)
-	n.readLinks(f.Annotations[LinksAnnotation], devicesOf(f, labelled))
+	n.readLinks(f.Annotations[LinksAnnotation], deviceCount(f, labelled))
 	n.readCounts(f, labelled)
 	return n
 }
 
-// devicesOf is the number of devices of a node: as advertised, or as labelled
+// deviceCount is the number of devices of a node: as advertised, or as labelled
 // where a DRA driver has them and no device plugin counts them.
-func devicesOf(f NodeFacts, labelled int) int {
+func deviceCount(f NodeFacts, labelled int) int {
 	if advertised := int(f.Capacity[Resource]); advertised > 0 {
 		return advertised
 	}
 	return labelled
 }
 
-func (n *Node) odd(format string, args ...any) {
-	n.Oddities = append(n.Oddities, fmt.Sprintf(format, args...))
+func (n *Node) addWarning(format string, args ...any) {
+	n.Warnings = append(n.Warnings, fmt.Sprintf(format, args...))
 }
 
-// number reads a label; 0 stands for a missing one.
-func (n *Node) number(labels map[string]string, key string) int {
+// readNumber reads a label; 0 stands for a missing one.
+func (n *Node) readNumber(labels map[string]string, key string) int {
 	text, found := labels[key]
 	if !found {
 		return 0
 	}
 	value, err := strconv.Atoi(text)
 	if err != nil || value < 0 {
-		n.odd("the label %s is %q, which is no number", key, text)
+		n.addWarning("the label %s is %q, which is no number", key, text)
 		return 0
 	}
 	return value
@@ -104,8 +104,8 @@ func (n *Node) readSlices(allocatable map[string]int64) {
 			continue
 		}
 		s := SliceCount{Profile: canonicalProfile(strings.TrimSuffix(name, ".shared")), Count: int(allocatable[name])}
-		if _, err := board.Profile(s.Profile); err != nil {
-			n.odd("%v", err)
+		if _, err := board.FindProfile(s.Profile); err != nil {
+			n.addWarning("%v", err)
 		} else {
 			s.Known = true
 		}
@@ -118,15 +118,15 @@ func (n *Node) readLinks(annotation string, devices int) {
 		links, err := ParseLinks(annotation)
 		switch {
 		case err != nil:
-			n.odd("%v", err)
-		case devices > 0 && links.Count() != devices:
-			n.odd("the annotation %s has %d devices, the node %d", LinksAnnotation, links.Count(), devices)
+			n.addWarning("%v", err)
+		case devices > 0 && links.DeviceCount() != devices:
+			n.addWarning("the annotation %s has %d devices, the node %d", LinksAnnotation, links.DeviceCount(), devices)
 		default:
 			n.Links = links
 			return
 		}
 	}
-	if n.Product.Whole() {
+	if n.Product.IsWhole() {
 		n.Links, _ = KnownLinks(n.Product, devices)
 	}
 }
@@ -135,18 +135,18 @@ func (n *Node) readCounts(f NodeFacts, labelled int) {
 	capacity := int(f.Capacity[Resource])
 	switch {
 	case n.GPUs == 0 && capacity > 0:
-		n.odd("none of its %d GPUs is allocatable; the device plugin may be starting again", capacity)
+		n.addWarning("none of its %d GPUs is allocatable; the device plugin may be starting again", capacity)
 	case n.GPUs < capacity:
-		n.odd("%d of %d GPUs are not allocatable", capacity-n.GPUs, capacity)
+		n.addWarning("%d of %d GPUs are not allocatable", capacity-n.GPUs, capacity)
 	case n.GPUs == 0 && len(n.Slices) == 0 && labelled > 0:
-		n.odd("the label %s is %d, but no GPU is advertised as %s", CountLabel, labelled, Resource)
+		n.addWarning("the label %s is %d, but no GPU is advertised as %s", CountLabel, labelled, Resource)
 	}
 	if n.GPUs > 0 && n.Product.Label == "" {
-		n.odd("%d GPUs are advertised, but the label %s is missing", n.GPUs, ProductLabel)
+		n.addWarning("%d GPUs are advertised, but the label %s is missing", n.GPUs, ProductLabel)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Capacity)) {
 		if lost := f.Capacity[name] - f.Allocatable[name]; strings.HasPrefix(name, ResourcePrefix) && lost > 0 {
-			n.odd("%d of %d %s are not allocatable", lost, f.Capacity[name], name)
+			n.addWarning("%d of %d %s are not allocatable", lost, f.Capacity[name], name)
 		}
 	}
 	n.readContradictions(capacity, labelled)
@@ -154,17 +154,17 @@ func (n *Node) readCounts(f NodeFacts, labelled int) {
 
 // readContradictions looks for labels that do not fit what the node advertises.
 func (n *Node) readContradictions(capacity, labelled int) {
-	if n.Product.Whole() && len(n.Slices) == 0 && labelled > 0 && capacity > 0 && labelled != capacity {
-		n.odd("the label %s is %d, but %d GPUs are advertised", CountLabel, labelled, capacity)
+	if n.Product.IsWhole() && len(n.Slices) == 0 && labelled > 0 && capacity > 0 && labelled != capacity {
+		n.addWarning("the label %s is %d, but %d GPUs are advertised", CountLabel, labelled, capacity)
 	}
-	if contradicts(n.Product, n.MemoryMiB) {
-		n.odd("the label %s is %d, but %s has %d GB; the node may have GPUs of several kinds", MemoryLabel, n.MemoryMiB, n.Product.Label, n.Product.MemoryGB)
+	if labelContradicts(n.Product, n.MemoryMiB) {
+		n.addWarning("the label %s is %d, but %s has %d GB; the node may have GPUs of several kinds", MemoryLabel, n.MemoryMiB, n.Product.Label, n.Product.MemoryGB)
 	}
 }
 
-// Wish is what a pod asks of the GPUs that it requests as nvidia.com/gpu.
-type Wish struct {
-	// Models is the ordered list of models, see Admits; empty: any.
+// Requirements is what a pod asks of the GPUs that it requests as nvidia.com/gpu.
+type Requirements struct {
+	// Models is the ordered list of models, see MatchesProduct; empty: any.
 	Models []string
 	// Memory is the least memory of each GPU.
 	Memory MemoryFloor
@@ -174,22 +174,22 @@ type Wish struct {
 	AnyShare bool
 }
 
-// Misfit is the stable name of what keeps a pod off a node.
-type Misfit string
+// Mismatch is the stable name of what keeps a pod off a node.
+type Mismatch string
 
 // What can keep a pod off a node.
 const (
 	// WrongModel: no entry of the list of models admits the product.
-	WrongModel Misfit = "WrongGPUModel"
+	WrongModel Mismatch = "WrongGPUModel"
 	// NotWhole: the GPUs are slices or shared, and whole ones are wanted.
-	NotWhole Misfit = "GPUsNotWhole"
+	NotWhole Mismatch = "GPUsNotWhole"
 	// TooLittleMemory: each GPU has less memory than wanted, or it is not known.
-	TooLittleMemory Misfit = "TooLittleGPUMemory"
+	TooLittleMemory Mismatch = "TooLittleGPUMemory"
 )
 
 // Refusal says why a node does not suit a wish.
 type Refusal struct {
-	Misfit Misfit
+	Mismatch Mismatch
 	// Found and Want are both sides of it.
 	Found, Want string
 }
@@ -199,19 +199,19 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("the node has %s; the pod wants %s", r.Found, r.Want)
 }
 
-// Choice returns the index of the first entry of Wish.Models that the node
+// MatchModels returns the index of the first entry of Requirements.Models that the node
 // satisfies (0 if the list is empty), or why it does not suit: the reason that
 // came nearest to a fit.
-func (n *Node) Choice(w Wish) (int, *Refusal) {
+func (n *Node) MatchModels(w Requirements) (int, *Refusal) {
 	if len(w.Models) == 0 {
-		return 0, n.refuse(w, "")
+		return 0, n.checkEntry(w, "")
 	}
-	nearest := &Refusal{WrongModel, n.describe(), strings.Join(w.Models, " or ")}
+	nearest := &Refusal{WrongModel, n.describeGPUs(), strings.Join(w.Models, " or ")}
 	for i, entry := range w.Models {
-		if !Admits(entry, n.Product) {
+		if !MatchesProduct(entry, n.Product) {
 			continue
 		}
-		why := n.refuse(w, entry)
+		why := n.checkEntry(w, entry)
 		if why == nil {
 			return i, nil
 		}
@@ -220,22 +220,22 @@ func (n *Node) Choice(w Wish) (int, *Refusal) {
 	return 0, nearest
 }
 
-// refuse judges the node under one entry that admits its product.
-func (n *Node) refuse(w Wish, entry string) *Refusal {
-	asked := parseEntry(entry)
+// checkEntry judges the node under one entry that admits its product.
+func (n *Node) checkEntry(w Requirements, entry string) *Refusal {
+	asked := parseModelEntry(entry)
 	sliced := n.Product.Profile != "" && asked.Profile == ""
 	shared := n.Product.Shared && !asked.Shared
 	if (sliced || shared) && !w.AnyShare {
-		return &Refusal{NotWhole, n.describe(), "whole GPUs"}
+		return &Refusal{NotWhole, n.describeGPUs(), "whole GPUs"}
 	}
-	if !w.Memory.Admits(n.Product, n.MemoryMiB) {
-		return &Refusal{TooLittleMemory, n.describe(), "GPUs with " + w.Memory.String()}
+	if !w.Memory.IsSatisfiedBy(n.Product, n.MemoryMiB) {
+		return &Refusal{TooLittleMemory, n.describeGPUs(), "GPUs with " + w.Memory.String()}
 	}
 	return nil
 }
 
-// describe names the node's GPUs.
-func (n *Node) describe() string {
+// describeGPUs names the node's GPUs.
+func (n *Node) describeGPUs() string {
 	name := deviceName(n.Product.Label)
 	if name == "" {
 		name = "GPUs without a product label"
@@ -264,7 +264,7 @@ func (n *Node) SliceScore(free []int, freeGPUs int) int64 {
 	score := -int64(max(0, freeGPUs)) * perDevice
 	for i, s := range n.Slices[:min(len(free), len(n.Slices))] {
 		size := 1
-		if p, err := board.Profile(s.Profile); err == nil {
+		if p, err := board.FindProfile(s.Profile); err == nil {
 			size = p.Size
 		}
 		score -= int64(max(0, free[i]) * size)

@@ -64,7 +64,7 @@ func TestReadNode_Oddities(t *testing.T) {
 		{"a matrix of another node", gpuNode("Tesla-T4", 4).annotation("8*NV18"), []string{"the annotation muster.sh/gpu-links has 8 devices, the node 4"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.Equal(t, tc.want, ReadNode(tc.facts).Oddities)
+			assert.Equal(t, tc.want, ReadNode(tc.facts).Warnings)
 		})
 	}
 }
@@ -76,7 +76,7 @@ func TestReadNode_Slices(t *testing.T) {
 		allocatable("nvidia.com/mig-9g.90gb", 1))
 	assert.Equal(t, []SliceCount{{"1g.5gb+me", 1, true}, {"2g.10gb", 6, true}, {"3g.20gb", 2, true}, {"9g.90gb", 1, false}}, n.Slices)
 	assert.Equal(t, 4, n.GPUs, "whole GPUs beside them")
-	assert.True(t, n.Product.Whole())
+	assert.True(t, n.Product.IsWhole())
 }
 
 func TestReadNode_Links(t *testing.T) {
@@ -113,49 +113,49 @@ func TestChoice(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		facts NodeFacts
-		wish  Wish
+		wish  Requirements
 		want  int
-		why   Misfit
+		why   Mismatch
 		text  string
 	}{
-		{"any GPU", h100, Wish{}, 0, "", ""},
-		{"the first choice", h100, Wish{Models: []string{"H100", "A100"}}, 0, "", ""},
-		{"the second choice", a100, Wish{Models: []string{"H100", "A100"}}, 1, "", ""},
-		{"no choice", timed, Wish{Models: []string{"H100", "A100"}}, 0, WrongModel,
+		{"any GPU", h100, Requirements{}, 0, "", ""},
+		{"the first choice", h100, Requirements{Models: []string{"H100", "A100"}}, 0, "", ""},
+		{"the second choice", a100, Requirements{Models: []string{"H100", "A100"}}, 1, "", ""},
+		{"no choice", timed, Requirements{Models: []string{"H100", "A100"}}, 0, WrongModel,
 			"the node has Tesla-T4, each advertised several times; the pod wants H100 or A100"},
-		{"a plain GPU is not a slice", sliced, Wish{}, 0, NotWhole,
+		{"a plain GPU is not a slice", sliced, Requirements{}, 0, NotWhole,
 			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants whole GPUs"},
-		{"nor by its family", sliced, Wish{Models: []string{"A100"}}, 0, NotWhole,
+		{"nor by its family", sliced, Requirements{Models: []string{"A100"}}, 0, NotWhole,
 			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants whole GPUs"},
-		{"who asks for the slice gets it", sliced, Wish{Models: []string{"A100-MIG-3g.20gb"}}, 0, "", ""},
-		{"who asks for another slice does not", sliced, Wish{Models: []string{"A100-MIG-1g.5gb"}}, 0, WrongModel,
+		{"who asks for the slice gets it", sliced, Requirements{Models: []string{"A100-MIG-3g.20gb"}}, 0, "", ""},
+		{"who asks for another slice does not", sliced, Requirements{Models: []string{"A100-MIG-1g.5gb"}}, 0, WrongModel,
 			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants A100-MIG-1g.5gb"},
-		{"a slice as the second choice", sliced, Wish{Models: []string{"A100", "MIG-3g.20gb"}}, 1, "", ""},
-		{"who accepts any share gets the slice", sliced, Wish{AnyShare: true}, 0, "", ""},
-		{"time-sliced devices are not whole", timed, Wish{}, 0, NotWhole,
+		{"a slice as the second choice", sliced, Requirements{Models: []string{"A100", "MIG-3g.20gb"}}, 1, "", ""},
+		{"who accepts any share gets the slice", sliced, Requirements{AnyShare: true}, 0, "", ""},
+		{"time-sliced devices are not whole", timed, Requirements{}, 0, NotWhole,
 			"the node has Tesla-T4, each advertised several times; the pod wants whole GPUs"},
-		{"even if the product label is silent", quiet, Wish{Models: []string{"T4"}}, 0, NotWhole,
+		{"even if the product label is silent", quiet, Requirements{Models: []string{"T4"}}, 0, NotWhole,
 			"the node has Tesla-T4, each advertised several times; the pod wants whole GPUs"},
-		{"who asks for shared devices gets them", timed, Wish{Models: []string{"T4-SHARED"}}, 0, "", ""},
-		{"enough memory", h100, Wish{Memory: 80}, 0, "", ""},
-		{"too little memory", h100, Wish{Memory: 81}, 0, TooLittleMemory,
+		{"who asks for shared devices gets them", timed, Requirements{Models: []string{"T4-SHARED"}}, 0, "", ""},
+		{"enough memory", h100, Requirements{Memory: 80}, 0, "", ""},
+		{"too little memory", h100, Requirements{Memory: 81}, 0, TooLittleMemory,
 			"the node has NVIDIA-H100-80GB-HBM3; the pod wants GPUs with >=81Gi"},
-		{"too little memory in a slice", sliced, Wish{Models: []string{"MIG-3g.20gb"}, Memory: 40}, 0, TooLittleMemory,
+		{"too little memory in a slice", sliced, Requirements{Models: []string{"MIG-3g.20gb"}, Memory: 40}, 0, TooLittleMemory,
 			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants GPUs with >=40Gi"},
-		{"nothing is known of the node", gpuNode("", 8), Wish{Models: []string{"H100"}}, 0, WrongModel,
+		{"nothing is known of the node", gpuNode("", 8), Requirements{Models: []string{"H100"}}, 0, WrongModel,
 			"the node has GPUs without a product label; the pod wants H100"},
-		{"memory by the label of an unknown product", gpuNode("Foo", 8).label(MemoryLabel, "81559"), Wish{Memory: 80}, 0, "", ""},
+		{"memory by the label of an unknown product", gpuNode("Foo", 8).label(MemoryLabel, "81559"), Requirements{Memory: 80}, 0, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := ReadNode(tc.facts)
-			got, why := n.Choice(tc.wish)
+			got, why := n.MatchModels(tc.wish)
 			if tc.why == "" {
 				require.Nil(t, why)
 				assert.Equal(t, tc.want, got)
 				return
 			}
 			require.NotNil(t, why)
-			assert.Equal(t, tc.why, why.Misfit)
+			assert.Equal(t, tc.why, why.Mismatch)
 			assert.EqualError(t, why, tc.text)
 		})
 	}

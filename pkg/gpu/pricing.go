@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// deviceValue says, for every free share of a device from 0 to Whole, how much
+// deviceValues says, for every free share of a device from 0 to MilliPerGPU, how much
 // of a device it is worth to the pods that share: the best that the workload
 // can make of it. A hole that no usual combination of pods fills is worth
 // nothing, however large. Values are in parts of a million devices; a whole
@@ -18,16 +18,16 @@ import (
 // well as can be, how many more devices one more pod of that size costs. If
 // nothing but pods of 810 and 470 thousandths came, an 810 would cost a whole
 // device, since its hole of 190 stays empty, and a 470 half of one.
-func deviceValue(w Workload) *[Whole + 1]int64 {
+func deviceValues(w Workload) *[MilliPerGPU + 1]int64 {
 	sizes, demand := sharedSizes(w)
 	prices := cuttingPrices(sizes, demand)
-	best, _ := fill(sizes, prices)
-	var value [Whole + 1]int64
-	full := max(best[Whole], 1) // rounding may leave it a hair above
-	for r := range Whole {
+	best, _ := solveKnapsack(sizes, prices)
+	var value [MilliPerGPU + 1]int64
+	full := max(best[MilliPerGPU], 1) // rounding may leave it a hair above
+	for r := range MilliPerGPU {
 		value[r] = int64(best[r]/full*valueUnit + 0.5)
 	}
-	value[Whole] = valueUnit
+	value[MilliPerGPU] = valueUnit
 	return &value
 }
 
@@ -43,9 +43,9 @@ const pricedSizes = 32
 // sharedSizes collects the sizes of the pods that share a device, rising, and
 // how often each comes: those that take up the most devices.
 func sharedSizes(w Workload) (sizes []int, demand []float64) {
-	var often [Whole]int64
+	var often [MilliPerGPU]int64
 	for _, t := range w {
-		if t.shares() && t.GPUMilli > 0 {
+		if t.sharesDevice() && t.GPUMilli > 0 {
 			often[t.GPUMilli] += t.Share
 		}
 	}
@@ -75,7 +75,7 @@ func cuttingPrices(sizes []int, demand []float64) []float64 {
 	inverse := make([][]float64, n) // of the basis: one pattern for each row
 	amount := make([]float64, n)    // devices cut by each pattern of the basis
 	for i, size := range sizes {
-		perDevice := float64(Whole / size)
+		perDevice := float64(MilliPerGPU / size)
 		inverse[i] = make([]float64, n)
 		inverse[i][i] = 1 / perDevice
 		amount[i] = demand[i] / perDevice
@@ -88,16 +88,16 @@ func cuttingPrices(sizes []int, demand []float64) []float64 {
 				prices[j] += inverse[i][j]
 			}
 		}
-		best, pattern := fill(sizes, prices)
-		if best[Whole] <= 1+pivotEpsilon {
+		best, pattern := solveKnapsack(sizes, prices)
+		if best[MilliPerGPU] <= 1+pivotEpsilon {
 			return prices
 		}
-		if !enter(inverse, amount, pattern) {
+		if !pivotBasis(inverse, amount, pattern) {
 			break
 		}
 	}
 	for i, size := range sizes {
-		prices[i] = float64(size) / Whole
+		prices[i] = float64(size) / MilliPerGPU
 	}
 	return prices
 }
@@ -108,9 +108,9 @@ const (
 	pivotEpsilon = 1e-9
 )
 
-// enter brings a pattern into the basis in place of the one that it uses up
-// first, and tells whether there was one.
-func enter(inverse [][]float64, amount []float64, pattern []int) bool {
+// pivotBasis brings a pattern into the basis in place of the one that it uses up
+// first, and reports whether there was one.
+func pivotBasis(inverse [][]float64, amount []float64, pattern []int) bool {
 	n := len(pattern)
 	column := make([]float64, n)
 	leaving := -1
@@ -142,11 +142,11 @@ func enter(inverse [][]float64, amount []float64, pattern []int) bool {
 	return true
 }
 
-// fill finds, for every room from 0 to Whole, the largest sum of prices that
+// solveKnapsack finds, for every room from 0 to MilliPerGPU, the largest sum of prices that
 // fits in it, and the pattern that makes up the one of a whole device.
-func fill(sizes []int, prices []float64) (best []float64, pattern []int) {
-	best = make([]float64, Whole+1)
-	last := make([]int, Whole+1)
+func solveKnapsack(sizes []int, prices []float64) (best []float64, pattern []int) {
+	best = make([]float64, MilliPerGPU+1)
+	last := make([]int, MilliPerGPU+1)
 	for room := range best {
 		last[room] = -1
 		if room > 0 {
@@ -160,7 +160,7 @@ func fill(sizes []int, prices []float64) (best []float64, pattern []int) {
 		}
 	}
 	pattern = make([]int, len(sizes))
-	for room := Whole; room > 0; {
+	for room := MilliPerGPU; room > 0; {
 		if last[room] < 0 {
 			room--
 			continue

@@ -5,14 +5,14 @@ package gpu
 
 import "math/bits"
 
-// Devices is a set of devices of one node: bit i stands for device i.
-type Devices uint32
+// DeviceSet is a set of devices of one node: bit i stands for device i.
+type DeviceSet uint32
 
 // AllDevices is the set of the first count devices.
-func AllDevices(count int) Devices { return Devices(1)<<count - 1 }
+func AllDevices(count int) DeviceSet { return DeviceSet(1)<<count - 1 }
 
-// Reach is how well a pod's GPUs on one node reach each other.
-type Reach struct {
+// LinkQuality is how well a pod's GPUs on one node reach each other.
+type LinkQuality struct {
 	// Link is the slowest link on the best path: over links at least this
 	// fast, every GPU of the pod is connected to every other, if need be
 	// through a third one of them. NoLink for a single GPU.
@@ -27,7 +27,7 @@ type Reach struct {
 	// mean over all cases.
 	Exact bool
 	// Devices is the best set where the free devices were known, else empty.
-	Devices Devices
+	Devices DeviceSet
 }
 
 // pathScore is the score of a set by the slowest link on the best path. The
@@ -44,46 +44,46 @@ func pathScore(path, direct Link) int {
 	}
 }
 
-// Best finds the count devices among the free ones that reach each other best,
-// and tells whether there are so many. In this order it looks for the fastest
+// BestDevices finds the count devices among the free ones that reach each other best,
+// and reports whether there are so many. In this order it looks for the fastest
 // link that connects them all, the fastest slowest pair, the most bandwidth
 // among them, the most bandwidth left among the devices that stay free, and the
 // lowest numbers: one GPU is taken from a broken pair before a whole one.
-func (l *Links) Best(free Devices, count int) (Reach, bool) {
+func (l *Links) BestDevices(free DeviceSet, count int) (LinkQuality, bool) {
 	free &= AllDevices(l.count)
 	if count < 1 || bits.OnesCount32(uint32(free)) < count {
-		return Reach{}, false
+		return LinkQuality{}, false
 	}
-	if link, alike := l.uniform(); alike && count > 1 {
+	if link, alike := l.uniformLink(); alike && count > 1 {
 		set := free
 		for bits.OnesCount32(uint32(set)) > count {
 			set &^= 1 << (bits.Len32(uint32(set)) - 1)
 		}
-		return Reach{Link: link, Direct: link, Score: pathScore(link, link), Exact: true, Devices: set}, true
+		return LinkQuality{Link: link, Direct: link, Score: pathScore(link, link), Exact: true, Devices: set}, true
 	}
-	var best candidate
+	var best ratedSet
 	for set := free; set != 0; set = (set - 1) & free {
 		if bits.OnesCount32(uint32(set)) != count {
 			continue
 		}
-		if c := l.judge(set, free); best.set == 0 || c.beats(best) {
+		if c := l.rateSet(set, free); best.set == 0 || c.isBetterThan(best) {
 			best = c
 		}
 	}
-	r := Reach{Link: best.path, Direct: best.direct, Score: 100, Exact: true, Devices: best.set}
+	r := LinkQuality{Link: best.path, Direct: best.direct, Score: 100, Exact: true, Devices: best.set}
 	if count > 1 {
 		r.Score = pathScore(best.path, best.direct)
 	}
 	return r, true
 }
 
-type candidate struct {
-	set          Devices
-	path, direct Link
-	inside, left int
+type ratedSet struct {
+	set               DeviceSet
+	path, direct      Link
+	inside, remaining int
 }
 
-func (c candidate) beats(o candidate) bool {
+func (c ratedSet) isBetterThan(o ratedSet) bool {
 	switch {
 	case c.path != o.path:
 		return c.path > o.path
@@ -91,15 +91,15 @@ func (c candidate) beats(o candidate) bool {
 		return c.direct > o.direct
 	case c.inside != o.inside:
 		return c.inside > o.inside
-	case c.left != o.left:
-		return c.left > o.left
+	case c.remaining != o.remaining:
+		return c.remaining > o.remaining
 	default:
 		return bits.Reverse32(uint32(c.set)) > bits.Reverse32(uint32(o.set))
 	}
 }
 
-func (l *Links) judge(set, free Devices) candidate {
-	c := candidate{set: set, inside: l.bandwidth(set), left: l.bandwidth(free &^ set)}
+func (l *Links) rateSet(set, free DeviceSet) ratedSet {
+	c := ratedSet{set: set, inside: l.totalBandwidth(set), remaining: l.totalBandwidth(free &^ set)}
 	if bits.OnesCount32(uint32(set)) < 2 {
 		return c
 	}
@@ -107,17 +107,17 @@ func (l *Links) judge(set, free Devices) candidate {
 	for a := range l.count {
 		for b := range a {
 			if set&(1<<a) != 0 && set&(1<<b) != 0 {
-				c.direct = min(c.direct, l.Between(a, b))
+				c.direct = min(c.direct, l.LinkBetween(a, b))
 			}
 		}
 	}
-	c.path = l.connecting(set)
+	c.path = l.connectingLink(set)
 	return c
 }
 
-// bandwidth adds up the links among the devices of a set. NVLinks count one by
+// totalBandwidth adds up the links among the devices of a set. NVLinks count one by
 // one; a PCIe path counts for less than one NVLink, the shorter the more.
-func (l *Links) bandwidth(set Devices) int {
+func (l *Links) totalBandwidth(set DeviceSet) int {
 	const perNVLink = 8
 	sum := 0
 	for a := range l.count {
@@ -125,7 +125,7 @@ func (l *Links) bandwidth(set Devices) int {
 			if set&(1<<a) == 0 || set&(1<<b) == 0 {
 				continue
 			}
-			link := l.Between(a, b)
+			link := l.LinkBetween(a, b)
 			if link.IsNVLink() {
 				sum += int(link-nvlink0) * perNVLink
 			} else {
@@ -136,9 +136,9 @@ func (l *Links) bandwidth(set Devices) int {
 	return sum
 }
 
-// connecting is the slowest link of the widest spanning tree of the set: it
+// connectingLink is the slowest link of the widest spanning tree of the set: it
 // grows a tree from one device, always over the fastest link out of it.
-func (l *Links) connecting(set Devices) Link {
+func (l *Links) connectingLink(set DeviceSet) Link {
 	tree := set & -set
 	slowest := nvlink0 + maxNVLinks
 	for tree != set {
@@ -146,8 +146,8 @@ func (l *Links) connecting(set Devices) Link {
 		for a := range l.count {
 			for b := range l.count {
 				out := tree&(1<<a) != 0 && set&^tree&(1<<b) != 0
-				if out && (next < 0 || l.Between(a, b) > fastest) {
-					next, fastest = b, l.Between(a, b)
+				if out && (next < 0 || l.LinkBetween(a, b) > fastest) {
+					next, fastest = b, l.LinkBetween(a, b)
 				}
 			}
 		}
@@ -161,40 +161,40 @@ func (l *Links) connecting(set Devices) Link {
 // devices; up to 8 devices it looks at all of them.
 const maxCases = 128
 
-// Expect estimates what Best would find when only the number of free devices is
+// EstimateQuality estimates what Best would find when only the number of free devices is
 // known, as it is where the device plugin counts GPUs and the kubelet picks
 // them: it looks at the possible sets of free devices, each as likely as the
 // others.
-func (l *Links) Expect(free, count int) (Reach, bool) {
+func (l *Links) EstimateQuality(free, count int) (LinkQuality, bool) {
 	free = min(free, l.count)
 	if count < 1 || free < count {
-		return Reach{}, false
+		return LinkQuality{}, false
 	}
 	if free == l.count {
-		return l.Best(AllDevices(free), count)
+		return l.BestDevices(AllDevices(free), count)
 	}
-	if _, alike := l.uniform(); alike { // which devices are free makes no difference
-		r, found := l.Best(AllDevices(free), count)
+	if _, alike := l.uniformLink(); alike { // which devices are free makes no difference
+		r, found := l.BestDevices(AllDevices(free), count)
 		r.Devices = 0
 		return r, found
 	}
-	cases := subsets(l.count, free)
+	cases := deviceSubsets(l.count, free)
 	step := (len(cases) + maxCases - 1) / maxCases
-	var seen []Reach
+	var seen []LinkQuality
 	sum := 0
 	for i := 0; i < len(cases); i += step {
-		r, _ := l.Best(cases[i], count)
+		r, _ := l.BestDevices(cases[i], count)
 		seen = append(seen, r)
 		sum += r.Score
 	}
-	middle := medianReach(seen)
-	return Reach{Link: middle.Link, Direct: middle.Direct, Score: (sum + len(seen)/2) / len(seen)}, true
+	middle := medianQuality(seen)
+	return LinkQuality{Link: middle.Link, Direct: middle.Direct, Score: (sum + len(seen)/2) / len(seen)}, true
 }
 
-// subsets lists the sets of size devices out of count, in rising order.
-func subsets(count, size int) []Devices {
-	var all []Devices
-	for set := Devices(1); set <= AllDevices(count); set++ {
+// deviceSubsets lists the sets of size devices out of count, in rising order.
+func deviceSubsets(count, size int) []DeviceSet {
+	var all []DeviceSet
+	for set := DeviceSet(1); set <= AllDevices(count); set++ {
 		if bits.OnesCount32(uint32(set)) == size {
 			all = append(all, set)
 		}
@@ -202,7 +202,7 @@ func subsets(count, size int) []Devices {
 	return all
 }
 
-func medianReach(seen []Reach) Reach {
+func medianQuality(seen []LinkQuality) LinkQuality {
 	for _, r := range seen {
 		below, above := 0, 0
 		for _, o := range seen {

@@ -15,19 +15,19 @@ import (
 
 // mixed is a workload of whole GPUs, two sizes of shares and large pods.
 func mixed() Workload {
-	var t Tally
+	var t RequestHistogram
 	for range 6 {
-		t.Add(whole(8, 1))
+		t.AddPod(whole(8, 1))
 	}
 	for range 3 {
-		t.Add(share(8, 470))
-		t.Add(share(3, 650))
+		t.AddPod(share(8, 470))
+		t.AddPod(share(3, 650))
 	}
 	for range 6 {
-		t.Add(share(3, 320))
+		t.AddPod(share(3, 320))
 	}
-	t.Add(whole(64, 8))
-	return t.Workload(1)
+	t.AddPod(whole(64, 8))
+	return t.TypicalWorkload(1)
 }
 
 func onModel(n *NodeState, model int) *NodeState {
@@ -55,8 +55,8 @@ func TestScore_Prefers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := NewScorer(mixed(), []int{100}, DefaultWeights())
-			better, _ := s.Score(tc.better, &tc.pod)
-			worse, _ := s.Score(tc.worse, &tc.pod)
+			better, _ := s.ScoreNode(tc.better, &tc.pod)
+			worse, _ := s.ScoreNode(tc.worse, &tc.pod)
 			assert.Greater(t, better, worse)
 		})
 	}
@@ -65,15 +65,15 @@ func TestScore_Prefers(t *testing.T) {
 func TestScore_KeepsScarceModelsForThoseWhoNeedThem(t *testing.T) {
 	choosy := whole(8, 1)
 	choosy.Models = 1 << 1
-	s := NewScorer(tally(whole(8, 1), whole(8, 1), whole(8, 1), choosy).Workload(1), []int{80, 20}, DefaultWeights())
+	s := NewScorer(tally(whole(8, 1), whole(8, 1), whole(8, 1), choosy).TypicalWorkload(1), []int{80, 20}, DefaultWeights())
 	easy := whole(8, 1)
-	plenty, _ := s.Score(onModel(node(64, 1000, 1000), 0), &easy)
-	scarce, _ := s.Score(onModel(node(64, 1000, 1000), 1), &easy)
+	plenty, _ := s.ScoreNode(onModel(node(64, 1000, 1000), 0), &easy)
+	scarce, _ := s.ScoreNode(onModel(node(64, 1000, 1000), 1), &easy)
 	assert.Greater(t, plenty, scarce)
 
-	_, device := s.Score(onModel(node(64, 1000), 7), &easy)
+	_, device := s.ScoreNode(onModel(node(64, 1000), 7), &easy)
 	assert.Equal(t, -1, device, "a model that the scorer was not told of")
-	_, device = s.Score(onModel(node(64, 1000), -1), &easy)
+	_, device = s.ScoreNode(onModel(node(64, 1000), -1), &easy)
 	assert.Equal(t, -1, device)
 }
 
@@ -91,18 +91,18 @@ func TestScore_PicksTheDevice(t *testing.T) {
 		{"none without room", share(8, 470), node(64, 400), -1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			score, device := s.Score(tc.node, &tc.pod)
+			score, device := s.ScoreNode(tc.node, &tc.pod)
 			assert.Equal(t, tc.device, device)
-			assert.Equal(t, tc.node.Fits(&tc.pod), score != Unfit)
+			assert.Equal(t, tc.node.HasRoomFor(&tc.pod), score != Unfit)
 		})
 	}
 }
 
 func TestQuantize_RoundsDown(t *testing.T) {
 	s := NewScorer(nil, nil, Weights{Quantum: 1})
-	const unit = 100 * valueUnit / Whole
+	const unit = 100 * valueUnit / MilliPerGPU
 	for lost, want := range map[int64]int64{0: 0, unit: -1, unit - 1: -1, 1: -1, -1: 0, -unit: 1, -unit - 1: 1, unit + 1: -2} {
-		assert.Equal(t, want, s.quantize(lost), "loss %d", lost)
+		assert.Equal(t, want, s.quantizeLoss(lost), "loss %d", lost)
 	}
 }
 
@@ -112,9 +112,9 @@ func draw(r *rand.Rand) (*NodeState, *Request) {
 	for i := range n.Free {
 		n.Free[i] = []int16{0, 190, 350, 530, 1000, 1000, int16(r.Intn(1002))}[r.Intn(7)]
 	}
-	pod := &Request{CPUMilli: r.Int63n(16_000), GPUs: r.Intn(3), GPUMilli: Whole, Models: ModelSet(r.Intn(4))}
+	pod := &Request{CPUMilli: r.Int63n(16_000), GPUs: r.Intn(3), GPUMilli: MilliPerGPU, Models: ModelSet(r.Intn(4))}
 	if r.Intn(2) == 0 {
-		pod.GPUMilli = r.Intn(Whole + 1)
+		pod.GPUMilli = r.Intn(MilliPerGPU + 1)
 	}
 	return n, pod
 }
@@ -125,9 +125,9 @@ func TestScore_TheMemoChangesNothing(t *testing.T) {
 	for range 20_000 {
 		n, pod := draw(r)
 		kept := *n
-		wantScore, wantDevice := s.work(n, pod)
+		wantScore, wantDevice := s.computeScore(n, pod)
 		for range 2 {
-			score, device := s.Score(n, pod)
+			score, device := s.ScoreNode(n, pod)
 			require.Equal(t, wantScore, score, "%+v %+v", n, pod)
 			require.Equal(t, wantDevice, device, "%+v %+v", n, pod)
 		}
@@ -144,8 +144,8 @@ func TestScore_FromManyGoroutines(t *testing.T) {
 			r := rand.New(rand.NewSource(2)) // all goroutines meet on the same shapes
 			for range 2_000 {
 				n, pod := draw(r)
-				score, device := s.Score(n, pod)
-				wantScore, wantDevice := alone.Score(n, pod)
+				score, device := s.ScoreNode(n, pod)
+				wantScore, wantDevice := alone.ScoreNode(n, pod)
 				assert.Equal(t, wantScore, score)
 				assert.Equal(t, wantDevice, device)
 			}
@@ -157,8 +157,8 @@ func TestScore_FromManyGoroutines(t *testing.T) {
 func TestScore_OfAKnownShapeTakesNoMemory(t *testing.T) {
 	s := NewScorer(mixed(), []int{100}, DefaultWeights())
 	n, pod := node(64, 1000, 530, 350), share(3, 320)
-	s.Score(n, &pod)
-	assert.Zero(t, testing.AllocsPerRun(100, func() { s.Score(n, &pod) }))
+	s.ScoreNode(n, &pod)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { s.ScoreNode(n, &pod) }))
 }
 
 func FuzzScore(f *testing.F) {
@@ -171,8 +171,8 @@ func FuzzScore(f *testing.F) {
 			n.Free[i] = free
 		}
 		pod := &Request{CPUMilli: podCPU % (1 << 40), GPUs: podGPUs, GPUMilli: milli, Models: ModelSet(models)}
-		score, device := s.Score(n, pod)
-		if n.Fits(pod) != (score != Unfit) {
+		score, device := s.ScoreNode(n, pod)
+		if n.HasRoomFor(pod) != (score != Unfit) {
 			t.Fatalf("%+v %+v: score %d", n, pod, score)
 		}
 		if device >= 0 && int(n.Free[device]) < pod.GPUMilli {
@@ -196,7 +196,7 @@ func TestNormalize(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := slices.Clone(tc.raw)
-			Normalize(got, tc.most)
+			NormalizeScores(got, tc.most)
 			assert.Equal(t, tc.normalized, got)
 		})
 	}

@@ -15,17 +15,17 @@ func KnownLinks(p Product, count int) (*Links, bool) {
 		return nil, false
 	}
 	switch {
-	case p.Family == "V100" && p.Form == SXM && count == 8:
+	case p.Family == "V100" && p.FormFactor == SXM && count == 8:
 		links, err := ParseLinks(hybridCubeMesh)
 		return links, err == nil
-	case p.Family == "H100" && p.Form == NVL && count%2 == 0:
-		return pairs(count, h100NVLBridge), true
-	case p.Form == PCIe && p.Family != "" && !slices.Contains(bridgeable, p.Family):
-		return Uniform(count, SYS), true
+	case p.Family == "H100" && p.FormFactor == NVL && count%2 == 0:
+		return bridgePairs(count, h100NVLBridge), true
+	case p.FormFactor == PCIe && p.Family != "" && !slices.Contains(bridgeable, p.Family):
+		return UniformLinks(count, SYS), true
 	}
 	for _, s := range allToAll {
-		if s.family == p.Family && s.form == p.Form && s.count == count {
-			return Uniform(count, NVLink(s.nvlinks)), true
+		if s.family == p.Family && s.form == p.FormFactor && s.count == count {
+			return UniformLinks(count, NVLink(s.nvlinks)), true
 		}
 	}
 	return nil, false
@@ -49,7 +49,7 @@ var bridgeable = []string{"A100", "A800", "A30", "A40", "H100", "H800", "RTX A50
 // published outputs of nvidia-smi topo -m in testdata.
 var allToAll = []struct {
 	family         string
-	form           Form
+	form           FormFactor
 	count, nvlinks int
 }{
 	{"A100", SXM, 4, 4},
@@ -68,11 +68,11 @@ var allToAll = []struct {
 	{"GB300", Superchip, 4, 18},
 }
 
-// pairs bridges neighbours: 0 with 1, 2 with 3 and so on.
-func pairs(count, nvlinks int) *Links {
-	l := Uniform(count, SYS)
+// bridgePairs bridges neighbours: 0 with 1, 2 with 3 and so on.
+func bridgePairs(count, nvlinks int) *Links {
+	l := UniformLinks(count, SYS)
 	for a := 1; a < count; a += 2 {
-		l.link[a*(a-1)/2+a-1] = NVLink(nvlinks)
+		l.pairLinks[a*(a-1)/2+a-1] = NVLink(nvlinks)
 	}
 	return l
 }

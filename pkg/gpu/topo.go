@@ -15,13 +15,13 @@ func ParseTopo(output string) (*Links, error) {
 	count := 0
 	var cells [][]Link
 	for line := range strings.Lines(output) {
-		words := strings.Fields(plain(line))
+		words := strings.Fields(stripEscapes(line))
 		switch {
 		case len(words) == 0:
 		case count == 0:
 			count = headerDevices(words)
 		case words[0] == "GPU"+strconv.Itoa(len(cells)) && len(cells) < count:
-			row, err := topoRow(words[1:], len(cells), count)
+			row, err := parseTopoRow(words[1:], len(cells), count)
 			if err != nil {
 				return nil, err
 			}
@@ -47,7 +47,7 @@ func lowerHalf(cells [][]Link) (*Links, error) {
 				return nil, &InvalidLinks{fmt.Sprintf("GPU%d to GPU%d", a, b), cells[a][b].String(),
 					cells[b][a].String() + ", as the other way round"}
 			}
-			l.link = append(l.link, cells[a][b])
+			l.pairLinks = append(l.pairLinks, cells[a][b])
 		}
 	}
 	return l, nil
@@ -66,7 +66,7 @@ func headerDevices(words []string) int {
 	return n
 }
 
-func topoRow(words []string, row, count int) ([]Link, error) {
+func parseTopoRow(words []string, row, count int) ([]Link, error) {
 	where := fmt.Sprintf("row GPU%d", row)
 	if len(words) < count {
 		return nil, &InvalidLinks{where, strings.Join(words, " "), fmt.Sprintf("%d columns", count)}
@@ -78,15 +78,15 @@ func topoRow(words []string, row, count int) ([]Link, error) {
 			ok = word == "X"
 		}
 		if !ok {
-			return nil, &InvalidLinks{where, word, "X on the diagonal, elsewhere " + wantLink}
+			return nil, &InvalidLinks{where, word, "X on the diagonal, elsewhere " + linkSyntax}
 		}
 		links[i] = link
 	}
 	return links, nil
 }
 
-// plain drops terminal escapes: nvidia-smi underlines its header.
-func plain(line string) string {
+// stripEscapes drops terminal escapes: nvidia-smi underlines its header.
+func stripEscapes(line string) string {
 	var s strings.Builder
 	for {
 		before, after, found := strings.Cut(line, "\x1b[")

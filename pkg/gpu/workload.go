@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Whole is one device in thousandths, the unit of shares.
-const Whole = 1000
+// MilliPerGPU is one device in thousandths, the unit of shares.
+const MilliPerGPU = 1000
 
 // ModelSet is a set of GPU models, by their numbers in the caller's list. The
 // empty set stands for any model.
@@ -18,8 +18,8 @@ type ModelSet uint64
 // MaxModels is the number of models that a ModelSet tells apart.
 const MaxModels = 64
 
-// Has tells whether a model is in the set.
-func (s ModelSet) Has(model int) bool {
+// HasModel reports whether a model is in the set.
+func (s ModelSet) HasModel(model int) bool {
 	return s == 0 || model >= 0 && s&(1<<model) != 0
 }
 
@@ -37,22 +37,22 @@ type Request struct {
 	Models ModelSet
 }
 
-// Milli is the GPU request in thousandths of a device.
-func (r *Request) Milli() int { return r.GPUs * r.GPUMilli }
+// TotalMilli is the GPU request in thousandths of a device.
+func (r *Request) TotalMilli() int { return r.GPUs * r.GPUMilli }
 
-// shares tells whether the pod leaves part of its device to others.
-func (r *Request) shares() bool { return r.GPUs == 1 && r.GPUMilli < Whole }
+// sharesDevice reports whether the pod leaves part of its device to others.
+func (r *Request) sharesDevice() bool { return r.GPUs == 1 && r.GPUMilli < MilliPerGPU }
 
-// sound tells whether the fields are within their bounds.
-func (r *Request) sound() bool {
+// isValid reports whether the fields are within their bounds.
+func (r *Request) isValid() bool {
 	if r.GPUs <= 0 {
 		return r.GPUs == 0
 	}
-	return r.GPUMilli == Whole || r.GPUs == 1 && r.GPUMilli > 0 && r.GPUMilli < Whole
+	return r.GPUMilli == MilliPerGPU || r.GPUs == 1 && r.GPUMilli > 0 && r.GPUMilli < MilliPerGPU
 }
 
-// normal is the request with the fields cleared that mean nothing.
-func (r Request) normal() Request {
+// normalizedRequest is the request with the fields cleared that mean nothing.
+func (r Request) normalizedRequest() Request {
 	if r.GPUs <= 0 {
 		return Request{CPUMilli: r.CPUMilli}
 	}
@@ -82,18 +82,18 @@ func CountedNode(model int, cpuMilli int64, free, total int) NodeState {
 	total = max(0, min(total, MaxNodeGPUs))
 	n := NodeState{Model: model, CPUMilli: cpuMilli, GPUs: total}
 	for i := range min(free, total) {
-		n.Free[i] = Whole
+		n.Free[i] = MilliPerGPU
 	}
 	return n
 }
 
-// sound tells whether the fields are within their bounds.
-func (n *NodeState) sound() bool {
+// isValid reports whether the fields are within their bounds.
+func (n *NodeState) isValid() bool {
 	if n.GPUs < 0 || n.GPUs > MaxNodeGPUs {
 		return false
 	}
 	for _, f := range n.Free[:n.GPUs] {
-		if f < 0 || f > Whole {
+		if f < 0 || f > MilliPerGPU {
 			return false
 		}
 	}
@@ -109,16 +109,16 @@ func (n *NodeState) FreeMilli() int {
 	return sum
 }
 
-// Fits tells whether a pod finds room on the node. On a node or for a pod that
+// HasRoomFor reports whether a pod finds room on the node. On a node or for a pod that
 // cannot be (17 devices, half a device more than free) nothing fits.
-func (n *NodeState) Fits(pod *Request) bool {
-	if n.CPUMilli < pod.CPUMilli || !n.sound() || !pod.sound() {
+func (n *NodeState) HasRoomFor(pod *Request) bool {
+	if n.CPUMilli < pod.CPUMilli || !n.isValid() || !pod.isValid() {
 		return false
 	}
 	if pod.GPUs == 0 {
 		return true
 	}
-	if !pod.Models.Has(n.Model) {
+	if !pod.Models.HasModel(n.Model) {
 		return false
 	}
 	room := 0
@@ -130,11 +130,11 @@ func (n *NodeState) Fits(pod *Request) bool {
 	return room >= pod.GPUs
 }
 
-// Take puts a pod that fits on the node. A pod that shares goes on the given
+// AllocatePod puts a pod that fits on the node. A pod that shares goes on the given
 // device; others take the first devices with room.
-func (n *NodeState) Take(pod *Request, device int) {
+func (n *NodeState) AllocatePod(pod *Request, device int) {
 	n.CPUMilli -= pod.CPUMilli
-	if pod.shares() {
+	if pod.sharesDevice() {
 		n.Free[device] -= int16(pod.GPUMilli)
 		return
 	}
@@ -147,8 +147,8 @@ func (n *NodeState) Take(pod *Request, device int) {
 	}
 }
 
-// Typical is a request that a cluster sees often.
-type Typical struct {
+// TypicalRequest is a request that a cluster sees often.
+type TypicalRequest struct {
 	Request
 	// Share is how often it comes, in parts of a billion of the workload.
 	Share int64
@@ -158,35 +158,35 @@ type Typical struct {
 const shareUnit = 1_000_000_000
 
 // Workload is what a cluster usually runs, the most frequent request first.
-type Workload []Typical
+type Workload []TypicalRequest
 
-// Tally counts the pods that were seen, to find out what is typical. The zero
+// RequestHistogram counts the pods that were seen, to find out what is typical. The zero
 // value has seen nothing.
-type Tally struct {
+type RequestHistogram struct {
 	counts map[Request]int
 	total  int
 }
 
-// Add counts one pod.
-func (t *Tally) Add(pod Request) { t.AddTimes(pod, 1) }
+// AddPod counts one pod.
+func (t *RequestHistogram) AddPod(pod Request) { t.AddPods(pod, 1) }
 
-// AddTimes counts a number of equal pods; none and fewer count nothing.
-func (t *Tally) AddTimes(pod Request, times int) {
+// AddPods counts a number of equal pods; none and fewer count nothing.
+func (t *RequestHistogram) AddPods(pod Request, times int) {
 	if times < 1 {
 		return
 	}
 	if t.counts == nil {
 		t.counts = map[Request]int{}
 	}
-	t.counts[pod.normal()] += times
+	t.counts[pod.normalizedRequest()] += times
 	t.total += times
 }
 
-// Total is the number of pods that were counted.
-func (t *Tally) Total() int { return t.total }
+// PodCount is the number of pods that were counted.
+func (t *RequestHistogram) PodCount() int { return t.total }
 
-// fade halves all counts; what was seen once is forgotten.
-func (t *Tally) fade() {
+// halveCounts halves all counts; what was seen once is forgotten.
+func (t *RequestHistogram) halveCounts() {
 	t.total = 0
 	for r, n := range t.counts {
 		if n /= 2; n > 0 {
@@ -202,16 +202,16 @@ func (t *Tally) fade() {
 // most varied of the openb lists has 127 requests.
 const maxTypical = 256
 
-// Workload returns the most frequent requests: the fewest that make up the
+// TypicalWorkload returns the most frequent requests: the fewest that make up the
 // given part of all pods, from 0 to 1, but at most 256. Of equally frequent
 // ones the larger come first. The paper that introduced typical pods covers 0.95 (Weng et al.,
 // "Beware of Fragmentation", USENIX ATC 2023).
-func (t *Tally) Workload(cover float64) Workload {
+func (t *RequestHistogram) TypicalWorkload(cover float64) Workload {
 	all := make(Workload, 0, len(t.counts))
 	for r, n := range t.counts {
-		all = append(all, Typical{r, int64(n)})
+		all = append(all, TypicalRequest{r, int64(n)})
 	}
-	slices.SortFunc(all, func(a, b Typical) int {
+	slices.SortFunc(all, func(a, b TypicalRequest) int {
 		return -cmp.Or(cmp.Compare(a.Share, b.Share), cmp.Compare(a.CPUMilli, b.CPUMilli),
 			cmp.Compare(a.GPUMilli, b.GPUMilli), cmp.Compare(a.GPUs, b.GPUs), cmp.Compare(a.Models, b.Models))
 	})
@@ -227,28 +227,28 @@ func (t *Tally) Workload(cover float64) Workload {
 	return all
 }
 
-// Fragmentation is the free GPU of a node that a typical pod cannot use, in
+// NodeFragmentation is the free GPU of a node that a typical pod cannot use, in
 // thousandths of a device, averaged over the workload. To a pod that does not
 // fit on the node everything free is of no use; to one that fits, the devices
 // with less than it asks for. This is the measure of Weng et al., "Beware of
 // Fragmentation", USENIX ATC 2023.
-func (w Workload) Fragmentation(n *NodeState) float64 {
-	return float64(w.fragmentation(n)) / shareUnit
+func (w Workload) NodeFragmentation(n *NodeState) float64 {
+	return float64(w.scaledFragmentation(n)) / shareUnit
 }
 
-// fragmentation is Fragmentation in parts of a billion.
-func (w Workload) fragmentation(n *NodeState) int64 {
+// scaledFragmentation is Fragmentation in parts of a billion.
+func (w Workload) scaledFragmentation(n *NodeState) int64 {
 	free := n.FreeMilli()
 	sum := int64(0)
 	for i := range w {
-		sum += w[i].Share * int64(useless(n, &w[i].Request, free))
+		sum += w[i].Share * int64(unusableMilli(n, &w[i].Request, free))
 	}
 	return sum
 }
 
-// useless is what a pod cannot use of the free thousandths of a node.
-func useless(n *NodeState, pod *Request, free int) int {
-	if pod.GPUs == 0 || n.CPUMilli < pod.CPUMilli || !pod.Models.Has(n.Model) {
+// unusableMilli is what a pod cannot use of the free thousandths of a node.
+func unusableMilli(n *NodeState, pod *Request, free int) int {
+	if pod.GPUs == 0 || n.CPUMilli < pod.CPUMilli || !pod.Models.HasModel(n.Model) {
 		return free
 	}
 	room, small := 0, 0

@@ -18,17 +18,17 @@ func node(cores int64, free ...int16) *NodeState {
 }
 
 func whole(cores int64, gpus int) Request {
-	return Request{CPUMilli: cores * 1000, GPUs: gpus, GPUMilli: Whole}
+	return Request{CPUMilli: cores * 1000, GPUs: gpus, GPUMilli: MilliPerGPU}
 }
 
 func share(cores int64, milli int) Request {
 	return Request{CPUMilli: cores * 1000, GPUs: 1, GPUMilli: milli}
 }
 
-func tally(pods ...Request) *Tally {
-	var t Tally
+func tally(pods ...Request) *RequestHistogram {
+	var t RequestHistogram
 	for _, p := range pods {
-		t.Add(p)
+		t.AddPod(p)
 	}
 	return &t
 }
@@ -52,18 +52,18 @@ func TestTallyWorkload(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			seen := tally(tc.seen...)
-			assert.Equal(t, tc.want, seen.Workload(tc.cover))
-			assert.Equal(t, len(tc.seen), seen.Total())
+			assert.Equal(t, tc.want, seen.TypicalWorkload(tc.cover))
+			assert.Equal(t, len(tc.seen), seen.PodCount())
 		})
 	}
 }
 
 func TestTallyWorkload_IsBounded(t *testing.T) {
-	var seen Tally
+	var seen RequestHistogram
 	for i := range 1000 {
-		seen.Add(share(1, i%999+1))
+		seen.AddPod(share(1, i%999+1))
 	}
-	w := seen.Workload(1)
+	w := seen.TypicalWorkload(1)
 	assert.Len(t, w, maxTypical)
 	sum := int64(0)
 	for _, typical := range w {
@@ -91,11 +91,11 @@ func TestFragmentation(t *testing.T) {
 		{"a full node has nothing to waste", whole(8, 1), node(16, 0, 0), 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.Equal(t, tc.want, tally(tc.pod).Workload(1).Fragmentation(tc.node))
+			assert.Equal(t, tc.want, tally(tc.pod).TypicalWorkload(1).NodeFragmentation(tc.node))
 		})
 	}
-	both := tally(whole(8, 1), share(1, 300)).Workload(1)
-	assert.Equal(t, 150.0, both.Fragmentation(node(16, 1000, 300)), "the mean over the workload")
+	both := tally(whole(8, 1), share(1, 300)).TypicalWorkload(1)
+	assert.Equal(t, 150.0, both.NodeFragmentation(node(16, 1000, 300)), "the mean over the workload")
 }
 
 func TestNodeState(t *testing.T) {
@@ -114,7 +114,7 @@ func TestNodeState(t *testing.T) {
 		{"a share does not span devices", node(8, 300, 300), share(1, 400), false},
 		{"no processors", node(7, 1000), whole(8, 1), false},
 		{"no GPU asked for", node(8), Request{CPUMilli: 8000}, true},
-		{"another model", node(8, 1000), Request{GPUs: 1, GPUMilli: Whole, Models: 2}, false},
+		{"another model", node(8, 1000), Request{GPUs: 1, GPUMilli: MilliPerGPU, Models: 2}, false},
 		{"more devices than a node can have", bad, whole(1, 1), false},
 		{"more free than there is", overfull, whole(1, 1), false},
 		{"half of each of two devices", node(8, 1000, 1000), Request{GPUs: 2, GPUMilli: 500}, false},
@@ -122,15 +122,15 @@ func TestNodeState(t *testing.T) {
 		{"fewer than no GPUs", node(8, 1000), Request{GPUs: -1}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.Equal(t, tc.fits, tc.node.Fits(&tc.pod))
+			assert.Equal(t, tc.fits, tc.node.HasRoomFor(&tc.pod))
 		})
 	}
 	n := node(8, 1000, 400, 1000)
 	two := whole(3, 2)
-	n.Take(&two, -1)
+	n.AllocatePod(&two, -1)
 	assert.Equal(t, node(5, 0, 400, 0), n)
 	part := share(1, 150)
-	n.Take(&part, 1)
+	n.AllocatePod(&part, 1)
 	assert.Equal(t, node(4, 0, 250, 0), n)
 }
 
@@ -156,7 +156,7 @@ func TestDeviceValue(t *testing.T) {
 		{"nothing known", nil, map[int]int64{999: 0, 1000: 1_000_000}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			value := deviceValue(tally(tc.pods...).Workload(1))
+			value := deviceValues(tally(tc.pods...).TypicalWorkload(1))
 			for free, want := range tc.want {
 				if tc.name == "a frequent filler shares the cost" {
 					// The split between the two is free; together they are one.
@@ -165,7 +165,7 @@ func TestDeviceValue(t *testing.T) {
 				}
 				assert.Equal(t, want, value[free], "worth of %d", free)
 			}
-			for free := 1; free <= Whole; free++ {
+			for free := 1; free <= MilliPerGPU; free++ {
 				require.GreaterOrEqual(t, value[free], value[free-1], "worth of %d", free)
 			}
 		})
@@ -178,25 +178,25 @@ func FuzzDeviceValue(f *testing.F) {
 	f.Add(uint16(810), uint16(470), uint16(320), uint8(10), uint8(7), uint8(3))
 	f.Add(uint16(1), uint16(999), uint16(500), uint8(1), uint8(0), uint8(255))
 	f.Fuzz(func(t *testing.T, a, b, c uint16, m, n, o uint8) {
-		var seen Tally
+		var seen RequestHistogram
 		volume, alone := 0.0, 0.0
 		sizes := []int{int(a)%999 + 1, int(b)%999 + 1, int(c)%999 + 1}
 		for i, count := range []uint8{m, n, o} {
 			for range int(count) + 1 {
-				seen.Add(share(1, sizes[i]))
+				seen.AddPod(share(1, sizes[i]))
 			}
-			volume += float64(int(count)+1) * float64(sizes[i]) / Whole
-			alone += float64(int(count)+1) / float64(Whole/sizes[i])
+			volume += float64(int(count)+1) * float64(sizes[i]) / MilliPerGPU
+			alone += float64(int(count)+1) / float64(MilliPerGPU/sizes[i])
 		}
-		value := deviceValue(seen.Workload(1))
+		value := deviceValues(seen.TypicalWorkload(1))
 		devices := float64(int(m)+1)*float64(value[sizes[0]]) + float64(int(n)+1)*float64(value[sizes[1]]) + float64(int(o)+1)*float64(value[sizes[2]])
 		devices /= valueUnit
 		const rounding = 0.01
 		if devices < volume-rounding || devices > alone+rounding {
 			t.Fatalf("sizes %v: priced at %.3f devices, volume %.3f, each size alone %.3f", sizes, devices, volume, alone)
 		}
-		for x := 0; x < Whole; x += 37 {
-			for y := 0; x+y <= Whole; y += 53 {
+		for x := 0; x < MilliPerGPU; x += 37 {
+			for y := 0; x+y <= MilliPerGPU; y += 53 {
 				if value[x]+value[y] > value[x+y]+2 {
 					t.Fatalf("sizes %v: %d and %d are worth more apart", sizes, x, y)
 				}
@@ -237,7 +237,7 @@ func TestScarcity(t *testing.T) {
 		{"an empty cluster", on(1, 4), nil, []int64{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.Equal(t, tc.want, scarcity(tally(tc.pods...).Workload(1), tc.capacity))
+			assert.Equal(t, tc.want, modelScarcity(tally(tc.pods...).TypicalWorkload(1), tc.capacity))
 		})
 	}
 }

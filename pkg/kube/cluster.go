@@ -179,7 +179,7 @@ func (c *Cluster) rebuild(nodes []fwk.NodeInfo, requests []v1.ResourceList) erro
 	c.epoch++
 	c.filters.reset()
 	for i, info := range nodes {
-		id, _ := tree.NodeID(info.Node().Name)
+		id, _ := tree.NodeByName(info.Node().Name)
 		c.order[i], c.ids[info] = id, id
 		c.nodes[id] = nodeState{info: info, node: info.Node(), generation: info.GetGeneration(), changed: c.epoch}
 		c.fillRow(id, info)
@@ -237,7 +237,7 @@ func (c *Cluster) fillRow(id topology.NodeID, info fwk.NodeInfo) {
 // suffix that the product then has elsewhere is added.
 func GPUProduct(node *v1.Node) string {
 	product := node.Labels[LabelGPUProduct]
-	if product != "" && knownGPUs.of(node).Product.Shared && gpu.ParseProduct(product).Whole() {
+	if product != "" && knownGPUs.of(node).Product.Shared && gpu.ParseProduct(product).IsWhole() {
 		product += "-SHARED"
 	}
 	return product

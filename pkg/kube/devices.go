@@ -28,14 +28,14 @@ type NodeDevices struct {
 	// parts are devices cut from one of the gpus.
 	parts map[structured.DeviceID]int
 	// sound are the gpus that are not tainted.
-	sound gpu.Devices
+	sound gpu.DeviceSet
 }
 
 // Count is the number of GPUs.
 func (d *NodeDevices) Count() int { return len(d.gpus) }
 
 // Free are the GPUs of which nothing is allocated and that are not tainted.
-func (d *NodeDevices) Free(allocated sets.Set[structured.DeviceID]) gpu.Devices {
+func (d *NodeDevices) Free(allocated sets.Set[structured.DeviceID]) gpu.DeviceSet {
 	free := d.sound
 	for i, id := range d.gpus {
 		if allocated.Has(id) {

@@ -53,10 +53,10 @@ func TestReadDevices_NumbersGPUsByTheirPlaceOnTheBus(t *testing.T) {
 	require.Contains(t, nodes, "a")
 	a := nodes["a"]
 	assert.Equal(t, 3, a.Count())
-	assert.Equal(t, gpu.Devices(0b011), a.Free(nil), "the third is tainted")
-	assert.Equal(t, gpu.Devices(0b010), a.Free(allocated("a", "gpu-1")), "gpu-1 is the first on the bus")
-	assert.Equal(t, gpu.Devices(0b001), a.Free(allocated("a", "gpu-0-mig-19-0-1")), "a GPU of which a part is taken is not free")
-	assert.Equal(t, gpu.Devices(0b011), a.Free(allocated("b", "gpu-0", "gpu-1")), "devices of another node")
+	assert.Equal(t, gpu.DeviceSet(0b011), a.Free(nil), "the third is tainted")
+	assert.Equal(t, gpu.DeviceSet(0b010), a.Free(allocated("a", "gpu-1")), "gpu-1 is the first on the bus")
+	assert.Equal(t, gpu.DeviceSet(0b001), a.Free(allocated("a", "gpu-0-mig-19-0-1")), "a GPU of which a part is taken is not free")
+	assert.Equal(t, gpu.DeviceSet(0b011), a.Free(allocated("b", "gpu-0", "gpu-1")), "devices of another node")
 }
 
 func TestReadDevices_WithoutAddressesByTheirNumber(t *testing.T) {
@@ -65,7 +65,7 @@ func TestReadDevices_WithoutAddressesByTheirNumber(t *testing.T) {
 		devices = append(devices, device(fmt.Sprintf("gpu-%d", i), "type", "gpu"))
 	}
 	nodes := ReadDevices([]*resourceapi.ResourceSlice{slice("a", 1, 1, devices...)})
-	assert.Equal(t, gpu.Devices(0b011), nodes["a"].Free(allocated("a", "gpu-10")))
+	assert.Equal(t, gpu.DeviceSet(0b011), nodes["a"].Free(allocated("a", "gpu-10")))
 }
 
 func TestReadDevices_LeavesOutWhatItCannotTrust(t *testing.T) {

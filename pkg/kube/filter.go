@@ -69,7 +69,7 @@ func (c *Cluster) Filter(pod *v1.Pod, wish GPUWish) *gang.Filter {
 	cached, ok := c.filters.byKey[key]
 	if !ok {
 		c.filters.evict()
-		cached = &cachedFilter{filter: gang.Filter{Why: make([]gang.Why, len(c.nodes))}}
+		cached = &cachedFilter{filter: gang.Filter{Exclusions: make([]gang.Exclusion, len(c.nodes))}}
 		c.filters.byKey[key] = cached
 	}
 	c.filters.clock++
@@ -103,22 +103,22 @@ func (c *Cluster) refresh(cached *cachedFilter, pod *v1.Pod, wish *GPUWish) {
 		if c.nodes[id].changed <= cached.epoch {
 			continue
 		}
-		was := cached.filter.Why[id]
+		was := cached.filter.Exclusions[id]
 		now := whyNot(pod, affinity, c.nodes[id].node)
-		if now == gang.Fits {
+		if now == gang.Eligible {
 			now = wish.why(c.nodes[id].node)
 		}
-		cached.filter.Why[id] = now
-		if was == gang.Fits && now != gang.Fits {
+		cached.filter.Exclusions[id] = now
+		if was == gang.Eligible && now != gang.Eligible {
 			cached.excluded++
-		} else if was != gang.Fits && now == gang.Fits {
+		} else if was != gang.Eligible && now == gang.Eligible {
 			cached.excluded--
 		}
 	}
 	cached.epoch = c.epoch
 }
 
-func whyNot(pod *v1.Pod, affinity nodeaffinity.RequiredNodeAffinity, node *v1.Node) gang.Why {
+func whyNot(pod *v1.Pod, affinity nodeaffinity.RequiredNodeAffinity, node *v1.Node) gang.Exclusion {
 	if node.Spec.Unschedulable && !tolerates(pod, &v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}) {
 		return gang.Cordoned
 	}
@@ -138,7 +138,7 @@ func whyNot(pod *v1.Pod, affinity nodeaffinity.RequiredNodeAffinity, node *v1.No
 	if ok, err := affinity.Match(node); err != nil || !ok {
 		return gang.Unselected
 	}
-	return gang.Fits
+	return gang.Eligible
 }
 
 func tolerates(pod *v1.Pod, taint *v1.Taint) bool {

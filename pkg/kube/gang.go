@@ -95,7 +95,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			Request:  c.vector(r.requests),
 			Filter:   c.Filter(r.exemplar, c.Sharing.GPUWishOf(r.exemplar, spec.Models, spec.Memory)),
 			Required: topology.NoLevel,
-			With:     -1,
+			NearRole: -1,
 		})
 		m.Invalid = cmp.Or(m.Invalid, CheckProfiles(r.exemplar, nodes))
 		pods := make([]*v1.Pod, len(r.waiting))
@@ -113,7 +113,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			m.Roles, m.Pods = append(m.Roles, r), append(m.Pods, nil)
 		}
 		for _, r := range m.Roles {
-			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.With)
+			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.NearRole)
 		}
 	}
 	for i, r := range roles {
@@ -122,6 +122,7 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 			fmt.Fprintf(&class, "|%v", ranks)
 		}
 	}
+	fmt.Fprintf(&class, "|%s %s", m.Open, preemptionPolicy(waiting))
 	if len(scheduled) > 0 {
 		fmt.Fprintf(&class, "|%s", spec.UID)
 	}
@@ -129,9 +130,19 @@ func (c *Cluster) Gang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.Nod
 	return m, nil
 }
 
+// preemptionPolicy is the policy that pods of one gang share: kube-scheduler refuses
+// gangs that mix them. A gang that may preempt can find room where one that may not
+// finds none.
+func preemptionPolicy(pods []*v1.Pod) v1.PreemptionPolicy {
+	if len(pods) == 0 || pods[0].Spec.PreemptionPolicy == nil {
+		return v1.PreemptLowerPriority
+	}
+	return *pods[0].Spec.PreemptionPolicy
+}
+
 // Assignments lists the node that a plan gives to each waiting pod, by UID.
 func (m *Members) Assignments(plan placement.Plan) map[types.UID]topology.NodeID {
-	nodes := make(map[types.UID]topology.NodeID, m.Waiting())
+	nodes := make(map[types.UID]topology.NodeID, m.WaitingCount())
 	for r, pods := range m.Pods {
 		for i, pod := range pods {
 			if node := plan.Nodes[r][i]; node != placement.NoNode {
@@ -157,7 +168,7 @@ func roleName(roles []*role, i int) string {
 }
 
 func (c *Cluster) nodeOf(pod *v1.Pod) topology.NodeID {
-	if id, ok := c.usage.Tree.NodeID(pod.Spec.NodeName); ok {
+	if id, ok := c.usage.Tree.NodeByName(pod.Spec.NodeName); ok {
 		return id
 	}
 	return placement.NoNode

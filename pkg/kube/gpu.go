@@ -21,7 +21,7 @@ import (
 // GPUWish is what a pod asks of the GPUs of its node, apart from their number.
 // The zero value asks for whole devices.
 type GPUWish struct {
-	gpu.Wish
+	gpu.Requirements
 	// Profile is the MIG profile of a pod that asks for one by resource name,
 	// such as "1g.10gb"; the memory floor then concerns the instance.
 	Profile string
@@ -62,12 +62,12 @@ func (s Sharing) GPUWishOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor)
 		}
 	}
 	if !some {
-		return GPUWish{Wish: gpu.Wish{AnyShare: true}}
+		return GPUWish{Requirements: gpu.Requirements{AnyShare: true}}
 	}
 	plain := len(models) == 0 && memory == 0
 	return GPUWish{
-		Wish:    gpu.Wish{Models: models, Memory: memory, AnyShare: !devices || selectsSharing(pod) || plain && s == AnyShare},
-		Profile: strings.TrimSuffix(profile, ".shared"),
+		Requirements: gpu.Requirements{Models: models, Memory: memory, AnyShare: !devices || selectsSharing(pod) || plain && s == AnyShare},
+		Profile:      strings.TrimSuffix(profile, ".shared"),
 	}
 }
 
@@ -88,7 +88,7 @@ func selectsSharing(pod *v1.Pod) bool {
 	})
 }
 
-// Any tells whether every node satisfies the wish.
+// Any reports whether every node satisfies the wish.
 func (w *GPUWish) Any() bool { return w.AnyShare && len(w.Models) == 0 && w.Memory == 0 }
 
 // Refuse tells why the GPUs of a node do not suit, or returns nil.
@@ -98,31 +98,31 @@ func (w *GPUWish) Refuse(node *v1.Node) *gpu.Refusal {
 	}
 	known := knownGPUs.of(node)
 	if w.Profile == "" {
-		_, why := known.Choice(w.Wish)
+		_, why := known.MatchModels(w.Requirements)
 		return why
 	}
-	wish := w.Wish
+	wish := w.Requirements
 	wish.Memory = 0
-	if _, why := known.Choice(wish); why != nil {
+	if _, why := known.MatchModels(wish); why != nil {
 		return why
 	}
 	slice := known.Product
 	slice.Profile = w.Profile
-	if !w.Memory.Admits(slice, 0) {
-		return &gpu.Refusal{Misfit: gpu.TooLittleMemory, Found: "MIG instances " + w.Profile, Want: "GPUs with " + w.Memory.String()}
+	if !w.Memory.IsSatisfiedBy(slice, 0) {
+		return &gpu.Refusal{Mismatch: gpu.TooLittleMemory, Found: "MIG instances " + w.Profile, Want: "GPUs with " + w.Memory.String()}
 	}
 	return nil
 }
 
 // why is Refuse in the words of a plan.
-func (w *GPUWish) why(node *v1.Node) gang.Why {
+func (w *GPUWish) why(node *v1.Node) gang.Exclusion {
 	refusal := w.Refuse(node)
 	switch {
 	case refusal == nil:
-		return gang.Fits
-	case refusal.Misfit == gpu.NotWhole:
+		return gang.Eligible
+	case refusal.Mismatch == gpu.NotWhole:
 		return gang.Shared
-	case refusal.Misfit == gpu.TooLittleMemory:
+	case refusal.Mismatch == gpu.TooLittleMemory:
 		return gang.SmallMemory
 	}
 	return gang.WrongModel
@@ -213,11 +213,11 @@ func offers(nodes []fwk.NodeInfo) string {
 	return "nodes offer " + strings.Join(names, ", ")
 }
 
-// offered tells whether any board has the MIG profile of a resource.
+// offered reports whether any board has the MIG profile of a resource.
 func offered(name v1.ResourceName) bool {
 	profile := strings.TrimSuffix(string(name), ".shared")
-	return slices.ContainsFunc(gpu.Boards(), func(b *gpu.Board) bool {
-		_, err := b.Profile(profile)
+	return slices.ContainsFunc(gpu.AllBoards(), func(b *gpu.Board) bool {
+		_, err := b.FindProfile(profile)
 		return err == nil
 	})
 }

@@ -47,7 +47,7 @@ func TestGPUWish_Refuse(t *testing.T) {
 		models []string
 		memory gpu.MemoryFloor
 		node   *v1.Node
-		want   gpu.Misfit
+		want   gpu.Mismatch
 	}{
 		{"a plain pod may use whole GPUs", asking(devices), nil, 0, gpuKind("Tesla-T4"), ""},
 		{"a plain pod is kept off slices", asking(devices), nil, 0, gpuKind(cut), gpu.NotWhole},
@@ -79,7 +79,7 @@ func TestGPUWish_Refuse(t *testing.T) {
 				return
 			}
 			require.NotNil(t, why)
-			assert.Equal(t, row.want, why.Misfit)
+			assert.Equal(t, row.want, why.Mismatch)
 		})
 	}
 }
@@ -102,9 +102,9 @@ func TestFilter_LeavesOutSlicesAndTheWrongMemory(t *testing.T) {
 	c := NewCluster(DefaultLadder())
 	require.NoError(t, c.Update(infos(whole, cut, small)))
 	p := pod("p", 1)
-	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.Fits}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 0)).Why)
-	assert.Equal(t, []gang.Why{gang.Fits, gang.Shared, gang.SmallMemory}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Why)
-	assert.Equal(t, []gang.Why{gang.WrongModel, gang.Fits, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Why)
+	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.Eligible}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 0)).Exclusions)
+	assert.Equal(t, []gang.Exclusion{gang.Eligible, gang.Shared, gang.SmallMemory}, c.Filter(p, WholeOnly.GPUWishOf(p, nil, 40)).Exclusions)
+	assert.Equal(t, []gang.Exclusion{gang.WrongModel, gang.Eligible, gang.WrongModel}, c.Filter(p, WholeOnly.GPUWishOf(p, []string{"H100-MIG-1g.10gb"}, 0)).Exclusions)
 }
 
 func TestCheckProfiles(t *testing.T) {
@@ -130,6 +130,6 @@ func TestGPUProduct_TellsSharedDevicesByTheirReplicas(t *testing.T) {
 	assert.Equal(t, "Tesla-T4", GPUProduct(gpuKind("Tesla-T4")))
 	shared := GPUProduct(gpuKind("NVIDIA-L4", gpu.ReplicasLabel, "2"))
 	assert.Equal(t, "NVIDIA-L4-SHARED", shared)
-	assert.True(t, gpu.Matches("L4-SHARED", shared), "so that a gang can be led there")
+	assert.True(t, gpu.MatchesLabel("L4-SHARED", shared), "so that a gang can be led there")
 	assert.Equal(t, "Tesla-T4-SHARED", GPUProduct(gpuKind("Tesla-T4-SHARED", gpu.ReplicasLabel, "4")))
 }

@@ -63,9 +63,9 @@ func place(t *testing.T, info fwk.NodeInfo, p *v1.Pod) {
 
 func free(t *testing.T, c *Cluster, node string, name v1.ResourceName) int64 {
 	t.Helper()
-	id, ok := c.Usage().Tree.NodeID(node)
+	id, ok := c.Usage().Tree.NodeByName(node)
 	require.True(t, ok)
-	column, ok := c.Usage().Resource(string(name))
+	column, ok := c.Usage().ResourceIndex(string(name))
 	require.True(t, ok)
 	return c.Usage().FreeRow(id)[column]
 }
@@ -133,41 +133,41 @@ func TestFilter_SaysWhyANodeIsOut(t *testing.T) {
 	}
 	c := NewCluster(DefaultLadder())
 	require.NoError(t, c.Update(infos(cordoned, tainted, down, arm, good)))
-	why := func(p *v1.Pod) map[string]gang.Why {
-		out := map[string]gang.Why{}
-		filter := c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}})
+	why := func(p *v1.Pod) map[string]gang.Exclusion {
+		out := map[string]gang.Exclusion{}
+		filter := c.Filter(p, GPUWish{Requirements: gpu.Requirements{AnyShare: true}})
 		for id, n := range c.Usage().Tree.Nodes {
-			if filter != nil && filter.Why[id] != gang.Fits {
-				out[n.Name] = filter.Why[id]
+			if filter != nil && filter.Exclusions[id] != gang.Eligible {
+				out[n.Name] = filter.Exclusions[id]
 			}
 		}
 		return out
 	}
 	p := pod("p", 1)
 	p.Spec.NodeSelector = map[string]string{"kubernetes.io/arch": "amd64"}
-	assert.Equal(t, map[string]gang.Why{"cordoned": gang.Cordoned, "tainted": gang.Tainted, "down": gang.NotReady, "arm": gang.Unselected}, why(p))
+	assert.Equal(t, map[string]gang.Exclusion{"cordoned": gang.Cordoned, "tainted": gang.Tainted, "down": gang.NotReady, "arm": gang.Unselected}, why(p))
 
 	p.Spec.Tolerations = []v1.Toleration{{Operator: v1.TolerationOpExists}}
-	assert.Equal(t, map[string]gang.Why{"arm": gang.Unselected}, why(p))
+	assert.Equal(t, map[string]gang.Exclusion{"arm": gang.Unselected}, why(p))
 	p.Spec.NodeSelector = nil
-	assert.Nil(t, c.Filter(p, GPUWish{Wish: gpu.Wish{AnyShare: true}}), "no node is out")
+	assert.Nil(t, c.Filter(p, GPUWish{Requirements: gpu.Requirements{AnyShare: true}}), "no node is out")
 }
 
 func TestFilter_FollowsTheNodes(t *testing.T) {
 	c := NewCluster(DefaultLadder())
 	nodes := infos(node("n1", "r", 8), node("n2", "r", 8))
 	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
+	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
 
 	cordoned := node("n1", "r", 8)
 	cordoned.Spec.Unschedulable = true
 	nodes[0].SetNode(cordoned)
 	require.NoError(t, c.Update(nodes))
-	require.NotNil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
+	require.NotNil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
 
 	nodes[0].SetNode(node("n1", "r", 8))
 	require.NoError(t, c.Update(nodes))
-	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Wish: gpu.Wish{AnyShare: true}}))
+	assert.Nil(t, c.Filter(pod("p", 1), GPUWish{Requirements: gpu.Requirements{AnyShare: true}}))
 }
 
 func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
@@ -194,7 +194,7 @@ func TestGang_PodsOfOneShapeAreARoleInRankOrder(t *testing.T) {
 		names = append(names, list)
 	}
 	assert.Equal(t, [][]string{{"train-launcher-0"}, {"train-worker-1", "train-worker-2", "train-worker-4", "train-worker-10"}}, names)
-	id, _ := c.Usage().Tree.NodeID("n2")
+	id, _ := c.Usage().Tree.NodeByName("n2")
 	assert.Equal(t, []gang.Bound{{Role: 1, Rank: 0, Node: id}, {Role: 1, Rank: 3, Node: -1}}, m.Bound)
 	assert.Equal(t, []int{1, 2, 4, 10}, m.Roles[1].Ranks)
 	assert.Nil(t, m.Roles[0].Ranks)
@@ -209,7 +209,7 @@ func TestGang_AResourceThatNoNodeHasIsStillAskedFor(t *testing.T) {
 	p.Spec.Containers[0].Resources.Requests["example.com/fpga"] = resource.MustParse("1")
 	m, err := c.Gang(&Spec{Name: "g", MinCount: 1}, []*v1.Pod{p}, nil, nodes)
 	require.NoError(t, err)
-	column, ok := c.Usage().Resource("example.com/fpga")
+	column, ok := c.Usage().ResourceIndex("example.com/fpga")
 	require.True(t, ok)
 	assert.EqualValues(t, 1, m.Roles[0].Request[column])
 	assert.EqualValues(t, 0, free(t, c, "n1", "example.com/fpga"))
@@ -228,6 +228,12 @@ func TestGang_TheClassIsWhatIsAskedFor(t *testing.T) {
 	assert.Equal(t, same, class(Spec{Name: "b", UID: "b", MinCount: 2}, nil, pod("b-0", 1), pod("b-1", 1)))
 	assert.NotEqual(t, same, class(spec, nil, pod("a-0", 1), pod("a-1", 2)))
 	assert.NotEqual(t, same, class(Spec{MinCount: 1}, nil, pod("a-0", 1), pod("a-1", 1)))
+	meek := pod("a-0", 1)
+	meek.Spec.PreemptionPolicy = new(v1.PreemptNever)
+	assert.NotEqual(t, same, class(spec, nil, meek, meek), "it finds no room by preemption")
+	openGang := pod("a-1", 1)
+	openGang.Spec.Containers[0].Ports = []v1.ContainerPort{{HostPort: 80}}
+	assert.NotEqual(t, same, class(spec, nil, pod("a-0", 1), openGang), "other plugins may refuse it")
 	selective := pod("a-1", 1)
 	selective.Spec.NodeSelector = map[string]string{"a": "b"}
 	assert.NotEqual(t, same, class(spec, nil, pod("a-0", 1), selective))

@@ -50,31 +50,6 @@ const (
 	LabelGPUProduct = gpu.ProductLabel
 )
 
-// What the translator writes on the PodGroups that the scheduler sees. These
-// exist in memory only, and are removed from objects that users wrote.
-const (
-	// AnnotationDialect says how the gang was declared; see Dialect.
-	AnnotationDialect = "muster.sh/dialect"
-	// AnnotationObject is the resource of the group object behind the gang, such
-	// as "podgroups.scheduling.x-k8s.io"; there is none behind pods alone, nor
-	// behind the gang of a workload.
-	AnnotationObject = "muster.sh/object"
-	// AnnotationInvalidReason and AnnotationInvalidMessage say why the gang
-	// cannot be scheduled as it is declared: a Reason and a sentence.
-	AnnotationInvalidReason  = "muster.sh/invalid-reason"
-	AnnotationInvalidMessage = "muster.sh/invalid-message"
-	// AnnotationScheduleTimeout is the number of seconds, in decimal digits,
-	// after which members that wait for one another are released.
-	AnnotationScheduleTimeout = "muster.sh/schedule-timeout-seconds"
-	// AnnotationWholeCount is the number of members, in decimal digits, below
-	// which a gang that has begun is broken, where that is not its minimum:
-	// members that come later have still to start together.
-	AnnotationWholeCount = "muster.sh/whole-count"
-	// AnnotationNotes holds sentences on what a gang asks for in its dialect
-	// and Muster does not honour, a line each.
-	AnnotationNotes = "muster.sh/notes"
-)
-
 // Dialect is a way to declare a gang.
 type Dialect string
 
@@ -126,8 +101,8 @@ const (
 	GangIncomplete Reason = "GangIncomplete"
 	// GangNotFound: the group object that the pods name does not exist.
 	GangNotFound Reason = "GangNotFound"
-	// GangApiUnavailable: the API server does not serve the group's kind.
-	GangApiUnavailable Reason = "GangApiUnavailable"
+	// GangAPIUnavailable: the API server does not serve the group's kind.
+	GangAPIUnavailable Reason = "GangAPIUnavailable"
 	// PriorityMismatch: members, or members and group, differ in priority.
 	PriorityMismatch Reason = "PriorityMismatch"
 	// TopologyUnknownLevel: no level has the name or key that was written.

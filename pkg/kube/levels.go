@@ -93,7 +93,7 @@ func (l Ladder) Domains(labels map[string]string) []string {
 	return domains
 }
 
-// Moved tells whether a node has other domains or another GPU model than before.
+// Moved reports whether a node has other domains or another GPU model than before.
 func (l Ladder) Moved(before, now *v1.Node) bool {
 	return GPUProduct(before) != GPUProduct(now) || !slices.Equal(l.Domains(before.Labels), l.Domains(now.Labels))
 }

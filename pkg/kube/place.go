@@ -47,7 +47,7 @@ func (m *Members) standing(i int, r *role, places []int, c *Cluster) []gang.Boun
 	return bound
 }
 
-// astride tells whether members of one required slice of role i stand in several
+// astride reports whether members of one required slice of role i stand in several
 // of its domains.
 func (m *Members) astride(i int, bound []gang.Bound, tree *topology.Tree) bool {
 	for _, s := range m.SlicesOf(i) {

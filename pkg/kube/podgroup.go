@@ -5,9 +5,7 @@ package kube
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
@@ -46,28 +44,31 @@ type Invalid struct {
 // Error is the reason and the sentence.
 func (e *Invalid) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Message) }
 
-// ReadSpec reads a group as the scheduler sees it: a native one, or one that
-// was translated from another dialect.
-func ReadSpec(pg *schedulingapi.PodGroup, ladder Ladder) (*Spec, *Invalid) {
-	if reason := pg.Annotations[AnnotationInvalidReason]; reason != "" {
-		return nil, &Invalid{Reason(reason), pg.Annotations[AnnotationInvalidMessage]}
+// ReadSpec reads a group as the scheduler sees it, a native one or one that was
+// translated from another dialect, and what its user declared.
+func ReadSpec(pg *schedulingapi.PodGroup, d *Declaration, ladder Ladder) (*Spec, *Invalid) {
+	if d.Invalid != nil {
+		return nil, d.Invalid
 	}
 	s := &Spec{UID: pg.UID, Name: GangName(pg), MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel}
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
 		s.MinCount = int(policy.MinCount)
 	}
-	for _, read := range []func(*schedulingapi.PodGroup, Ladder) *Invalid{s.readLevels, s.readSlices, s.readRoles, s.readGPUs} {
-		if bad := read(pg, ladder); bad != nil {
+	if bad := s.readLevels(pg, d, ladder); bad != nil {
+		return nil, bad
+	}
+	for _, read := range []func(*Declaration, Ladder) *Invalid{s.readSlices, s.readRoles, s.readGPUs} {
+		if bad := read(d, ladder); bad != nil {
 			return nil, bad
 		}
 	}
-	s.Whole = min(WholeCount(pg), s.MinCount)
+	s.Whole = min(RunningMinimum(pg, d), s.MinCount)
 	return s, nil
 }
 
-func (s *Spec) readLevels(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
-	word, required := pg.Annotations[AnnotationTopologyRequired]
-	where := OriginOf(pg, AnnotationTopologyRequired).Word
+func (s *Spec) readLevels(pg *schedulingapi.PodGroup, d *Declaration, ladder Ladder) *Invalid {
+	term, required := d.Terms[AnnotationTopologyRequired]
+	word, where := term.Value, d.OriginOf(AnnotationTopologyRequired).Word
 	// The annotation stands for the constraint too, and is what the user wrote.
 	if c := pg.Spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 && !required {
 		where, word, required = "spec.schedulingConstraints.topology", c.Topology[0].Key, true
@@ -77,37 +78,25 @@ func (s *Spec) readLevels(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
 			return bad
 		}
 	}
-	if word, ok := pg.Annotations[AnnotationTopologyPreferred]; ok {
-		return s.level(&s.Preferred, OriginOf(pg, AnnotationTopologyPreferred).Word, word, ladder)
+	if term, ok := d.Terms[AnnotationTopologyPreferred]; ok {
+		return s.level(&s.Preferred, d.OriginOf(AnnotationTopologyPreferred).Word, term.Value, ladder)
 	}
 	return nil
 }
 
-func (s *Spec) readGPUs(pg *schedulingapi.PodGroup, _ Ladder) *Invalid {
+func (s *Spec) readGPUs(d *Declaration, _ Ladder) *Invalid {
 	var err error
-	if text, ok := pg.Annotations[AnnotationGPUModels]; ok {
-		if s.Models, err = ParseModels(text); err != nil {
+	if term, ok := d.Terms[AnnotationGPUModels]; ok {
+		if s.Models, err = ParseModels(term.Value); err != nil {
 			return s.invalid("%s: %v", AnnotationGPUModels, err)
 		}
 	}
-	if text, ok := pg.Annotations[AnnotationGPUMemory]; ok {
-		if s.Memory, err = gpu.ParseMemoryFloor(text); err != nil {
+	if term, ok := d.Terms[AnnotationGPUMemory]; ok {
+		if s.Memory, err = gpu.ParseMemoryFloor(term.Value); err != nil {
 			return s.invalid("%s: %v", AnnotationGPUMemory, err)
 		}
 	}
 	return nil
-}
-
-// WholeCount is the number of members with a node below which a group that has
-// begun is broken.
-func WholeCount(pg *schedulingapi.PodGroup) int {
-	if n, err := strconv.Atoi(pg.Annotations[AnnotationWholeCount]); err == nil {
-		return n
-	}
-	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
-		return int(policy.MinCount)
-	}
-	return 1
 }
 
 func (s *Spec) level(level *topology.Level, where, word string, ladder Ladder) *Invalid {
@@ -121,16 +110,6 @@ func (s *Spec) level(level *topology.Level, where, word string, ladder Ladder) *
 
 func (s *Spec) invalid(format string, args ...any) *Invalid {
 	return &Invalid{InvalidGangSpec, "gang " + s.Name + ": " + fmt.Sprintf(format, args...)}
-}
-
-// ScheduleTimeout is how long a group's members may wait for one another once
-// they have nodes: the group's own time, else the given one.
-func ScheduleTimeout(pg *schedulingapi.PodGroup, otherwise time.Duration) time.Duration {
-	seconds, err := strconv.Atoi(pg.Annotations[AnnotationScheduleTimeout])
-	if err != nil || seconds <= 0 {
-		return otherwise
-	}
-	return time.Duration(seconds) * time.Second
 }
 
 // ParseModels reads an ordered list of GPU models such as "H100,A100".

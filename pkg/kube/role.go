@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -71,15 +70,23 @@ func ParseRoles(text string) ([]Role, error) {
 	if err := decoder.Decode(&roles); err != nil || decoder.More() {
 		return nil, fmt.Errorf("found %s, want a list of roles in JSON, such as [{\"name\":\"worker\",\"selector\":{\"matchLabels\":{\"role\":\"worker\"}},\"minCount\":4}]", Quote(text))
 	}
+	if err := CheckRoles(roles); err != nil {
+		return nil, err
+	}
+	return roles, nil
+}
+
+// CheckRoles returns the first thing about roles that cannot be honored, or nil.
+func CheckRoles(roles []Role) error {
 	if len(roles) > MaxRoles {
-		return nil, fmt.Errorf("found %d roles, want at most %d", len(roles), MaxRoles)
+		return fmt.Errorf("found %d roles, want at most %d", len(roles), MaxRoles)
 	}
 	for i := range roles {
 		if err := roles[i].check(); err != nil {
-			return nil, fmt.Errorf("role %d %s: %w", i, Quote(roles[i].Name), err)
+			return fmt.Errorf("role %d %s: %w", i, Quote(roles[i].Name), err)
 		}
 	}
-	return roles, nil
+	return nil
 }
 
 func (r *Role) check() error {
@@ -127,17 +134,13 @@ type RoleSpec struct {
 	slices              []gang.Slice
 }
 
-func (s *Spec) readRoles(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
-	text, ok := pg.Annotations[AnnotationRoles]
-	if !ok {
-		return nil
-	}
-	roles, err := ParseRoles(text)
-	origin := OriginOf(pg, AnnotationRoles).Word
-	if err != nil {
+func (s *Spec) readRoles(d *Declaration, ladder Ladder) *Invalid {
+	origin := d.OriginOf(AnnotationRoles).Word
+	if err := CheckRoles(d.Roles); err != nil {
 		return s.invalid("%s: %v", origin, err)
 	}
-	for _, role := range roles {
+	for _, role := range d.Roles {
+		var err error
 		r := RoleSpec{Role: role, required: topology.NoLevel, preferred: topology.NoLevel}
 		if r.selector, err = metav1.LabelSelectorAsSelector(role.Selector); err != nil {
 			return s.invalid("%s: role %s: %v", origin, Quote(role.Name), err)
@@ -163,7 +166,7 @@ func (s *Spec) readRoles(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
 		}
 		s.Roles = append(s.Roles, r)
 	}
-	s.MinCount = max(s.MinCount, LeastOf(roles))
+	s.MinCount = max(s.MinCount, LeastOf(d.Roles))
 	return nil
 }
 
@@ -188,7 +191,7 @@ func (r *RoleSpec) within(gangs topology.Level) (required, preferred topology.Le
 // words are the labels of a pod, and the annotations that are not among them.
 type words struct{ pod *v1.Pod }
 
-// Has tells whether there is such a key.
+// Has reports whether there is such a key.
 func (w words) Has(key string) bool { _, ok := w.Lookup(key); return ok }
 
 // Get returns the value of a key, or "".
@@ -241,7 +244,7 @@ func (m *Members) ask(spec *Spec, roles []*role) {
 	}
 	for i, r := range roles {
 		if r.part.role >= 0 {
-			m.Roles[i].With = spec.indexOf(spec.Roles[r.part.role].Beside, roles)
+			m.Roles[i].NearRole = spec.indexOf(spec.Roles[r.part.role].Beside, roles)
 		}
 	}
 }
@@ -319,7 +322,7 @@ func (s *Spec) missing(roles []*role) []gang.Role {
 	var all []gang.Role
 	for i := range s.Roles {
 		if r := &s.Roles[i]; r.MinCount > 0 && len(r.Each) == 0 && !there[i] {
-			all = append(all, gang.Role{Name: r.Name, MinCount: r.MinCount, Required: topology.NoLevel, With: -1})
+			all = append(all, gang.Role{Name: r.Name, MinCount: r.MinCount, Required: topology.NoLevel, NearRole: -1})
 		}
 	}
 	return all

@@ -17,14 +17,19 @@ import (
 	"github.com/muster-scheduler/muster/pkg/placement"
 )
 
-// withRoles is a gang of min pods that declares roles.
-func withRoles(min int32, roles string, annotations ...string) *schedulingapi.PodGroup {
-	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Name: "label~g", Annotations: map[string]string{AnnotationRoles: roles}}}
+// readRoles reads a gang of min pods that declares roles and terms.
+func readRoles(min int32, text string, terms ...string) (*Spec, *Invalid) {
+	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Name: "label~g"}}
 	pg.Spec.SchedulingPolicy.Gang = &schedulingapi.GangSchedulingPolicy{MinCount: min}
-	for i := 0; i < len(annotations); i += 2 {
-		pg.Annotations[annotations[i]] = annotations[i+1]
+	roles, err := ParseRoles(text)
+	if err != nil {
+		return nil, &Invalid{InvalidGangSpec, err.Error()}
 	}
-	return pg
+	d := &Declaration{Roles: roles, Terms: map[string]Term{}}
+	for i := 0; i < len(terms); i += 2 {
+		d.Terms[terms[i]] = Term{Value: terms[i+1]}
+	}
+	return ReadSpec(pg, d, DefaultLadder())
 }
 
 // crew makes pods named after their role, so many of so many GPUs each, in
@@ -81,7 +86,7 @@ func TestRoles(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			spec, invalid := ReadSpec(withRoles(int32(test.min), test.roles), DefaultLadder())
+			spec, invalid := readRoles(int32(test.min), test.roles)
 			require.Nil(t, invalid)
 			m, err := NewCluster(DefaultLadder()).Gang(spec, test.pods, nil, infos(node("n1", "r1", 8), node("n2", "r2", 8)))
 			require.NoError(t, err)
@@ -102,8 +107,8 @@ func TestRoles(t *testing.T) {
 }
 
 func TestRoles_ArePlaced(t *testing.T) {
-	spec, invalid := ReadSpec(withRoles(4, `[{"name":"a","selector":{"matchLabels":{"role":"a"}},"minCount":2,"topologyRequired":"rack"},
-		{"name":"b","selector":{"matchLabels":{"role":"b"}},"minCount":2,"topologyRequired":"rack"}]`), DefaultLadder())
+	spec, invalid := readRoles(4, `[{"name":"a","selector":{"matchLabels":{"role":"a"}},"minCount":2,"topologyRequired":"rack"},
+		{"name":"b","selector":{"matchLabels":{"role":"b"}},"minCount":2,"topologyRequired":"rack"}]`)
 	require.Nil(t, invalid)
 	nodes := infos(node("n1", "r1", 8), node("n2", "r1", 8), node("n3", "r2", 8), node("n4", "r2", 8))
 	c := NewCluster(DefaultLadder())
@@ -144,7 +149,7 @@ func TestReadSpec_RolesThatCannotBeRead(t *testing.T) {
 		{"something behind the list", `[] []`, "want a list of roles"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, invalid := ReadSpec(withRoles(2, test.roles, AnnotationTopologyRequired, "block"), DefaultLadder())
+			_, invalid := readRoles(2, test.roles, AnnotationTopologyRequired, "block")
 			require.NotNil(t, invalid)
 			assert.Contains(t, invalid.Message, test.message)
 			assert.Less(t, len(invalid.Message), 600)
@@ -153,14 +158,14 @@ func TestReadSpec_RolesThatCannotBeRead(t *testing.T) {
 }
 
 func TestRoles_StandBesideOneAnother(t *testing.T) {
-	spec, invalid := ReadSpec(withRoles(3, `[{"name":"launcher","selector":{"matchLabels":{"role":"launcher"}},"beside":"worker"},{"name":"worker"}]`), DefaultLadder())
+	spec, invalid := readRoles(3, `[{"name":"launcher","selector":{"matchLabels":{"role":"launcher"}},"beside":"worker"},{"name":"worker"}]`)
 	require.Nil(t, invalid)
 	m, err := NewCluster(DefaultLadder()).Gang(spec, crew("launcher=1x0", "worker=2x8"), nil, infos(node("n1", "r1", 8), node("n2", "r1", 8)))
 	require.NoError(t, err)
 	beside := map[string]string{}
 	for _, r := range m.Roles {
-		if r.With >= 0 {
-			beside[r.Name] = m.Roles[r.With].Name
+		if r.NearRole >= 0 {
+			beside[r.Name] = m.Roles[r.NearRole].Name
 		}
 	}
 	assert.Equal(t, map[string]string{"launcher": "worker"}, beside)

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
-
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
@@ -65,20 +63,21 @@ func (r *Role) checkSlices() error {
 	return nil
 }
 
-// readSlices reads the annotations for slices.
-func (s *Spec) readSlices(pg *schedulingapi.PodGroup, ladder Ladder) *Invalid {
-	sizes, sized := pg.Annotations[AnnotationSliceSize]
+// readSlices reads the terms for slices.
+func (s *Spec) readSlices(d *Declaration, ladder Ladder) *Invalid {
+	size, sized := d.Terms[AnnotationSliceSize]
+	sizes := size.Value
 	levelled := false
 	var layers []gang.Slice
 	for _, key := range []string{AnnotationSliceTopology, AnnotationSliceTopologyPreferred} {
-		text, ok := pg.Annotations[key]
+		term, ok := d.Terms[key]
 		if !ok {
 			continue
 		}
 		levelled = true
-		for word := range strings.SplitSeq(text, ",") {
+		for word := range strings.SplitSeq(term.Value, ",") {
 			layer := gang.Slice{Preferred: key == AnnotationSliceTopologyPreferred}
-			if bad := s.level(&layer.Level, OriginOf(pg, key).Word, strings.TrimSpace(word), ladder); bad != nil {
+			if bad := s.level(&layer.Level, d.OriginOf(key).Word, strings.TrimSpace(word), ladder); bad != nil {
 				return bad
 			}
 			if layers = append(layers, layer); len(layers) > gang.MaxSlices {

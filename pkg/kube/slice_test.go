@@ -17,14 +17,20 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// groupWith is a group of 64 with annotations, each key behind "muster.sh/".
-func groupWith(annotations ...string) *schedulingapi.PodGroup {
-	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Name: "label~train", Annotations: map[string]string{}}}
-	pg.Spec.SchedulingPolicy.Gang = &schedulingapi.GangSchedulingPolicy{MinCount: 64}
-	for i := 0; i < len(annotations); i += 2 {
-		pg.Annotations["muster.sh/"+annotations[i]] = annotations[i+1]
+// readTerms reads a group of 64 with terms, each key behind "muster.sh/".
+func readTerms(words ...string) (*kube.Spec, *kube.Invalid) {
+	d := &kube.Declaration{Terms: map[string]kube.Term{}}
+	for i := 0; i < len(words); i += 2 {
+		d.Terms["muster.sh/"+words[i]] = kube.Term{Value: words[i+1]}
 	}
-	return pg
+	return readDeclaration(d)
+}
+
+// readDeclaration reads a group of 64.
+func readDeclaration(d *kube.Declaration) (*kube.Spec, *kube.Invalid) {
+	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Name: "label~train"}}
+	pg.Spec.SchedulingPolicy.Gang = &schedulingapi.GangSchedulingPolicy{MinCount: 64}
+	return kube.ReadSpec(pg, d, kube.DefaultLadder())
 }
 
 func TestReadSpec_Slices(t *testing.T) {
@@ -62,7 +68,7 @@ func TestReadSpec_Slices(t *testing.T) {
 		{"slices of the gang's own level", []string{"topology-required", "rack", "slice-size", "16", "slice-topology", "rack"}, []gang.Slice{{Size: 16, Level: rack}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			spec, invalid := kube.ReadSpec(groupWith(tc.annotations...), kube.DefaultLadder())
+			spec, invalid := readTerms(tc.annotations...)
 			require.Nil(t, invalid)
 			assert.Equal(t, tc.want, spec.Slices)
 		})
@@ -88,7 +94,7 @@ func TestReadSpec_SlicesThatMakeNoSense(t *testing.T) {
 		{"wider than the gang", []string{"topology-required", "rack", "slice-size", "4", "slice-topology", "block"}, "slices in one block are wider than the rack that must hold the whole gang"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, invalid := kube.ReadSpec(groupWith(tc.annotations...), kube.DefaultLadder())
+			_, invalid := readTerms(tc.annotations...)
 			require.NotNil(t, invalid)
 			assert.Contains(t, invalid.Message, tc.want)
 		})
@@ -97,11 +103,11 @@ func TestReadSpec_SlicesThatMakeNoSense(t *testing.T) {
 		if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil && strconv.Itoa(n) == strings.TrimSpace(text) && n > 0 && n <= kube.MaxMinCount {
 			continue // blanks around a number in a list do no harm
 		}
-		_, invalid := kube.ReadSpec(groupWith("slice-size", text, "slice-topology", "rack"), kube.DefaultLadder())
+		_, invalid := readTerms("slice-size", text, "slice-topology", "rack")
 		require.NotNil(t, invalid, "size %q", text)
 		assert.Equal(t, kube.InvalidGangSpec, invalid.Reason)
 		assert.Less(t, len(invalid.Message), 400)
-		_, invalid = kube.ReadSpec(groupWith("slice-size", "4", "slice-topology", text), kube.DefaultLadder())
+		_, invalid = readTerms("slice-size", "4", "slice-topology", text)
 		require.NotNil(t, invalid, "level %q", text)
 	}
 }
@@ -118,7 +124,12 @@ func TestReadSpec_SlicesOfRoles(t *testing.T) {
 		{"an unknown level", `"slices":[{"size":4,"topology":"shelf"}]`, `no topology level is called "shelf"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, invalid := kube.ReadSpec(groupWith("roles", `[{"name":"worker",`+tc.role+`}]`), kube.DefaultLadder())
+			var invalid *kube.Invalid
+			if roles, err := kube.ParseRoles(`[{"name":"worker",` + tc.role + `}]`); err != nil {
+				invalid = &kube.Invalid{Message: err.Error()}
+			} else {
+				_, invalid = readDeclaration(&kube.Declaration{Roles: roles})
+			}
 			if tc.want == "" {
 				require.Nil(t, invalid)
 				return

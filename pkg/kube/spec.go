@@ -48,7 +48,7 @@ func SplitGroupName(group string) (Dialect, string) {
 	return Dialect(dialect), name
 }
 
-// IsTranslated tells whether a group's name is one that GroupName made for a
+// IsTranslated reports whether a group's name is one that GroupName made for a
 // dialect other than the native one.
 func IsTranslated(group string) bool { return strings.Contains(group, separator) }
 

@@ -46,7 +46,7 @@ func Parse(text []byte, namespace string) (*Manifest, error) {
 	n := 0
 	err := snapshot.Documents(text, func(kind metav1.TypeMeta, object []byte) error {
 		n++
-		if err := m.take(kind, object, namespace); err != nil {
+		if err := m.addObject(kind, object, namespace); err != nil {
 			return fmt.Errorf("object %d, %s: %w", n, kind.Kind, err)
 		}
 		if len(m.Pods) > MaxPods {
@@ -60,35 +60,35 @@ func Parse(text []byte, namespace string) (*Manifest, error) {
 	return m, nil
 }
 
-// take adds an object, and the pods that it makes.
-func (m *Manifest) take(kind metav1.TypeMeta, object []byte, namespace string) error {
+// addObject adds an object, and the pods that it makes.
+func (m *Manifest) addObject(kind metav1.TypeMeta, object []byte, namespace string) error {
 	if kind.APIVersion == "v1" && kind.Kind == "Pod" {
 		pod := &v1.Pod{}
-		err := strict(object, pod)
+		err := decodeStrict(object, pod)
 		if err == nil {
-			m.add(pod, namespace)
+			m.addPod(pod, namespace)
 		}
 		return err
 	}
 	u := &unstructured.Unstructured{}
-	if err := strict(object, &u.Object); err != nil {
+	if err := decodeStrict(object, &u.Object); err != nil {
 		return err
 	}
 	u.SetAPIVersion(kind.APIVersion) // items of a typed list do not say
 	u.SetKind(kind.Kind)
 	expand := expanders[kind.APIVersion+" "+kind.Kind]
 	if expand == nil && (!dialect.IsGroup(kind.APIVersion, kind.Kind) || dialect.IsWorkload(kind.APIVersion, kind.Kind)) {
-		m.skip(u)
+		m.skipObject(u)
 		return nil
 	}
 	if kind.APIVersion == schedulingapi.SchemeGroupVersion.String() {
-		if err := strict(object, &schedulingapi.PodGroup{}); err != nil {
+		if err := decodeStrict(object, &schedulingapi.PodGroup{}); err != nil {
 			return err
 		}
 	}
-	fill(u, namespace)
+	setIdentity(u, namespace)
 	if expand != nil {
-		if err := m.addCrews(u, expand); err != nil {
+		if err := m.addPodSets(u, expand); err != nil {
 			return err
 		}
 	}
@@ -96,30 +96,30 @@ func (m *Manifest) take(kind metav1.TypeMeta, object []byte, namespace string) e
 	return nil
 }
 
-// skip passes over an object that creates no pods, or not in a known way.
-func (m *Manifest) skip(u *unstructured.Unstructured) {
+// skipObject passes over an object that creates no pods, or not in a known way.
+func (m *Manifest) skipObject(u *unstructured.Unstructured) {
 	name := u.GetKind() + " " + u.GetName()
 	m.Skipped = append(m.Skipped, name)
-	if !harmless[u.GetKind()] {
+	if !podless[u.GetKind()] {
 		m.Notes = append(m.Notes, name+" is not planned: what pods it creates is not known here")
 	}
 }
 
-// strict decodes an object and refuses fields that its kind does not have: the
+// decodeStrict decodes an object and refuses fields that its kind does not have: the
 // API server would drop them, or refuse them too.
-func strict(object []byte, into any) error {
+func decodeStrict(object []byte, into any) error {
 	wrong, err := json.UnmarshalStrict(object, into)
 	return errors.Join(append(wrong, err)...)
 }
 
-// harmless are kinds that often stand in a file and create no pods.
-var harmless = map[string]bool{
+// podless are kinds that often stand in a file and create no pods.
+var podless = map[string]bool{
 	"Service": true, "ConfigMap": true, "Secret": true, "ServiceAccount": true, "Namespace": true, "PersistentVolumeClaim": true,
 	"Role": true, "RoleBinding": true, "ClusterRole": true, "ClusterRoleBinding": true, "NetworkPolicy": true, "PriorityClass": true,
 }
 
-// fill gives an object what the API server would.
-func fill(object metav1.Object, namespace string) {
+// setIdentity gives an object what the API server would.
+func setIdentity(object metav1.Object, namespace string) {
 	if object.GetNamespace() == "" {
 		object.SetNamespace(namespace)
 	}
@@ -129,9 +129,9 @@ func fill(object metav1.Object, namespace string) {
 	object.SetUID(snapshot.HandmadeUID(object.GetNamespace(), object.GetName()))
 }
 
-// add adds a pod as the API server would store it.
-func (m *Manifest) add(pod *v1.Pod, namespace string) {
-	fill(pod, namespace)
+// addPod adds a pod as the API server would store it.
+func (m *Manifest) addPod(pod *v1.Pod, namespace string) {
+	setIdentity(pod, namespace)
 	apiscorev1.SetObjectDefaults_Pod(pod) // above all: requests follow limits
 	pod.Status = v1.PodStatus{Phase: v1.PodPending}
 	m.Pods = append(m.Pods, snapshot.Strip(pod))

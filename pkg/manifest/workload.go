@@ -18,9 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// crew is what a controller makes pods from: a template, how many, and what it
+// podSet is what a controller makes pods from: a template, how many, and what it
 // writes on each.
-type crew struct {
+type podSet struct {
 	template v1.PodTemplateSpec
 	owner    metav1.OwnerReference
 	// name is what the pods' names begin with, numbered from first on.
@@ -31,39 +31,39 @@ type crew struct {
 }
 
 // expander makes the crews of a workload of one kind.
-type expander func(m *Manifest, u *unstructured.Unstructured) ([]crew, error)
+type expander func(m *Manifest, u *unstructured.Unstructured) ([]podSet, error)
 
 // expanders are the kinds of workload whose pods are known, as their
 // controllers make them.
 var expanders = map[string]expander{
-	"batch/v1 Job":                                jobCrew,
-	"apps/v1 StatefulSet":                         statefulSetCrew,
-	"jobset.x-k8s.io/v1alpha2 JobSet":             jobSetCrews,
-	"leaderworkerset.x-k8s.io/v1 LeaderWorkerSet": leaderWorkerSetCrews,
-	"kubeflow.org/v1 PyTorchJob":                  replicaCrews("pytorchReplicaSpecs"),
-	"kubeflow.org/v1 TFJob":                       replicaCrews("tfReplicaSpecs"),
-	"kubeflow.org/v1 XGBoostJob":                  replicaCrews("xgbReplicaSpecs"),
-	"kubeflow.org/v1 PaddleJob":                   replicaCrews("paddleReplicaSpecs"),
-	"kubeflow.org/v1 JAXJob":                      replicaCrews("jaxReplicaSpecs"),
-	"kubeflow.org/v2beta1 MPIJob":                 replicaCrews("mpiReplicaSpecs"),
+	"batch/v1 Job":                                jobPodSet,
+	"apps/v1 StatefulSet":                         statefulSetPodSet,
+	"jobset.x-k8s.io/v1alpha2 JobSet":             jobSetPodSets,
+	"leaderworkerset.x-k8s.io/v1 LeaderWorkerSet": leaderWorkerSetPodSets,
+	"kubeflow.org/v1 PyTorchJob":                  replicaPodSets("pytorchReplicaSpecs"),
+	"kubeflow.org/v1 TFJob":                       replicaPodSets("tfReplicaSpecs"),
+	"kubeflow.org/v1 XGBoostJob":                  replicaPodSets("xgbReplicaSpecs"),
+	"kubeflow.org/v1 PaddleJob":                   replicaPodSets("paddleReplicaSpecs"),
+	"kubeflow.org/v1 JAXJob":                      replicaPodSets("jaxReplicaSpecs"),
+	"kubeflow.org/v2beta1 MPIJob":                 replicaPodSets("mpiReplicaSpecs"),
 }
 
-// addCrews adds the pods that the controller of a workload makes.
-func (m *Manifest) addCrews(u *unstructured.Unstructured, expand expander) error {
-	crews, err := expand(m, u)
+// addPodSets adds the pods that the controller of a workload makes.
+func (m *Manifest) addPodSets(u *unstructured.Unstructured, expand expander) error {
+	podSets, err := expand(m, u)
 	if err != nil {
 		return err
 	}
-	for i := range crews {
+	for i := range podSets {
 		if len(m.Pods) > MaxPods {
 			break // the caller refuses
 		}
-		m.addCrew(&crews[i], u.GetNamespace())
+		m.addPodSet(&podSets[i], u.GetNamespace())
 	}
 	return nil
 }
 
-func (m *Manifest) addCrew(c *crew, namespace string) {
+func (m *Manifest) addPodSet(c *podSet, namespace string) {
 	for i := range min(c.count, MaxPods+1) {
 		number := strconv.Itoa(c.first + i)
 		pod := &v1.Pod{ObjectMeta: *c.template.ObjectMeta.DeepCopy(), Spec: *c.template.Spec.DeepCopy()}
@@ -71,22 +71,22 @@ func (m *Manifest) addCrew(c *crew, namespace string) {
 		for key, value := range c.labels {
 			metav1.SetMetaDataLabel(&pod.ObjectMeta, key, strings.ReplaceAll(value, "%d", number))
 		}
-		m.add(pod, namespace)
+		m.addPod(pod, namespace)
 	}
 }
 
-// jobCrew: the pods that a Job starts with.
-func jobCrew(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
+// jobPodSet: the pods that a Job starts with.
+func jobPodSet(m *Manifest, u *unstructured.Unstructured) ([]podSet, error) {
 	job := &batchv1.Job{}
-	if err := decode(u.Object, job); err != nil {
+	if err := decodeFields(u.Object, job); err != nil {
 		return nil, err
 	}
-	count, err := countOf(job.Spec.Parallelism, "spec.parallelism")
+	count, err := countOrOne(job.Spec.Parallelism, "spec.parallelism")
 	if err != nil {
 		return nil, err
 	}
 	if job.Spec.Completions != nil {
-		completions, err := countOf(job.Spec.Completions, "spec.completions")
+		completions, err := countOrOne(job.Spec.Completions, "spec.completions")
 		if err != nil {
 			return nil, err
 		}
@@ -95,27 +95,27 @@ func jobCrew(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
 	if job.Spec.Suspend != nil && *job.Spec.Suspend {
 		m.Notes = append(m.Notes, "Job "+job.Name+" is suspended; planned as if it were resumed")
 	}
-	return []crew{{template: job.Spec.Template, owner: ownedBy(u.GetAPIVersion(), u.GetKind(), job.Name, u), name: job.Name, count: count}}, nil
+	return []podSet{{template: job.Spec.Template, owner: controllerRef(u.GetAPIVersion(), u.GetKind(), job.Name, u), name: job.Name, count: count}}, nil
 }
 
-// statefulSetCrew: all pods, in the order of their numbers.
-func statefulSetCrew(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
+// statefulSetPodSet: all pods, in the order of their numbers.
+func statefulSetPodSet(m *Manifest, u *unstructured.Unstructured) ([]podSet, error) {
 	set := &appsv1.StatefulSet{}
-	if err := decode(u.Object, set); err != nil {
+	if err := decodeFields(u.Object, set); err != nil {
 		return nil, err
 	}
-	count, err := countOf(set.Spec.Replicas, "spec.replicas")
+	count, err := countOrOne(set.Spec.Replicas, "spec.replicas")
 	if err != nil {
 		return nil, err
 	}
 	if set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement && count > 1 {
 		m.Notes = append(m.Notes, "StatefulSet "+set.Name+" creates its pods one by one, so that a gang of them never gets complete: write podManagementPolicy: Parallel; planned as if it were there")
 	}
-	return []crew{{template: set.Spec.Template, owner: ownedBy(u.GetAPIVersion(), u.GetKind(), set.Name, u), name: set.Name, count: count}}, nil
+	return []podSet{{template: set.Spec.Template, owner: controllerRef(u.GetAPIVersion(), u.GetKind(), set.Name, u), name: set.Name, count: count}}, nil
 }
 
-// countOf is a number of pods, 1 when none is given.
-func countOf(n *int32, field string) (int, error) {
+// countOrOne is a number of pods, 1 when none is given.
+func countOrOne(n *int32, field string) (int, error) {
 	if n == nil {
 		return 1, nil
 	}
@@ -125,9 +125,9 @@ func countOf(n *int32, field string) (int, error) {
 	return int(*n), nil
 }
 
-// jobSetCrews: each replicated job makes Jobs, each of these its pods.
+// jobSetPodSets: each replicated job makes Jobs, each of these its pods.
 // https://jobset.sigs.k8s.io/docs/reference/jobset.v1alpha2/
-func jobSetCrews(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
+func jobSetPodSets(m *Manifest, u *unstructured.Unstructured) ([]podSet, error) {
 	if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
 		m.Notes = append(m.Notes, "JobSet "+u.GetName()+" is suspended; planned as if it were resumed")
 	}
@@ -135,11 +135,11 @@ func jobSetCrews(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
 	if err != nil {
 		return nil, err
 	}
-	var crews []crew
+	var podSets []podSet
 	for i, entry := range parts {
 		part, _ := entry.(map[string]any)
 		where := fmt.Sprintf("spec.replicatedJobs[%d]", i)
-		template, err := templateIn(part, where, "template", "spec", "template")
+		template, err := readTemplate(part, where, "template", "spec", "template")
 		if err != nil {
 			return nil, err
 		}
@@ -150,9 +150,9 @@ func jobSetCrews(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
 		role, _, _ := unstructured.NestedString(part, "name")
 		for job := range jobs {
 			name := fmt.Sprintf("%s-%s-%d", u.GetName(), role, job)
-			crews = append(crews, crew{
+			podSets = append(podSets, podSet{
 				template: *template, name: name, count: pods,
-				owner: ownedBy("batch/v1", "Job", name, u),
+				owner: controllerRef("batch/v1", "Job", name, u),
 				labels: map[string]string{
 					"jobset.sigs.k8s.io/jobset-name": u.GetName(), "jobset.sigs.k8s.io/jobset-uid": string(u.GetUID()),
 					"jobset.sigs.k8s.io/replicatedjob-name": role, "jobset.sigs.k8s.io/job-index": strconv.Itoa(job),
@@ -161,19 +161,19 @@ func jobSetCrews(m *Manifest, u *unstructured.Unstructured) ([]crew, error) {
 			})
 		}
 	}
-	return crews, nil
+	return podSets, nil
 }
 
 // jobCounts are the Jobs of a replicated job and the pods of each.
 func jobCounts(part map[string]any, where string) (jobs, pods int, err error) {
-	if jobs, err = countIn(part, where, "replicas"); err != nil {
+	if jobs, err = readCount(part, where, "replicas"); err != nil {
 		return 0, 0, err
 	}
-	if pods, err = countIn(part, where, "template", "spec", "parallelism"); err != nil {
+	if pods, err = readCount(part, where, "template", "spec", "parallelism"); err != nil {
 		return 0, 0, err
 	}
 	if _, ok, _ := unstructured.NestedFieldNoCopy(part, "template", "spec", "completions"); ok {
-		completions, err := countIn(part, where, "template", "spec", "completions")
+		completions, err := readCount(part, where, "template", "spec", "completions")
 		if err != nil {
 			return 0, 0, err
 		}
@@ -182,28 +182,28 @@ func jobCounts(part map[string]any, where string) (jobs, pods int, err error) {
 	return jobs, pods, nil
 }
 
-// leaderWorkerSetCrews: each group is a leader and its workers.
+// leaderWorkerSetPodSets: each group is a leader and its workers.
 // https://lws.sigs.k8s.io/docs/reference/labels-annotations-and-environment-variables/
-func leaderWorkerSetCrews(_ *Manifest, u *unstructured.Unstructured) ([]crew, error) {
-	groups, err := countIn(u.Object, "", "spec", "replicas")
+func leaderWorkerSetPodSets(_ *Manifest, u *unstructured.Unstructured) ([]podSet, error) {
+	groups, err := readCount(u.Object, "", "spec", "replicas")
 	if err != nil {
 		return nil, err
 	}
-	size, err := countIn(u.Object, "", "spec", "leaderWorkerTemplate", "size")
+	size, err := readCount(u.Object, "", "spec", "leaderWorkerTemplate", "size")
 	if err != nil {
 		return nil, err
 	}
-	workers, err := templateIn(u.Object, "", "spec", "leaderWorkerTemplate", "workerTemplate")
+	workers, err := readTemplate(u.Object, "", "spec", "leaderWorkerTemplate", "workerTemplate")
 	if err != nil {
 		return nil, err
 	}
 	leader := workers
 	if _, ok, _ := unstructured.NestedMap(u.Object, "spec", "leaderWorkerTemplate", "leaderTemplate"); ok {
-		if leader, err = templateIn(u.Object, "", "spec", "leaderWorkerTemplate", "leaderTemplate"); err != nil {
+		if leader, err = readTemplate(u.Object, "", "spec", "leaderWorkerTemplate", "leaderTemplate"); err != nil {
 			return nil, err
 		}
 	}
-	var crews []crew
+	var podSets []podSet
 	for group := range groups {
 		labels := func(worker string) map[string]string {
 			return map[string]string{
@@ -212,17 +212,17 @@ func leaderWorkerSetCrews(_ *Manifest, u *unstructured.Unstructured) ([]crew, er
 			}
 		}
 		name := u.GetName() + "-" + strconv.Itoa(group)
-		crews = append(crews,
-			crew{template: *leader, name: u.GetName(), first: group, count: min(size, 1), owner: ownedBy("apps/v1", "StatefulSet", u.GetName(), u), labels: labels("0")},
-			crew{template: *workers, name: name, first: 1, count: max(size-1, 0), owner: ownedBy("apps/v1", "StatefulSet", name, u), labels: labels("%d")})
+		podSets = append(podSets,
+			podSet{template: *leader, name: u.GetName(), first: group, count: min(size, 1), owner: controllerRef("apps/v1", "StatefulSet", u.GetName(), u), labels: labels("0")},
+			podSet{template: *workers, name: name, first: 1, count: max(size-1, 0), owner: controllerRef("apps/v1", "StatefulSet", name, u), labels: labels("%d")})
 	}
-	return crews, nil
+	return podSets, nil
 }
 
-// replicaCrews reads a job of Kubeflow: each replica type makes pods.
+// replicaPodSets reads a job of Kubeflow: each replica type makes pods.
 // https://www.kubeflow.org/docs/components/trainer/legacy-v1/
-func replicaCrews(field string) expander {
-	return func(_ *Manifest, u *unstructured.Unstructured) ([]crew, error) {
+func replicaPodSets(field string) expander {
+	return func(_ *Manifest, u *unstructured.Unstructured) ([]podSet, error) {
 		types, _, err := unstructured.NestedMap(u.Object, "spec", field)
 		if err != nil {
 			return nil, err
@@ -231,61 +231,61 @@ func replicaCrews(field string) expander {
 		if u.GetKind() == "MPIJob" {
 			label = "training.kubeflow.org/job-role"
 		}
-		var crews []crew
+		var podSets []podSet
 		for _, kind := range slices.Sorted(maps.Keys(types)) {
 			part, _ := types[kind].(map[string]any)
 			where := "spec." + field + "." + kind
-			count, err := countIn(part, where, "replicas")
+			count, err := readCount(part, where, "replicas")
 			if err != nil {
 				return nil, err
 			}
-			template, err := templateIn(part, where, "template")
+			template, err := readTemplate(part, where, "template")
 			if err != nil {
 				return nil, err
 			}
 			role := strings.ToLower(kind)
-			crews = append(crews, crew{
+			podSets = append(podSets, podSet{
 				template: *template, name: u.GetName() + "-" + role, count: count,
-				owner: ownedBy(u.GetAPIVersion(), u.GetKind(), u.GetName(), u),
+				owner: controllerRef(u.GetAPIVersion(), u.GetKind(), u.GetName(), u),
 				labels: map[string]string{
 					label: role, "training.kubeflow.org/job-name": u.GetName(), "training.kubeflow.org/replica-index": "%d",
 				},
 			})
 		}
-		return crews, nil
+		return podSets, nil
 	}
 }
 
-// ownedBy is the controller of a workload's pods: the workload, or what it makes
+// controllerRef is the controller of a workload's pods: the workload, or what it makes
 // first, which shares its made-up UID.
-func ownedBy(apiVersion, kind, name string, u *unstructured.Unstructured) metav1.OwnerReference {
+func controllerRef(apiVersion, kind, name string, u *unstructured.Unstructured) metav1.OwnerReference {
 	return metav1.OwnerReference{APIVersion: apiVersion, Kind: kind, Name: name, UID: u.GetUID(), Controller: new(true)}
 }
 
-// templateIn reads a pod template strictly.
-func templateIn(object map[string]any, where string, path ...string) (*v1.PodTemplateSpec, error) {
+// readTemplate reads a pod template strictly.
+func readTemplate(object map[string]any, where string, path ...string) (*v1.PodTemplateSpec, error) {
 	fields, _, err := unstructured.NestedMap(object, path...)
 	template := &v1.PodTemplateSpec{}
 	if err == nil {
-		err = decode(fields, template)
+		err = decodeFields(fields, template)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", at(where, path), err)
+		return nil, fmt.Errorf("%s: %w", fieldPath(where, path), err)
 	}
 	return template, nil
 }
 
-// decode reads a part of an object into its type, strictly.
-func decode(fields map[string]any, into any) error {
+// decodeFields reads a part of an object into its type, strictly.
+func decodeFields(fields map[string]any, into any) error {
 	text, err := json.Marshal(fields)
 	if err != nil {
 		return err
 	}
-	return strict(text, into)
+	return decodeStrict(text, into)
 }
 
-// countIn reads a number of pods, 1 when none is given.
-func countIn(object map[string]any, where string, path ...string) (int, error) {
+// readCount reads a number of pods, 1 when none is given.
+func readCount(object map[string]any, where string, path ...string) (int, error) {
 	value, ok, err := unstructured.NestedFieldNoCopy(object, path...)
 	if err == nil && (!ok || value == nil) {
 		return 1, nil
@@ -293,9 +293,9 @@ func countIn(object map[string]any, where string, path ...string) (int, error) {
 	if n, whole := value.(int64); err == nil && whole && n >= 0 && n <= MaxPods {
 		return int(n), nil
 	}
-	return 0, fmt.Errorf("%s: found %v, want a number from 0 to %d", at(where, path), value, MaxPods)
+	return 0, fmt.Errorf("%s: found %v, want a number from 0 to %d", fieldPath(where, path), value, MaxPods)
 }
 
-func at(where string, path []string) string {
+func fieldPath(where string, path []string) string {
 	return strings.TrimPrefix(where+"."+strings.Join(path, "."), ".")
 }

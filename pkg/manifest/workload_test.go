@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/manifest"
 )
 
@@ -32,7 +32,7 @@ kind: RayCluster
 metadata: {name: other}
 `), "team")
 	require.NoError(t, err)
-	gangs := dialect.Objects{Pods: m.Pods, Groups: m.Groups}.Gangs()
+	gangs := store.Objects{Pods: m.Pods, Groups: m.Groups}.Gangs()
 	require.Len(t, gangs, 1)
 	assert.Len(t, gangs[0].Pods, 3)
 	assert.EqualValues(t, 3, gangs[0].Group.Spec.SchedulingPolicy.Gang.MinCount)

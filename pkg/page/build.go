@@ -45,7 +45,7 @@ type builder struct {
 	resources map[string]int
 }
 
-// shown tells whether what is in a namespace may be named.
+// shown reports whether what is in a namespace may be named.
 func (b *builder) shown(namespace string) bool {
 	return b.data.Namespace == "" || b.data.Namespace == namespace
 }

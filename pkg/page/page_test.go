@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
@@ -63,7 +63,7 @@ const gpus = "nvidia.com/gpu"
 
 func build(t *testing.T, namespace string, nodes []*v1.Node, pods ...*v1.Pod) *Data {
 	t.Helper()
-	p, err := explain.NewPicture(kube.DefaultLadder(), nodes, pods, dialect.Objects{Pods: pods}.Gangs("muster"))
+	p, err := explain.NewPicture(kube.DefaultLadder(), nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
 	require.NoError(t, err)
 	d, err := Build(p, noon, namespace)
 	require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestBuild_OtherNamespacesAreNotNamed(t *testing.T) {
 
 func TestBuild_OnlyTheTimeIsNew(t *testing.T) {
 	nodes, pods := racks()
-	p, err := explain.NewPicture(kube.DefaultLadder(), nodes, pods, dialect.Objects{Pods: pods}.Gangs("muster"))
+	p, err := explain.NewPicture(kube.DefaultLadder(), nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
 	require.NoError(t, err)
 	first, err := Build(p, noon, "")
 	require.NoError(t, err)

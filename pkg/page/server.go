@@ -122,7 +122,7 @@ func (s *Server) current(ctx context.Context) (answer, error) {
 	return s.body, nil
 }
 
-// encode writes data for the wire. The tag tells whether anything but the time
+// encode writes data for the wire. The tag reports whether anything but the time
 // is new.
 func encode(data *Data) (answer, error) {
 	timeless := *data

@@ -52,7 +52,7 @@ func TestPlanner_AllocatesTheAnswerOnly(t *testing.T) {
 				require.NoError(t, Check(u, g, plan))
 				allocs := testing.AllocsPerRun(20, func() {
 					for n := range topology.NodeID(10) {
-						p.Changed(n)
+						p.MarkChanged(n)
 					}
 					p.Solve(g)
 				})
@@ -63,5 +63,5 @@ func TestPlanner_AllocatesTheAnswerOnly(t *testing.T) {
 }
 
 func one(name string, count int, gpus int64, with int) gang.Role {
-	return gang.Role{Name: name, Count: count, Request: []int64{gpus}, Required: none, With: with}
+	return gang.Role{Name: name, Count: count, Request: []int64{gpus}, Required: none, NearRole: with}
 }

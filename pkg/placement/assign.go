@@ -10,125 +10,161 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// job is a run of members of one role, from the start of a slice, that goes
+// memberRun is a run of members of one role, from the start of a slice, that goes
 // into one domain.
-type job struct {
-	role    int
-	rooms   *rooms
-	domain  topology.DomainID
-	members []int32         // indexes of waiting members, in rank order
-	near    topology.NodeID // stand beside this node, or NoNode
-	before  bool            // rather before near than after it
+type memberRun struct {
+	// role is the index of the role in the solver.
+	role int
+	// headroom is that of the role for the slices that the run keeps whole.
+	headroom *headroom
+	// domain has to hold the run.
+	domain topology.DomainID
+	// members are indexes of waiting members, or hole, in rank order.
+	members []int32
+	// near is a node that the run should be near, or NoNode. Of two nodes as near
+	// the run takes the one before it if beforeNear is set, else the one after.
+	near       topology.NodeID
+	beforeNear bool
 }
 
-// share is what one domain or node below a domain can take of a run, and what
-// it gets.
-type share struct {
-	domain topology.DomainID // or -1: a node
+// childShare is the part of a run that one child of a domain, or one node right
+// below it, can hold and receives.
+type childShare struct {
+	// domain is the child domain, or -1 where node is the child.
+	domain topology.DomainID
 	node   topology.NodeID
-	room   int64
-	amount int64
+	// headroom is the number of members that fit, amount of those that it receives.
+	headroom, amount int64
 }
 
-// assign gives every member of the job a node. The domain has room for them.
-func (a *attempt) assign(j *job) {
-	a.job, a.next = j, j.members
-	n := int64(len(j.members))
-	if j.near == NoNode || !a.t.Holds(j.domain, j.near) {
-		a.fill(j.domain, n)
-		return
-	}
-	r := j.rooms
-	d := a.t.Leaf(j.near)
-	inside := int(r.layer[d]) == len(r.layers)
-	if inside && int64(r.node[j.near]) >= n {
-		a.put(j.near, n)
-		return
-	}
-	for d != j.domain && r.dom[d] < n {
-		d = a.t.Domains[d].Parent
-	}
-	if int(r.layer[d]) == len(r.layers) && a.t.Domains[d].Level >= r.lowest {
-		a.fillNear(d, j.near, n)
-		return
-	}
-	a.fill(d, n)
+// runPlacer gives the members of one run their nodes, in rank order. Its buffers
+// are the solver's: a placer lives on the stack and costs no allocation.
+type runPlacer struct {
+	tree     *topology.Tree
+	headroom *headroom
+	run      *memberRun
+	// assigned is the node of each member of the run's role.
+	assigned []topology.NodeID
+	// remaining are the members of the run that have no node yet.
+	remaining []int32
+	// shares is a stack with one frame for each fillDomain that is under way.
+	shares []childShare
+	sorter *boxSorter
 }
 
-// fill places the next n members in domain d, which has room for them: in the
-// narrowest box inside d that holds them all, and else over the fewest boxes
+// assignRun gives every member of the run a node. The domain has room for them.
+func (s *solver) assignRun(run *memberRun) {
+	p := runPlacer{
+		tree: s.tree, headroom: run.headroom, run: run,
+		assigned: s.roles[run.role].assigned, remaining: run.members,
+		shares: s.shareStack[:0], sorter: &s.sorter,
+	}
+	p.placeRun()
+	s.shareStack = p.shares
+}
+
+// placeRun chooses the part of the run's domain to fill: as much as is needed
+// around the node that the run should be near, if there is one inside the domain.
+func (p *runPlacer) placeRun() {
+	h, domain, near := p.headroom, p.run.domain, p.run.near
+	n := int64(len(p.run.members))
+	if near == NoNode || !p.tree.ContainsNode(domain, near) {
+		p.fillDomain(domain, n)
+		return
+	}
+	d := p.tree.LeafDomain(near)
+	inside := int(h.layerDepth[d]) == len(h.layers)
+	if inside && int64(h.perNode[near]) >= n {
+		p.assignNode(near, n)
+		return
+	}
+	for d != domain && h.perDomain[d] < n {
+		d = p.tree.Domains[d].Parent
+	}
+	if int(h.layerDepth[d]) == len(h.layers) && p.tree.Domains[d].Level >= h.narrowestLevel {
+		p.fillAroundNode(d, n)
+		return
+	}
+	p.fillDomain(d, n)
+}
+
+// fillDomain places the next n members in domain d, which has room for them: in
+// the narrowest box inside d that holds them all, and else over the fewest boxes
 // right below it. Boxes are filled in the order of the tree, so that neighbours
 // in rank are neighbours in the fabric.
-func (a *attempt) fill(d topology.DomainID, n int64) {
-	r := a.job.rooms
-	d, node := r.narrowest(d, n)
+func (p *runPlacer) fillDomain(d topology.DomainID, n int64) {
+	h := p.headroom
+	d, node := h.narrowestBox(d, n)
 	if node != NoNode {
-		a.put(node, n)
+		p.assignNode(node, n)
 		return
 	}
-	from := len(a.shares)
-	a.children(d)
+	from := len(p.shares)
+	p.listChildren(d)
 	unit := int64(1)
-	if k := int(r.layer[d]); k < len(r.layers) {
-		unit = int64(r.layers[k].Size)
+	if k := int(h.layerDepth[d]); k < len(h.layers) {
+		unit = int64(h.layers[k].Size)
 	}
-	a.split(a.shares[from:], n, unit)
-	for i := from; i < len(a.shares); i++ {
-		switch s := a.shares[i]; {
-		case s.amount == 0:
-		case s.domain < 0:
-			a.put(s.node, s.amount)
+	p.splitRun(p.shares[from:], n, unit)
+	// The recursion pushes and pops frames above this one, and may move the
+	// stack: shares are read by index.
+	for i := from; i < len(p.shares); i++ {
+		switch child := p.shares[i]; {
+		case child.amount == 0:
+		case child.domain < 0:
+			p.assignNode(child.node, child.amount)
 		default:
-			a.fill(s.domain, s.amount)
+			p.fillDomain(child.domain, child.amount)
 		}
 	}
-	a.shares = a.shares[:from]
+	p.shares = p.shares[:from]
 }
 
-// put places the next n members on a node.
-func (a *attempt) put(node topology.NodeID, n int64) {
-	out := a.roles[a.job.role].out
-	for _, m := range a.next[:n] {
-		if m != nobody {
-			out[m] = node
+// assignNode places the next n members on a node.
+func (p *runPlacer) assignNode(node topology.NodeID, n int64) {
+	for _, m := range p.remaining[:n] {
+		if m != hole {
+			p.assigned[m] = node
 		}
 	}
-	a.next = a.next[n:]
+	p.remaining = p.remaining[n:]
 }
 
-// children lists the boxes right below d that have room.
-func (a *attempt) children(d topology.DomainID) {
-	r, t := a.job.rooms, a.t
-	if int(r.layer[d]) == len(r.layers) && r.direct[d] > 0 {
+// listChildren pushes the boxes right below d that have room: nodes that hang
+// there first, then domains, each in the order of the tree.
+func (p *runPlacer) listChildren(d topology.DomainID) {
+	h, t := p.headroom, p.tree
+	if int(h.layerDepth[d]) == len(h.layers) && h.directSum[d] > 0 {
 		for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
-			if r.node[n] > 0 && t.Leaf(n) == d {
-				a.shares = append(a.shares, share{domain: -1, node: n, room: int64(r.node[n])})
+			if h.perNode[n] > 0 && t.LeafDomain(n) == d {
+				p.shares = append(p.shares, childShare{domain: -1, node: n, headroom: int64(h.perNode[n])})
 			}
 		}
 	}
-	for c := d + 1; c < t.Next(d); c = t.Next(c) {
-		if r.dom[c] > 0 {
-			a.shares = append(a.shares, share{domain: c, room: r.dom[c]})
+	for c := d + 1; c < t.SubtreeEnd(d); c = t.SubtreeEnd(c) {
+		if h.perDomain[c] > 0 {
+			p.shares = append(p.shares, childShare{domain: c, headroom: h.perDomain[c]})
 		}
 	}
 }
 
-// narrowest finds the narrowest box inside d that holds a run of n members, the
-// best one of its level; d itself if there is none. The node is NoNode if
-// the box is a domain.
-func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topology.NodeID) {
-	t := r.u.Tree
+// narrowestBox returns the narrowest box inside d that holds a run of n members, the
+// best one of its level; d itself if there is none. The node is NoNode if the box
+// is a domain. It skips the subtrees that are too small, and reads the nodes of a
+// domain only where one of them could hold the run.
+func (h *headroom) narrowestBox(d topology.DomainID, n int64) (topology.DomainID, topology.NodeID) {
+	t := h.usage.Tree
 	best, node := d, NoNode
-	end := t.Next(d)
+	end := t.SubtreeEnd(d)
 	for c := d; c < end; {
-		if r.dom[c] < n { // no more inside it than it has itself
-			c = t.Next(c)
+		if h.perDomain[c] < n { // no more inside it than it has itself
+			c = t.SubtreeEnd(c)
 			continue
 		}
-		if n <= int64(r.most) && r.direct[c] >= n {
-			node = r.tightestNode(c, n, node)
+		if n <= int64(h.nodeMax) && h.directSum[c] >= n {
+			node = h.tightestNode(c, n, node)
 		}
-		if c != d && node == NoNode && r.narrower(c, best, n) {
+		if c != d && node == NoNode && h.isBetterBox(c, best, n) {
 			best = c
 		}
 		c++
@@ -139,26 +175,26 @@ func (r *rooms) narrowest(d topology.DomainID, n int64) (topology.DomainID, topo
 	return d, node
 }
 
-// narrower tells whether domain c is a better box for a run of n than best.
-func (r *rooms) narrower(c, best topology.DomainID, n int64) bool {
-	t := r.u.Tree
+// isBetterBox reports whether domain c is a better box for a run of n than best.
+func (h *headroom) isBetterBox(c, best topology.DomainID, n int64) bool {
+	t := h.usage.Tree
 	if l, b := t.Domains[c].Level, t.Domains[best].Level; l != b {
 		return l > b
 	}
-	return r.compare(c, best, n) < 0
+	return h.compareDomains(c, best, n) < 0
 }
 
-// tightestNode finds the node right below d that holds n members and has the
+// tightestNode returns the node right below d that holds n members and has the
 // least room, unless best has less; the better domain wins a tie.
-func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID) topology.NodeID {
-	t := r.u.Tree
-	room, better := int32(maxPerNode+1), true
+func (h *headroom) tightestNode(d topology.DomainID, n int64, best topology.NodeID) topology.NodeID {
+	t := h.usage.Tree
+	room, better := int32(memberLimit+1), true
 	if best != NoNode {
-		room, better = r.node[best], r.compare(r.shared(d), r.shared(t.Leaf(best)), n) < 0
+		room, better = h.perNode[best], h.compareDomains(h.sharedDomain(d), h.sharedDomain(t.LeafDomain(best)), n) < 0
 	}
 	for i := t.Domains[d].First; i < t.Domains[d].End; i++ {
-		x := r.node[i]
-		if int64(x) < n || x > room || x == room && !better || t.Leaf(i) != d {
+		x := h.perNode[i]
+		if int64(x) < n || x > room || x == room && !better || t.LeafDomain(i) != d {
 			continue
 		}
 		best, room, better = i, x, false
@@ -166,37 +202,40 @@ func (r *rooms) tightestNode(d topology.DomainID, n int64, best topology.NodeID)
 	return best
 }
 
-// shared is the narrowest domain around d of a level whose nodes share domains.
-func (r *rooms) shared(d topology.DomainID) topology.DomainID {
-	for r.u.Tree.Domains[d].Level > r.lowest {
-		d = r.u.Tree.Domains[d].Parent
+// sharedDomain returns the narrowest domain around d that may have several nodes: a
+// domain of one node, such as a host, does not tell neighbours from strangers.
+func (h *headroom) sharedDomain(d topology.DomainID) topology.DomainID {
+	for h.usage.Tree.Domains[d].Level > h.narrowestLevel {
+		d = h.usage.Tree.Domains[d].Parent
 	}
 	return d
 }
 
-// fillNear places the next n members on the nodes of d, a domain of no narrower
-// ones but of single nodes, that are nearest in number to a node, on the side
-// where they belong in rank order if both sides are as near.
-func (a *attempt) fillNear(d topology.DomainID, near topology.NodeID, n int64) {
-	from := len(a.shares)
+// fillAroundNode places the next n members on the nodes of d that are nearest in
+// number to the node that the run should be near; of two as near, on the side
+// where the run belongs in rank order. d has no narrower domains but those of
+// single nodes, so that numbers are distances.
+func (p *runPlacer) fillAroundNode(d topology.DomainID, n int64) {
+	from := len(p.shares)
+	near := p.run.near
 	left, right := near, near+1
-	for first, end := a.t.Domains[d].First, a.t.Domains[d].End; n > 0 && (left >= first || right < end); {
+	for first, end := p.tree.Domains[d].First, p.tree.Domains[d].End; n > 0 && (left >= first || right < end); {
 		var node topology.NodeID
 		toLeft, toRight := near-left, right-near
-		if right >= end || left >= first && (toLeft < toRight || toLeft == toRight && a.job.before) {
+		if right >= end || left >= first && (toLeft < toRight || toLeft == toRight && p.run.beforeNear) {
 			node, left = left, left-1
 		} else {
 			node, right = right, right+1
 		}
-		if room := int64(a.job.rooms.node[node]); room > 0 {
-			a.shares = append(a.shares, share{domain: -1, node: node, room: room, amount: min(n, room)})
+		if room := int64(p.headroom.perNode[node]); room > 0 {
+			p.shares = append(p.shares, childShare{domain: -1, node: node, headroom: room, amount: min(n, room)})
 			n -= min(n, room)
 		}
 	}
-	shares := a.shares[from:]
-	slices.SortFunc(shares, func(x, y share) int { return cmp.Compare(x.node, y.node) })
-	for _, s := range shares {
-		a.put(s.node, s.amount)
+	shares := p.shares[from:]
+	slices.SortFunc(shares, func(x, y childShare) int { return cmp.Compare(x.node, y.node) })
+	for _, child := range shares {
+		p.assignNode(child.node, child.amount)
 	}
-	a.shares = a.shares[:from]
+	p.shares = p.shares[:from]
 }

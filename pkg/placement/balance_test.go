@@ -35,7 +35,7 @@ func perBox(u *topology.Usage, p Plan) string {
 	for _, d := range u.Tree.DomainsAt(1) {
 		members, nodes := 0, map[topology.NodeID]bool{}
 		for _, n := range p.Nodes[0] {
-			if u.Tree.Holds(d, n) {
+			if u.Tree.ContainsNode(d, n) {
 				members++
 				nodes[n] = true
 			}
@@ -74,9 +74,9 @@ func TestSolve_Balances(t *testing.T) {
 // Members beyond the minimum come along as room allows, and later ones join.
 func TestSolve_IsElastic(t *testing.T) {
 	u := boxes(t, 8, 4, 3)
-	n, ok := u.Tree.NodeID("n0-0")
+	n, ok := u.Tree.NodeByName("n0-0")
 	require.True(t, ok)
-	u.Take(n, []int64{8})
+	u.AllocateOn(n, []int64{8})
 
 	g := pods(6, 8, required(1), minCount(2))
 	p := solved(t, u, g)
@@ -84,11 +84,11 @@ func TestSolve_IsElastic(t *testing.T) {
 
 	late := pods(3, 8, required(1), minCount(2))
 	for i, n := range p.Nodes[0][:3] {
-		u.Take(n, []int64{8})
+		u.AllocateOn(n, []int64{8})
 		late.Bound = append(late.Bound, gang.Bound{Rank: i, Node: n})
 	}
 	assert.Equal(t, "gang train needs 4 pods in one clique; clique-0, where 3 of them run, has room for 3 (short of nvidia.com/gpu); 8 more nvidia.com/gpu must be free there", names(u, solved(t, u, late)))
-	u.Give(n, []int64{8})
+	u.ReleaseOn(n, []int64{8})
 	p = solved(t, u, late)
 	assert.Equal(t, "n0-0 2*-", names(u, p), "a node came free in the gang's clique")
 }

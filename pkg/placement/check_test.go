@@ -43,7 +43,7 @@ block-b
 
 func TestCheck_FindsWhatIsBroken(t *testing.T) {
 	at := func(u *topology.Usage, name string) topology.NodeID {
-		n, ok := u.Tree.NodeID(name)
+		n, ok := u.Tree.NodeByName(name)
 		require.True(t, ok)
 		return n
 	}
@@ -68,11 +68,11 @@ func TestCheck_FindsWhatIsBroken(t *testing.T) {
 		}, "no member is placed and none refused"},
 		{"a cordoned node", func(u *topology.Usage, _ *gang.Gang, p *Plan) { p.Nodes[0][0] = at(u, "n5") }, "member 0 of role 0 is on node n5, which is cordoned"},
 		{"a node that the role may not use", func(u *topology.Usage, g *gang.Gang, _ *Plan) {
-			g.Roles[0].Filter = &gang.Filter{Why: make([]gang.Why, 8)}
-			g.Roles[0].Filter.Why[at(u, "n1")] = gang.Tainted
+			g.Roles[0].Filter = &gang.Filter{Exclusions: make([]gang.Exclusion, 8)}
+			g.Roles[0].Filter.Exclusions[at(u, "n1")] = gang.Tainted
 		}, "member 0 of role 0 is on node n1, which it may not use: tainted"},
 		{"a node that gives too much", func(_ *topology.Usage, _ *gang.Gang, p *Plan) { p.Nodes[1][2] = p.Nodes[1][0] }, "node n1 gives 12 of nvidia.com/gpu, but has 8 free"},
-		{"two roles on a node that gives too much", func(u *topology.Usage, _ *gang.Gang, _ *Plan) { u.Take(at(u, "n1"), []int64{0, 6}) }, "node n1 gives 3 of cpu, but has 2 free"},
+		{"two roles on a node that gives too much", func(u *topology.Usage, _ *gang.Gang, _ *Plan) { u.AllocateOn(at(u, "n1"), []int64{0, 6}) }, "node n1 gives 3 of cpu, but has 2 free"},
 		{"a domain that is not there", func(_ *topology.Usage, _ *gang.Gang, p *Plan) { p.Domain = 99 }, "domain number 99 of 6"},
 		{"a domain that is too wide", func(_ *topology.Usage, _ *gang.Gang, p *Plan) { p.Domain = 0 }, "the domain cluster is a cluster, wider than the required block"},
 		{"a member outside the domain", func(u *topology.Usage, _ *gang.Gang, p *Plan) { p.Nodes[0][0] = at(u, "n6") }, "member 0 of role 0 is on node n6, outside the domain block-a"},
@@ -119,7 +119,7 @@ func TestSolve_RefusesWhatNeedsNoLook(t *testing.T) {
 	badFilter.Roles[0].Filter = &gang.Filter{}
 	twoKinds := wide(pods(1, 1, models("A100")))
 	for _, name := range []string{"a1", "h1"} {
-		n, _ := u.Tree.NodeID(name)
+		n, _ := u.Tree.NodeByName(name)
 		twoKinds.Bound = append(twoKinds.Bound, gang.Bound{Rank: -1, Node: n})
 	}
 	for _, tc := range []struct {

@@ -16,7 +16,7 @@ func RankCost(t *topology.Tree, nodes []topology.NodeID) int {
 			continue
 		}
 		if last != NoNode {
-			cost += t.Distance(last, n)
+			cost += t.NodeDistance(last, n)
 		}
 		last = n
 	}

@@ -16,21 +16,21 @@ const (
 	anyProduct = -1
 	// noProduct is the index of a product that no node has.
 	noProduct = -2
-	// maxPerNode bounds the members of one gang on one node, so that sums over
+	// memberLimit bounds the members of one gang on one node, so that sums over
 	// nodes stay far from overflow where a member asks for nothing.
-	maxPerNode = 1 << 14
+	memberLimit = 1 << 14
 	// maxFactor bounds a quantity that is safely multiplied by a room.
-	maxFactor = math.MaxInt64 / maxPerNode
-	// maxShapes bounds how many shapes a Planner remembers.
-	maxShapes = 32
+	maxFactor = math.MaxInt64 / memberLimit
+	// maxHeadrooms bounds how many shapes a Planner remembers.
+	maxHeadrooms = 32
 	// wholeRole is the size of a slice that is never full: the whole role.
 	wholeRole = math.MaxInt32
 	// offLayer marks a domain that misses the level of a layer of slices.
 	offLayer = -1
 )
 
-// rooms is how many members of one shape fit on each node and under each
-// domain. The room of a domain is the length of the longest run of members, in
+// headroom is the number of members of one shape that fit on each node and under
+// each domain, in short their room. The room of a domain is the length of the longest run of members, in
 // rank order from the start of a slice, that the domain can hold.
 //
 // One number per domain is enough. Below the level of a layer of slices of
@@ -39,171 +39,197 @@ const (
 // of the rests, and that is again a room: a run of n members fits if and only
 // if n is at most it. The same holds for nested layers, as each inner size
 // divides the outer one.
-type rooms struct {
+type headroom struct {
+	// The shape that is counted: resources of one member, nodes that it may use,
+	// product, and layers of slices, widest first. A Size of wholeRole is the whole
+	// role.
 	request []int64
 	filter  *gang.Filter
 	product int
-	layers  []gang.Slice // widest first; a Size of wholeRole is the whole role
+	layers  []gang.Slice
 
-	widest topology.Level // the widest level of several domains
-	lowest topology.Level // the narrowest level of domains of several nodes
-	boxed  int            // the nodes of the largest domain below the widest level
+	// widestLevel is the widest level of several domains, narrowestLevel the
+	// narrowest one of domains of several nodes.
+	widestLevel    topology.Level
+	narrowestLevel topology.Level
+	// largestChildNodes is the number of nodes of the largest domain below the
+	// widest level.
+	largestChildNodes int
 
-	u      *topology.Usage
-	asks   []ask   // what the request names, GPUs first
-	seen   int     // how far the changes have been followed
-	most   int     // the room of the node with the most
-	having []int32 // how many nodes have each room
-	node   []int32 // room of each node
-	dom    []int64 // room of each domain
-	direct []int64 // the part of dom on nodes that hang right below the domain
-	full   []int64 // whole slices of the next layer below each domain
-	rest   []int64 // the longest short slice besides those
-	layer  []int8  // how many layers lie at or above each domain, or offLayer
-	top    []int64 // the room of the largest domain of each level
+	usage *topology.Usage
+	// terms are the resources that the request names, GPUs first.
+	terms []resourceTerm
+	// changesSeen is the position in the planner's log up to which perNode is true.
+	changesSeen int
+
+	// perNode is the room of each node, before slices.
+	perNode []int32
+	// nodeHistogram is how many nodes have each room, nodeMax the largest room.
+	nodeHistogram []int32
+	nodeMax       int
+	// perDomain is the room of each domain, levelMax that of the largest domain of
+	// each level.
+	perDomain []int64
+	levelMax  []int64
+
+	// layerDepth is how many layers lie at or above each domain, or offLayer.
+	layerDepth []int8
+	// directSum is the part of perDomain on nodes that hang right below a domain.
+	directSum []int64
+	// fullSlices and partialSlice are what the children of a domain hold where the
+	// next layer lies below it: whole slices, and the longest part of one more.
+	fullSlices   []int64
+	partialSlice []int64
 }
 
-// matches tells whether r was counted for that shape.
-func (r *rooms) matches(request []int64, filter *gang.Filter, product int, layers []gang.Slice) bool {
-	return r.filter == filter && r.product == product &&
-		slices.Equal(r.request, request) && slices.Equal(r.layers, layers)
+// hasShape reports whether h is counted for a shape. Filters are compared by
+// pointer: equal ones are shared by whoever makes them.
+func (h *headroom) hasShape(request []int64, filter *gang.Filter, product int, layers []gang.Slice) bool {
+	return h.filter == filter && h.product == product &&
+		slices.Equal(h.request, request) && slices.Equal(h.layers, layers)
 }
 
-// rooms counts the room for a shape, or brings an earlier count up to date.
-func (p *Planner) rooms(request []int64, filter *gang.Filter, product int, layers []gang.Slice) *rooms {
-	for i, r := range p.shapes {
-		if r.matches(request, filter, product, layers) {
-			p.shapes = append(slices.Delete(p.shapes, i, i+1), r)
-			p.follow(r)
+// headroomFor returns the headroom of a shape: counted anew, which costs a pass over
+// the nodes, or brought up to date, which costs the nodes that changed since.
+func (p *Planner) headroomFor(request []int64, filter *gang.Filter, product int, layers []gang.Slice) *headroom {
+	for i, r := range p.headrooms {
+		if r.hasShape(request, filter, product, layers) {
+			p.headrooms = append(slices.Delete(p.headrooms, i, i+1), r)
+			p.applyChanges(r)
 			return r
 		}
 	}
-	r := p.newRooms()
-	r.u, r.filter, r.product = p.u, filter, product
+	r := p.newHeadroom()
+	r.usage, r.filter, r.product = p.usage, filter, product
 	r.request = append(r.request[:0], request...)
 	r.layers = append(r.layers[:0], layers...)
-	r.asks = appendAsks(r.asks[:0], p.u.Resources, request)
-	r.count()
-	r.seen = p.changes.end()
-	p.shapes = append(p.shapes, r)
+	r.terms = appendTerms(r.terms[:0], p.usage.Resources, request)
+	r.countAll()
+	r.changesSeen = p.changes.endPosition()
+	p.headrooms = append(p.headrooms, r)
 	return r
 }
 
-// ask is one resource that a member asks for.
-type ask struct {
+// resourceTerm is one resource that a member asks for, in the unit of its column.
+type resourceTerm struct {
 	column   int
 	quantity int64
 }
 
-// appendAsks lists what a request names. GPUs come first: they are what most
+// appendTerms lists what a request names. GPUs come first: they are what most
 // nodes are short of, and a node is given up at the first shortage.
-func appendAsks(asks []ask, resources []string, request []int64) []ask {
+func appendTerms(asks []resourceTerm, resources []string, request []int64) []resourceTerm {
 	for _, gpus := range []bool{true, false} {
 		for c, q := range request {
 			if q > 0 && topology.IsGPU(resources[c]) == gpus {
-				asks = append(asks, ask{c, q})
+				asks = append(asks, resourceTerm{c, q})
 			}
 		}
 	}
 	return asks
 }
 
-// newRooms finds buffers: those of the shape that was not used for longest
-// once there are many. The roles of one gang come first in the row of the
-// lately used, so that none of them is lost.
-func (p *Planner) newRooms() *rooms {
-	if n := len(p.spare); n > 0 {
-		r := p.spare[n-1]
-		p.spare = p.spare[:n-1]
+// newHeadroom returns buffers to count in: new ones, or those of the shape that was
+// not used for longest once there are many. The limit is at least what the roles of
+// the gang at hand use, so that none of theirs is taken away.
+func (p *Planner) newHeadroom() *headroom {
+	if n := len(p.spareHeadrooms); n > 0 {
+		r := p.spareHeadrooms[n-1]
+		p.spareHeadrooms = p.spareHeadrooms[:n-1]
 		return r
 	}
-	if len(p.shapes) < max(maxShapes, 3*len(p.attempt.roles)) {
-		return new(rooms)
+	if len(p.headrooms) < max(maxHeadrooms, 3*len(p.solver.roles)) {
+		return new(headroom)
 	}
-	r := p.shapes[0]
-	p.shapes = slices.Delete(p.shapes, 0, 1)
+	r := p.headrooms[0]
+	p.headrooms = slices.Delete(p.headrooms, 0, 1)
 	return r
 }
 
-// follow applies the changes since r was last brought up to date.
-func (p *Planner) follow(r *rooms) {
-	nodes, ok := p.changes.since(r.seen)
-	r.seen = p.changes.end()
-	if !ok || len(nodes) > len(r.node)/2 {
-		r.count()
+// applyChanges brings h up to date with the changes since it last was. Where many
+// nodes changed, or the log is cut, counting afresh costs less.
+func (p *Planner) applyChanges(r *headroom) {
+	nodes, ok := p.changes.nodesSince(r.changesSeen)
+	r.changesSeen = p.changes.endPosition()
+	if !ok || len(nodes) > len(r.perNode)/2 {
+		r.countAll()
 		return
 	}
 	for _, n := range nodes {
-		r.update(n, nil)
+		r.updateNode(n, nil)
 	}
 	if len(nodes) > 0 {
-		r.sum(0)
-		r.peaks()
+		r.refreshDomains(0)
+		r.computeLevelMax()
 	}
 }
 
-// count counts from scratch.
-func (r *rooms) count() {
-	t := r.u.Tree
-	r.node = resize(r.node, len(t.Nodes))
-	r.dom = resize(r.dom, len(t.Domains))
-	r.direct = resize(r.direct, len(t.Domains))
-	r.full = resize(r.full, len(t.Domains))
-	r.rest = resize(r.rest, len(t.Domains))
-	r.layer = resize(r.layer, len(t.Domains))
-	r.descend(t)
-	r.widest, r.lowest = widestLevel(t), lowestLevel(t)
-	r.boxed = nodesBelow(t, r.widest)
-	clear(r.direct)
-	r.having = resize(r.having, maxPerNode+1)
-	clear(r.having[:r.most+1])
-	r.most = 0
-	inside := int8(len(r.layers))
-	for n := range r.node {
-		x := r.roomOn(topology.NodeID(n), nil)
-		r.node[n] = x
+// countAll counts from scratch, in one pass over the nodes and one over the domains.
+func (h *headroom) countAll() {
+	t := h.usage.Tree
+	h.perNode = resize(h.perNode, len(t.Nodes))
+	h.perDomain = resize(h.perDomain, len(t.Domains))
+	h.directSum = resize(h.directSum, len(t.Domains))
+	h.fullSlices = resize(h.fullSlices, len(t.Domains))
+	h.partialSlice = resize(h.partialSlice, len(t.Domains))
+	h.layerDepth = resize(h.layerDepth, len(t.Domains))
+	h.computeLayerDepth(t)
+	h.widestLevel, h.narrowestLevel = widestSplitLevel(t), narrowestSharedLevel(t)
+	h.largestChildNodes = largestDomainBelow(t, h.widestLevel)
+	clear(h.directSum)
+	h.nodeHistogram = resize(h.nodeHistogram, memberLimit+1)
+	clear(h.nodeHistogram[:h.nodeMax+1])
+	h.nodeMax = 0
+	inside := int8(len(h.layers))
+	for n := range h.perNode {
+		x := h.nodeHeadroom(topology.NodeID(n), nil)
+		h.perNode[n] = x
 		if x == 0 {
 			continue
 		}
-		r.having[x]++
-		r.most = max(r.most, int(x))
-		if d := t.Leaf(topology.NodeID(n)); r.layer[d] == inside {
-			r.direct[d] += int64(x)
+		h.nodeHistogram[x]++
+		h.nodeMax = max(h.nodeMax, int(x))
+		if d := t.LeafDomain(topology.NodeID(n)); h.layerDepth[d] == inside {
+			h.directSum[d] += int64(x)
 		}
 	}
-	r.sumAll(0)
-	r.peaks()
+	h.sumDomains(0)
+	h.computeLevelMax()
 }
 
-// descend notes how many layers of slices each domain is inside of.
-func (r *rooms) descend(t *topology.Tree) {
-	r.layer[0] = 0
+// computeLayerDepth finds how many layers of slices each domain is inside of.
+// Parents come first, so that each domain adds to its parent's depth. A domain below
+// the level of a layer that is in no domain of that level can hold no slice.
+func (h *headroom) computeLayerDepth(t *topology.Tree) {
+	h.layerDepth[0] = 0
 	for d := 1; d < len(t.Domains); d++ {
-		k := r.layer[t.Domains[d].Parent]
-		if k != offLayer && int(k) < len(r.layers) {
-			switch level := r.layers[k].Level; {
+		k := h.layerDepth[t.Domains[d].Parent]
+		if k != offLayer && int(k) < len(h.layers) {
+			switch level := h.layers[k].Level; {
 			case t.Domains[d].Level == level:
 				k++
 			case t.Domains[d].Level > level:
 				k = offLayer
 			}
 		}
-		r.layer[d] = k
+		h.layerDepth[d] = k
 	}
 }
 
-// roomOn is the room of node n, of whose free resources taken is gone.
-func (r *rooms) roomOn(n topology.NodeID, taken []int64) int32 {
-	u := r.u
-	if r.filter != nil && r.filter.Why[n] != gang.Fits || u.Cordoned != nil && u.Cordoned[n] {
+// nodeHeadroom returns the room of node n after taken, aligned with the resources,
+// is subtracted from what is free; nil takes nothing. It is the hot path of every
+// count: a shortage returns at once, and small rooms need no division.
+func (h *headroom) nodeHeadroom(n topology.NodeID, taken []int64) int32 {
+	u := h.usage
+	if h.filter != nil && h.filter.Exclusions[n] != gang.Eligible || u.Cordoned != nil && u.Cordoned[n] {
 		return 0
 	}
-	if r.product != anyProduct && u.Tree.Product(n) != r.product {
+	if h.product != anyProduct && u.Tree.ProductIndex(n) != h.product {
 		return 0
 	}
 	free := u.FreeRow(n)
-	room := int64(maxPerNode)
-	for _, ask := range r.asks {
+	room := int64(memberLimit)
+	for _, ask := range h.terms {
 		f := free[ask.column]
 		if taken != nil {
 			f -= taken[ask.column]
@@ -221,92 +247,99 @@ func (r *rooms) roomOn(n topology.NodeID, taken []int64) int32 {
 	return int32(room)
 }
 
-// update counts node n again. Where there are layers, sum must follow.
-func (r *rooms) update(n topology.NodeID, taken []int64) {
-	x := r.roomOn(n, taken)
-	delta := int64(x) - int64(r.node[n])
+// updateNode counts node n again. Without layers the sums of the domains around it
+// follow at once; with layers they are not sums, and refreshDomains must follow.
+func (h *headroom) updateNode(n topology.NodeID, taken []int64) {
+	x := h.nodeHeadroom(n, taken)
+	delta := int64(x) - int64(h.perNode[n])
 	if delta == 0 {
 		return
 	}
-	r.have(r.node[n], -1)
-	r.have(x, 1)
-	r.node[n] = x
-	t := r.u.Tree
-	d := t.Leaf(n)
-	if r.layer[d] != int8(len(r.layers)) {
+	h.adjustHistogram(h.perNode[n], -1)
+	h.adjustHistogram(x, 1)
+	h.perNode[n] = x
+	t := h.usage.Tree
+	d := t.LeafDomain(n)
+	if h.layerDepth[d] != int8(len(h.layers)) {
 		return
 	}
-	r.direct[d] += delta
-	if len(r.layers) > 0 {
+	h.directSum[d] += delta
+	if len(h.layers) > 0 {
 		return
 	}
 	for ; d != 0; d = t.Domains[d].Parent {
-		r.dom[d] += delta
+		h.perDomain[d] += delta
 	}
-	r.dom[0] += delta
+	h.perDomain[0] += delta
 }
 
-// have notes that more nodes have room x.
-func (r *rooms) have(x int32, more int32) {
-	r.having[x] += more
-	for r.most = max(r.most, int(x)); r.most > 0 && r.having[r.most] == 0; {
-		r.most--
-	}
-}
-
-// sum brings the rooms of root and the domains inside it up to date after
-// updates of nodes inside it.
-func (r *rooms) sum(root topology.DomainID) {
-	if len(r.layers) > 0 {
-		r.sumAll(root)
+// adjustHistogram adds more nodes of room x, fewer if negative, and keeps nodeMax.
+func (h *headroom) adjustHistogram(x int32, more int32) {
+	h.nodeHistogram[x] += more
+	for h.nodeMax = max(h.nodeMax, int(x)); h.nodeMax > 0 && h.nodeHistogram[h.nodeMax] == 0; {
+		h.nodeMax--
 	}
 }
 
-func (r *rooms) sumAll(root topology.DomainID) {
-	t := r.u.Tree
-	end := t.Next(root)
-	clear(r.full[root:end])
-	clear(r.rest[root:end])
-	copy(r.dom[root:end], r.direct[root:end])
+// refreshDomains brings the room of root and of the domains inside it up to date
+// after updateNode of nodes inside it. Domains around root stay as they were: a plan
+// inside root does not read them, and restoreTaken makes them true again.
+func (h *headroom) refreshDomains(root topology.DomainID) {
+	if len(h.layers) > 0 {
+		h.sumDomains(root)
+	}
+}
+
+// sumDomains computes the room of root and the domains inside it from their nodes,
+// bottom up: children come behind their parents, so that one pass from the back
+// finds each of them complete.
+func (h *headroom) sumDomains(root topology.DomainID) {
+	t := h.usage.Tree
+	end := t.SubtreeEnd(root)
+	clear(h.fullSlices[root:end])
+	clear(h.partialSlice[root:end])
+	copy(h.perDomain[root:end], h.directSum[root:end])
 	for d := end - 1; d > root; d-- {
-		r.close(d)
+		h.foldSlices(d)
 		parent := t.Domains[d].Parent
-		k := int(r.layer[parent])
+		k := int(h.layerDepth[parent])
 		switch {
-		case r.layer[d] == offLayer:
-		case k == len(r.layers):
-			r.dom[parent] += r.dom[d]
+		case h.layerDepth[d] == offLayer:
+		case k == len(h.layers):
+			h.perDomain[parent] += h.perDomain[d]
 		default:
-			size := int64(r.layers[k].Size)
-			r.full[parent] += r.dom[d] / size
-			r.rest[parent] = max(r.rest[parent], r.dom[d]%size)
+			size := int64(h.layers[k].Size)
+			h.fullSlices[parent] += h.perDomain[d] / size
+			h.partialSlice[parent] = max(h.partialSlice[parent], h.perDomain[d]%size)
 		}
 	}
-	r.close(root)
+	h.foldSlices(root)
 }
 
-// close turns what the children of d gave into the room of d.
-func (r *rooms) close(d topology.DomainID) {
-	if k := int(r.layer[d]); k != offLayer && k < len(r.layers) {
-		r.dom[d] = r.full[d]*int64(r.layers[k].Size) + r.rest[d]
+// foldSlices turns the slices that the children of d hold into the room of d, where
+// the next layer lies below it.
+func (h *headroom) foldSlices(d topology.DomainID) {
+	if k := int(h.layerDepth[d]); k != offLayer && k < len(h.layers) {
+		h.perDomain[d] = h.fullSlices[d]*int64(h.layers[k].Size) + h.partialSlice[d]
 	}
 }
 
-// peaks finds the room of the largest domain of each level.
-func (r *rooms) peaks() {
-	t := r.u.Tree
-	r.top = resize(r.top, len(t.Levels))
-	for l := range r.top {
-		r.top[l] = 0
+// computeLevelMax finds the room of the largest domain of each level, which is tried
+// last so that it stays whole.
+func (h *headroom) computeLevelMax() {
+	t := h.usage.Tree
+	h.levelMax = resize(h.levelMax, len(t.Levels))
+	for l := range h.levelMax {
+		h.levelMax[l] = 0
 		for _, d := range t.DomainsAt(topology.Level(l)) {
-			r.top[l] = max(r.top[l], r.dom[d])
+			h.levelMax[l] = max(h.levelMax[l], h.perDomain[d])
 		}
 	}
 }
 
-// widestLevel is the widest level of several domains; below all of them if there
+// widestSplitLevel returns the widest level of several domains; below all of them if there
 // is none.
-func widestLevel(t *topology.Tree) topology.Level {
+func widestSplitLevel(t *topology.Tree) topology.Level {
 	for l := range t.Levels {
 		if len(t.DomainsAt(topology.Level(l))) > 1 {
 			return topology.Level(l)
@@ -315,9 +348,9 @@ func widestLevel(t *topology.Tree) topology.Level {
 	return topology.Level(len(t.Levels))
 }
 
-// nodesBelow is the number of nodes in the largest domain narrower than a level,
+// largestDomainBelow returns the number of nodes in the largest domain narrower than a level,
 // at least 1.
-func nodesBelow(t *topology.Tree, level topology.Level) int {
+func largestDomainBelow(t *topology.Tree, level topology.Level) int {
 	most := 1
 	for l := level + 1; int(l) < len(t.Levels); l++ {
 		for _, d := range t.DomainsAt(l) {
@@ -327,9 +360,9 @@ func nodesBelow(t *topology.Tree, level topology.Level) int {
 	return most
 }
 
-// lowestLevel is the narrowest level with a domain of several nodes. A level of
-// single nodes, such as host, says nothing about their place.
-func lowestLevel(t *topology.Tree) topology.Level {
+// narrowestSharedLevel returns the narrowest level with a domain of several nodes. A
+// level of single nodes, such as host, tells nothing about distance.
+func narrowestSharedLevel(t *topology.Tree) topology.Level {
 	for l := topology.Level(len(t.Levels) - 1); l >= 0; l-- {
 		for _, d := range t.DomainsAt(l) {
 			if t.Domains[d].End-t.Domains[d].First > 1 {
@@ -340,28 +373,33 @@ func lowestLevel(t *topology.Tree) topology.Level {
 	return topology.ClusterLevel
 }
 
-// changes is the row of nodes that changed, oldest first.
-type changes struct {
-	nodes []topology.NodeID
-	start int // how many older ones have been dropped
+// changeLog lists the nodes that changed, oldest first. Each headroom follows it at
+// its own pace by a position, so that a change costs nothing until a shape is used.
+type changeLog struct {
+	nodes   []topology.NodeID
+	dropped int // how many older ones have been dropped
 }
 
-func (c *changes) add(n topology.NodeID, nodeCount int) {
-	if len(c.nodes) > nodeCount { // whoever is that far behind counts afresh
-		c.start += len(c.nodes)
-		c.nodes = c.nodes[:0]
+// appendNode adds a change of node n. A log longer than the cluster is dropped:
+// whoever is that far behind counts afresh anyway.
+func (l *changeLog) appendNode(n topology.NodeID, nodeCount int) {
+	if len(l.nodes) > nodeCount {
+		l.dropped += len(l.nodes)
+		l.nodes = l.nodes[:0]
 	}
-	c.nodes = append(c.nodes, n)
+	l.nodes = append(l.nodes, n)
 }
 
-func (c *changes) end() int { return c.start + len(c.nodes) }
+// endPosition returns the position behind the last change.
+func (l *changeLog) endPosition() int { return l.dropped + len(l.nodes) }
 
-// since lists the changes after position seen; false if some were dropped.
-func (c *changes) since(seen int) ([]topology.NodeID, bool) {
-	if seen < c.start {
+// nodesSince returns the changes after position seen, and false if some of them have
+// been dropped.
+func (l *changeLog) nodesSince(seen int) ([]topology.NodeID, bool) {
+	if seen < l.dropped {
 		return nil, false
 	}
-	return c.nodes[seen-c.start:], true
+	return l.nodes[seen-l.dropped:], true
 }
 
 // resize makes s n long. What it holds is undefined.

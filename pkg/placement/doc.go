@@ -16,7 +16,7 @@
 // preferred one to the required one, or to the cluster where none is required.
 // Where members are bound already, theirs is the only domain of a level.
 //
-// Assign (jobs.go, assign.go, split.go) goes top down: a run of members goes
+// Assign (runs.go, assign.go, split.go) goes top down: a run of members goes
 // into the narrowest box that holds it, a node if possible, and else over the
 // fewest boxes right below, in the order of the tree, so that neighbours in
 // rank are neighbours in the fabric.

@@ -14,7 +14,7 @@ import (
 // A gang of three goes into the rack that it fills best; a gang that no rack
 // holds is refused with numbers.
 func ExampleSolve() {
-	tree, usage, err := topology.Parse(`
+	tree, usage, err := topology.ParseUsage(`
 block-a
   rack-1
     n1 8
@@ -29,20 +29,20 @@ block-a
 	if err != nil {
 		panic(err)
 	}
-	rack, _ := tree.Level("rack")
+	rack, _ := tree.LevelByName("rack")
 	train := &gang.Gang{
 		Name: "train", MinCount: 3, Required: rack, Preferred: topology.NoLevel,
-		Roles: []gang.Role{{Count: 3, Request: []int64{8}, Required: topology.NoLevel, With: -1}},
+		Roles: []gang.Role{{Count: 3, Request: []int64{8}, Required: topology.NoLevel, NearRole: -1}},
 	}
 	plan := placement.Solve(usage, train)
-	fmt.Println("domain:", tree.Path(plan.Domain))
+	fmt.Println("domain:", tree.DomainPath(plan.Domain))
 	for i, n := range plan.Nodes[0] {
 		fmt.Printf("pod %d: %s\n", i, tree.Nodes[n].Name)
-		usage.Take(n, train.Roles[0].Request)
+		usage.AllocateOn(n, train.Roles[0].Request)
 	}
 
 	train.MinCount, train.Roles[0].Count = 4, 4
-	usage.Take(0, []int64{1})
+	usage.AllocateOn(0, []int64{1})
 	fmt.Println(placement.Solve(usage, train).Refusal)
 	// Output:
 	// domain: block-a/rack-2

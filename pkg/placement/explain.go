@@ -10,149 +10,172 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// nearest is how near the gang came to fit: the domain with the most room for
-// it.
-type nearest struct {
-	domain topology.DomainID
-	room   int // members that fit, bound ones included
-	role   int // the first role that falls short of its own minimum, or -1
+// nearestDomain is the domain with the most room for a gang that fits in none.
+type nearestDomain struct {
+	domain  topology.DomainID
+	fitting int // members that fit, bound ones included
+	role    int // the first role that falls short of its own minimum, or -1
 }
 
-// explain says why the gang fits in no domain. It may count anew, as a refusal
-// is off the path that must be fast.
-func (a *attempt) explain() *Refusal {
-	g := a.g
-	r := &Refusal{
-		Reason: NoFittingDomain, Gang: g.Name, Want: a.want + len(g.Bound), Bound: len(g.Bound),
-		Level: a.t.LevelName(a.widestLevel()), Pinned: len(a.bound) > 0 && g.Required >= 0, Models: g.Models,
-	}
-	if len(a.roles) == 0 {
+// explainRefusal returns why the gang fits in no domain. It counts and solves
+// again, for each product and for an empty cluster: a refusal is off the path that
+// must be fast, and is worth an exact sentence.
+func (s *solver) explainRefusal() *Refusal {
+	r := s.describeRequest()
+	if len(s.roles) == 0 {
 		return r
 	}
-	for _, s := range a.layersOf(nil, a.order[0], false) {
-		if s.Size != wholeRole {
-			r.Slices = append(r.Slices, SliceWant{Size: s.Size, Level: a.t.LevelName(s.Level)})
+	if s.levelUnused() {
+		r.Reason = TopologyLevelUnused
+		return r
+	}
+	best, product := s.findNearest()
+	if d, ok := s.blockedSlice(best); ok {
+		best.domain, best.fitting = d, s.boundAndFitting(d)
+		r.Pinned = true
+	}
+	// Bound members have room already, so that only a gang without any can be too
+	// large for the cluster.
+	if len(s.gang.Bound) == 0 {
+		if empty, fits := s.solveEmptyCluster(); !fits {
+			s.explainTooLarge(r, empty)
+			return r
+		}
+	}
+	s.explainNearest(r, best, product)
+	return r
+}
+
+// describeRequest returns a refusal that states what the gang asked for, without
+// how near the cluster came.
+func (s *solver) describeRequest() *Refusal {
+	g := s.gang
+	r := &Refusal{
+		Reason: NoFittingDomain, Gang: g.Name, Needed: s.minToPlace + len(g.Bound), Bound: len(g.Bound),
+		Level: s.tree.LevelName(s.widestLevel()), Pinned: len(s.boundNodes) > 0 && g.Required >= 0, Models: g.Models,
+	}
+	if len(s.roles) == 0 {
+		return r
+	}
+	for _, layer := range s.sliceLayers(nil, s.roleOrder[0], false) {
+		if layer.Size != wholeRole {
+			r.Slices = append(r.Slices, SliceConstraint{Size: layer.Size, Level: s.tree.LevelName(layer.Level)})
 		}
 	}
 	for i := range g.Roles {
 		if own := g.Roles[i].Required; own > g.Required && own >= 0 {
-			r.Together = append(r.Together, RoleWant{g.Roles[i].Name, a.t.LevelName(own)})
+			r.Together = append(r.Together, RoleConstraint{g.Roles[i].Name, s.tree.LevelName(own)})
 		}
-	}
-	if a.levelUnused() {
-		r.Reason = TopologyLevelUnused
-		return r
-	}
-	best, product := a.nearest()
-	if d, ok := a.blockedSlice(best); ok {
-		best.domain, best.room = d, a.roomAround(d)
-		r.Pinned = true
-	}
-	if len(g.Bound) == 0 {
-		if empty, fits := a.whenEmpty(); !fits {
-			r.Reason = GangTooLarge
-			r.name(a, empty)
-			r.NoModel = a.products[0] == noProduct
-			a.countLasting(r, empty)
-			return r
-		}
-	}
-	r.name(a, best)
-	if best.room == 0 {
-		best.domain = 0 // no domain stands out, so all nodes are counted
-	}
-	a.countLeft(r, best.domain, product)
-	if r.Pinned {
-		r.BoundThere = a.boundIn(best.domain)
-		a.help(r, best, product)
 	}
 	return r
 }
 
+// explainTooLarge completes the refusal of a gang that even the empty cluster has
+// no domain for; empty is the one that comes nearest.
+func (s *solver) explainTooLarge(r *Refusal, empty nearestDomain) {
+	r.Reason = GangTooLarge
+	s.setNearest(r, empty)
+	r.NoModel = s.products[0] == noProduct
+	s.countPermanent(r, empty)
+}
+
+// explainNearest completes the refusal of a gang that has no room now, by the
+// domain that comes nearest.
+func (s *solver) explainNearest(r *Refusal, best nearestDomain, product int) {
+	s.setNearest(r, best)
+	if best.fitting == 0 {
+		best.domain = 0 // no domain is better than another, so all nodes are counted
+	}
+	s.countExclusions(r, best.domain, product)
+	r.Short = s.shortResource(best.domain, product)
+	if r.Pinned {
+		r.BoundThere = s.boundInDomain(best.domain)
+		s.addRecovery(r, best, product)
+	}
+}
+
 // blockedSlice finds the domain of a slice that lost a member and has no room
 // to take it back. The counts of the roles are those that fit in n.
-func (a *attempt) blockedSlice(n nearest) (topology.DomainID, bool) {
-	for r := range a.roles {
-		role := &a.roles[r]
-		if role.plain == nil || role.count == role.Count {
+func (s *solver) blockedSlice(n nearestDomain) (topology.DomainID, bool) {
+	for r := range s.roles {
+		role := &s.roles[r]
+		if role.unslicedHeadroom == nil || role.toPlace == role.Count {
 			continue
 		}
-		role.count++
-		a.blocked = n.domain
-		blocked := !a.try(n.domain) && a.blocked != n.domain && a.boundIn(a.blocked) > 0
-		role.count--
+		role.toPlace++
+		s.failedDomain = n.domain
+		blocked := !s.tryDomain(n.domain) && s.failedDomain != n.domain && s.boundInDomain(s.failedDomain) > 0
+		role.toPlace--
 		if blocked {
-			return a.blocked, true
+			return s.failedDomain, true
 		}
 	}
 	return 0, false
 }
 
-// boundIn is the number of bound members that stand in d.
-func (a *attempt) boundIn(d topology.DomainID) int {
+// boundInDomain returns the number of bound members on nodes of d.
+func (s *solver) boundInDomain(d topology.DomainID) int {
 	n := 0
-	for _, node := range a.bound {
-		if a.t.Holds(d, node) {
+	for _, node := range s.boundNodes {
+		if s.tree.ContainsNode(d, node) {
 			n++
 		}
 	}
 	return n
 }
 
-// roomAround is the number of members that stand in d or have room there.
-func (a *attempt) roomAround(d topology.DomainID) int {
-	sum := a.boundIn(d)
-	for r := range a.roles {
-		if role := &a.roles[r]; role.plain != nil {
-			sum += int(min(int64(role.Count), role.plain.dom[d]))
+// boundAndFitting returns the number of members that are bound in d or fit there.
+func (s *solver) boundAndFitting(d topology.DomainID) int {
+	sum := s.boundInDomain(d)
+	for r := range s.roles {
+		if role := &s.roles[r]; role.unslicedHeadroom != nil {
+			sum += int(min(int64(role.Count), role.unslicedHeadroom.perDomain[d]))
 		}
 	}
 	return sum
 }
 
-// help says what would make room in the one domain that the gang can use: nodes
-// there that are left out for now, or else more of what is short.
-func (a *attempt) help(r *Refusal, n nearest, product int) {
-	role := &a.roles[a.order[0]]
-	if !role.modelled {
-		product = anyProduct
-	}
-	missing := max(1, int64(r.Want-r.Room))
+// addRecovery completes the refusal by what would make room in the one domain that
+// the gang can use: nodes there that are excluded for now, or else more of the
+// resource that is short.
+func (s *solver) addRecovery(r *Refusal, n nearestDomain, product int) {
+	role, product := s.scarcestRole(product)
+	missing := max(1, int64(r.Needed-r.Room))
 	if r.BoundThere < r.Bound { // a slice: one member at a time
 		missing = 1
 	}
-	free := topology.Usage{Tree: a.t, Resources: a.p.u.Resources, Free: a.p.u.Free}
-	bare := rooms{u: &free, product: anyProduct, asks: role.rooms.asks}
+	free := topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Free}
+	bare := headroom{usage: &free, product: anyProduct, terms: role.headroom.terms}
 	back := int64(0)
-	for i := a.t.Domains[n.domain].First; i < a.t.Domains[n.domain].End && back < missing; i++ {
-		why := a.why(role, i, product)
-		room := int64(bare.roomOn(i, nil))
-		if why == gang.Fits || why.Lasting() || room == 0 {
+	for i := s.tree.Domains[n.domain].First; i < s.tree.Domains[n.domain].End && back < missing; i++ {
+		why := s.exclusionOf(role, i, product)
+		room := int64(bare.nodeHeadroom(i, nil))
+		if why == gang.Eligible || why.IsPermanent() || room == 0 {
 			continue
 		}
 		back += room
-		r.Help = append(r.Help, NodeBack{Node: a.t.Nodes[i].Name, Why: why})
+		r.Recoverable = append(r.Recoverable, RecoverableNode{Node: s.tree.Nodes[i].Name, Exclusion: why})
 	}
 	if back < missing {
-		r.Help = nil
+		r.Recoverable = nil
 	}
-	if c, ok := a.p.u.Resource(r.Short); ok && r.Help == nil {
+	if c, ok := s.planner.usage.ResourceIndex(r.Short); ok && r.Recoverable == nil {
 		r.Missing = missing * role.Request[c]
 	}
 }
 
-// levelUnused tells whether no node carries the required level that the gang
+// levelUnused reports whether no node carries the required level that the gang
 // could ever use.
-func (a *attempt) levelUnused() bool {
-	if a.g.Required < 0 {
+func (s *solver) levelUnused() bool {
+	if s.gang.Required < 0 {
 		return false
 	}
-	for n := range a.t.Nodes {
-		if _, ok := a.t.DomainAt(topology.NodeID(n), a.g.Required); !ok {
+	for n := range s.tree.Nodes {
+		if _, ok := s.tree.DomainAt(topology.NodeID(n), s.gang.Required); !ok {
 			continue
 		}
-		for r := range a.roles {
-			if f := a.roles[r].Filter; f == nil || !f.Why[n].Lasting() {
+		for r := range s.roles {
+			if f := s.roles[r].Filter; f == nil || !f.Exclusions[n].IsPermanent() {
 				return false
 			}
 		}
@@ -160,168 +183,196 @@ func (a *attempt) levelUnused() bool {
 	return true
 }
 
-// nearest finds the domain with the most room over all products.
-func (a *attempt) nearest() (best nearest, product int) {
-	best.room = -1
-	wishes := a.wishes()
-	for _, p := range a.products {
-		a.count(p, wishes[len(wishes)-1])
-		if n := a.nearestNow(); n.room > best.room {
+// findNearest returns the domain with the most room over all products, and the
+// product. It leaves the solver counted for the last product, fully relaxed.
+func (s *solver) findNearest() (best nearestDomain, product int) {
+	best.fitting = -1
+	wishes := s.relaxations()
+	for _, p := range s.products {
+		s.countHeadroom(p, wishes[len(wishes)-1])
+		if n := s.nearestOfProduct(); n.fitting > best.fitting {
 			best, product = n, p
 		}
 	}
 	return best, product
 }
 
-// nearestNow finds the domain with the most room as counted.
-func (a *attempt) nearestNow() nearest {
-	level := a.widestLevel()
-	domains := a.t.DomainsAt(level)
-	if d, ok := topology.DomainID(0), false; len(a.bound) > 0 && level >= 0 {
-		if d, ok = a.pinned(level); ok {
+// nearestOfProduct returns the domain with the most room as counted, and leaves
+// the members that fit there in the roles.
+func (s *solver) nearestOfProduct() nearestDomain {
+	level := s.widestLevel()
+	domains := s.tree.DomainsAt(level)
+	if d, ok := topology.DomainID(0), false; len(s.boundNodes) > 0 && level >= 0 {
+		if d, ok = s.pinnedDomain(level); ok {
 			domains = []topology.DomainID{d}
 		}
 	}
 	most, best := -1, topology.DomainID(0)
 	for _, d := range domains {
 		sum := 0
-		for r := range a.roles {
-			sum += a.limit(r, d)
+		for r := range s.roles {
+			sum += s.placeableMembers(r, d)
 		}
 		if sum > most {
 			most, best = sum, d
 		}
 	}
-	n := nearest{domain: best, role: -1, room: len(a.g.Bound)}
-	for r := range a.roles {
-		a.roles[r].limit, a.roles[r].count = a.limit(r, best), 0
+	n := nearestDomain{domain: best, role: -1, fitting: len(s.gang.Bound)}
+	for r := range s.roles {
+		s.roles[r].maxToPlace, s.roles[r].toPlace = s.placeableMembers(r, best), 0
 	}
-	a.grow(best)
-	for r := range a.roles {
-		role := &a.roles[r]
-		n.room += role.count
-		if role.count < role.need && n.role < 0 {
+	s.growRoles(best)
+	for r := range s.roles {
+		role := &s.roles[r]
+		n.fitting += role.toPlace
+		if role.toPlace < role.minToPlace && n.role < 0 {
 			n.role = r
 		}
 	}
 	return n
 }
 
-// whenEmpty tries the gang on the same cluster without any load, with every
-// node that passing reasons leave out back in.
-func (a *attempt) whenEmpty() (nearest, bool) {
-	empty := &topology.Usage{Tree: a.t, Resources: a.p.u.Resources, Free: a.p.u.Capacity, Capacity: a.p.u.Capacity}
-	g := *a.g
+// solveEmptyCluster reports whether the gang would fit in the same cluster without
+// any load and without exclusions that pass, and else the domain that comes
+// nearest. It solves with a planner of its own: this one's counts stay as they are.
+func (s *solver) solveEmptyCluster() (nearestDomain, bool) {
+	empty := &topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Capacity, Capacity: s.planner.usage.Capacity}
+	g := *s.gang
 	g.Roles = slices.Clone(g.Roles)
 	for r := range g.Roles {
 		if f := g.Roles[r].Filter; f != nil {
-			g.Roles[r].Filter = lasting(f)
+			g.Roles[r].Filter = permanentOnly(f)
 		}
 	}
 	p := planners.Get().(*Planner)
 	defer planners.Put(p)
-	p.reset(empty)
-	defer p.reset(nil)
-	if refusal := p.attempt.begin(p, &g); refusal != nil {
-		return nearest{role: -1}, false
+	p.resetTo(empty)
+	defer p.resetTo(nil)
+	if refusal := p.solver.readGang(p, &g); refusal != nil {
+		return nearestDomain{role: -1}, false
 	}
-	if _, ok := p.attempt.solve(); ok {
-		return nearest{}, true
+	if _, ok := p.solver.tryProducts(); ok {
+		return nearestDomain{}, true
 	}
-	n, _ := p.attempt.nearest()
+	n, _ := p.solver.findNearest()
 	return n, false
 }
 
-// lasting keeps the reasons of a filter that an empty cluster would have too.
-func lasting(f *gang.Filter) *gang.Filter {
-	kept := &gang.Filter{Why: make([]gang.Why, len(f.Why))}
-	for n, why := range f.Why {
-		if why.Lasting() {
-			kept.Why[n] = why
+// permanentOnly returns the exclusions of a filter that an empty cluster would have
+// too.
+func permanentOnly(f *gang.Filter) *gang.Filter {
+	kept := &gang.Filter{Exclusions: make([]gang.Exclusion, len(f.Exclusions))}
+	for n, why := range f.Exclusions {
+		if why.IsPermanent() {
+			kept.Exclusions[n] = why
 		}
 	}
 	return kept
 }
 
-// name writes the nearest domain into the refusal.
-func (r *Refusal) name(a *attempt, n nearest) {
-	r.Room = n.room
-	if n.role >= 0 && n.room >= r.Want {
-		role := &a.roles[n.role]
-		r.Role, r.RoleWant = role.Name, role.need
+// setNearest completes the refusal by the nearest domain. Its path is named where
+// another domain of its level has the same name.
+func (s *solver) setNearest(r *Refusal, n nearestDomain) {
+	r.Room = n.fitting
+	if n.role >= 0 && n.fitting >= r.Needed {
+		role := &s.roles[n.role]
+		r.Role, r.RoleNeeded = role.Name, role.minToPlace
 	}
-	if n.room == 0 {
+	if n.fitting == 0 {
 		return
 	}
-	d := a.t.Domains[n.domain]
+	d := s.tree.Domains[n.domain]
 	r.Best, r.Domain = d.Name, n.domain
-	for _, other := range a.t.DomainsAt(d.Level) { // one name, two domains
-		if other != n.domain && a.t.Domains[other].Name == d.Name {
-			r.Best = a.t.Path(n.domain)
+	for _, other := range s.tree.DomainsAt(d.Level) { // one name, two domains
+		if other != n.domain && s.tree.Domains[other].Name == d.Name {
+			r.Best = s.tree.DomainPath(n.domain)
 		}
 	}
 }
 
-// countLasting counts the nodes of the nearest domain that even an empty cluster
+// countPermanent counts the nodes of the nearest domain that even an empty cluster
 // would leave out, as the role with the least to spare sees it.
-func (a *attempt) countLasting(r *Refusal, n nearest) {
+func (s *solver) countPermanent(r *Refusal, n nearestDomain) {
 	d := n.domain
-	if n.room == 0 {
+	if n.fitting == 0 {
 		d = 0
 	}
-	f := a.roles[a.order[0]].Filter
-	for i := a.t.Domains[d].First; f != nil && i < a.t.Domains[d].End; i++ {
-		if f.Why[i].Lasting() {
-			r.Left[f.Why[i]]++
+	f := s.roles[s.roleOrder[0]].Filter
+	for i := s.tree.Domains[d].First; f != nil && i < s.tree.Domains[d].End; i++ {
+		if f.Exclusions[i].IsPermanent() {
+			r.Excluded[f.Exclusions[i]]++
 		}
 	}
 }
 
-// countLeft counts the nodes of d that are left out and names the resource that
-// is short on the rest, both as the role with the least to spare sees it.
-func (a *attempt) countLeft(r *Refusal, d topology.DomainID, product int) {
-	role := &a.roles[a.order[0]]
-	if !role.modelled {
-		product = anyProduct
-	}
-	u := a.p.u
-	free, back := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
-	for n := a.t.Domains[d].First; n < a.t.Domains[d].End; n++ {
-		sum := free
-		if why := a.why(role, n, product); why != gang.Fits {
-			r.Left[why]++
-			sum = back
+// countExclusions counts the nodes of d that are excluded, by reason, as the role
+// with the least to spare sees it.
+func (s *solver) countExclusions(r *Refusal, d topology.DomainID, product int) {
+	role, product := s.scarcestRole(product)
+	for n := s.tree.Domains[d].First; n < s.tree.Domains[d].End; n++ {
+		if why := s.exclusionOf(role, n, product); why != gang.Eligible {
+			r.Excluded[why]++
 		}
+	}
+}
+
+// shortResource returns the resource that runs out first on the eligible nodes of
+// d, as the role with the least to spare sees it, or "" where the excluded nodes
+// are all that is missing.
+func (s *solver) shortResource(d topology.DomainID, product int) string {
+	role, product := s.scarcestRole(product)
+	u := s.planner.usage
+	// Members that fit by each resource alone, on the eligible and on all nodes.
+	eligible, all := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
+	for n := s.tree.Domains[d].First; n < s.tree.Domains[d].End; n++ {
+		usable := s.exclusionOf(role, n, product) == gang.Eligible
 		for c, q := range role.Request {
-			if q > 0 && u.FreeRow(n)[c] >= q {
-				sum[c] += u.FreeRow(n)[c] / q
+			if q == 0 || u.FreeRow(n)[c] < q {
+				continue
+			}
+			fitting := u.FreeRow(n)[c] / q
+			all[c] += fitting
+			if usable {
+				eligible[c] += fitting
 			}
 		}
 	}
-	want := int64(min(role.Count, max(a.want, role.need)))
-	least, short := want, false
+	want := int64(min(role.Count, max(s.minToPlace, role.minToPlace)))
+	least, name, short := want, "", false
 	for c, q := range role.Request {
-		// Of equals the last: extended resources stand behind cpu and memory,
-		// and are what the users of a gang look at.
-		if q > 0 && (free[c] < least || free[c] == least && r.Short != "") {
-			r.Short, least = u.Resources[c], free[c]
+		// Of equals the last: extended resources come behind cpu and memory, and
+		// are what the users of a gang watch.
+		if q > 0 && (eligible[c] < least || eligible[c] == least && name != "") {
+			name, least = u.Resources[c], eligible[c]
 		}
-		short = short || q > 0 && free[c]+back[c] < want
+		short = short || q > 0 && all[c] < want
 	}
-	if !short { // the nodes that are left out are all that is missing
-		r.Short = ""
+	if !short {
+		return ""
 	}
+	return name
 }
 
-// why is the reason for which a role may not use a node.
-func (a *attempt) why(role *role, n topology.NodeID, product int) gang.Why {
+// scarcestRole returns the role with the least to spare, and the product that
+// constrains it.
+func (s *solver) scarcestRole(product int) (*roleState, int) {
+	role := &s.roles[s.roleOrder[0]]
+	if !role.modelApplies {
+		product = anyProduct
+	}
+	return role, product
+}
+
+// exclusionOf returns the reason for which a role may not use a node of the cluster
+// as it is, the first one in the order of gang.Exclusion that is known here.
+func (s *solver) exclusionOf(role *roleState, n topology.NodeID, product int) gang.Exclusion {
 	switch {
-	case a.p.u.Cordoned != nil && a.p.u.Cordoned[n]:
+	case s.planner.usage.Cordoned != nil && s.planner.usage.Cordoned[n]:
 		return gang.Cordoned
-	case role.Filter != nil && role.Filter.Why[n] != gang.Fits:
-		return min(role.Filter.Why[n], gang.Other)
-	case product != anyProduct && a.t.Product(n) != product:
+	case role.Filter != nil && role.Filter.Exclusions[n] != gang.Eligible:
+		return min(role.Filter.Exclusions[n], gang.Other)
+	case product != anyProduct && s.tree.ProductIndex(n) != product:
 		return gang.WrongModel
 	}
-	return gang.Fits
+	return gang.Eligible
 }

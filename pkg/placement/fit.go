@@ -9,61 +9,61 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// maxSpreads bounds in how many ways the minimum of a gang is spread over its
+// maxSpreadSteps bounds in how many ways the minimum of a gang is spread over its
 // roles in one domain before the domain is given up.
-const maxSpreads = 16
+const maxSpreadSteps = 16
 
-// maxEffort bounds the members that one Solve places, over all its tries, before
+// maxPlacementSteps bounds the members that one Solve places, over all its tries, before
 // it looks at no more domains: some milliseconds. A gang of one role needs
 // one try.
-const maxEffort = 1 << 16
+const maxPlacementSteps = 1 << 16
 
-// maxNarrower bounds the domains of one level that fitNarrower tries.
-const maxNarrower = 4
+// maxInnerCandidates bounds the domains of one level that fitNarrowerDomain tries.
+const maxInnerCandidates = 4
 
-// fit places the gang in domain d if it can: every member, or else as many as
+// fitDomain places the gang in domain d if it can: every member, or else as many as
 // must be and then as many more as room allows.
-func (a *attempt) fit(d topology.DomainID) bool {
+func (s *solver) fitDomain(d topology.DomainID) bool {
 	least := 0
-	for r := range a.roles {
-		role := &a.roles[r]
-		role.limit = a.limit(r, d)
-		role.count = role.limit
-		least += role.need
+	for r := range s.roles {
+		role := &s.roles[r]
+		role.maxToPlace = s.placeableMembers(r, d)
+		role.toPlace = role.maxToPlace
+		least += role.minToPlace
 	}
-	if a.fitNarrower(d) || a.try(d) {
+	if s.fitNarrowerDomain(d) || s.tryDomain(d) {
 		return true
 	}
-	extra := max(0, a.want-least)
-	a.ways = maxSpreads
-	if a.spread(0, extra, func() bool { return a.try(d) }) {
-		return a.grow(d)
+	extra := max(0, s.minToPlace-least)
+	s.spreadSteps = maxSpreadSteps
+	if s.spreadMinimum(0, extra, func() bool { return s.tryDomain(d) }) {
+		return s.growRoles(d)
 	}
-	a.ways = maxSpreads
-	return a.spread(0, extra, func() bool { return a.search(d) })
+	s.spreadSteps = maxSpreadSteps
+	return s.spreadMinimum(0, extra, func() bool { return s.searchDomain(d) })
 }
 
-// fitNarrower places a gang of several roles in the narrowest box inside d that
+// fitNarrowerDomain places a gang of several roles in the narrowest box inside d that
 // holds all of it. One role finds that by itself, but two might go to two ends
 // of d.
-func (a *attempt) fitNarrower(d topology.DomainID) bool {
-	if a.active() < 2 || len(a.bound) > 0 {
+func (s *solver) fitNarrowerDomain(d topology.DomainID) bool {
+	if s.activeRoles() < 2 || len(s.boundNodes) > 0 {
 		return false
 	}
-	if a.fitNode(d) {
+	if s.fitSingleNode(d) {
 		return true
 	}
-	level := topology.Level(len(a.t.Levels) - 1)
-	for ; level > a.t.Domains[d].Level; level-- {
-		a.inner = a.inner[:0]
-		for _, e := range a.t.DomainsAt(level) {
-			if a.within(e, d) && a.holdsAll(e) {
-				a.inner = append(a.inner, candidate{domain: e})
+	level := topology.Level(len(s.tree.Levels) - 1)
+	for ; level > s.tree.Domains[d].Level; level-- {
+		s.innerCandidates = s.innerCandidates[:0]
+		for _, e := range s.tree.DomainsAt(level) {
+			if s.isWithin(e, d) && s.domainHoldsAll(e) {
+				s.innerCandidates = append(s.innerCandidates, candidate{domain: e})
 			}
 		}
-		slices.SortFunc(a.inner, a.compare)
-		for _, c := range a.inner[:min(len(a.inner), maxNarrower)] {
-			if a.try(c.domain) {
+		slices.SortFunc(s.innerCandidates, s.compareCandidates)
+		for _, c := range s.innerCandidates[:min(len(s.innerCandidates), maxInnerCandidates)] {
+			if s.tryDomain(c.domain) {
 				return true
 			}
 		}
@@ -71,54 +71,54 @@ func (a *attempt) fitNarrower(d topology.DomainID) bool {
 	return false
 }
 
-// active is the number of roles that have members to place.
-func (a *attempt) active() int {
+// activeRoles is the number of roles that have members to place.
+func (s *solver) activeRoles() int {
 	n := 0
-	for r := range a.roles {
-		if a.roles[r].count > 0 {
+	for r := range s.roles {
+		if s.roles[r].toPlace > 0 {
 			n++
 		}
 	}
 	return n
 }
 
-// fitNode places all the counted members on one node inside d, the one with the
+// fitSingleNode places all the counted members on one node inside d, the one with the
 // least room for the scarcest role.
-func (a *attempt) fitNode(d topology.DomainID) bool {
-	scarce := a.roles[a.order[0]].rooms
+func (s *solver) fitSingleNode(d topology.DomainID) bool {
+	scarce := s.roles[s.roleOrder[0]].headroom
 	best := NoNode
-	for n := a.t.Domains[d].First; n < a.t.Domains[d].End; n++ {
-		if (best == NoNode || scarce.node[n] < scarce.node[best]) && a.nodeHoldsAll(n) {
+	for n := s.tree.Domains[d].First; n < s.tree.Domains[d].End; n++ {
+		if (best == NoNode || scarce.perNode[n] < scarce.perNode[best]) && s.nodeHoldsAll(n) {
 			best = n
 		}
 	}
 	if best == NoNode {
 		return false
 	}
-	for r := range a.roles {
-		role := &a.roles[r]
-		for m := range role.out {
-			role.out[m] = NoNode
-			if m < role.count {
-				role.out[m] = best
+	for r := range s.roles {
+		role := &s.roles[r]
+		for m := range role.assigned {
+			role.assigned[m] = NoNode
+			if m < role.toPlace {
+				role.assigned[m] = best
 			}
 		}
 	}
 	return true
 }
 
-// nodeHoldsAll tells whether node n has room for all the counted members.
-func (a *attempt) nodeHoldsAll(n topology.NodeID) bool {
-	leaf := a.t.Leaf(n)
-	for _, r := range a.order {
-		role := &a.roles[r]
-		if role.count > 0 && (int(role.rooms.node[n]) < role.count || int(role.rooms.layer[leaf]) != len(role.rooms.layers)) {
+// nodeHoldsAll reports whether node n has room for all the counted members.
+func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
+	leaf := s.tree.LeafDomain(n)
+	for _, r := range s.roleOrder {
+		role := &s.roles[r]
+		if role.toPlace > 0 && (int(role.headroom.perNode[n]) < role.toPlace || int(role.headroom.layerDepth[leaf]) != len(role.headroom.layers)) {
 			return false
 		}
 	}
-	for c, free := range a.p.u.FreeRow(n) {
-		for r := range a.roles {
-			if asked := int64(a.roles[r].count) * a.roles[r].Request[c]; asked > 0 {
+	for c, free := range s.planner.usage.FreeRow(n) {
+		for r := range s.roles {
+			if asked := int64(s.roles[r].toPlace) * s.roles[r].Request[c]; asked > 0 {
 				free -= asked
 				if free < 0 {
 					return false
@@ -129,177 +129,193 @@ func (a *attempt) nodeHoldsAll(n topology.NodeID) bool {
 	return true
 }
 
-// holdsAll tells whether d has room for each counted role alone.
-func (a *attempt) holdsAll(d topology.DomainID) bool {
-	for r := range a.roles {
-		if role := &a.roles[r]; role.rooms.dom[d] < int64(role.count) {
+// domainHoldsAll reports whether d has room for each counted role alone.
+func (s *solver) domainHoldsAll(d topology.DomainID) bool {
+	for r := range s.roles {
+		if role := &s.roles[r]; role.headroom.perDomain[d] < int64(role.toPlace) {
 			return false
 		}
 	}
 	return true
 }
 
-// spread goes through the ways to spread extra members, on top of what each
+// spreadMinimum goes through the ways to spread extra members, on top of what each
 // role needs, over the roles from r on, until one attempt succeeds. Earlier
 // roles get as many as they can take first.
-func (a *attempt) spread(r, extra int, attempt func() bool) bool {
-	if r == len(a.roles) {
-		a.ways--
-		return attempt()
+func (s *solver) spreadMinimum(r, extra int, placeAll func() bool) bool {
+	if r == len(s.roles) {
+		s.spreadSteps--
+		return placeAll()
 	}
 	rest := 0
-	for i := r + 1; i < len(a.roles); i++ {
-		rest += a.roles[i].limit - a.roles[i].need
+	for i := r + 1; i < len(s.roles); i++ {
+		rest += s.roles[i].maxToPlace - s.roles[i].minToPlace
 	}
-	role := &a.roles[r]
-	for x := min(extra, role.limit-role.need); x >= max(0, extra-rest) && a.ways > 0 && a.effort >= 0; x-- {
-		role.count = role.need + x
-		if a.spread(r+1, extra-x, attempt) {
+	role := &s.roles[r]
+	for x := min(extra, role.maxToPlace-role.minToPlace); x >= max(0, extra-rest) && s.spreadSteps > 0 && s.placementSteps >= 0; x-- {
+		role.toPlace = role.minToPlace + x
+		if s.spreadMinimum(r+1, extra-x, placeAll) {
 			return true
 		}
 	}
 	return false
 }
 
-// grow adds members to a gang that fits in d, role by role, up to the longest
+// growRoles adds members to a gang that fits in d, role by role, up to the longest
 // run that fits too.
-func (a *attempt) grow(d topology.DomainID) bool {
-	for r := range a.roles {
-		role := &a.roles[r]
-		fits, most := role.count, role.limit
+func (s *solver) growRoles(d topology.DomainID) bool {
+	for r := range s.roles {
+		role := &s.roles[r]
+		fits, most := role.toPlace, role.maxToPlace
 		for fits < most {
-			role.count = (fits + most + 1) / 2
-			if a.tryGaps(d) {
-				fits = role.count
+			role.toPlace = (fits + most + 1) / 2
+			if s.tryWithHoles(d) {
+				fits = role.toPlace
 			} else {
-				most = role.count - 1
+				most = role.toPlace - 1
 			}
 		}
-		role.count = fits
+		role.toPlace = fits
 	}
-	return a.tryGaps(d)
+	return s.tryWithHoles(d)
 }
 
-// tryGaps tries as try does, and searches where slices miss members: these are
+// tryWithHoles tries as try does, and searches where slices miss members: these are
 // boxes of different sizes, which pack in more ways than one.
-func (a *attempt) tryGaps(d topology.DomainID) bool {
-	if a.try(d) {
+func (s *solver) tryWithHoles(d topology.DomainID) bool {
+	if s.tryDomain(d) {
 		return true
 	}
-	return slices.ContainsFunc(a.roles, func(r role) bool { return r.gaps && len(r.layers) > 0 }) && a.search(d)
+	return slices.ContainsFunc(s.roles, func(r roleState) bool { return r.hasRankHoles && len(r.sliceLayers) > 0 }) && s.searchDomain(d)
 }
 
-// counted is the number of members to place.
-func (a *attempt) counted() int {
+// countToPlace is the number of members to place.
+func (s *solver) countToPlace() int {
 	n := 0
-	for r := range a.roles {
-		n += a.roles[r].count
+	for r := range s.roles {
+		n += s.roles[r].toPlace
 	}
 	return n
 }
 
-// try places as many members of each role as its count says inside domain d,
+// tryDomain places as many members of each role as its count says inside domain d,
 // role by role. It gives up where a better way may exist; search finds that.
-func (a *attempt) try(d topology.DomainID) bool {
-	if a.tryWishes(d, a.order) {
+func (s *solver) tryDomain(d topology.DomainID) bool {
+	if s.tryOrder(d, s.roleOrder) {
 		return true
 	}
-	return len(a.bySize) > 0 && a.tryWishes(d, a.bySize)
+	return len(s.sizeOrder) > 0 && s.tryOrder(d, s.sizeOrder)
 }
 
-// tryWishes places the roles in one order: with preferred slices first, and
-// without where whole slices are in the way of the rest.
-func (a *attempt) tryWishes(d topology.DomainID, order []int) bool {
-	ok := a.place(d, order)
-	a.giveBack(d)
-	if !ok && a.soft {
-		a.soft = false
-		ok = a.place(d, order)
-		a.giveBack(d)
-		a.soft = true
+// tryOrder places the roles in one order. In a relaxed pass whole preferred slices
+// go first where they fit, and none where they are in the way of the rest.
+func (s *solver) tryOrder(d topology.DomainID, order []int) bool {
+	ok := s.placeRoles(d, order, true)
+	s.restoreTaken(d)
+	if !ok && s.isRelaxed() {
+		ok = s.placeRoles(d, order, false)
+		s.restoreTaken(d)
 	}
 	return ok
 }
 
-// place runs the jobs of every role in order. Jobs after the first see what the
-// ones before them have taken.
-func (a *attempt) place(d topology.DomainID, order []int) bool {
-	a.jobs, a.members = a.jobs[:0], a.members[:0]
-	a.effort -= 1 + a.counted()
+// isRelaxed reports whether the pass at hand may split preferred slices.
+func (s *solver) isRelaxed() bool {
+	return len(s.roles) > 0 && s.roles[0].preferredHeadroom != nil
+}
+
+// placeRoles places the runs of every role in order. Runs after the first see what
+// the ones before them have taken; restoreTaken must follow, whatever came of it.
+func (s *solver) placeRoles(d topology.DomainID, order []int, preferWhole bool) bool {
+	s.runs, s.memberBuffer = s.runs[:0], s.memberBuffer[:0]
+	s.placementSteps -= 1 + s.countToPlace()
 	for i, r := range order {
-		role := &a.roles[r]
-		for m := range role.out {
-			role.out[m] = NoNode
+		role := &s.roles[r]
+		for m := range role.assigned {
+			role.assigned[m] = NoNode
 		}
-		first := len(a.jobs)
-		if !a.list(r, d) {
+		first := len(s.runs)
+		if !s.planRuns(r, d, preferWhole) {
 			return false
 		}
-		for j := first; j < len(a.jobs); j++ {
-			job := &a.jobs[j]
-			if job.rooms.dom[job.domain] < int64(len(job.members)) {
-				a.blocked = job.domain
+		for j := first; j < len(s.runs); j++ {
+			run := &s.runs[j]
+			if run.headroom.perDomain[run.domain] < int64(len(run.members)) {
+				s.failedDomain = run.domain
 				return false
 			}
-			a.assign(job)
-			if j+1 < len(a.jobs) || i+1 < len(order) {
-				a.take(job, d)
+			s.assignRun(run)
+			if j+1 < len(s.runs) || i+1 < len(order) { // no later run reads the headroom of the last one
+				s.deductRun(run, d)
 			}
 		}
 	}
 	return true
 }
 
-// take subtracts what a job has placed from the room of every role inside d.
-func (a *attempt) take(job *job, d topology.DomainID) {
-	role := &a.roles[job.role]
+// deductRun subtracts the resources of a placed run from the headroom of every
+// role inside d.
+func (s *solver) deductRun(run *memberRun, d topology.DomainID) {
+	role := &s.roles[run.role]
+	s.sizeTaken()
 	width := len(role.Request)
-	if cells := len(a.t.Nodes) * width; len(a.p.taken) != cells {
-		a.p.taken = resize(a.p.taken, cells)
-		clear(a.p.taken)
-	}
-	first := len(a.touched)
-	for _, m := range job.members {
-		if m == nobody {
+	first := len(s.touchedNodes)
+	for _, m := range run.members {
+		if m == hole {
 			continue
 		}
-		n := role.out[m]
-		cells := a.p.taken[int(n)*width:]
+		n := role.assigned[m]
+		cells := s.planner.taken[int(n)*width:]
 		for c, q := range role.Request {
 			cells[c] += q
 		}
-		if last := len(a.touched) - 1; last < first || a.touched[last] != n {
-			a.touched = append(a.touched, n)
+		if last := len(s.touchedNodes) - 1; last < first || s.touchedNodes[last] != n {
+			s.touchedNodes = append(s.touchedNodes, n)
 		}
 	}
-	a.recount(a.touched[first:], d)
+	s.updateHeadroom(s.touchedNodes[first:], d)
 }
 
-// giveBack undoes every take.
-func (a *attempt) giveBack(d topology.DomainID) {
-	if len(a.touched) == 0 {
+// sizeTaken makes the planner's table of taken resources fit its usage. Between
+// plans the table is all zero, so that it is cleared only when it grows.
+func (s *solver) sizeTaken() {
+	if cells := len(s.tree.Nodes) * len(s.planner.usage.Resources); len(s.planner.taken) != cells {
+		s.planner.taken = resize(s.planner.taken, cells)
+		clear(s.planner.taken)
+	}
+}
+
+// takenOn returns the resources that the plan at hand has taken on node n, as a
+// row of the planner's table.
+func (s *solver) takenOn(n topology.NodeID) []int64 {
+	width := len(s.planner.usage.Resources)
+	return s.planner.taken[int(n)*width : (int(n)+1)*width]
+}
+
+// restoreTaken undoes every deductRun since the last call, inside d.
+func (s *solver) restoreTaken(d topology.DomainID) {
+	if len(s.touchedNodes) == 0 {
 		return
 	}
-	width := len(a.p.u.Resources)
-	for _, n := range a.touched {
-		clear(a.p.taken[int(n)*width : (int(n)+1)*width])
+	for _, n := range s.touchedNodes {
+		clear(s.takenOn(n))
 	}
-	a.recount(a.touched, d)
-	a.touched = a.touched[:0]
+	s.updateHeadroom(s.touchedNodes, d)
+	s.touchedNodes = s.touchedNodes[:0]
 }
 
-// recount brings the rooms inside d up to date with what is taken on nodes.
-func (a *attempt) recount(nodes []topology.NodeID, d topology.DomainID) {
-	width := len(a.p.u.Resources)
-	for r := range a.roles {
-		for _, rooms := range []*rooms{a.roles[r].rooms, a.roles[r].wished} {
-			if rooms == nil {
+// updateHeadroom brings the headroom of every role inside d up to date with what
+// is taken on nodes.
+func (s *solver) updateHeadroom(nodes []topology.NodeID, d topology.DomainID) {
+	for r := range s.roles {
+		for _, h := range []*headroom{s.roles[r].headroom, s.roles[r].preferredHeadroom} {
+			if h == nil {
 				continue
 			}
 			for _, n := range nodes {
-				rooms.update(n, a.p.taken[int(n)*width:(int(n)+1)*width])
+				h.updateNode(n, s.takenOn(n))
 			}
-			rooms.sum(d)
+			h.refreshDomains(d)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func modelRank(u *topology.Usage, g *gang.Gang, model string) int {
 	rank := 0
 	for _, want := range g.Models {
 		for _, product := range u.Tree.Products {
-			if product == model && gpu.Matches(want, product) {
+			if product == model && gpu.MatchesLabel(want, product) {
 				return rank
 			}
 			rank++
@@ -112,7 +112,7 @@ func TestSolve_GapToTheBestPlan(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		u, g := small(rng)
 		p := solved(t, u, g)
-		if p.Refusal != nil || g.Waiting() == 0 {
+		if p.Refusal != nil || g.WaitingCount() == 0 {
 			continue
 		}
 		best, found := merit{}, false

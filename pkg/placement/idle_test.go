@@ -15,19 +15,19 @@ import (
 )
 
 // losses spells what gangs lose on each node of u.
-func losses(u *topology.Usage, i *Idle) string {
+func losses(u *topology.Usage, i *IdleIndex) string {
 	out := ""
 	for n := range u.Tree.Nodes {
-		part, whole := i.Loss(topology.NodeID(n))
+		part, whole := i.BreakupCost(topology.NodeID(n))
 		out += fmt.Sprintf(" %s:%d/%d", u.Tree.Nodes[n].Name, part, whole)
 	}
 	return out[1:]
 }
 
-func idleOf(u *topology.Usage) *Idle {
-	i := NewIdle(u.Tree)
+func idleOf(u *topology.Usage) *IdleIndex {
+	i := NewIdleIndex(u.Tree)
 	for n := range u.Tree.Nodes {
-		i.Set(topology.NodeID(n), u.Idle(topology.NodeID(n)))
+		i.SetIdle(topology.NodeID(n), u.IsIdle(topology.NodeID(n)))
 	}
 	return i
 }
@@ -39,19 +39,19 @@ func TestIdle_Loss(t *testing.T) {
 
 	waiting := pods(3, 8, required(rack))
 	for _, name := range []string{"n1", "n2"} {
-		n, _ := u.Tree.NodeID(name)
-		u.Take(n, []int64{8})
-		i.Set(n, u.Idle(n))
+		n, _ := u.Tree.NodeByName(name)
+		u.AllocateOn(n, []int64{8})
+		i.SetIdle(n, u.IsIdle(n))
 	}
-	i.Planned("a", solved(t, u, waiting))
+	i.RecordPlan("a", solved(t, u, waiting))
 	assert.Equal(t, "n1:3/3 n2:3/3 n3:3/3 n4:3/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "a waits in rack-1")
-	i.Planned("b", solved(t, u, pods(7, 8, required(block))))
+	i.RecordPlan("b", solved(t, u, pods(7, 8, required(block))))
 	assert.Equal(t, "n1:3/3 n2:3/3 n3:3/3 n4:3/3 n5:3/3 n6:3/3 n7:3/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "and b in block-a")
-	i.Retain(func(gang string) bool { return gang == "a" })
-	i.Planned("a", solved(t, u, pods(2, 8, required(rack))))
+	i.RetainGangs(func(gang string) bool { return gang == "a" })
+	i.RecordPlan("a", solved(t, u, pods(2, 8, required(rack))))
 	assert.Equal(t, "n1:0/3 n2:0/3 n3:2/3 n4:2/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "b is gone and a has a plan")
-	i.Planned("c", solved(t, u, pods(9, 8, required(rack))))
-	i.Planned("d", solved(t, u, pods(9, 8)))
+	i.RecordPlan("c", solved(t, u, pods(9, 8, required(rack))))
+	i.RecordPlan("d", solved(t, u, pods(9, 8)))
 	assert.Equal(t, "n1:0/3 n2:0/3 n3:2/3 n4:2/3 n5:1/3 n6:0/3 n7:0/3 n8:2/3 n9:2/3 n10:0/3", losses(u, i), "c can never have a place, and d waits for the cluster")
 }
 
@@ -72,7 +72,7 @@ func TestIdle_Follows(t *testing.T) {
 		for range 200 {
 			n := topology.NodeID(rng.IntN(len(u.Tree.Nodes)))
 			u.FreeRow(n)[0] = int64(rng.IntN(2)) * 8
-			i.Set(n, u.Idle(n))
+			i.SetIdle(n, u.IsIdle(n))
 		}
 		require.Equal(t, losses(u, idleOf(u)), losses(u, i), "seed %d", seed)
 	}
@@ -81,9 +81,9 @@ func TestIdle_Follows(t *testing.T) {
 func BenchmarkIdle_Loss(b *testing.B) {
 	u := largeUsage(rand.New(rand.NewPCG(1, 9)))
 	i := idleOf(u)
-	i.Planned("g", Plan{Refusal: &Refusal{Reason: NoFittingDomain, Domain: u.Tree.DomainsAt(1)[0]}})
+	i.RecordPlan("g", Plan{Refusal: &Refusal{Reason: NoFittingDomain, Domain: u.Tree.DomainsAt(1)[0]}})
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
-		i.Loss(topology.NodeID(n % len(u.Tree.Nodes)))
+		i.BreakupCost(topology.NodeID(n % len(u.Tree.Nodes)))
 	}
 }

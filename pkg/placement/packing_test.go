@@ -32,10 +32,10 @@ func shapes(t *testing.T, rng *rand.Rand) (*topology.Usage, *gang.Gang) {
 	for range 2 + rng.IntN(3) {
 		g.Roles = append(g.Roles, gang.Role{
 			Count: 1 + rng.IntN(8), Request: []int64{int64(rng.IntN(6)), int64(rng.IntN(12))},
-			Required: topology.NoLevel, With: -1,
+			Required: topology.NoLevel, NearRole: -1,
 		})
 	}
-	g.MinCount = g.Waiting()
+	g.MinCount = g.WaitingCount()
 	return u, g
 }
 
@@ -45,19 +45,19 @@ func TestSolve_PacksRoles(t *testing.T) {
 	var feasible, missed, missedByRole int
 	for seed := range uint64(4000) {
 		u, g := shapes(t, rand.New(rand.NewPCG(seed, 17)))
-		a := &NewPlanner(u).attempt
+		a := &NewPlanner(u).solver
 		fits := func(budget int) bool {
-			require.Nil(t, a.begin(NewPlanner(u), g))
-			a.count(anyProduct, false)
-			a.budget = budget
-			_, ok := a.choose()
+			require.Nil(t, a.readGang(NewPlanner(u), g))
+			a.countHeadroom(anyProduct, false)
+			a.searchSteps = budget
+			_, ok := a.chooseDomain()
 			return ok
 		}
-		if !fits(150 * searchBudget) {
+		if !fits(150 * maxSearchSteps) {
 			continue
 		}
 		feasible++
-		if !fits(searchBudget) {
+		if !fits(maxSearchSteps) {
 			missed++
 		}
 		if !fits(0) {

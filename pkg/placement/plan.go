@@ -51,29 +51,29 @@ type Refusal struct {
 	Reason Reason
 	// Gang is the name of the gang.
 	Gang string
-	// Role is the name of a role of which RoleWant members must be placed and
+	// Role is the name of a role of which RoleConstraint members must be placed and
 	// cannot, although Want members of all roles could.
-	Role     string
-	RoleWant int
-	// Want is the number of members that must be placed together; Bound of
+	Role       string
+	RoleNeeded int
+	// Needed is the number of members that must be placed together; Bound of
 	// them have a node already.
-	Want, Bound int
+	Needed, Bound int
 	// Level is the name of the level that must hold them, "cluster" if none.
 	Level string
 	// Slices are the required slices, widest first.
-	Slices []SliceWant
+	Slices []SliceConstraint
 	// Together are the roles that ask for one domain of a narrower level.
-	Together []RoleWant
+	Together []RoleConstraint
 	// Pinned says that the bound members leave no choice but Best, in which
 	// BoundThere of them stand: the domain of the gang, or of a slice that
 	// lost a member.
 	Pinned     bool
 	BoundThere int
-	// Help names nodes of Best that would be enough if they were not left out;
+	// Recoverable names nodes of Best that would be enough if they were not left out;
 	// else Missing is how much more of Short there must be free. Both are said
 	// of a Pinned gang only.
-	Help    []NodeBack
-	Missing int64
+	Recoverable []RecoverableNode
+	Missing     int64
 	// Best is the name of the domain with the most room, its path where the
 	// name is not enough; empty if no domain has any. Domain is that domain, 0
 	// (the cluster) if none. Room is the number of members that fit there now,
@@ -81,10 +81,10 @@ type Refusal struct {
 	Best   string
 	Domain topology.DomainID
 	Room   int
-	// Left counts the nodes of Best that are left out, by reason; those of the
+	// Excluded counts the nodes of Best that are left out, by reason; those of the
 	// whole cluster if Best is empty. Of a gang that is too large only lasting
 	// reasons count.
-	Left [gang.NumWhy]int
+	Excluded [gang.NumExclusions]int
 	// Short names the resource that runs out first on the usable nodes of
 	// Best, such as "nvidia.com/gpu"; empty when nodes are just left out.
 	Short string
@@ -97,19 +97,19 @@ type Refusal struct {
 	Detail string
 }
 
-// RoleWant is a role that one domain of a level must hold, in a refusal.
-type RoleWant struct{ Role, Level string }
+// RoleConstraint is a role that one domain of a level must hold, in a refusal.
+type RoleConstraint struct{ Role, Level string }
 
-// SliceWant is a required layer of slices in a refusal.
-type SliceWant struct {
+// SliceConstraint is a required layer of slices in a refusal.
+type SliceConstraint struct {
 	// Size is the number of members of a slice, Level the level whose domains
 	// hold one.
 	Size  int
 	Level string
 }
 
-// NodeBack is a node that is left out for a passing reason.
-type NodeBack struct {
-	Node string
-	Why  gang.Why
+// RecoverableNode is a node that is left out for a passing reason.
+type RecoverableNode struct {
+	Node      string
+	Exclusion gang.Exclusion
 }

@@ -55,7 +55,7 @@ func largeGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
 	g := &gang.Gang{Name: "g", Required: level(), Preferred: level()}
 	count := 1 + rng.IntN(60)
 	g.Roles = []gang.Role{{
-		Name: "worker", Count: count, Required: topology.NoLevel, With: -1,
+		Name: "worker", Count: count, Required: topology.NoLevel, NearRole: -1,
 		Request: []int64{[]int64{1, 4, 8}[rng.IntN(3)], int64(rng.IntN(13))},
 	}}
 	size := []int{16, 8, 12}[rng.IntN(3)]
@@ -79,7 +79,7 @@ func largeGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
 func withLauncher(rng *rand.Rand, g *gang.Gang) *gang.Gang {
 	launcher := gang.Role{
 		Name: "launcher", Count: 1 + rng.IntN(3), Request: []int64{0, int64(1 + rng.IntN(8))},
-		Required: topology.NoLevel, With: rng.IntN(2) - 1,
+		Required: topology.NoLevel, NearRole: rng.IntN(2) - 1,
 	}
 	g.Roles = append(g.Roles, launcher)
 	g.MinCount += launcher.Count
@@ -118,7 +118,7 @@ func TestSolve_FreeNodeNeverHurts(t *testing.T) {
 			continue
 		}
 		wider, moved := addNode(t, rng, u, g)
-		require.Nil(t, solved(t, wider, moved).Refusal, "seed %d\n%s%+v", seed, topology.Format(u), *g)
+		require.Nil(t, solved(t, wider, moved).Refusal, "seed %d\n%s%+v", seed, topology.FormatUsage(u), *g)
 	}
 }
 
@@ -133,7 +133,7 @@ func addNode(t *testing.T, rng *rand.Rand, u *topology.Usage, g *gang.Gang) (*to
 		}
 		return name
 	})
-	n, _ := wider.Tree.NodeID("new")
+	n, _ := wider.Tree.NodeByName("new")
 	copy(wider.FreeRow(n), wider.CapacityRow(n))
 	return wider, moved
 }
@@ -149,12 +149,12 @@ func rebuild(t *testing.T, u *topology.Usage, g *gang.Gang, nodes []topology.Nod
 	moved.Roles = slices.Clone(g.Roles)
 	for r := range moved.Roles {
 		if moved.Roles[r].Filter != nil {
-			moved.Roles[r].Filter = &gang.Filter{Why: make([]gang.Why, len(nodes))}
+			moved.Roles[r].Filter = &gang.Filter{Exclusions: make([]gang.Exclusion, len(nodes))}
 		}
 	}
 	now := map[topology.NodeID]topology.NodeID{}
 	for n := range tree.Nodes {
-		old, ok := u.Tree.NodeID(was(tree.Nodes[n].Name))
+		old, ok := u.Tree.NodeByName(was(tree.Nodes[n].Name))
 		require.True(t, ok)
 		id := topology.NodeID(n)
 		now[old] = id
@@ -163,7 +163,7 @@ func rebuild(t *testing.T, u *topology.Usage, g *gang.Gang, nodes []topology.Nod
 		v.Cordoned[n] = u.Cordoned != nil && u.Cordoned[old]
 		for r := range moved.Roles {
 			if moved.Roles[r].Filter != nil {
-				moved.Roles[r].Filter.Why[n] = g.Roles[r].Filter.Why[old]
+				moved.Roles[r].Filter.Exclusions[n] = g.Roles[r].Filter.Exclusions[old]
 			}
 		}
 	}
@@ -216,7 +216,7 @@ func TestPlanner_AgreesWithSolve(t *testing.T) {
 				withLauncher(rng, gangs[i])
 			}
 			if rng.IntN(2) == 0 {
-				gangs[i].Roles[0].Filter = &gang.Filter{Why: make([]gang.Why, len(u.Tree.Nodes))}
+				gangs[i].Roles[0].Filter = &gang.Filter{Exclusions: make([]gang.Exclusion, len(u.Tree.Nodes))}
 			}
 		}
 		var running []func()
@@ -227,8 +227,8 @@ func TestPlanner_AgreesWithSolve(t *testing.T) {
 			for r, nodes := range plan.Nodes {
 				for _, n := range nodes {
 					if n != NoNode {
-						p.Take(n, g.Roles[r].Request)
-						running = append(running, func() { p.Give(n, g.Roles[r].Request) })
+						p.AllocateOn(n, g.Roles[r].Request)
+						running = append(running, func() { p.ReleaseOn(n, g.Roles[r].Request) })
 					}
 				}
 			}
@@ -238,9 +238,9 @@ func TestPlanner_AgreesWithSolve(t *testing.T) {
 				running = slices.Delete(running, i, i+1)
 			}
 			if f := g.Roles[0].Filter; f != nil {
-				n := topology.NodeID(rng.IntN(len(f.Why)))
-				f.Why[n] = gang.Why(rng.IntN(int(gang.NumWhy)))
-				p.Changed(n)
+				n := topology.NodeID(rng.IntN(len(f.Exclusions)))
+				f.Exclusions[n] = gang.Exclusion(rng.IntN(int(gang.NumExclusions)))
+				p.MarkChanged(n)
 			}
 		}
 	}
@@ -260,7 +260,7 @@ func TestPlanner_AgreesWithSolveOnSmallClusters(t *testing.T) {
 			for range rng.IntN(3) {
 				n := topology.NodeID(rng.IntN(len(u.Tree.Nodes)))
 				u.FreeRow(n)[rng.IntN(len(u.Resources))] = int64(rng.IntN(6) - 1)
-				p.Changed(n)
+				p.MarkChanged(n)
 			}
 		}
 	}

@@ -17,32 +17,32 @@ func (r *Refusal) Error() string {
 	case InvalidGangSpec:
 		return fmt.Sprintf("gang %s: %s", r.Gang, r.Detail)
 	case GangIncomplete:
-		return fmt.Sprintf("%s, but has %d", r.needs(), r.Room)
+		return fmt.Sprintf("%s, but has %d", r.needsText(), r.Room)
 	case TopologyDrift:
-		return r.needs() + r.where() + ", but " + r.Detail
+		return r.needsText() + r.constraintsText() + ", but " + r.Detail
 	case TopologyLevelUnused:
-		return fmt.Sprintf("%s%s; no node that it may use is in a %s", r.needs(), r.where(), r.Level)
+		return fmt.Sprintf("%s%s; no node that it may use is in a %s", r.needsText(), r.constraintsText(), r.Level)
 	case GangTooLarge:
-		return r.needs() + r.where() + "; " + r.ifEmpty() + r.left()
+		return r.needsText() + r.constraintsText() + "; " + r.emptyText() + r.excludedText()
 	default:
-		return r.needs() + r.where() + "; " + r.best() + r.left() + r.help()
+		return r.needsText() + r.constraintsText() + "; " + r.bestText() + r.excludedText() + r.recoverableText()
 	}
 }
 
-// needs says how many members must be placed.
-func (r *Refusal) needs() string {
-	pods := plural(r.Want, "pod")
+// needsText says how many members must be placed.
+func (r *Refusal) needsText() string {
+	pods := countNoun(r.Needed, "pod")
 	if r.Role != "" && r.Reason == GangIncomplete {
-		pods = plural(r.Want, r.Role+" pod")
+		pods = countNoun(r.Needed, r.Role+" pod")
 	}
 	return fmt.Sprintf("gang %s needs %s", r.Gang, pods)
 }
 
-// maxTogether is the number of roles that a sentence names.
-const maxTogether = 2
+// maxNamedRoles is the number of roles that a sentence names.
+const maxNamedRoles = 2
 
-// where says what must hold them.
-func (r *Refusal) where() string {
+// constraintsText says what must hold them.
+func (r *Refusal) constraintsText() string {
 	var b strings.Builder
 	if r.Level != "" && r.Level != clusterName {
 		b.WriteString(" in one " + r.Level)
@@ -51,7 +51,7 @@ func (r *Refusal) where() string {
 		fmt.Fprintf(&b, ", every %d in one %s", s.Size, s.Level)
 	}
 	for i, t := range r.Together {
-		if i == maxTogether {
+		if i == maxNamedRoles {
 			fmt.Fprintf(&b, " and %d more parts so", len(r.Together)-i)
 			break
 		}
@@ -66,11 +66,11 @@ func (r *Refusal) where() string {
 // clusterName is how the root domain is called.
 const clusterName = "cluster"
 
-// best says how near the best domain came.
-func (r *Refusal) best() string {
+// bestText says how near the best domain came.
+func (r *Refusal) bestText() string {
 	room := fmt.Sprintf("has room for %d", r.Room)
 	if r.Role != "" {
-		room = fmt.Sprintf("has no room for %s at the same time", plural(r.RoleWant, r.Role+" pod"))
+		room = fmt.Sprintf("has no room for %s at the same time", countNoun(r.RoleNeeded, r.Role+" pod"))
 	}
 	switch {
 	case r.Best == "" && r.Level == clusterName:
@@ -89,11 +89,11 @@ func (r *Refusal) best() string {
 	return fmt.Sprintf("the best, %s, %s", r.Best, room)
 }
 
-// ifEmpty says how many the largest domain could hold.
-func (r *Refusal) ifEmpty() string {
+// emptyText says how many the largest domain could hold.
+func (r *Refusal) emptyText() string {
 	room := fmt.Sprintf("would hold %d if it were empty", r.Room)
 	if r.Role != "" {
-		room = fmt.Sprintf("would not hold %s at the same time if it were empty", plural(r.RoleWant, r.Role+" pod"))
+		room = fmt.Sprintf("would not hold %s at the same time if it were empty", countNoun(r.RoleNeeded, r.Role+" pod"))
 	}
 	switch {
 	case r.NoModel:
@@ -108,14 +108,14 @@ func (r *Refusal) ifEmpty() string {
 	return fmt.Sprintf("the largest, %s, %s", r.Best, room)
 }
 
-// left says why the rest of the best domain is of no use.
-func (r *Refusal) left() string {
+// excludedText says why the rest of the best domain is of no use.
+func (r *Refusal) excludedText() string {
 	var parts []string
-	for why := gang.Fits + 1; why < gang.NumWhy; why++ {
-		switch n := r.Left[why]; {
+	for why := gang.Eligible + 1; why < gang.NumExclusions; why++ {
+		switch n := r.Excluded[why]; {
 		case n == 0:
 		case len(parts) == 0:
-			parts = append(parts, plural(n, "node")+" "+why.String())
+			parts = append(parts, countNoun(n, "node")+" "+why.String())
 		default:
 			parts = append(parts, fmt.Sprintf("%d %s", n, why))
 		}
@@ -133,30 +133,30 @@ func (r *Refusal) left() string {
 	return " (" + text + ")"
 }
 
-// help says what would make room.
-func (r *Refusal) help() string {
+// recoverableText says what would make room.
+func (r *Refusal) recoverableText() string {
 	if r.Missing > 0 {
 		return fmt.Sprintf("; %d more %s must be free there", r.Missing, r.Short)
 	}
-	if len(r.Help) == 0 {
+	if len(r.Recoverable) == 0 {
 		return ""
 	}
 	var nodes []string
-	for _, h := range r.Help[:min(len(r.Help), maxHelp)] {
-		nodes = append(nodes, fmt.Sprintf("%s (%s)", h.Node, h.Why))
+	for _, h := range r.Recoverable[:min(len(r.Recoverable), maxNamedNodes)] {
+		nodes = append(nodes, fmt.Sprintf("%s (%s)", h.Node, h.Exclusion))
 	}
 	text := strings.Join(nodes, ", ")
-	if more := len(r.Help) - maxHelp; more > 0 {
+	if more := len(r.Recoverable) - maxNamedNodes; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return "; it would fit if it could use " + text
 }
 
-// maxHelp is the number of nodes that a sentence names.
-const maxHelp = 3
+// maxNamedNodes is the number of nodes that a sentence names.
+const maxNamedNodes = 3
 
-// plural is a count with its noun.
-func plural(n int, noun string) string {
+// countNoun is a count with its noun.
+func countNoun(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

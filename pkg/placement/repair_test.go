@@ -18,7 +18,7 @@ import (
 // each; "?" for a rank or a node that is not known.
 func bind(text string) func(*gang.Gang) {
 	return func(g *gang.Gang) {
-		_, u, err := topology.Parse(repairRacks)
+		_, u, err := topology.ParseUsage(repairRacks)
 		if err != nil {
 			panic(err)
 		}
@@ -28,7 +28,7 @@ func bind(text string) func(*gang.Gang) {
 			if rank != "?" {
 				b.Rank = int(rank[0] - '0')
 			}
-			if n, ok := u.Tree.NodeID(node); ok {
+			if n, ok := u.Tree.NodeByName(node); ok {
 				b.Node = n
 			}
 			g.Bound = append(g.Bound, b)

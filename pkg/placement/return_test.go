@@ -49,7 +49,7 @@ func TestSolve_AMemberReturnsToItsNode(t *testing.T) {
 			require.Nil(t, p.Refusal)
 			nodes := p.Nodes[0]
 			for _, n := range nodes {
-				u.Take(n, tc.gang.Roles[0].Request)
+				u.AllocateOn(n, tc.gang.Roles[0].Request)
 			}
 			for lost, home := range nodes {
 				g := pods(1, tc.gang.Roles[0].Request[0], minCount(len(nodes)), sliced(tc.gang.Slices...), ranked(lost))
@@ -58,11 +58,11 @@ func TestSolve_AMemberReturnsToItsNode(t *testing.T) {
 						g.Bound = append(g.Bound, gang.Bound{Rank: rank, Node: n})
 					}
 				}
-				u.Give(home, g.Roles[0].Request)
+				u.ReleaseOn(home, g.Roles[0].Request)
 				again := Solve(u, g)
 				require.NoError(t, Check(u, g, again))
 				assert.Equal(t, u.Tree.Nodes[home].Name, names(u, again), "member %d", lost)
-				u.Take(home, g.Roles[0].Request)
+				u.AllocateOn(home, g.Roles[0].Request)
 			}
 		})
 	}

@@ -22,12 +22,12 @@ func wish(size int, level topology.Level) gang.Slice {
 }
 
 func part(name string, count int, gpus, cpu int64, with int) gang.Role {
-	return gang.Role{Name: name, Count: count, Request: []int64{gpus, cpu}, Required: none, With: with}
+	return gang.Role{Name: name, Count: count, Request: []int64{gpus, cpu}, Required: none, NearRole: with}
 }
 
 func roles(r ...gang.Role) *gang.Gang {
 	g := &gang.Gang{Name: "train", Required: none, Preferred: none, Roles: r}
-	g.MinCount = g.Waiting()
+	g.MinCount = g.WaitingCount()
 	return g
 }
 

@@ -16,9 +16,9 @@ import (
 func Solve(u *topology.Usage, g *gang.Gang) Plan {
 	p := planners.Get().(*Planner)
 	defer planners.Put(p)
-	p.reset(u)
+	p.resetTo(u)
 	plan := p.Solve(g)
-	p.reset(nil)
+	p.resetTo(nil)
 	return plan
 }
 
@@ -30,12 +30,12 @@ var planners = sync.Pool{New: func() any { return new(Planner) }}
 // of the gang. Its plans are those of Solve. It is not safe for use by several
 // goroutines at once.
 type Planner struct {
-	u       *topology.Usage
-	shapes  []*rooms // what was counted, the latest used last
-	spare   []*rooms // buffers of forgotten shapes
-	changes changes
-	taken   []int64 // nodes x resources: what the plan at hand has taken
-	attempt attempt
+	usage          *topology.Usage
+	headrooms      []*headroom // what was counted, the latest used last
+	spareHeadrooms []*headroom // buffers of forgotten shapes
+	changes        changeLog
+	taken          []int64 // nodes x resources: what the plan at hand has taken
+	solver         solver
 }
 
 // NewPlanner is a planner over u. The caller may go on changing the rows of u
@@ -43,82 +43,82 @@ type Planner struct {
 // before the next Solve. A new Tree needs a new Planner.
 func NewPlanner(u *topology.Usage) *Planner {
 	p := new(Planner)
-	p.reset(u)
+	p.resetTo(u)
 	return p
 }
 
-// reset forgets everything but the buffers.
-func (p *Planner) reset(u *topology.Usage) {
-	p.u, p.attempt.p, p.attempt.g, p.attempt.t = u, nil, nil, nil
-	for _, r := range p.shapes {
-		r.u, r.filter = nil, nil
+// resetTo forgets everything but the buffers.
+func (p *Planner) resetTo(u *topology.Usage) {
+	p.usage, p.solver.planner, p.solver.gang, p.solver.tree = u, nil, nil, nil
+	for _, r := range p.headrooms {
+		r.usage, r.filter = nil, nil
 	}
-	p.spare = append(p.spare, p.shapes...)
-	p.shapes = p.shapes[:0]
-	p.changes = changes{nodes: p.changes.nodes[:0]}
+	p.spareHeadrooms = append(p.spareHeadrooms, p.headrooms...)
+	p.headrooms = p.headrooms[:0]
+	p.changes = changeLog{nodes: p.changes.nodes[:0]}
 	p.taken = p.taken[:0]
 }
 
-// Changed says that the row of node n, or what a Filter says of it, may have
+// MarkChanged says that the row of node n, or what a Filter says of it, may have
 // changed.
-func (p *Planner) Changed(n topology.NodeID) {
-	if n >= 0 && int(n) < len(p.u.Tree.Nodes) {
-		p.changes.add(n, len(p.u.Tree.Nodes))
+func (p *Planner) MarkChanged(n topology.NodeID) {
+	if n >= 0 && int(n) < len(p.usage.Tree.Nodes) {
+		p.changes.appendNode(n, len(p.usage.Tree.Nodes))
 	}
 }
 
-// Take subtracts request from what is free on node n.
-func (p *Planner) Take(n topology.NodeID, request []int64) {
-	p.u.Take(n, request)
-	p.Changed(n)
+// AllocateOn subtracts request from what is free on node n.
+func (p *Planner) AllocateOn(n topology.NodeID, request []int64) {
+	p.usage.AllocateOn(n, request)
+	p.MarkChanged(n)
 }
 
-// Give returns to node n what Take took.
-func (p *Planner) Give(n topology.NodeID, request []int64) {
-	p.u.Give(n, request)
-	p.Changed(n)
+// ReleaseOn returns to node n what Take took.
+func (p *Planner) ReleaseOn(n topology.NodeID, request []int64) {
+	p.usage.ReleaseOn(n, request)
+	p.MarkChanged(n)
 }
 
 // Solve places g on the cluster as it now is, without changing it.
 func (p *Planner) Solve(g *gang.Gang) Plan {
-	a := &p.attempt
-	if refusal := a.begin(p, g); refusal != nil {
+	a := &p.solver
+	if refusal := a.readGang(p, g); refusal != nil {
 		return Plan{Refusal: refusal}
 	}
-	if plan, ok := a.solve(); ok {
+	if plan, ok := a.tryProducts(); ok {
 		return plan
 	}
-	return Plan{Refusal: a.explain()}
+	return Plan{Refusal: a.explainRefusal()}
 }
 
-// Evaluated is the number of domains whose room the last Solve looked at; one
-// counts again for each level, GPU product and wish that it was looked at for.
-func (p *Planner) Evaluated() int { return p.attempt.looked }
+// EvaluatedDomains returns the number of domains whose headroom the last Solve
+// compared. A domain counts again for each GPU product and each pass.
+func (p *Planner) EvaluatedDomains() int { return p.solver.domainsEvaluated }
 
-// solve tries one GPU product after the other, and gives up the preferred
+// tryProducts tries one GPU product after the other, and gives up the preferred
 // slices only where no product can keep them.
-func (a *attempt) solve() (Plan, bool) {
-	for _, soft := range a.wishes() {
-		for _, product := range a.products {
-			a.count(product, soft) // bottom up: members that fit under each domain
-			if d, ok := a.choose(); ok {
-				return a.plan(d, product), true
+func (s *solver) tryProducts() (Plan, bool) {
+	for _, relaxed := range s.relaxations() {
+		for _, product := range s.products {
+			s.countHeadroom(product, relaxed) // bottom up: members that fit under each domain
+			if d, ok := s.chooseDomain(); ok {
+				return s.buildPlan(d, product), true
 			}
 		}
 	}
 	return Plan{}, false
 }
 
-// plan copies the answer out of the buffers.
-func (a *attempt) plan(d topology.DomainID, product int) Plan {
-	plan := Plan{Domain: d, Nodes: make([][]topology.NodeID, len(a.roles))}
+// buildPlan copies the answer out of the buffers.
+func (s *solver) buildPlan(d topology.DomainID, product int) Plan {
+	plan := Plan{Domain: d, Nodes: make([][]topology.NodeID, len(s.roles))}
 	if product >= 0 {
-		plan.Model = a.t.Products[product]
+		plan.Model = s.tree.Products[product]
 	}
-	flat := make([]topology.NodeID, 0, a.g.Waiting())
-	for r := range a.roles {
+	flat := make([]topology.NodeID, 0, s.gang.WaitingCount())
+	for r := range s.roles {
 		from := len(flat)
-		flat = append(flat, a.roles[r].out...)
+		flat = append(flat, s.roles[r].assigned...)
 		plan.Nodes[r] = flat[from:len(flat):len(flat)]
 	}
 	return plan

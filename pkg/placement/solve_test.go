@@ -43,7 +43,7 @@ const (
 func pods(count int, gpus int64, change ...func(*gang.Gang)) *gang.Gang {
 	g := &gang.Gang{
 		Name: "train", MinCount: count, Required: none, Preferred: none,
-		Roles: []gang.Role{{Count: count, Request: []int64{gpus}, Required: none, With: -1}},
+		Roles: []gang.Role{{Count: count, Request: []int64{gpus}, Required: none, NearRole: -1}},
 	}
 	for _, c := range change {
 		c(g)
@@ -57,16 +57,16 @@ func minCount(n int) func(*gang.Gang)            { return func(g *gang.Gang) { g
 func models(m ...string) func(*gang.Gang)        { return func(g *gang.Gang) { g.Models = m } }
 
 // left leaves nodes out for one reason.
-func left(u *topology.Usage, why gang.Why, nodes ...string) func(*gang.Gang) {
+func left(u *topology.Usage, why gang.Exclusion, nodes ...string) func(*gang.Gang) {
 	return func(g *gang.Gang) {
 		f := g.Roles[0].Filter
 		if f == nil {
-			f = &gang.Filter{Why: make([]gang.Why, len(u.Tree.Nodes))}
+			f = &gang.Filter{Exclusions: make([]gang.Exclusion, len(u.Tree.Nodes))}
 			g.Roles[0].Filter = f
 		}
 		for _, name := range nodes {
-			n, _ := u.Tree.NodeID(name)
-			f.Why[n] = why
+			n, _ := u.Tree.NodeByName(name)
+			f.Exclusions[n] = why
 		}
 	}
 }
@@ -109,7 +109,7 @@ func solved(t testing.TB, u *topology.Usage, g *gang.Gang) Plan {
 
 func parse(t *testing.T, drawing string) *topology.Usage {
 	t.Helper()
-	_, u, err := topology.Parse(drawing)
+	_, u, err := topology.ParseUsage(drawing)
 	require.NoError(t, err)
 	return u
 }

@@ -8,26 +8,26 @@ import (
 	"sort"
 )
 
-// split spreads a run of n members over boxes, none of which holds it alone,
+// splitRun spreads a run of n members over boxes, none of which holds it alone,
 // in whole units (slices, or single members) and at most one short rest. It
 // takes the fewest boxes that do, among those sets the one with the least room
 // to spare, and balances domains: 24 nodes go 12 and 12 into two racks of 18,
 // not 18 and 6. The boxes that get nothing keep an amount of 0; the box with
 // the short rest comes last.
-func (a *attempt) split(shares []share, n, unit int64) {
+func (p *runPlacer) splitRun(shares []childShare, n, unit int64) {
 	q, rest := n/unit, n%unit
-	order := a.sorted.byRoom(shares, unit)
-	chosen := a.fewest(shares, order, q, unit)
-	a.allot(shares, chosen, q, unit)
+	order := p.sorter.orderByHeadroom(shares, unit)
+	chosen := p.fewestBoxes(shares, order, q, unit)
+	p.allotUnits(shares, chosen, q, unit)
 	if rest > 0 {
-		giveRest(shares, rest)
+		assignRemainder(shares, rest)
 	}
 }
 
-// fewest picks the fewest boxes that hold q units, with little to spare. The
+// fewestBoxes picks the fewest boxes that hold q units, with little to spare. The
 // order is by falling room, and so are the chosen ones.
-func (a *attempt) fewest(shares []share, order []int32, q, unit int64) []int32 {
-	units := func(i int32) int64 { return shares[i].room / unit }
+func (p *runPlacer) fewestBoxes(shares []childShare, order []int32, q, unit int64) []int32 {
+	units := func(i int32) int64 { return shares[i].headroom / unit }
 	k, sum := 0, int64(0)
 	for sum < q {
 		sum += units(order[k])
@@ -46,7 +46,7 @@ func (a *attempt) fewest(shares []share, order []int32, q, unit int64) []int32 {
 		first++
 	}
 	chosen := order[first : first+k]
-	firstOfEqual(order, first, k, units)
+	preferTreeOrder(order, first, k, units)
 	smaller := order[first+k:]
 	for i := 0; i < k && sum > q; i++ { // swap single boxes for smaller ones
 		least := units(chosen[i]) - (sum - q)
@@ -61,9 +61,9 @@ func (a *attempt) fewest(shares []share, order []int32, q, unit int64) []int32 {
 	return chosen
 }
 
-// firstOfEqual makes the window of k boxes from first on use the first ones, in
+// preferTreeOrder makes the window of k boxes from first on use the first ones, in
 // the order of the tree, among the boxes that are as large as its largest.
-func firstOfEqual(order []int32, first, k int, units func(int32) int64) {
+func preferTreeOrder(order []int32, first, k int, units func(int32) int64) {
 	size := units(order[first])
 	start := sort.Search(first, func(i int) bool { return units(order[i]) == size })
 	end := first
@@ -73,13 +73,13 @@ func firstOfEqual(order []int32, first, k int, units func(int32) int64) {
 	copy(order[first:end], order[start:])
 }
 
-// allot gives q units to the chosen boxes. Domains share evenly, in steps of
+// allotUnits gives q units to the chosen boxes. Domains share evenly, in steps of
 // whole empty nodes so that balance does not break into more nodes; nodes are
 // filled one after the other.
-func (a *attempt) allot(shares []share, chosen []int32, q, unit int64) {
-	step := max(1, int64(a.job.rooms.most)/unit)
+func (p *runPlacer) allotUnits(shares []childShare, chosen []int32, q, unit int64) {
+	step := max(1, int64(p.headroom.nodeMax)/unit)
 	slices.SortFunc(chosen, func(x, y int32) int {
-		if c := int(shares[x].room/unit - shares[y].room/unit); c != 0 {
+		if c := int(shares[x].headroom/unit - shares[y].headroom/unit); c != 0 {
 			return c
 		}
 		return int(x - y)
@@ -92,7 +92,7 @@ func (a *attempt) allot(shares []share, chosen []int32, q, unit int64) {
 		slices.Sort(chosen)
 	}
 	for left, i := range chosen {
-		u := min(q, shares[i].room/unit)
+		u := min(q, shares[i].headroom/unit)
 		if even {
 			boxes := int64(len(chosen) - left)
 			fair := (q + boxes - 1) / boxes
@@ -103,48 +103,48 @@ func (a *attempt) allot(shares []share, chosen []int32, q, unit int64) {
 	}
 }
 
-// giveRest gives the short rest of a run to the box where it wastes least, one
+// assignRemainder gives the short rest of a run to the box where it wastes least, one
 // that is in use already if possible, and moves that box to the end: the rest
 // is the last in rank order.
-func giveRest(shares []share, rest int64) {
+func assignRemainder(shares []childShare, rest int64) {
 	best := -1
-	better := func(x, y share) bool {
+	better := func(x, y childShare) bool {
 		if used := x.amount > 0; used != (y.amount > 0) {
 			return used
 		}
-		return x.room-x.amount < y.room-y.amount
+		return x.headroom-x.amount < y.headroom-y.amount
 	}
-	for i, s := range shares {
-		if s.room-s.amount >= rest && (best < 0 || better(s, shares[best])) {
+	for i, child := range shares {
+		if child.headroom-child.amount >= rest && (best < 0 || better(child, shares[best])) {
 			best = i
 		}
 	}
-	s := shares[best]
-	s.amount += rest
+	child := shares[best]
+	child.amount += rest
 	copy(shares[best:], shares[best+1:])
-	shares[len(shares)-1] = s
+	shares[len(shares)-1] = child
 }
 
-// sorter sorts boxes by falling room, equal ones in the order of the tree.
-type sorter struct {
+// boxSorter sorts boxes by falling room, equal ones in the order of the tree.
+type boxSorter struct {
 	order []int32
 	ends  []int32
 }
 
-// byRoom lists the indexes of shares by falling number of units. It counts
+// orderByHeadroom lists the indexes of shares by falling number of units. It counts
 // instead of comparing where the rooms are small, as on nodes.
-func (s *sorter) byRoom(shares []share, unit int64) []int32 {
+func (s *boxSorter) orderByHeadroom(shares []childShare, unit int64) []int32 {
 	s.order = resize(s.order, len(shares))
 	most := int64(0)
 	for i := range shares {
-		most = max(most, shares[i].room/unit)
+		most = max(most, shares[i].headroom/unit)
 	}
 	if most > int64(2*len(shares)+64) {
 		for i := range s.order {
 			s.order[i] = int32(i)
 		}
 		slices.SortFunc(s.order, func(x, y int32) int {
-			if c := shares[y].room/unit - shares[x].room/unit; c != 0 {
+			if c := shares[y].headroom/unit - shares[x].headroom/unit; c != 0 {
 				return int(c)
 			}
 			return int(x - y)
@@ -154,14 +154,14 @@ func (s *sorter) byRoom(shares []share, unit int64) []int32 {
 	s.ends = resize(s.ends, int(most)+1)
 	clear(s.ends)
 	for i := range shares {
-		s.ends[shares[i].room/unit]++
+		s.ends[shares[i].headroom/unit]++
 	}
 	at := int32(0)
 	for u := most; u >= 0; u-- {
 		at, s.ends[u] = at+s.ends[u], at
 	}
 	for i := range shares {
-		u := shares[i].room / unit
+		u := shares[i].headroom / unit
 		s.order[s.ends[u]] = int32(i)
 		s.ends[u]++
 	}

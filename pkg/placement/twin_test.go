@@ -22,7 +22,7 @@ type twin struct {
 	g    *gang.Gang
 	plan Plan
 	free []int64
-	seen func(Plan) bool // tells whether to go on
+	seen func(Plan) bool // reports whether to go on
 }
 
 // each calls seen for every plan of g that keeps all rules, until it says no.
@@ -64,7 +64,7 @@ func (w *twin) place(r, i int) bool {
 	}
 	for n := range w.u.Tree.Nodes {
 		free := w.free[n*len(role.Request) : (n+1)*len(role.Request)]
-		fits := w.u.Tree.Holds(w.plan.Domain, topology.NodeID(n)) && (role.Filter == nil || role.Filter.Why[n] == gang.Fits)
+		fits := w.u.Tree.ContainsNode(w.plan.Domain, topology.NodeID(n)) && (role.Filter == nil || role.Filter.Exclusions[n] == gang.Eligible)
 		for c, q := range role.Request {
 			fits = fits && (q == 0 || free[c] >= q)
 		}
@@ -87,7 +87,7 @@ func (w *twin) place(r, i int) bool {
 	return w.place(r+1, 0)
 }
 
-// placeable tells whether any plan exists.
+// placeable reports whether any plan exists.
 func placeable(u *topology.Usage, g *gang.Gang) bool {
 	found := false
 	each(u, g, func(Plan) bool { found = true; return false })
@@ -140,7 +140,7 @@ func smallGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
 	g := &gang.Gang{Name: "g", Required: level(), Preferred: level(), Slices: smallSlices(rng, u)}
 	left := 1 + rng.IntN(4)
 	for range 1 + rng.IntN(3) {
-		role := gang.Role{Count: min(left, rng.IntN(4)), Required: topology.NoLevel, With: rng.IntN(5) - 4}
+		role := gang.Role{Count: min(left, rng.IntN(4)), Required: topology.NoLevel, NearRole: rng.IntN(5) - 4}
 		left -= role.Count
 		for range u.Resources {
 			role.Request = append(role.Request, int64(rng.IntN(3)))
@@ -155,15 +155,15 @@ func smallGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
 			role.MinCount = rng.IntN(role.Count + 1)
 		}
 		if rng.IntN(3) == 0 {
-			role.Filter = &gang.Filter{Why: make([]gang.Why, len(u.Tree.Nodes))}
-			for n := range role.Filter.Why {
-				role.Filter.Why[n] = gang.Why(max(0, rng.IntN(20)-19+int(gang.Other)))
+			role.Filter = &gang.Filter{Exclusions: make([]gang.Exclusion, len(u.Tree.Nodes))}
+			for n := range role.Filter.Exclusions {
+				role.Filter.Exclusions[n] = gang.Exclusion(max(0, rng.IntN(20)-19+int(gang.Other)))
 			}
 		}
 		g.Roles = append(g.Roles, role)
 	}
 	for r := range g.Roles {
-		g.Roles[r].With = min(g.Roles[r].With, len(g.Roles)-1)
+		g.Roles[r].NearRole = min(g.Roles[r].NearRole, len(g.Roles)-1)
 	}
 	if rng.IntN(3) == 0 {
 		for range 1 + rng.IntN(3) {
@@ -176,9 +176,9 @@ func smallGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
 	if rng.IntN(3) == 0 {
 		g.Models = []string{"A10", "H100", "A100"}[rng.IntN(3):]
 	}
-	g.MinCount = rng.IntN(g.Total() + 1)
+	g.MinCount = rng.IntN(g.MemberCount() + 1)
 	if rng.IntN(3) > 0 {
-		g.MinCount = g.Total()
+		g.MinCount = g.MemberCount()
 	}
 	for r := range g.Roles {
 		if rng.IntN(4) == 0 {
@@ -220,9 +220,9 @@ func smallSlices(rng *rand.Rand, u *topology.Usage) []gang.Slice {
 func compareWithTwin(t *testing.T, u *topology.Usage, g *gang.Gang) Plan {
 	t.Helper()
 	plan := Solve(u, g)
-	drawn := func() string { return fmt.Sprintf("%s%+v\nplan %+v", topology.Format(u), *g, plan) }
+	drawn := func() string { return fmt.Sprintf("%s%+v\nplan %+v", topology.FormatUsage(u), *g, plan) }
 	require.NoError(t, Check(u, g, plan), "a plan breaks a rule\n%s", drawn())
-	if g.Waiting() == 0 {
+	if g.WaitingCount() == 0 {
 		return plan
 	}
 	if plan.Refusal != nil {

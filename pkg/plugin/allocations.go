@@ -110,7 +110,7 @@ func (a *allocations) claimedGPUs(pod *v1.Pod) int {
 type freeGPUs struct {
 	free, total int
 	// set are the free ones, where exact says that they are known.
-	set   gpu.Devices
+	set   gpu.DeviceSet
 	exact bool
 }
 

@@ -47,7 +47,7 @@ func (a *attempt) finish(ctx context.Context, plan *gangPlan) *queue.Verdict {
 		return plan.refusal
 	}
 	if plan.answer != nil {
-		a.planner.idle.Planned(string(a.group.UID), *plan.answer)
+		a.planner.idle.RecordPlan(string(a.group.UID), *plan.answer)
 	}
 	if plan.refusal == nil {
 		attempts.WithLabelValues("planned").Inc()

@@ -31,7 +31,7 @@ func TestBackground_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 
 	for _, pg := range []*schedulingapi.PodGroup{alive, gone} {
 		why := newVerdict(kube.NoFittingDomain, "room for none")
-		gangs.step(queue.GangSeen{Gang: queue.GangID(pg.UID), Key: keyOfGroup(pg), Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
+		gangs.step(queue.GangSeen{Gang: queue.GangID(pg.UID), Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 		gangs.step(queue.Refused{Gang: queue.GangID(pg.UID), Class: "class", Verdict: why})
 		gangs.reports.refused(pg, why)
 	}

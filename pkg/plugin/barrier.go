@@ -241,7 +241,7 @@ func newBarriers(gangs *gangQueue, timeout time.Duration) *barriers {
 func (s *barriers) raise(group *schedulingapi.PodGroup, plan *gangPlan, planned time.Time) *barrier {
 	return &barrier{
 		all: s, group: group, plan: plan, timings: timings{planned: planned},
-		timeout:  kube.ScheduleTimeout(group, s.timeout),
+		timeout:  s.gangs.reports.groups.DeclarationOf(group).TimeoutOr(s.timeout),
 		expected: sets.New[types.UID](),
 		reserved: sets.New[types.UID](),
 	}

@@ -69,17 +69,23 @@ func (b *permitHandle) pod(p *v1.Pod) {
 	_ = b.factory.Core().V1().Pods().Informer().GetStore().Update(p)
 }
 
+// undeclared are groups of which nothing is declared.
+type undeclared struct{ Groups }
+
+func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
+	return &kube.Declaration{}
+}
+
 // planOfThree is a gang of three that is planned on a node.
 func planOfThree() (*permitHandle, *barrier, []*v1.Pod) {
 	h := &permitHandle{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), waiting: map[types.UID]*waitingPod{}}
-	gangs := newGangQueue(h, kube.DefaultLadder(), newReporter(h, nil), time.Minute)
+	gangs := newGangQueue(h, kube.DefaultLadder(), newReporter(h, undeclared{}), time.Minute)
 	gangs.now = func() time.Time { return epoch }
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	h.node(node)
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
 	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "train", UID: "g"}}
-	gangs.step(queue.GangSeen{Gang: "g", Key: keyOfGroup(pg), Readiness: queue.Readiness{MinCount: 3, Waiting: 3}, Asking: true})
 	plan := &gangPlan{placement: &fwk.Placement{Nodes: []fwk.NodeInfo{info}}, nodes: map[types.UID]string{}, spec: &kube.Spec{MinCount: 3, Whole: 3}}
 	b := newBarriers(gangs, time.Minute).raise(pg, plan, epoch)
 	plan.barrier = b
@@ -186,6 +192,7 @@ func TestBarrier_ACycleThatLostAMemberSilentlyIsOver(t *testing.T) {
 
 func TestBarrier_AMemberThatIsDeletedWhileItIsBoundIsNoDenial(t *testing.T) {
 	b, c, pods := planOfThree()
+	c.all.gangs.step(queue.GangSeen{Gang: "g", Readiness: queue.Readiness{MinCount: 3, Waiting: 3}, Asking: true})
 	for _, p := range pods {
 		b.reserve(c, p)
 	}

@@ -74,7 +74,7 @@ func mostFree(u *topology.Usage, g *gang.Gang) []int64 {
 // usable reports whether any member may use a node.
 func usable(g *gang.Gang, node topology.NodeID) bool {
 	return slices.ContainsFunc(g.Roles, func(role gang.Role) bool {
-		return role.Filter == nil || role.Filter.Why[node] == gang.Fits
+		return role.Filter == nil || role.Filter.Exclusions[node] == gang.Eligible
 	})
 }
 
@@ -84,7 +84,7 @@ func slotsMayRunOut(u *topology.Usage, g *gang.Gang, column int) bool {
 	for n := range u.Tree.Nodes {
 		node := topology.NodeID(n)
 		for _, role := range g.Roles {
-			if role.Filter != nil && role.Filter.Why[node] != gang.Fits {
+			if role.Filter != nil && role.Filter.Exclusions[node] != gang.Eligible {
 				continue
 			}
 			could := int64(role.Count)

@@ -34,7 +34,7 @@ func racked(t *testing.T, free ...int64) *topology.Usage {
 }
 
 func ofGPUs(count int, gpus int64) gang.Role {
-	return gang.Role{Count: count, Request: []int64{1, gpus}, Required: topology.NoLevel, With: -1}
+	return gang.Role{Count: count, Request: []int64{1, gpus}, Required: topology.NoLevel, NearRole: -1}
 }
 
 func TestMinDeficit(t *testing.T) {
@@ -62,8 +62,8 @@ func TestMinDeficit(t *testing.T) {
 		}, queue.Quantities{"gpu": 8}},
 		{"without nodes that no member may use", []int64{8, 0, 0, 0}, gang.Gang{
 			MinCount: 1, Required: topology.NoLevel, Roles: []gang.Role{{
-				Count: 1, Request: []int64{1, 8}, Required: topology.NoLevel, With: -1,
-				Filter: &gang.Filter{Why: []gang.Why{gang.Cordoned, gang.Fits, gang.Fits, gang.Fits}},
+				Count: 1, Request: []int64{1, 8}, Required: topology.NoLevel, NearRole: -1,
+				Filter: &gang.Filter{Exclusions: []gang.Exclusion{gang.Cordoned, gang.Eligible, gang.Eligible, gang.Eligible}},
 			}},
 		}, queue.Quantities{"gpu": 8}},
 	} {

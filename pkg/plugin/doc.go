@@ -1,27 +1,29 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plugin is Muster inside kube-scheduler: one framework plugin, a file
-// for each extension point. In the order in which a gang meets them:
+// Package plugin is Muster inside kube-scheduler: one framework plugin, whose
+// extension points stand in plugin.go in the order in which a gang meets them.
+// Each reads its arguments, asks the part that knows, and maps the answer to a
+// status. A type and all of its methods stand in one file:
 //
-//	preenqueue.go   a gang enters the queue once it is valid and complete
-//	queuesort.go    which gang goes first
-//	placements.go   the whole gang is planned at once, or refused with numbers
-//	prefilter.go    each member is pinned to its planned node
-//	filter.go       single pods that ask for a GPU model
-//	score.go        open plans are steered, single pods packed
-//	postfilter.go   a plan that other plugins refused
-//	reserve.go      a member that falls releases its siblings
-//	permit.go       the barrier: no member binds before all are reserved
-//	events.go       what can help a gang that was refused
-//	look.go         a gang that is kept out of the queue, when it changes
-//	sweep.go        what is forgotten of gangs that are gone
-//	room.go         what was given back, and whom that can help
-//	shortage.go     the least that a refused gang lacks
-//	postbind.go     when the last member of a gang is bound
-//	gauge.go        what metrics tell of gangs, fragmentation.go of nodes
+//	gangqueue.go     package queue beside kube-scheduler's queue: events in, effects out
+//	clusterwatch.go  informers of pods, nodes and groups, as events of the queue
+//	order.go         the place of an entity in the queue
+//	attempt.go       one try to place a gang, or a what-if of preemption
+//	planner.go       the gang and the cluster in the core's terms, and the plan
+//	plan.go          the answer that travels through a scheduling cycle
+//	deficit.go       the least that a refused gang lacks
+//	barrier.go       no member binds before all are reserved
+//	evictor.go       gangs that lost members and find no room for others
+//	scorer.go        single pods: filter and score; scoretable.go is what it reads
+//	gpuinventory.go  the GPUs of nodes, and what pods ask for
+//	allocations.go   devices that are allocated one by one (DRA)
+//	report.go        verdicts, as events, conditions and group statuses
+//	verdict.go       verdicts, as answers to the framework
+//	background.go    what goes on beside the scheduling loop
+//	gangmetrics.go   gangs by phase, counted at each scrape; gpumetrics.go nodes
+//	metrics.go       metrics of single steps
 //
-// Each method reads its arguments, asks the core (package placement, through
-// package kube) and maps the answer to a status. What a gang is, was translated
-// before the scheduler saw it: see package dialect.
+// What a gang is, was translated before the scheduler saw it: see package dialect.
+// docs/architecture.md has the goroutines and the locks.
 package plugin

@@ -70,6 +70,8 @@ func (q *gangQueue) step(event queue.Event) (gate *queue.Verdict) {
 			if group := q.groups[e.Gang]; group != nil {
 				tell = append(tell, func() { q.reports.report(group, e.Verdict, e.Settle) })
 			}
+		case queue.Decided:
+			logDecision(e.Decision)
 		case queue.Unreport:
 			tell = append(tell, func() { q.reports.admitted(types.UID(e.Gang)) })
 		default:
@@ -88,6 +90,18 @@ func (q *gangQueue) step(event queue.Event) (gate *queue.Verdict) {
 		}
 	}
 	return gate
+}
+
+// logDecision writes a decision down. Those that end an attempt are logged where
+// more is known of them.
+func logDecision(d queue.Decision) {
+	switch d.Kind {
+	case queue.DecisionPlaced, queue.DecisionRefused:
+	case queue.DecisionPassed:
+		klog.V(4).InfoS("Passed gang", "gang", d.Gang, "reason", d.Reason, "message", d.Message)
+	case queue.DecisionPreempted, queue.DecisionEvicted, queue.DecisionBindFailed, queue.DecisionReserved, queue.DecisionReleased:
+		klog.V(2).InfoS("Decided on gang", "gang", d.Gang, "decision", d.Kind, "reason", d.Reason, "message", d.Message)
+	}
 }
 
 // ask reads from the core under the lock.
@@ -126,8 +140,8 @@ func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupStat
 		Bound:   max(0, scheduled-endings.Bound),
 		Waiting: max(0, state.AllPodsCount()-scheduled-endings.Unbound),
 	}
-	r.Required = kube.WholeCount(pg)
-	spec, invalid := kube.ReadSpec(pg, q.levels)
+	r.Required = kube.RunningMinimum(pg, q.reports.groups.DeclarationOf(pg))
+	spec, invalid := q.specOf(pg)
 	if invalid != nil {
 		r.MinCount = r.Required
 		r.Problem = newVerdict(invalid.Reason, "%s", invalid.Message)
@@ -135,6 +149,15 @@ func (q *gangQueue) readiness(pg *schedulingapi.PodGroup, state fwk.PodGroupStat
 	}
 	r.MinCount, r.Required = spec.MinCount, spec.Whole
 	return r
+}
+
+// specOf reads what a gang asks for, or why that cannot be read.
+func (q *gangQueue) specOf(pg *schedulingapi.PodGroup) (*kube.Spec, *kube.Invalid) {
+	declaration := q.reports.groups.DeclarationOf(pg)
+	if declaration == nil { // a newer version of the group is on the way
+		return nil, &kube.Invalid{Reason: kube.GangNotFound, Message: "pod group " + pg.Name + " is not known yet"}
+	}
+	return kube.ReadSpec(pg, declaration, q.levels)
 }
 
 // keyOfGroup is the place of a gang in the queue, by what its group says.
@@ -253,7 +276,12 @@ func (q *gangQueue) evict(ctx context.Context, e queue.Evict) {
 	if err != nil {
 		return // the group is gone, and with it the gang
 	}
-	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.WholeCount(pg)) })
+	declaration := q.reports.groups.DeclarationOf(pg)
+	if declaration == nil { // a newer version of the group is on the way
+		q.step(queue.EvictionFailed{Gang: e.Gang})
+		return
+	}
+	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.RunningMinimum(pg, declaration)) })
 	reason, err := q.evictor.release(ctx, pg, required)
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)
@@ -311,7 +339,7 @@ func (q *gangQueue) arrived(pod *v1.Pod) {
 func (q *gangQueue) reservedAgainst(pod *v1.Pod) map[string]queue.Quantities {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	held := q.core.ReservedAgainst(q.core.KeyOf(string(pod.UID), keyOfPod(pod)))
+	held := q.core.ReservedAgainst(q.core.KeyOfPod(string(pod.UID), keyOfPod(pod)))
 	if held != nil {
 		q.heldBack[pod.Namespace+"/"+pod.Name] = pod
 	}

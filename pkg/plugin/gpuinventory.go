@@ -170,7 +170,7 @@ func (a *gpuInventory) observe(pod *v1.Pod, wish kube.GPUWish) {
 	a.mu.Unlock()
 	if !seen {
 		a.scorer()
-		a.learner.Observe(a.requestOf(pod, wish))
+		a.learner.ObservePod(a.requestOf(pod, wish))
 	}
 }
 
@@ -181,39 +181,39 @@ func (a *gpuInventory) scorer() *gpu.Scorer {
 	if a.resized {
 		a.resized = false
 		if len(a.typical) > 0 {
-			a.learner.Teach(a.typicalWorkload(), a.capacity)
+			a.learner.SetWorkload(a.typicalWorkload(), a.capacity)
 		} else {
-			a.learner.Resize(a.capacity)
+			a.learner.SetCapacity(a.capacity)
 		}
 	}
-	return a.learner.Scorer()
+	return a.learner.CurrentScorer()
 }
 
 // workload is the typical pods in the scorer's terms. A pod whose models no node
 // has is left out: it says nothing about the nodes that there are.
 func (a *gpuInventory) typicalWorkload() gpu.Workload {
-	var tally gpu.Tally
+	var tally gpu.RequestHistogram
 	for i := range a.typical {
 		pod := &a.typical[i]
 		r := gpu.Request{CPUMilli: pod.CPU.MilliValue(), GPUs: pod.GPUs}
 		if pod.GPUs > 0 {
-			r.GPUMilli = gpu.Whole
-			r.Models = a.modelsFor(gpu.Wish{Models: pod.Models})
+			r.GPUMilli = gpu.MilliPerGPU
+			r.Models = a.modelsFor(gpu.Requirements{Models: pod.Models})
 		}
 		if r.Models != 0 || len(pod.Models) == 0 {
-			tally.AddTimes(r, pod.Share)
+			tally.AddPods(r, pod.Share)
 		}
 	}
-	return tally.Workload(1)
+	return tally.TypicalWorkload(1)
 }
 
 // admitted is the set of the models that suit a wish; empty for any.
-func (a *gpuInventory) modelsFor(w gpu.Wish) (set gpu.ModelSet) {
+func (a *gpuInventory) modelsFor(w gpu.Requirements) (set gpu.ModelSet) {
 	if len(w.Models) == 0 && w.Memory == 0 {
 		return 0
 	}
 	for model := range a.kinds {
-		if _, why := a.kinds[model].Choice(w); why == nil {
+		if _, why := a.kinds[model].MatchModels(w); why == nil {
 			set |= 1 << model
 		}
 	}
@@ -228,10 +228,10 @@ func (a *gpuInventory) requestOf(pod *v1.Pod, wish kube.GPUWish) gpu.Request {
 	if r.GPUs = int(counted.Value()) + a.claims.claimedGPUs(pod); r.GPUs == 0 {
 		return r
 	}
-	r.GPUMilli = gpu.Whole
+	r.GPUMilli = gpu.MilliPerGPU
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	r.Models = a.modelsFor(wish.Wish)
+	r.Models = a.modelsFor(wish.Requirements)
 	return r
 }
 
@@ -259,14 +259,14 @@ func (n *nodeGPUs) sliceScore(info fwk.NodeInfo) int64 {
 
 // reachOf is how well count GPUs of the node can reach each other, and whether
 // anything is known of that.
-func (n *nodeGPUs) reachOf(f freeGPUs, count int) (gpu.Reach, bool) {
+func (n *nodeGPUs) reachOf(f freeGPUs, count int) (gpu.LinkQuality, bool) {
 	switch {
-	case n.Links == nil || f.free > n.Links.Count() || count > f.free:
-		return gpu.Reach{}, false
-	case f.exact && f.total == n.Links.Count():
-		return n.Links.Best(f.set, count)
+	case n.Links == nil || f.free > n.Links.DeviceCount() || count > f.free:
+		return gpu.LinkQuality{}, false
+	case f.exact && f.total == n.Links.DeviceCount():
+		return n.Links.BestDevices(f.set, count)
 	}
-	return n.Links.Expect(f.free, count)
+	return n.Links.EstimateQuality(f.free, count)
 }
 
 // linkScore is the score of the links of a node in one state.

@@ -24,9 +24,9 @@ func keyOfEntity(q *gangQueue, entity fwk.QueuedEntityInfo) queue.Key {
 			return key
 		}
 		key.Created = pg.CreationTimestamp.Time
-		return ask(q, func(core *queue.Queue) queue.Key { return core.KeyOf(string(pg.UID), key) })
+		return ask(q, func(core *queue.Queue) queue.Key { return core.KeyOf(queue.GangID(pg.UID), key) })
 	case *framework.QueuedPodInfo:
-		return ask(q, func(core *queue.Queue) queue.Key { return core.KeyOf(string(e.Pod.UID), keyOfPod(e.Pod)) })
+		return ask(q, func(core *queue.Queue) queue.Key { return core.KeyOfPod(string(e.Pod.UID), keyOfPod(e.Pod)) })
 	}
 	key.Created = entity.GetTimestamp()
 	return key

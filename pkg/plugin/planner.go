@@ -30,7 +30,7 @@ type planner struct {
 	engine *placement.Planner
 	// idle is what single pods spare for gangs, rows what Score has read of the
 	// nodes, by NodeID.
-	idle *placement.Idle
+	idle *placement.IdleIndex
 	rows []nodeRow
 }
 
@@ -48,7 +48,7 @@ func (p *planner) plan(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan,
 		return nil, err
 	}
 	fingerprint := fingerprintOf(pg, state)
-	spec, invalid := kube.ReadSpec(pg, p.gangs.levels)
+	spec, invalid := p.gangs.specOf(pg)
 	if invalid != nil {
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
 	}
@@ -80,15 +80,15 @@ func (p *planner) solve(pg *schedulingapi.PodGroup, members *kube.Members) (*gan
 	p.follow()
 	held := p.rowsOf(p.heldAgainst(pg))
 	for _, row := range held {
-		p.engine.Take(row.node, row.amounts)
+		p.engine.AllocateOn(row.node, row.amounts)
 	}
 	defer func() {
 		for _, row := range held {
-			p.engine.Give(row.node, row.amounts)
+			p.engine.ReleaseOn(row.node, row.amounts)
 		}
 	}()
 	plan := p.engine.Solve(&members.Gang)
-	planDomains.Observe(float64(p.engine.Evaluated()))
+	planDomains.Observe(float64(p.engine.EvaluatedDomains()))
 	usage := p.cluster.Usage()
 	if err := placement.Check(usage, &members.Gang, plan); err != nil {
 		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
@@ -113,15 +113,15 @@ func (p *planner) follow() {
 	usage := p.cluster.Usage()
 	touched, rebuilt := p.cluster.Touched()
 	if rebuilt || p.engine == nil {
-		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdle(usage.Tree)
+		p.engine, p.idle = placement.NewPlanner(usage), placement.NewIdleIndex(usage.Tree)
 		p.rows = make([]nodeRow, len(usage.Tree.Nodes))
 		for n := range usage.Tree.Nodes {
-			p.idle.Set(topology.NodeID(n), usage.Idle(topology.NodeID(n)))
+			p.idle.SetIdle(topology.NodeID(n), usage.IsIdle(topology.NodeID(n)))
 		}
 	}
 	for _, n := range touched {
-		p.engine.Changed(n)
-		p.idle.Set(n, usage.Idle(n))
+		p.engine.MarkChanged(n)
+		p.idle.SetIdle(n, usage.IsIdle(n))
 	}
 }
 
@@ -136,7 +136,7 @@ func (p *planner) scoreTable(gpus *gpuInventory) (*scoreTable, error) {
 		return nil, err
 	}
 	p.follow()
-	p.idle.Retain(func(uid string) bool {
+	p.idle.RetainGangs(func(uid string) bool {
 		return ask(p.gangs, func(core *queue.Queue) bool { return core.Admitted(queue.GangID(uid)) })
 	})
 	return &scoreTable{cluster: p.cluster, idle: p.idle, gpus: gpus, scorer: gpus.scorer(), rows: p.rows}, nil
@@ -145,7 +145,7 @@ func (p *planner) scoreTable(gpus *gpuInventory) (*scoreTable, error) {
 // heldAgainst is the room that is kept from a gang for others.
 func (p *planner) heldAgainst(pg *schedulingapi.PodGroup) []queue.NodeAmount {
 	held := ask(p.gangs, func(core *queue.Queue) []queue.Hold {
-		key := core.KeyOf(string(pg.UID), keyOfGroup(pg))
+		key := core.KeyOf(queue.GangID(pg.UID), keyOfGroup(pg))
 		return core.HeldAgainst(key.Name, key)
 	})
 	rows := make([]queue.NodeAmount, len(held))
@@ -167,7 +167,7 @@ func (p *planner) rowsOf(amounts []queue.NodeAmount) []engineRow {
 	usage := p.cluster.Usage()
 	var rows []engineRow
 	for _, a := range amounts {
-		id, ok := usage.Tree.NodeID(a.Node)
+		id, ok := usage.Tree.NodeByName(a.Node)
 		if !ok {
 			continue
 		}
@@ -196,11 +196,11 @@ func (p *planner) promise(pg *schedulingapi.PodGroup, members *kube.Members) []q
 		return nil
 	}
 	for _, row := range rows {
-		p.engine.Give(row.node, row.amounts)
+		p.engine.ReleaseOn(row.node, row.amounts)
 	}
 	plan := p.engine.Solve(&members.Gang)
 	for _, row := range rows {
-		p.engine.Take(row.node, row.amounts)
+		p.engine.AllocateOn(row.node, row.amounts)
 	}
 	if plan.Refusal != nil {
 		return nil
@@ -242,7 +242,7 @@ func (p *planner) result(members *kube.Members, plan placement.Plan) *gangPlan {
 	out := &gangPlan{
 		nodes:      map[types.UID]string{},
 		unmodelled: members.Open,
-		domain:     tree.Path(plan.Domain),
+		domain:     tree.DomainPath(plan.Domain),
 	}
 	var used []topology.NodeID
 	for uid, id := range members.Assignments(plan) {

@@ -43,11 +43,11 @@ func TestScore_SparesGangs(t *testing.T) {
 	assert.Equal(t, "a", chosen(), "what changed is seen")
 
 	tree := pl.planner.cluster.Usage().Tree
-	n, _ := tree.NodeID("a")
-	rack, _ := tree.Level("rack")
+	n, _ := tree.NodeByName("a")
+	rack, _ := tree.LevelByName("rack")
 	d, _ := tree.DomainAt(n, rack)
 	pl.gangs.step(queue.GangSeen{Gang: "waiting", Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
-	pl.planner.idle.Planned("waiting", placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Domain: d}})
+	pl.planner.idle.RecordPlan("waiting", placement.Plan{Refusal: &placement.Refusal{Reason: placement.NoFittingDomain, Domain: d}})
 	assert.Equal(t, "d", chosen(), "a gang waits in the rack of a")
 	pl.gangs.forget("waiting")
 	assert.Equal(t, "a", chosen(), "the gang is gone")
@@ -57,8 +57,8 @@ func TestScore_SparesNothingWithoutTopology(t *testing.T) {
 	pl, s := onRacks([]string{"a", "b", "c"})
 	assert.Equal(t, "b", best(t, scores(t, pl, want("p", gpu.Resource, 1), s.nodes[1:]...)))
 	for _, n := range s.nodes {
-		id, _ := pl.planner.cluster.Usage().Tree.NodeID(n.Node().Name)
-		part, _ := pl.planner.idle.Loss(id)
+		id, _ := pl.planner.cluster.Usage().Tree.NodeByName(n.Node().Name)
+		part, _ := pl.planner.idle.BreakupCost(id)
 		assert.Zero(t, part)
 	}
 }

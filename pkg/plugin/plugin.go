@@ -65,6 +65,7 @@ func Factory(groups Groups) frameworkruntime.PluginFactory {
 func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Groups) (*Plugin, error) {
 	registerMetrics()
 	reports := newReporter(handle, groups)
+	reports.incompleteDelay = args.IncompleteDelay.Duration
 	gangs := newGangQueue(handle, args.Ladder(), reports, args.PartialGangGracePeriod.Duration)
 	barriers := newBarriers(gangs, args.BarrierTimeout.Duration)
 	gpus := newGPUInventory(&args.GPUs, handle.SharedDRAManager())

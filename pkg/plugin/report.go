@@ -28,6 +28,10 @@ import (
 // Groups is where a gang came from: it finds the object that stands for a gang
 // in the API and writes verdicts to its status.
 type Groups interface {
+	// DeclarationOf returns what the user declared of a gang, as it belongs to
+	// the version of its group that the caller holds; nil if that version is too
+	// old to be known.
+	DeclarationOf(pg *schedulingapi.PodGroup) *kube.Declaration
 	// Source returns the object behind a group, or nil when the gang exists
 	// only as labels on its pods.
 	Source(pg *schedulingapi.PodGroup) runtime.Object
@@ -41,11 +45,6 @@ type Groups interface {
 	Leading() <-chan struct{}
 }
 
-// calm is how long a verdict on a gang that is still being created must stand
-// before it is told: a gang of 1,000 pods passes through 999 of them. A busy API
-// server stalls for a second or two, and to tell is a write for each pod.
-const calm = 3 * time.Second
-
 // flushPace is how often due verdicts are looked for.
 const flushPace = 100 * time.Millisecond
 
@@ -56,6 +55,9 @@ type reporter struct {
 	handle fwk.Handle
 	groups Groups
 	now    func() time.Time
+	// incompleteDelay is how long a verdict on a gang that is still being
+	// created must stand before it is told; see config.Args.
+	incompleteDelay time.Duration
 
 	mu    sync.Mutex
 	gangs map[types.UID]*report
@@ -99,7 +101,7 @@ func (r *reporter) report(pg *schedulingapi.PodGroup, why *queue.Verdict, settle
 		r.refused(pg, why)
 		return
 	}
-	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, calm)
+	r.set(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, r.incompleteDelay)
 }
 
 // admitted drops what kept a gang out of the queue and is not told yet: the gang
@@ -217,7 +219,7 @@ func (r *reporter) flush(ctx context.Context) {
 	now := r.now()
 	for _, entry := range r.gangs {
 		if entry.next != nil && !now.Before(entry.due) {
-			tasks = append(tasks, task{entry.group, entry.next, entry.unheard()})
+			tasks = append(tasks, task{entry.group, entry.next, entry.unheard(r.groups.DeclarationOf(entry.group))})
 			entry.told, entry.next = entry.next.text(), nil
 		}
 		if entry.newer != nil && now.Sub(entry.shownAt) >= numbersPace {
@@ -229,7 +231,7 @@ func (r *reporter) flush(ctx context.Context) {
 	for _, t := range tasks {
 		r.tell(ctx, t.group, t.notice)
 		if t.notes != "" {
-			r.event(ctx, t.group, r.waiting(t.group), v1.EventTypeWarning, ReasonNotHonoured, t.notes)
+			r.event(ctx, t.group, r.waiting(t.group), v1.EventTypeWarning, ReasonFieldsIgnored, t.notes)
 		}
 	}
 	for _, n := range renewals {
@@ -252,24 +254,26 @@ func (r *reporter) tell(ctx context.Context, pg *schedulingapi.PodGroup, n *noti
 	}
 }
 
-// ReasonNotHonoured is the reason of the event that tells what a gang asks for,
+// ReasonFieldsIgnored is the reason of the event that tells what a gang asks for,
 // in its dialect or in a key that does not exist, and does not get.
-const ReasonNotHonoured = "NotHonoured"
+const ReasonFieldsIgnored = "FieldsIgnored"
 
 // longestNote is the length of the text of an event that the API takes, in
 // bytes. Source: the validation of events.k8s.io/v1.
 const longestNote = 1024
 
-// unheard returns what is not honoured of what the gang asks for, in one line,
-// if that was not told yet.
-func (e *report) unheard() string {
-	notes := e.group.Annotations[kube.AnnotationNotes]
+// unheard returns what is ignored of what the gang asks for, in one line, if that
+// was not told yet.
+func (e *report) unheard(d *kube.Declaration) string {
+	if d == nil {
+		return ""
+	}
+	notes := strings.Join(d.Ignored, ". ")
 	if notes == e.noted {
 		return ""
 	}
 	e.noted = notes
-	line := strings.ReplaceAll(notes, "\n", ". ")
-	return strings.ToValidUTF8(line[:min(len(line), longestNote)], "")
+	return strings.ToValidUTF8(notes[:min(len(notes), longestNote)], "")
 }
 
 func (r *reporter) event(ctx context.Context, pg *schedulingapi.PodGroup, pods []*v1.Pod, kind, reason, message string) {

@@ -39,29 +39,31 @@ func TestReporter_PodsFollowNumbersNowAndThen(t *testing.T) {
 	assert.Same(t, large, r.shownRefusal(pg, large))
 }
 
-func TestReporter_WhatIsNotHonouredIsToldOnce(t *testing.T) {
+func TestReporter_IgnoredFieldsAreToldOnce(t *testing.T) {
 	r := newReporter(nil, nil)
 	pg := &schedulingapi.PodGroup{}
 	pg.UID = "g"
 	r.refused(pg, newVerdict(kube.NoFittingDomain, "room for none"))
-	assert.Empty(t, r.gangs["g"].unheard())
-	pg.Annotations = map[string]string{kube.AnnotationNotes: "no queue\nno backoff"}
-	assert.Equal(t, "no queue. no backoff", r.gangs["g"].unheard())
-	assert.Empty(t, r.gangs["g"].unheard(), "once")
-	pg.Annotations = map[string]string{kube.AnnotationNotes: strings.Repeat("é", longestNote)}
-	assert.Equal(t, strings.Repeat("é", longestNote/2), r.gangs["g"].unheard(), "as much as an event takes")
+	assert.Empty(t, r.gangs["g"].unheard(&kube.Declaration{}))
+	d := &kube.Declaration{Ignored: []string{"no queue", "no backoff"}}
+	assert.Equal(t, "no queue. no backoff", r.gangs["g"].unheard(d))
+	assert.Empty(t, r.gangs["g"].unheard(d), "once")
+	assert.Empty(t, r.gangs["g"].unheard(nil), "a version of the group that is no longer known says nothing")
+	assert.Empty(t, r.gangs["g"].unheard(d), "nor does it make it new")
+	d = &kube.Declaration{Ignored: []string{strings.Repeat("é", longestNote)}}
+	assert.Equal(t, strings.Repeat("é", longestNote/2), r.gangs["g"].unheard(d), "as much as an event takes")
 }
 
 func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {
 	now := epoch
 	r := newReporter(nil, nil)
-	r.now = func() time.Time { return now }
+	r.now, r.incompleteDelay = func() time.Time { return now }, 3*time.Second
 	pg := &schedulingapi.PodGroup{}
 	pg.UID = "g"
 	r.report(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
-	now = now.Add(calm / 2)
+	now = now.Add(r.incompleteDelay / 2)
 	r.report(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
-	assert.Equal(t, epoch.Add(calm), r.gangs["g"].due, "the same again does not put it off")
+	assert.Equal(t, epoch.Add(r.incompleteDelay), r.gangs["g"].due, "the same again does not put it off")
 	r.admitted("g")
 	assert.Nil(t, r.gangs["g"].next, "it is complete, though it has to wait for its turn")
 	r.refused(pg, newVerdict(kube.NoFittingDomain, "room for none"))

@@ -215,7 +215,7 @@ func hasPreferences(pod *v1.Pod) bool {
 // score steers a member to its planned node. It puts a single pod where its GPUs
 // leave the most to the pods that the cluster usually runs, packs MIG instances
 // and other devices, so that whole nodes stay free for gangs, keeps both off the
-// domains that gangs need, see placement.Idle, and pods without devices off nodes
+// domains that gangs need, see placement.IdleIndex, and pods without devices off nodes
 // that have some.
 func (s *podScorer) score(state fwk.CycleState, node fwk.NodeInfo) (int64, *fwk.Status) {
 	data, err := state.Read(scoreKey)
@@ -263,7 +263,7 @@ func (s *podScorer) normalize(ctx context.Context, state fwk.CycleState, pod *v1
 	for i, one := range scores {
 		values[i] = one.Score
 	}
-	gpu.Normalize(values, fwk.MaxScore)
+	gpu.NormalizeScores(values, fwk.MaxScore)
 	for i, value := range values {
 		if w.noPreference && i > 0 {
 			value = max(0, value-preferenceMargin)

@@ -225,7 +225,7 @@ func TestAppraiser_ScoresByTheTypicalPodsOfTheArgs(t *testing.T) {
 	assert.Empty(t, a.scorer().Workload(), "no node is known yet")
 	a.nodeGPUsOf(offer("b", "Tesla-T4", gpu.Resource, 4, 0).Node())
 	a.nodeGPUsOf(offer("a", "NVIDIA-H100-80GB-HBM3", gpu.Resource, 8, 0).Node())
-	want1, want8 := gpu.Request{CPUMilli: 2000, GPUs: 1, GPUMilli: gpu.Whole}, gpu.Request{GPUs: 8, GPUMilli: gpu.Whole, Models: 1 << 1}
+	want1, want8 := gpu.Request{CPUMilli: 2000, GPUs: 1, GPUMilli: gpu.MilliPerGPU}, gpu.Request{GPUs: 8, GPUMilli: gpu.MilliPerGPU, Models: 1 << 1}
 	given := gpu.Workload{{Request: want1, Share: 750_000_000}, {Request: want8, Share: 250_000_000}}
 	assert.Equal(t, given, a.scorer().Workload(), "no node has a B200")
 	wish, err := a.requirementsOf(want("p", gpu.Resource, 1))

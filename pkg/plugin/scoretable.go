@@ -20,7 +20,7 @@ import (
 // how much memory is touched.
 type scoreTable struct {
 	cluster *kube.Cluster
-	idle    *placement.Idle
+	idle    *placement.IdleIndex
 	gpus    *gpuInventory
 	scorer  *gpu.Scorer
 	rows    []nodeRow
@@ -60,7 +60,7 @@ func (t *scoreTable) score(w *scoreState, info fwk.NodeInfo) int64 {
 	if score == gpu.Unfit {
 		return score
 	}
-	return score - t.scorer.GangMalus(t.idle.Loss(n))
+	return score - t.scorer.GangPenalty(t.idle.BreakupCost(n))
 }
 
 // gpuScore is the score for a pod that asks for GPUs. Before anything has been
@@ -75,7 +75,7 @@ func (r *nodeRow) gpuScore(w *scoreState, info fwk.NodeInfo) int64 {
 	if len(w.scorer.Workload()) == 0 {
 		return percent(int64(gpus.total-gpus.free+w.request.GPUs), int64(gpus.total))
 	}
-	score, _ := w.scorer.Score(state, &w.request)
+	score, _ := w.scorer.ScoreNode(state, &w.request)
 	if score == gpu.Unfit || w.request.GPUs < 2 {
 		return score
 	}

@@ -33,6 +33,8 @@ type (
 	// Offer: room that was kept for a gang is not any more. Single pods that were
 	// kept off it are to be tried.
 	Offer struct{}
+	// Decided: log a decision.
+	Decided struct{ Decision Decision }
 	// Report: tell the user a verdict. Settle says that it may be a passing
 	// state, as while members are created, and is to stand for a while first.
 	Report struct {
@@ -49,6 +51,7 @@ func (Gate) effect()             {}
 func (Recheck) effect()          {}
 func (Evict) effect()            {}
 func (ClearNominations) effect() {}
+func (Decided) effect()          {}
 func (Offer) effect()            {}
 func (Report) effect()           {}
 func (Unreport) effect()         {}

@@ -48,6 +48,12 @@ func (h *history) add(d Decision) {
 	h.next = (h.next + 1) % h.size
 }
 
+// decide keeps a decision, and has it logged.
+func (q *Queue) decide(d Decision) {
+	q.history.add(d)
+	q.emit(Decided{d})
+}
+
 // History returns the last decisions, the oldest first. With a gang, as
 // namespace/name, only those on it.
 func (q *Queue) History(gang string) []Decision {

@@ -262,7 +262,7 @@ func (q *Queue) reserve(g *gang, promise []NodeAmount, now time.Time) {
 	if old != nil {
 		r.since, r.until = old.since, old.until
 	} else {
-		q.history.add(Decision{now, g.key.Name, DecisionReserved, "", "keeps what is freed in its domain while pods end there"})
+		q.decide(Decision{now, g.key.Name, DecisionReserved, "", "keeps what is freed in its domain while pods end there"})
 	}
 	q.holds.reservations[g.id] = r
 }
@@ -286,7 +286,7 @@ func (q *Queue) expireReservations(now time.Time) {
 			continue
 		}
 		q.gangs[id].noHoldBefore = now.Add(reservationPause)
-		q.history.add(Decision{now, r.key.Name, DecisionReleased, "", "no longer keeps what was freed in its domain"})
+		q.decide(Decision{now, r.key.Name, DecisionReleased, "", "no longer keeps what was freed in its domain"})
 		q.offerHeld(q.releaseReservation(id), now)
 	}
 }

@@ -17,8 +17,8 @@ type Key struct {
 	Interrupted bool
 	// Created is the creation time, which the API server keeps in whole seconds.
 	Created time.Time
-	// Arrival numbers what was created in one second, in the order in which
-	// this process first saw it.
+	// Arrival numbers what was created in one second, in the order in which this
+	// replica first saw it since it schedules; 0 for what was there before.
 	Arrival uint64
 	// Name is namespace/name: the last resort, for what arrived in one list.
 	Name string

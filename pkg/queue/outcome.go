@@ -52,7 +52,7 @@ func (q *Queue) refused(e Refused, now time.Time) {
 	if !ok {
 		return
 	}
-	q.history.add(Decision{now, g.key.Name, DecisionRefused, e.Verdict.Reason, e.Verdict.Message})
+	q.decide(Decision{now, g.key.Name, DecisionRefused, e.Verdict.Reason, e.Verdict.Message})
 	q.emit(Report{g.id, e.Verdict, false})
 	class := e.Class
 	if e.ByPlugins || class == "" {
@@ -128,7 +128,7 @@ func (q *Queue) placed(e Placed, now time.Time) {
 	if !ok {
 		return
 	}
-	q.history.add(Decision{now, g.key.Name, DecisionPlaced, "", e.Message})
+	q.decide(Decision{now, g.key.Name, DecisionPlaced, "", e.Message})
 	q.countPassed(g, now)
 	q.answered(g, g.class, now)
 	q.takeTurn(g) // others of the class may fit beside it
@@ -156,7 +156,7 @@ func (q *Queue) countPassed(placed *gang, now time.Time) {
 		}
 	}
 	if first != nil {
-		q.history.add(Decision{now, first.key.Name, DecisionPassed, first.refusal.Reason, "passed by " + placed.key.Name})
+		q.decide(Decision{now, first.key.Name, DecisionPassed, first.refusal.Reason, "passed by " + placed.key.Name})
 	}
 }
 
@@ -176,6 +176,6 @@ func (q *Queue) bindFailed(e BindFailed, now time.Time) {
 	verdict := e.Verdict(pause)
 	g.state, g.class, g.refusal, g.refusedAt, g.retryAt = backingOff, "", verdict, now, now.Add(pause)
 	q.pausing[g.id] = g
-	q.history.add(Decision{now, g.key.Name, DecisionBindFailed, verdict.Reason, verdict.Message})
+	q.decide(Decision{now, g.key.Name, DecisionBindFailed, verdict.Reason, verdict.Message})
 	q.emit(Report{g.id, verdict, false})
 }

@@ -74,7 +74,7 @@ func (q *Queue) evictionAnswered(event Event, now time.Time) {
 		}
 		g.partialSince, g.interrupted, g.evictAfter = time.Time{}, false, time.Time{}
 		if e.Reason != "" {
-			q.history.add(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
+			q.decide(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
 		}
 	case EvictionFailed:
 		if g, ok := q.gangs[e.Gang]; ok {
@@ -85,4 +85,4 @@ func (q *Queue) evictionAnswered(event Event, now time.Time) {
 
 // lead begins to schedule. Gangs that were seen partial until now were left so
 // by somebody else's end.
-func (q *Queue) lead() { q.leading = true }
+func (q *Queue) lead() { q.leading, q.arrivals.counting = true, true }

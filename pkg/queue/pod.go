@@ -41,8 +41,12 @@ func (q *Queue) podDeleted(e PodDeleted, now time.Time) {
 		q.freed.recordRelease(e.Pod, e.Node, e.Gave, now)
 		q.retryHelped(now)
 	}
-	if e.Gang != "" {
-		q.rechecks.schedule(e.Gang, now)
+	if e.Gang == "" {
+		return
+	}
+	q.rechecks.schedule(e.Gang, now)
+	if q.named[e.Gang] == nil {
+		q.arrivals.forget(e.Gang) // it never was a gang
 	}
 }
 
@@ -57,7 +61,7 @@ func (q *Queue) podTerminating(e PodTerminating, now time.Time) {
 		q.rechecks.schedule(e.Gang, now)
 	}
 	if e.Preempted {
-		q.history.add(Decision{now, cmp.Or(e.Gang, e.Pod), DecisionPreempted, "", "a pod on node " + e.Node + " ends for another one of higher priority"})
+		q.decide(Decision{now, cmp.Or(e.Gang, e.Pod), DecisionPreempted, "", "a pod on node " + e.Node + " ends for another one of higher priority"})
 	}
 	q.retryPromised(now)
 }
@@ -67,7 +71,7 @@ func (q *Queue) podTerminating(e PodTerminating, now time.Time) {
 func (q *Queue) retryPromised(now time.Time) {
 	for _, g := range q.bandHeads() {
 		if q.holds.reservations[g.id] == nil && q.MayReserve(g.id, now) {
-			g.retryBy(now.Add(g.pace()))
+			g.retryBy(now.Add(firstPace)) // several end at a time: this gathers them
 		}
 	}
 }

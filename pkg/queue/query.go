@@ -5,14 +5,19 @@ package queue
 
 import "slices"
 
-// KeyOf completes the place of a gang or single pod in the scheduler's queue by
-// what the queue knows of it. Arrivals are numbered when it is asked for the
-// first time.
-func (q *Queue) KeyOf(uid string, key Key) Key {
-	key.Arrival = q.arrivals.numbers[uid]
-	if g, ok := q.gangs[GangID(uid)]; ok {
+// KeyOf completes the place of a gang in the scheduler's queue by what the queue
+// knows of it.
+func (q *Queue) KeyOf(id GangID, key Key) Key {
+	key.Arrival = q.arrivals.numbers[key.Name]
+	if g, ok := q.gangs[id]; ok {
 		key.Interrupted = g.key.Interrupted
 	}
+	return key
+}
+
+// KeyOfPod completes the place of a single pod, by its UID.
+func (q *Queue) KeyOfPod(uid string, key Key) Key {
+	key.Arrival = q.arrivals.numbers[uid]
 	return key
 }
 

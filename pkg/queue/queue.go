@@ -70,6 +70,7 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 	case NodeDeleted:
 		delete(q.freed.changed, e.Node)
 	case GangChanged:
+		q.arrivals.number(e.Gang)
 		q.rechecks.schedule(e.Gang, now)
 	case GangSeen:
 		q.gangSeen(e, now)
@@ -152,7 +153,7 @@ func (q *Queue) follow(g *gang, e GangSeen, now time.Time) {
 		first = q.classes[g.class][0]
 		q.remove(g)
 	}
-	e.Key.Arrival = q.arrivals.number(string(e.Gang))
+	e.Key.Arrival = q.arrivals.number(e.Key.Name)
 	g.key = e.Key
 	q.named[g.key.Name] = g
 	q.followPartial(g, &e.Readiness, now)
@@ -214,6 +215,6 @@ func (q *Queue) gangDeleted(id GangID, now time.Time) {
 	delete(q.gangs, id)
 	if q.named[g.key.Name] == g {
 		delete(q.named, g.key.Name)
+		q.arrivals.forget(g.key.Name)
 	}
-	q.arrivals.forget(string(id))
 }

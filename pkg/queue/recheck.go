@@ -98,21 +98,25 @@ func (q *Queue) tick(now time.Time) {
 }
 
 // arrivals numbers gangs and single pods in the order in which they were first
-// seen: the API server keeps creation times in whole seconds only.
+// seen since this replica schedules: the API server keeps creation times in whole
+// seconds only. What was there before came in one list and has the number 0.
 type arrivals struct {
-	last    uint64
-	numbers map[string]uint64 // by UID
+	counting bool
+	last     uint64
+	numbers  map[string]uint64 // by namespace/name of a gang, or UID of a single pod
 }
 
 // number returns the number of a gang or pod.
-func (a *arrivals) number(uid string) uint64 {
-	n, ok := a.numbers[uid]
+func (a *arrivals) number(id string) uint64 {
+	n, ok := a.numbers[id]
 	if !ok {
-		a.last++
-		n = a.last
-		a.numbers[uid] = n
+		if a.counting {
+			a.last++
+			n = a.last
+		}
+		a.numbers[id] = n
 	}
 	return n
 }
 
-func (a *arrivals) forget(uid string) { delete(a.numbers, uid) }
+func (a *arrivals) forget(id string) { delete(a.numbers, id) }

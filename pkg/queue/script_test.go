@@ -249,6 +249,8 @@ func describe(effect Effect) string {
 		return "clear nominations " + strings.TrimPrefix(e.Name, "ns/")
 	case Offer:
 		return "offer"
+	case Decided:
+		return "decided " + string(e.Decision.Kind)
 	case Report:
 		return "report " + string(e.Gang) + " " + e.Verdict.Reason
 	case Unreport:
@@ -259,7 +261,7 @@ func describe(effect Effect) string {
 
 // quiet effects are told only where a block of expectations mentions one of
 // their kind.
-var quiet = []string{"recheck", "report", "unreport", "offer"}
+var quiet = []string{"recheck", "report", "unreport", "offer", "decided"}
 
 // checkEffects compares what was expected with what happened, and begins anew.
 func (s *script) checkEffects() {

@@ -207,7 +207,7 @@ func (s *script) expectState(word string) {
 		}
 	case "interrupted":
 		for _, name := range s.order() {
-			if s.q.KeyOf(name, Key{}).Interrupted {
+			if s.q.KeyOf(GangID(name), Key{}).Interrupted {
 				got = append(got, name)
 			}
 		}
@@ -244,7 +244,7 @@ func (s *script) order() []string {
 	var seen []Key
 	for name, g := range s.gangs {
 		if slices.Contains(s.q.Known(), GangID(name)) {
-			seen = append(seen, s.q.KeyOf(name, g.Key))
+			seen = append(seen, s.q.KeyOf(GangID(name), g.Key))
 		}
 	}
 	slices.SortFunc(seen, Key.Compare)
@@ -258,7 +258,7 @@ func (s *script) order() []string {
 func (s *script) heldAgainst(name string, priority int32) []string {
 	key := Key{Priority: priority, Created: s.now, Name: "ns/" + name}
 	if g := s.gangs[name]; g != nil {
-		key = s.q.KeyOf(name, g.Key)
+		key = s.q.KeyOf(GangID(name), g.Key)
 	}
 	var got []string
 	for _, hold := range s.q.HeldAgainst("ns/"+name, key) {

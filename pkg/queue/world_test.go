@@ -264,7 +264,7 @@ func (w *world) attempt() {
 	var key Key
 	for id := range w.ready {
 		g := w.gangs[id]
-		if k := w.q.KeyOf(string(id), g.key); first == nil || k.Before(key) {
+		if k := w.q.KeyOf(id, g.key); first == nil || k.Before(key) {
 			first, key = g, k
 		}
 	}
@@ -350,7 +350,7 @@ func (w *world) twinPlaces() []GangID {
 		free[pod.node]--
 	}
 	waiting := slices.SortedFunc(maps.Values(w.gangs), func(a, b *worldGang) int {
-		return cmp.Or(w.q.KeyOf(string(a.id), a.key).Compare(w.q.KeyOf(string(b.id), b.key)))
+		return cmp.Or(w.q.KeyOf(a.id, a.key).Compare(w.q.KeyOf(b.id, b.key)))
 	})
 	var placed []GangID
 	for _, g := range waiting {

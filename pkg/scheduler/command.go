@@ -122,7 +122,7 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		<-stop
 		cancel(nil)
 	}()
-	cc, sched, err := Setup(ctx, opts, more...)
+	cc, sched, translator, err := Setup(ctx, opts, more...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -131,7 +131,7 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 	}
 	opts.ComponentGlobalsRegistry.AddMetrics()
 	if showPage {
-		if err := servePage(ctx, cc, cancel); err != nil {
+		if err := servePage(ctx, cc, translator, cancel); err != nil {
 			return fmt.Errorf("%s: --topology-page: %w", Name, err)
 		}
 	}

@@ -29,7 +29,7 @@ const (
 // defaultConfig is the configuration without --config. A gang of 1,000 is 1,000
 // bindings: kube-scheduler's default of 50 requests a second would stretch its
 // start, and the time in which a crash leaves it partly started. What spares the
-// API server is that bindings are made 32 at a time, see pkg/dialect; the burst
+// API server is that bindings are made 32 at a time, see pkg/dialect/shim; the burst
 // bounds what has no such limit, the writes to claims and volumes. Every node is
 // scored: kube-scheduler's default looks at a part of a large cluster, in turn,
 // and spreads single pods over what should stay whole.

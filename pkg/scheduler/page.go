@@ -18,6 +18,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/shim"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
@@ -31,7 +32,7 @@ const pagePath = "/topology"
 // servePage serves the topology page on the secure port. Pictures come from
 // the scheduler's informers and are made beside its work, only while somebody
 // looks. fail is called if that does not come about.
-func servePage(ctx context.Context, cc *appconfig.CompletedConfig, fail func(error)) error {
+func servePage(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, fail func(error)) error {
 	ladder, err := ladderOf(&cc.ComponentConfig)
 	if err != nil {
 		return err
@@ -41,6 +42,8 @@ func servePage(ctx context.Context, cc *appconfig.CompletedConfig, fail func(err
 		nodes:  cc.InformerFactory.Core().V1().Nodes().Informer(),
 		pods:   cc.InformerFactory.Core().V1().Pods().Informer(),
 		groups: cc.InformerFactory.Scheduling().V1beta1().PodGroups().Informer(),
+
+		declarationOf: translator.DeclarationOf,
 	}
 	served := page.NewServer(page.Source{Version: s.version, Take: s.take})
 	mux := http.NewServeMux()
@@ -69,6 +72,7 @@ func ladderOf(cfg *config.KubeSchedulerConfiguration) (kube.Ladder, error) {
 type pageSource struct {
 	ladder              kube.Ladder
 	nodes, pods, groups cache.SharedIndexInformer
+	declarationOf       func(*schedulingapi.PodGroup) *kube.Declaration
 }
 
 func (s *pageSource) version() string {
@@ -82,7 +86,7 @@ func (s *pageSource) take(context.Context) (*page.Data, error) {
 	now := time.Now()
 	pods := listed[*v1.Pod](s.pods)
 	pods = slices.DeleteFunc(pods, podutil.IsPodTerminal)
-	p, err := explain.NewPicture(s.ladder, listed[*v1.Node](s.nodes), pods, gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
+	p, err := explain.NewPicture(s.ladder, listed[*v1.Node](s.nodes), pods, s.gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +109,9 @@ func listed[T any](informer cache.SharedIndexInformer) []T {
 	return list
 }
 
-// gangs puts the pods to their groups, as the scheduler sees both.
-func gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
+// gangs puts the pods to their groups, as the scheduler sees both. A group whose
+// declaration is not known any more is left out: a newer one is on the way.
+func (s *pageSource) gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
 	members := map[string][]*v1.Pod{}
 	for _, pod := range pods {
 		if group := kube.GroupOf(pod); group != "" {
@@ -114,9 +119,11 @@ func gangs(groups []*schedulingapi.PodGroup, pods []*v1.Pod) []dialect.Gang {
 			members[key] = append(members[key], pod)
 		}
 	}
-	list := make([]dialect.Gang, len(groups))
-	for i, group := range groups {
-		list[i] = dialect.Gang{Group: group, Pods: members[group.Namespace+"/"+group.Name]}
+	list := make([]dialect.Gang, 0, len(groups))
+	for _, group := range groups {
+		if d := s.declarationOf(group); d != nil {
+			list = append(list, dialect.Gang{Group: group, Declaration: d, Pods: members[group.Namespace+"/"+group.Name]})
+		}
 	}
 	return list
 }

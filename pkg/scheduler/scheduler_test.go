@@ -198,7 +198,7 @@ func TestScheduler_OnAnAPIServerWithGatesOff(t *testing.T) {
 	c.sees([]string{"a", "b"}, "GangIncomplete")
 	c.sees([]string{"bad"}, `InvalidGangSpec: gang bad: annotation muster.sh/min-count: found "08"`)
 	c.sees([]string{"two"}, "GangConfigConflict: pod two declares its gang more than once")
-	c.sees([]string{"x", "y"}, "GangApiUnavailable")
+	c.sees([]string{"x", "y"}, "GangAPIUnavailable")
 	c.create([]string{"c"}, label...)
 	c.sees([]string{"a", "b", "c"}, "bound")
 

@@ -23,45 +23,45 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/shim"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin"
 	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
 // Setup builds the scheduler from the command's options. More plugins than
-// Muster's own can be registered. It does not start anything but the
+// Muster's own can be registered. The translator is what the scheduler works with. It does not start anything but the
 // endpoints' certificates.
-func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, error) {
+func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
 	c, err := configure(ctx, opts)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	translator, err := translate(ctx, c, opts)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	eventClient, err := kubernetes.NewForConfig(c.KubeConfig)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	c.EventBroadcaster = newBroadcaster(ctx, c.EventBroadcaster, eventClient, translator.AfterBindings)
 	c.InformerFactory = translator.InformerFactory()
 	if err := adapt(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	registry := frameworkruntime.Registry{plugin.Name: plugin.Factory(translator)}
 	for _, option := range more {
 		if err := option(registry); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	cc := c.Complete()
 	sched, err := build(ctx, &cc, translator, registry, opts.WriteConfigTo)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return &cc, sched, nil
+	return &cc, sched, translator, nil
 }
 
 // configure reads flags and configuration, and refuses what cannot work.
@@ -98,7 +98,7 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 }
 
 // translate builds what stands between the API server and the scheduler.
-func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) (*dialect.Translator, error) {
+func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) (*shim.Translator, error) {
 	// Binds do not wait behind the writing of status.
 	statusConfig := rest.CopyConfig(c.KubeConfig)
 	statusConfig.QPS, statusConfig.Burst = c.KubeConfig.QPS/3, c.KubeConfig.Burst/3
@@ -119,7 +119,7 @@ func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) 
 	if err != nil {
 		return nil, err
 	}
-	return dialect.New(ctx, dialect.Options{
+	return shim.New(ctx, shim.Options{
 		SchedulerNames: schedulerNames,
 		Dialects:       dialects,
 		AutoNamespaces: autoNamespaces,
@@ -156,7 +156,7 @@ func dialectsOf(profiles []config.KubeSchedulerProfile) (dialects []kube.Dialect
 	return dialects, autoNamespaces, nil
 }
 
-func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *dialect.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
+func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
 	recorders := translator.Recorders(func(name string) events.EventRecorderLogger {
 		return cc.EventBroadcaster.NewRecorder(name)
 	})

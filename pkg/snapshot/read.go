@@ -22,6 +22,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/shim"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 )
 
 // unfinished selects the pods that have not ended.
@@ -89,11 +91,11 @@ func Read(ctx context.Context, c Clients) (*Snapshot, error) {
 // as far as they are served and not known already.
 func (c Clients) workloads(pods []*v1.Pod, known map[schema.GroupVersionResource]bool) ([]schema.GroupVersionResource, error) {
 	var all []schema.GroupVersionResource
-	for _, kind := range (dialect.Objects{Pods: pods, AutoNamespaces: c.AutoGangNamespaces}).Workloads() {
+	for _, kind := range (store.Objects{Pods: pods, AutoNamespaces: c.AutoGangNamespaces}).Workloads() {
 		if known[kind] {
 			continue
 		}
-		served, err := dialect.Serves(c.Typed.Discovery(), kind)
+		served, err := shim.Serves(c.Typed.Discovery(), kind)
 		if err != nil {
 			return nil, fmt.Errorf("asking the API server whether it serves %s: %w", kind.GroupResource(), err)
 		}
@@ -144,7 +146,7 @@ func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupV
 func (c Clients) absent() ([]string, error) {
 	var absent []string
 	for _, kind := range dialect.Kinds() {
-		served, err := dialect.Serves(c.Typed.Discovery(), kind)
+		served, err := shim.Serves(c.Typed.Discovery(), kind)
 		if err != nil {
 			return nil, fmt.Errorf("asking the API server which pod groups it serves: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
@@ -54,7 +55,7 @@ type Header struct {
 
 // Gangs are the gangs of the picture as the scheduler of these names sees them.
 func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
-	o := dialect.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
+	o := store.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
 	for _, text := range s.Absent {
 		if gv, err := schema.ParseGroupVersion(text); err == nil {
 			o.Absent = append(o.Absent, gv)

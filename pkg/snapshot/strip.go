@@ -109,7 +109,7 @@ func StripGroup(u *unstructured.Unstructured) *unstructured.Unstructured {
 	kept := u.DeepCopy()
 	kept.SetManagedFields(nil)
 	if dialect.IsWorkload(u.GetAPIVersion(), u.GetKind()) {
-		workload.Strip(kept)
+		workload.StripPodSpecs(kept)
 	}
 	if annotations := stripAnnotations(u.GetAnnotations()); len(annotations) > 0 {
 		kept.SetAnnotations(annotations)

@@ -17,7 +17,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -104,7 +104,7 @@ func members(t *testing.T, pod *v1.Pod) any {
 	spec := &kube.Spec{Name: "train", MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel}
 	m, err := kube.NewCluster(kube.DefaultLadder()).Gang(spec, []*v1.Pod{pod}, nil, []fwk.NodeInfo{node})
 	require.NoError(t, err)
-	return []any{m.Gang, m.Open, m.Class(), dialect.Objects{}.GroupOf(pod)}
+	return []any{m.Gang, m.Open, m.Class(), store.Objects{}.GroupOf(pod)}
 }
 
 func TestLoad_SaysWhatIsWrong(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Is tells whether what is written to out is shown on a terminal.
+// Is reports whether what is written to out is shown on a terminal.
 func Is(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))

@@ -9,19 +9,21 @@ import (
 	"strings"
 )
 
-// Format draws u in the form that Parse reads: parsing the drawing gives an
-// equal tree and usage, as long as no name holds a blank or a "#". Amounts of
-// zero are left out.
-func Format(u *Usage) string {
+// FormatUsage draws u in the form that ParseUsage reads. Parsing the drawing
+// gives an equal tree and usage, as long as no name holds a blank or a "#".
+// Amounts of zero are left out.
+func FormatUsage(u *Usage) string {
 	var b strings.Builder
 	t := u.Tree
 	if len(t.Levels) > 0 {
-		fmt.Fprintln(&b, levelsWord, strings.Join(t.Levels, " "))
+		fmt.Fprintln(&b, levelsKeyword, strings.Join(t.Levels, " "))
 	}
 	if len(u.Resources) > 0 {
-		fmt.Fprintln(&b, resourcesWord, strings.Join(u.Resources, " "))
+		fmt.Fprintln(&b, resourcesKeyword, strings.Join(u.Resources, " "))
 	}
 	var shown []string // the path of the line above
+	// Nodes are numbered depth first, so that a domain is named once, above the
+	// first of its nodes.
 	for n := range t.Nodes {
 		path := trimEmpty(t.Nodes[n].Domains)
 		same := 0
@@ -33,15 +35,17 @@ func Format(u *Usage) string {
 			if name == "" {
 				name = noName
 			}
-			fmt.Fprintf(&b, "%s%s\n", indent(depth), name)
+			fmt.Fprintf(&b, "%s%s\n", indentation(depth), name)
 		}
-		fmt.Fprintf(&b, "%s%s\n", indent(len(path)), formatNode(u, NodeID(n)))
+		fmt.Fprintf(&b, "%s%s\n", indentation(len(path)), formatNode(u, NodeID(n)))
 		shown = path
 	}
 	return b.String()
 }
 
-// formatNode is the line of one node.
+// formatNode returns the line of one node, without its indentation: the name,
+// then "free/capacity" of each resource, shortened to the capacity where all of
+// it is free. Only the first resource goes without its name.
 func formatNode(u *Usage, n NodeID) string {
 	fields := []string{u.Tree.Nodes[n].Name}
 	for c, name := range u.Resources {
@@ -59,15 +63,16 @@ func formatNode(u *Usage, n NodeID) string {
 		fields = append(fields, field)
 	}
 	if model := u.Tree.Nodes[n].Model; model != "" {
-		fields = append(fields, modelWord+model)
+		fields = append(fields, modelKeyword+model)
 	}
 	if u.Cordoned != nil && u.Cordoned[n] {
-		fields = append(fields, cordonedWord)
+		fields = append(fields, cordonedKeyword)
 	}
 	return strings.Join(fields, " ")
 }
 
-// trimEmpty leaves out the missing levels at the narrow end of a path.
+// trimEmpty returns path without the missing levels at its narrow end. Missing
+// levels in the middle stay: a "-" stands for them in the drawing.
 func trimEmpty(path []string) []string {
 	for len(path) > 0 && path[len(path)-1] == "" {
 		path = path[:len(path)-1]
@@ -75,4 +80,5 @@ func trimEmpty(path []string) []string {
 	return path
 }
 
-func indent(depth int) string { return strings.Repeat("  ", depth) }
+// indentation returns the blanks before a line at a depth, two for each level.
+func indentation(depth int) string { return strings.Repeat("  ", depth) }

@@ -16,16 +16,16 @@ import (
 // drawing says otherwise.
 const GPU = "nvidia.com/gpu"
 
-// The words of a drawing.
+// The keywords of a drawing.
 const (
-	levelsWord    = "levels:"
-	resourcesWord = "resources:"
-	modelWord     = "model="
-	cordonedWord  = "cordoned"
-	noName        = "-"
+	levelsKeyword    = "levels:"
+	resourcesKeyword = "resources:"
+	modelKeyword     = "model="
+	cordonedKeyword  = "cordoned"
+	noName           = "-"
 )
 
-// Parse reads the drawing of a cluster:
+// ParseUsage returns the tree and the usage of a drawn cluster:
 //
 //	# Lines without an amount are domains; deeper lines stand inside them.
 //	block-a
@@ -43,56 +43,63 @@ const (
 // else are called after their first domain up to its last dash ("block-a" is a
 // block); "resources: nvidia.com/gpu cpu" orders the columns of the Usage, the
 // first of which is what a bare number counts.
-func Parse(text string) (*Tree, *Usage, error) {
+//
+// Errors name the line or the node. Any text is accepted or refused; none makes
+// it panic.
+func ParseUsage(text string) (*Tree, *Usage, error) {
 	d := drawing{}
 	for i, line := range strings.Split(text, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if err := d.read(line); err != nil {
+		if err := d.readLine(line); err != nil {
 			return nil, nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 	}
-	return d.build()
+	return d.buildTree()
 }
 
-// drawing is what has been read of a text.
+// drawing is the state of a parse: the lines read so far and the names of the
+// columns and levels, which grow as lines name new ones.
 type drawing struct {
-	levels    []string
-	resources []string
+	levels    []string // as given, or named by checkDomain in order of depth
+	resources []string // the columns; the first is what a bare number counts
 	lines     []line
 }
 
-// line is a domain or a node; which one is known once the next line is seen.
+// line is a domain or a node. Which one it is shows in the next line: only a
+// domain has a deeper line below it.
 type line struct {
 	indent int
 	name   string
 	fields []string
 }
 
-// drawnNode is a node and what its line says besides.
+// drawnNode is a node together with the usage that its line gives.
 type drawnNode struct {
 	Node
-	has      []amount
+	amounts  []amount
 	cordoned bool
 }
 
-// amount is one resource of one node.
+// amount is one resource of one node, in the units of the drawing. Free may be
+// negative: a node can be promised more than it has.
 type amount struct {
 	resource       string
 	free, capacity int64
 }
 
-func (d *drawing) read(text string) error {
+// readLine adds one line that is neither blank nor a comment.
+func (d *drawing) readLine(text string) error {
 	fields := strings.Fields(text)
 	indent := len(text) - len(strings.TrimLeft(text, " \t"))
 	switch first := fields[0]; {
-	case (first == levelsWord || first == resourcesWord) && len(d.lines) > 0:
+	case (first == levelsKeyword || first == resourcesKeyword) && len(d.lines) > 0:
 		return fmt.Errorf("%q stands below a node or a domain: it must come before them", first)
-	case first == levelsWord:
+	case first == levelsKeyword:
 		d.levels = fields[1:]
-	case first == resourcesWord:
+	case first == resourcesKeyword:
 		d.resources = fields[1:]
 		for i, r := range d.resources {
 			if slices.Contains(d.resources[:i], r) {
@@ -105,8 +112,9 @@ func (d *drawing) read(text string) error {
 	return nil
 }
 
-// build turns the lines into a tree and its usage.
-func (d *drawing) build() (*Tree, *Usage, error) {
+// buildTree returns the tree of the lines and its usage. One pass over the
+// lines keeps the domains around the current one on a stack.
+func (d *drawing) buildTree() (*Tree, *Usage, error) {
 	if len(d.resources) == 0 {
 		d.resources = []string{GPU}
 	}
@@ -119,19 +127,20 @@ func (d *drawing) build() (*Tree, *Usage, error) {
 			open = open[:len(open)-1]
 		}
 		if i+1 < len(d.lines) && d.lines[i+1].indent > line.indent {
-			if err := d.enter(line, len(open), given); err != nil {
+			if err := d.checkDomain(line, len(open), given); err != nil {
 				return nil, nil, err
 			}
 			open = append(open, line)
 			continue
 		}
-		n, err := d.node(line, open)
+		n, err := d.parseNode(line, open)
 		if err != nil {
 			return nil, nil, fmt.Errorf("node %s: %w", line.name, err)
 		}
 		drawn = append(drawn, n)
 		nodes = append(nodes, n.Node)
 	}
+	// The number of levels is known only now that the deepest line is read.
 	for i := range nodes {
 		for len(nodes[i].Domains) < len(d.levels) {
 			nodes[i].Domains = append(nodes[i].Domains, "")
@@ -141,12 +150,13 @@ func (d *drawing) build() (*Tree, *Usage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, d.usage(t, drawn), nil
+	return t, d.buildUsage(t, drawn), nil
 }
 
-// enter checks a domain and, where the levels are not given, calls a new depth
-// after its first domain.
-func (d *drawing) enter(l line, depth, given int) error {
+// checkDomain refuses a domain with amounts or below the last given level, and,
+// where the levels are not given, names a new depth after its first domain:
+// "rack-7" is at the level "rack". A name that is taken becomes "level-<n>".
+func (d *drawing) checkDomain(l line, depth, given int) error {
 	if len(l.fields) > 0 {
 		return fmt.Errorf("domain %s has an amount: amounts belong to nodes", l.name)
 	}
@@ -167,8 +177,9 @@ func (d *drawing) enter(l line, depth, given int) error {
 	return nil
 }
 
-// node reads a node's line. Its Domains are as long as the depth of the line.
-func (d *drawing) node(l line, open []line) (drawnNode, error) {
+// parseNode returns the node of a line below the open domains. Its Domains are
+// as long as the depth of the line; buildTree fills them up.
+func (d *drawing) parseNode(l line, open []line) (drawnNode, error) {
 	n := drawnNode{Node: Node{Name: l.name}}
 	if n.Name == noName {
 		return n, errors.New("a node needs a name")
@@ -181,26 +192,27 @@ func (d *drawing) node(l line, open []line) (drawnNode, error) {
 		n.Domains = append(n.Domains, name)
 	}
 	for _, f := range l.fields {
-		model, isModel := strings.CutPrefix(f, modelWord)
+		model, isModel := strings.CutPrefix(f, modelKeyword)
 		switch {
 		case isModel:
 			n.Model = model
-		case f == cordonedWord:
+		case f == cordonedKeyword:
 			n.cordoned = true
 		default:
-			a, err := d.amount(f)
+			a, err := d.parseAmount(f)
 			if err != nil {
 				return n, err
 			}
-			n.has = append(n.has, a)
+			n.amounts = append(n.amounts, a)
 		}
 	}
 	return n, nil
 }
 
-// amount reads "8", "4/8", "cpu=96" or "cpu=12/96" and adds the resource to
-// the columns if it is new.
-func (d *drawing) amount(field string) (amount, error) {
+// parseAmount returns the amount written as "8", "4/8", "cpu=96" or "cpu=12/96",
+// and adds its resource to the columns if it is new. Amounts are bounded so that
+// sums over any cluster stay far from overflow.
+func (d *drawing) parseAmount(field string) (amount, error) {
 	a := amount{resource: d.resources[0]}
 	quantity := field
 	if name, q, ok := strings.Cut(field, "="); ok {
@@ -225,13 +237,13 @@ func (d *drawing) amount(field string) (amount, error) {
 	return a, nil
 }
 
-// usage fills the rows of the nodes.
-func (d *drawing) usage(t *Tree, nodes []drawnNode) *Usage {
+// buildUsage returns the usage of t with the rows of the drawn nodes.
+func (d *drawing) buildUsage(t *Tree, nodes []drawnNode) *Usage {
 	u := NewUsage(t, d.resources)
 	for _, drawn := range nodes {
-		n, _ := t.NodeID(drawn.Name)
-		for _, a := range drawn.has {
-			c, _ := u.Resource(a.resource)
+		n, _ := t.NodeByName(drawn.Name)
+		for _, a := range drawn.amounts {
+			c, _ := u.ResourceIndex(a.resource)
 			u.FreeRow(n)[c], u.CapacityRow(n)[c] = a.free, a.capacity
 		}
 		if !drawn.cordoned {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	tree, u, err := Parse(`
+	tree, u, err := ParseUsage(`
 # The second rack is older.
 block-a
   rack-1
@@ -49,7 +49,7 @@ func TestParse_Refuses(t *testing.T) {
 		{"a level named twice", "levels: rack room rack\nn1 8", `level 2 is called "rack": levels need distinct names`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, _, err := Parse(tc.text)
+			_, _, err := ParseUsage(tc.text)
 			assert.ErrorContains(t, err, tc.want)
 		})
 	}
@@ -66,12 +66,12 @@ block-a
   rack-1
     n1 4/8 cpu=96 model=NVIDIA-A10 cordoned
 `
-	_, u, err := Parse(drawing)
+	_, u, err := ParseUsage(drawing)
 	require.NoError(t, err)
-	assert.Equal(t, drawing, Format(u))
+	assert.Equal(t, drawing, FormatUsage(u))
 }
 
-// FuzzParse checks that no text makes Parse panic and that what it accepts
+// FuzzParse checks that no text makes ParseUsage panic and that what it accepts
 // survives being drawn and read again.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
@@ -81,13 +81,13 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		tree, u, err := Parse(text)
+		tree, u, err := ParseUsage(text)
 		if err != nil {
 			return
 		}
-		again, v, err := Parse(Format(u))
-		require.NoError(t, err, Format(u))
-		require.Equal(t, tree, again, Format(u))
+		again, v, err := ParseUsage(FormatUsage(u))
+		require.NoError(t, err, FormatUsage(u))
+		require.Equal(t, tree, again, FormatUsage(u))
 		require.Equal(t, u, v)
 	})
 }

@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package topology models a cluster as a tree of domains whose leaves are
-// nodes, and says how much is free on each node.
+// nodes, and the free and total resources of each node.
 //
-// Levels run from the widest (0, for example "block") to the narrowest; below
-// the last level stand the nodes. A Tree is the fixed shape: it is built once
+// Levels run from the widest (0, for example "block") to the narrowest; the
+// nodes are below the last level. A Tree is the fixed shape: it is built once
 // and shared. A Usage is the state of one Tree at one moment: flat slices
 // addressed by NodeID, so that a copy is one memmove and a what-if is cheap.
 //
@@ -29,16 +29,16 @@ type Level int
 const (
 	// ClusterLevel is the level of the root domain: wider than Levels[0].
 	ClusterLevel Level = -1
-	// NoLevel says that no level is asked for.
+	// NoLevel stands for a level that is not asked for.
 	NoLevel Level = -2
 )
 
-// Node is what the caller knows of one node when a Tree is built.
+// Node is one node as the caller describes it to NewTree.
 type Node struct {
 	// Name is unique in the cluster.
 	Name string
-	// Domains holds the value of each level, aligned with Tree.Levels. An
-	// empty value says that the node is in no domain of that level; it then
+	// Domains is the domain's name at each level, aligned with Tree.Levels. An
+	// empty name means that the node is in no domain of that level; it then
 	// hangs below its nearest wider domain.
 	Domains []string
 	// Model is the GPU product of the node, as its label spells it; empty for
@@ -46,9 +46,9 @@ type Node struct {
 	Model string
 }
 
-// Domain is one box of the tree: a rack, a block, the cluster. A domain is
-// identified by its whole path: two racks of one name below two blocks are two
-// domains.
+// Domain is an inner vertex of the tree: a rack, a block, the cluster. A domain
+// is identified by its whole path: two racks of one name below two blocks are
+// two domains.
 type Domain struct {
 	// Level is the domain's level, ClusterLevel for the root.
 	Level Level

@@ -20,24 +20,26 @@ type Tree struct {
 	Levels []string
 	// Nodes are the nodes in depth-first order.
 	Nodes []Node
-	// Domains are the boxes; a parent precedes its children.
+	// Domains are the inner vertices; a parent precedes its children.
 	Domains []Domain
 	// Products are the distinct GPU models of the nodes, by name; nodes without
 	// a model are not among them.
 	Products []string
 
-	leaf    []DomainID        // narrowest domain of each node
-	at      []DomainID        // nodes x levels: the domain there, or noDomain
-	next    []DomainID        // first domain after the subtree of each domain
-	atLevel [][]DomainID      // the domains of each level, in order
-	product []int32           // index into Products of each node, or -1
-	byName  map[string]NodeID // for NodeID
+	leafDomain   []DomainID        // narrowest domain of each node
+	domainAt     []DomainID        // nodes x levels: the domain there, or noDomain
+	subtreeEnd   []DomainID        // first domain after the subtree of each domain
+	atLevel      [][]DomainID      // the domains of each level, in order
+	productIndex []int32           // index into Products of each node, or -1
+	byName       map[string]NodeID // for NodeID
 }
 
-// NewTree numbers the nodes depth first and derives the domains. The nodes may
-// come in any order; the answer does not depend on it. It is an error if two
-// nodes share a name, if a node's Domains do not align with levels, or if two
-// levels share a name.
+// NewTree returns the tree of the nodes, numbered depth first, with the domains
+// that their names imply. The nodes may come in any order; the tree does not
+// depend on it. It is an error if two nodes share a name, if a node's Domains do
+// not align with levels, or if two levels share a name.
+//
+// It costs one sort of the nodes and one pass over their levels.
 func NewTree(levels []string, nodes []Node) (*Tree, error) {
 	t := &Tree{
 		Levels: append([]string(nil), levels...),
@@ -69,8 +71,8 @@ func NewTree(levels []string, nodes []Node) (*Tree, error) {
 	return t, nil
 }
 
-// compareNodes orders nodes by the domains they stand in, the widest first,
-// then by name. A node that misses a level precedes those that have it.
+// compareNodes orders nodes by the domains around them, the widest first, then
+// by name. A node that misses a level precedes those that have it.
 func compareNodes(a, b Node) int {
 	for l := range a.Domains {
 		if c := compareNames(a.Domains[l], b.Domains[l]); c != 0 {
@@ -80,15 +82,16 @@ func compareNodes(a, b Node) int {
 	return compareNames(a.Name, b.Name)
 }
 
-// addDomains opens a domain where a node's path leaves that of the node before.
+// addDomains derives the domains from the sorted nodes: a new one begins where a
+// node's path leaves that of the node before.
 func (t *Tree) addDomains() {
 	levels := len(t.Levels)
 	t.Domains = []Domain{{Level: ClusterLevel, Name: "cluster", End: NodeID(len(t.Nodes))}}
-	t.leaf = make([]DomainID, len(t.Nodes))
-	t.at = make([]DomainID, len(t.Nodes)*levels)
+	t.leafDomain = make([]DomainID, len(t.Nodes))
+	t.domainAt = make([]DomainID, len(t.Nodes)*levels)
 	t.atLevel = make([][]DomainID, levels)
 	for i := range t.Nodes {
-		row := t.at[i*levels : (i+1)*levels]
+		row := t.domainAt[i*levels : (i+1)*levels]
 		same := i > 0
 		var parent DomainID
 		for l, name := range t.Nodes[i].Domains {
@@ -98,31 +101,35 @@ func (t *Tree) addDomains() {
 				row[l] = noDomain
 				continue
 			case same:
-				row[l] = t.at[(i-1)*levels+l]
+				row[l] = t.domainAt[(i-1)*levels+l]
 			default:
-				row[l] = t.open(Domain{Level: Level(l), Name: name, Parent: parent, First: NodeID(i)})
+				row[l] = t.appendDomain(Domain{Level: Level(l), Name: name, Parent: parent, First: NodeID(i)})
 			}
 			parent = row[l]
 			t.Domains[parent].End = NodeID(i + 1)
 		}
-		t.leaf[i] = parent
+		t.leafDomain[i] = parent
 	}
-	t.next = make([]DomainID, len(t.Domains))
+	// Parents precede their children, so that from the back every subtree is
+	// complete before its parent is reached.
+	t.subtreeEnd = make([]DomainID, len(t.Domains))
 	for d := len(t.Domains) - 1; d >= 0; d-- {
 		id := DomainID(d)
-		t.next[d] = max(t.next[d], id+1)
+		t.subtreeEnd[d] = max(t.subtreeEnd[d], id+1)
 		parent := t.Domains[d].Parent
-		t.next[parent] = max(t.next[parent], t.next[d])
+		t.subtreeEnd[parent] = max(t.subtreeEnd[parent], t.subtreeEnd[d])
 	}
 }
 
-func (t *Tree) open(d Domain) DomainID {
+// appendDomain adds d behind the domains so far and returns its id.
+func (t *Tree) appendDomain(d Domain) DomainID {
 	id := DomainID(len(t.Domains))
 	t.Domains = append(t.Domains, d)
 	t.atLevel[d.Level] = append(t.atLevel[d.Level], id)
 	return id
 }
 
+// addProducts lists the distinct models and the index of each node's own.
 func (t *Tree) addProducts() {
 	for _, n := range t.Nodes {
 		if n.Model != "" {
@@ -131,25 +138,25 @@ func (t *Tree) addProducts() {
 	}
 	slices.SortFunc(t.Products, compareNames)
 	t.Products = slices.Compact(t.Products)
-	t.product = make([]int32, len(t.Nodes))
+	t.productIndex = make([]int32, len(t.Nodes))
 	for i, n := range t.Nodes {
-		t.product[i] = int32(slices.Index(t.Products, n.Model))
+		t.productIndex[i] = int32(slices.Index(t.Products, n.Model))
 	}
 }
 
-// NodeID finds a node by name.
-func (t *Tree) NodeID(name string) (NodeID, bool) {
+// NodeByName returns the node of a name, and whether there is one.
+func (t *Tree) NodeByName(name string) (NodeID, bool) {
 	n, ok := t.byName[name]
 	return n, ok
 }
 
-// Level finds a level by name.
-func (t *Tree) Level(name string) (Level, bool) {
+// LevelByName returns the level of a name, and whether there is one.
+func (t *Tree) LevelByName(name string) (Level, bool) {
 	l := slices.Index(t.Levels, name)
 	return Level(l), l >= 0
 }
 
-// LevelName is the name of a level; "cluster" for ClusterLevel and NoLevel.
+// LevelName returns the name of a level; "cluster" for ClusterLevel and NoLevel.
 func (t *Tree) LevelName(l Level) string {
 	if l < 0 || int(l) >= len(t.Levels) {
 		return t.Domains[0].Name
@@ -157,8 +164,8 @@ func (t *Tree) LevelName(l Level) string {
 	return t.Levels[l]
 }
 
-// DomainAt is the domain of level l in which node n stands. It is false if the
-// node misses that level. At ClusterLevel it is the root.
+// DomainAt returns the domain of level l that contains node n, and false if the
+// node misses that level. At ClusterLevel it is the root. It costs one lookup.
 func (t *Tree) DomainAt(n NodeID, l Level) (DomainID, bool) {
 	if l == ClusterLevel {
 		return 0, true
@@ -166,12 +173,12 @@ func (t *Tree) DomainAt(n NodeID, l Level) (DomainID, bool) {
 	if l < 0 || int(l) >= len(t.Levels) || n < 0 || int(n) >= len(t.Nodes) {
 		return noDomain, false
 	}
-	d := t.at[int(n)*len(t.Levels)+int(l)]
+	d := t.domainAt[int(n)*len(t.Levels)+int(l)]
 	return d, d != noDomain
 }
 
-// DomainsAt lists the domains of level l in order. At ClusterLevel that is the
-// root. The slice is to be read only.
+// DomainsAt returns the domains of level l in the order of the tree. At
+// ClusterLevel that is the root. The slice is to be read only.
 func (t *Tree) DomainsAt(l Level) []DomainID {
 	if l >= 0 && int(l) < len(t.Levels) {
 		return t.atLevel[l]
@@ -179,26 +186,30 @@ func (t *Tree) DomainsAt(l Level) []DomainID {
 	return rootOnly
 }
 
+// rootOnly is the answer of DomainsAt for ClusterLevel, shared by all trees.
 var rootOnly = []DomainID{0}
 
-// Leaf is the narrowest domain in which node n stands.
-func (t *Tree) Leaf(n NodeID) DomainID { return t.leaf[n] }
+// LeafDomain returns the narrowest domain that contains node n.
+func (t *Tree) LeafDomain(n NodeID) DomainID { return t.leafDomain[n] }
 
-// Next is the first domain after d that is not inside d, in the order of
-// Domains. The children of d are found by starting at d+1 and going from each
-// child to its Next, up to the Next of d.
-func (t *Tree) Next(d DomainID) DomainID { return t.next[d] }
+// SubtreeEnd returns the first domain after d that is not inside d, in the order
+// of Domains. The children of d are found by starting at d+1 and going from each
+// child to its SubtreeEnd, up to the SubtreeEnd of d.
+func (t *Tree) SubtreeEnd(d DomainID) DomainID { return t.subtreeEnd[d] }
 
-// Product is the index into Products of the GPU model of node n, or -1.
-func (t *Tree) Product(n NodeID) int { return int(t.product[n]) }
+// ProductIndex returns the index into Products of the GPU model of node n, or
+// -1 for a node without a model.
+func (t *Tree) ProductIndex(n NodeID) int { return int(t.productIndex[n]) }
 
-// Holds tells whether node n stands in domain d.
-func (t *Tree) Holds(d DomainID, n NodeID) bool {
+// ContainsNode reports whether node n is in domain d. Domains are contiguous
+// ranges of nodes, so that it costs two comparisons.
+func (t *Tree) ContainsNode(d DomainID, n NodeID) bool {
 	return t.Domains[d].First <= n && n < t.Domains[d].End
 }
 
-// Path spells domain d with the domains around it, such as "block-a/rack-7".
-func (t *Tree) Path(d DomainID) string {
+// DomainPath returns the names of the domains around d and of d itself, such as
+// "block-a/rack-7"; the root's own name for the root.
+func (t *Tree) DomainPath(d DomainID) string {
 	if d == 0 {
 		return t.Domains[0].Name
 	}
@@ -209,15 +220,15 @@ func (t *Tree) Path(d DomainID) string {
 	return path
 }
 
-// Distance is the number of levels to climb from either node to the narrowest
-// domain that holds both: 0 for one node, 1 inside one domain of the last
-// level, len(Levels)+1 where only the cluster holds both.
-func (t *Tree) Distance(a, b NodeID) int {
+// NodeDistance returns the number of levels to climb from either node to the
+// narrowest domain that contains both: 0 for one node, 1 inside one domain of
+// the last level, len(Levels)+1 where only the cluster contains both.
+func (t *Tree) NodeDistance(a, b NodeID) int {
 	if a == b {
 		return 0
 	}
-	d := t.leaf[a]
-	for !t.Holds(d, b) {
+	d := t.leafDomain[a]
+	for !t.ContainsNode(d, b) {
 		d = t.Domains[d].Parent
 	}
 	return len(t.Levels) - int(t.Domains[d].Level)
@@ -228,7 +239,7 @@ func (t *Tree) Distance(a, b NodeID) int {
 func compareNames(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
-		dx, dy := digits(x), digits(y)
+		dx, dy := leadingDigits(x), leadingDigits(y)
 		if dx > 0 && dy > 0 {
 			if c := compareDigits(x[:dx], y[:dy]); c != 0 {
 				return c
@@ -247,8 +258,8 @@ func compareNames(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// digits is the length of the run of digits that s starts with.
-func digits(s string) int {
+// leadingDigits returns the length of the run of digits that s starts with.
+func leadingDigits(s string) int {
 	n := 0
 	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
 		n++
@@ -256,7 +267,8 @@ func digits(s string) int {
 	return n
 }
 
-// compareDigits compares two runs of digits of any length by value.
+// compareDigits compares two runs of digits by value. They may be longer than
+// any integer type: serial numbers occur in node names.
 func compareDigits(a, b string) int {
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	if len(a) != len(b) {

@@ -35,18 +35,18 @@ func TestNewTree(t *testing.T) {
 
 	var paths []string
 	for d := range tree.Domains {
-		paths = append(paths, tree.Path(DomainID(d)))
+		paths = append(paths, tree.DomainPath(DomainID(d)))
 	}
 	assert.Equal(t, []string{"cluster", "rack-2", "block-a", "block-a/rack-2", "block-a/rack-10", "block-b", "block-b/rack-2"}, paths)
 	assert.Equal(t, Domain{Level: 0, Name: "block-a", Parent: 0, First: 2, End: 6}, tree.Domains[2])
 	assert.Equal(t, Domain{Level: 1, Name: "rack-2", Parent: 0, First: 1, End: 2}, tree.Domains[1])
 	assert.Equal(t, []DomainID{1, 3, 4, 6}, tree.DomainsAt(1))
 	assert.Equal(t, []DomainID{0}, tree.DomainsAt(ClusterLevel))
-	assert.Equal(t, DomainID(5), tree.Next(2))
-	assert.Equal(t, DomainID(7), tree.Next(0))
+	assert.Equal(t, DomainID(5), tree.SubtreeEnd(2))
+	assert.Equal(t, DomainID(7), tree.SubtreeEnd(0))
 	assert.Equal(t, []string{"A", "B"}, tree.Products)
-	assert.Equal(t, 1, tree.Product(4))
-	assert.Equal(t, -1, tree.Product(0))
+	assert.Equal(t, 1, tree.ProductIndex(4))
+	assert.Equal(t, -1, tree.ProductIndex(0))
 }
 
 func TestNewTree_IgnoresTheOrderOfItsInput(t *testing.T) {
@@ -91,20 +91,20 @@ func TestTree_Finds(t *testing.T) {
 	tree, err := NewTree([]string{"block", "rack"}, irregular())
 	require.NoError(t, err)
 
-	n, ok := tree.NodeID("n10")
+	n, ok := tree.NodeByName("n10")
 	assert.True(t, ok)
 	assert.Equal(t, NodeID(4), n)
-	_, ok = tree.NodeID("n11")
+	_, ok = tree.NodeByName("n11")
 	assert.False(t, ok)
-	l, ok := tree.Level("rack")
+	l, ok := tree.LevelByName("rack")
 	assert.True(t, ok)
 	assert.Equal(t, Level(1), l)
-	_, ok = tree.Level("room")
+	_, ok = tree.LevelByName("room")
 	assert.False(t, ok)
 
 	d, ok := tree.DomainAt(4, 1)
 	assert.True(t, ok)
-	assert.Equal(t, "block-a/rack-2", tree.Path(d))
+	assert.Equal(t, "block-a/rack-2", tree.DomainPath(d))
 	for name, at := range map[string]struct {
 		n NodeID
 		l Level
@@ -134,10 +134,10 @@ func TestDistance(t *testing.T) {
 		{"n2", "n6", 3},
 		{"n4", "n5", 3},
 	} {
-		a, _ := tree.NodeID(tc.a)
-		b, _ := tree.NodeID(tc.b)
-		assert.Equal(t, tc.want, tree.Distance(a, b), "%s to %s", tc.a, tc.b)
-		assert.Equal(t, tc.want, tree.Distance(b, a), "%s to %s", tc.b, tc.a)
+		a, _ := tree.NodeByName(tc.a)
+		b, _ := tree.NodeByName(tc.b)
+		assert.Equal(t, tc.want, tree.NodeDistance(a, b), "%s to %s", tc.a, tc.b)
+		assert.Equal(t, tc.want, tree.NodeDistance(b, a), "%s to %s", tc.b, tc.a)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestNewTree_KeepsItsInvariants(t *testing.T) {
 			require.Less(t, parent.Level, dom.Level)
 			require.Less(t, dom.First, dom.End)
 			require.True(t, parent.First <= dom.First && dom.End <= parent.End)
-			require.LessOrEqual(t, tree.Next(id), tree.Next(dom.Parent))
+			require.LessOrEqual(t, tree.SubtreeEnd(id), tree.SubtreeEnd(dom.Parent))
 		}
 		for n := range tree.Nodes {
 			for l, name := range tree.Nodes[n].Domains {
@@ -161,7 +161,7 @@ func TestNewTree_KeepsItsInvariants(t *testing.T) {
 				require.Equal(t, name != "", ok)
 				if ok {
 					require.Equal(t, name, tree.Domains[d].Name)
-					require.True(t, tree.Holds(d, NodeID(n)))
+					require.True(t, tree.ContainsNode(d, NodeID(n)))
 				}
 			}
 		}
@@ -200,19 +200,19 @@ func TestCompareNames(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	_, u, err := Parse("a\n  n1 8 cpu=4\n  n2 8 cpu=4 cordoned")
+	_, u, err := ParseUsage("a\n  n1 8 cpu=4\n  n2 8 cpu=4 cordoned")
 	require.NoError(t, err)
 	was := u.Clone()
-	u.Take(1, []int64{3, 5})
+	u.AllocateOn(1, []int64{3, 5})
 	assert.Equal(t, []int64{5, -1}, u.FreeRow(1))
 	assert.Equal(t, []int64{8, 4}, u.CapacityRow(1))
 	assert.Equal(t, []int64{8, 4}, was.FreeRow(1), "the copy keeps its own rows")
-	u.Give(1, []int64{3, 5})
+	u.ReleaseOn(1, []int64{3, 5})
 	assert.Equal(t, was, u)
-	c, ok := u.Resource("cpu")
+	c, ok := u.ResourceIndex("cpu")
 	assert.True(t, ok)
 	assert.Equal(t, 1, c)
-	_, ok = u.Resource("memory")
+	_, ok = u.ResourceIndex("memory")
 	assert.False(t, ok)
 }
 
@@ -243,6 +243,6 @@ func TestUsage_Idle(t *testing.T) {
 	} {
 		copy(u.Capacity, tc.capacity)
 		copy(u.Free, tc.free)
-		assert.Equal(t, tc.want, u.Idle(0), "%v of %v free", tc.free, tc.capacity)
+		assert.Equal(t, tc.want, u.IsIdle(0), "%v of %v free", tc.free, tc.capacity)
 	}
 }

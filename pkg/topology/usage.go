@@ -5,9 +5,10 @@ package topology
 
 import "slices"
 
-// Usage is what is free on each node of one Tree at one moment. The rows are
-// in NodeID order and the columns in the order of Resources; the unit of a
-// column is whatever its filler chose, such as millicores or whole GPUs.
+// Usage is the free and total amount of each resource on each node of one Tree
+// at one moment. The rows are in NodeID order and the columns in the order of
+// Resources; the caller chooses the unit of a column, such as millicores or
+// whole GPUs. A Usage has no lock: readers may share it while nobody writes.
 type Usage struct {
 	// Tree is the shape; shared, never changed.
 	Tree *Tree
@@ -21,8 +22,8 @@ type Usage struct {
 	Cordoned []bool
 }
 
-// NewUsage is the usage of an empty cluster without capacity: the caller fills
-// the rows.
+// NewUsage returns a usage of t in which every node has nothing and nothing is
+// free: the caller fills the rows.
 func NewUsage(t *Tree, resources []string) *Usage {
 	cells := len(t.Nodes) * len(resources)
 	return &Usage{
@@ -33,8 +34,8 @@ func NewUsage(t *Tree, resources []string) *Usage {
 	}
 }
 
-// Clone is a copy whose rows can be changed without touching u. The tree is
-// shared.
+// Clone returns a copy whose rows can be changed without touching u. The tree is
+// shared. It costs a copy of two slices of nodes x resources.
 func (u *Usage) Clone() *Usage {
 	return &Usage{
 		Tree:      u.Tree,
@@ -45,25 +46,28 @@ func (u *Usage) Clone() *Usage {
 	}
 }
 
-// Resource finds the column of a resource.
-func (u *Usage) Resource(name string) (int, bool) {
+// ResourceIndex returns the column of a resource, and whether there is one.
+func (u *Usage) ResourceIndex(name string) (int, bool) {
 	c := slices.Index(u.Resources, name)
 	return c, c >= 0
 }
 
-// FreeRow is the row of Free of node n; writing to it changes u.
-func (u *Usage) FreeRow(n NodeID) []int64 { return row(u.Free, n, len(u.Resources)) }
+// FreeRow returns the row of Free of node n; writing to it changes u.
+func (u *Usage) FreeRow(n NodeID) []int64 { return nodeRow(u.Free, n, len(u.Resources)) }
 
-// CapacityRow is the row of Capacity of node n; writing to it changes u.
-func (u *Usage) CapacityRow(n NodeID) []int64 { return row(u.Capacity, n, len(u.Resources)) }
+// CapacityRow returns the row of Capacity of node n; writing to it changes u.
+func (u *Usage) CapacityRow(n NodeID) []int64 { return nodeRow(u.Capacity, n, len(u.Resources)) }
 
-func row(cells []int64, n NodeID, width int) []int64 {
+// nodeRow returns row n of a row-major table. Its capacity ends with the row, so
+// that an append cannot run into the row of the next node.
+func nodeRow(cells []int64, n NodeID, width int) []int64 {
 	from := int(n) * width
 	return cells[from : from+width : from+width]
 }
 
-// Idle tells whether node n has GPUs and none of them is in use.
-func (u *Usage) Idle(n NodeID) bool {
+// IsIdle reports whether node n has GPUs and none of them is in use. Resources
+// that are no GPUs do not count: system pods hold some CPU on every node.
+func (u *Usage) IsIdle(n NodeID) bool {
 	free, capacity := u.FreeRow(n), u.CapacityRow(n)
 	has := false
 	for c, name := range u.Resources {
@@ -78,16 +82,17 @@ func (u *Usage) Idle(n NodeID) bool {
 	return has
 }
 
-// Take subtracts request, aligned with Resources, from what is free on node n.
-func (u *Usage) Take(n NodeID, request []int64) {
+// AllocateOn subtracts request, aligned with Resources, from what is free on
+// node n. It checks nothing: free goes below zero where the node has less.
+func (u *Usage) AllocateOn(n NodeID, request []int64) {
 	free := u.FreeRow(n)
 	for c, q := range request {
 		free[c] -= q
 	}
 }
 
-// Give returns to node n what Take took.
-func (u *Usage) Give(n NodeID, request []int64) {
+// ReleaseOn gives back what AllocateOn took from node n.
+func (u *Usage) ReleaseOn(n NodeID, request []int64) {
 	free := u.FreeRow(n)
 	for c, q := range request {
 		free[c] += q

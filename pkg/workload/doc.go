@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package workload reads what workload controllers say of the pods that they
-// create together: which object a pod belongs to (Of), and how many pods of
-// which roles that object wants at once (Kind.Read). It knows no client and no
+// create together: which object a pod belongs to (RefOf), and how many pods of
+// which roles that object wants at once (Kind.ReadShape). It knows no client and no
 // gang; package dialect makes gangs of it.
 //
 // A workload is read as its API documents it:

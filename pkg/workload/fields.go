@@ -18,37 +18,37 @@ type reader struct {
 	problem string
 }
 
-// in is the reader of a part of the object; a part that is missing is empty.
-func (r *reader) in(path string, part any) *reader {
+// readPart is the reader of a part of the object; a part that is missing is empty.
+func (r *reader) readPart(path string, part any) *reader {
 	fields, ok := part.(map[string]any)
 	if !ok && part != nil {
-		r.fail(path, part, "an object")
+		r.recordProblem(path, part, "an object")
 	}
-	return &reader{object: fields, path: r.at(path)}
+	return &reader{object: fields, path: r.fullPath(path)}
 }
 
-// done takes over the problem of a part.
-func (r *reader) done(part *reader) {
+// adoptProblem takes over the problem of a part.
+func (r *reader) adoptProblem(part *reader) {
 	if r.problem == "" {
 		r.problem = part.problem
 	}
 }
 
-func (r *reader) at(path string) string {
+func (r *reader) fullPath(path string) string {
 	if r.path == "" {
 		return path
 	}
 	return r.path + "." + path
 }
 
-func (r *reader) fail(path string, found any, want string) {
+func (r *reader) recordProblem(path string, found any, want string) {
 	if r.problem == "" {
-		r.problem = fmt.Sprintf("%s: found %s, want %s", r.at(path), show(found), want)
+		r.problem = fmt.Sprintf("%s: found %s, want %s", r.fullPath(path), quoteValue(found), want)
 	}
 }
 
-// get finds the value at a path such as "spec.parallelism", nil for none.
-func (r *reader) get(path string) any {
+// getValue finds the value at a path such as "spec.parallelism", nil for none.
+func (r *reader) getValue(path string) any {
 	var value any = r.object
 	for field := range strings.SplitSeq(path, ".") {
 		fields, ok := value.(map[string]any)
@@ -60,80 +60,80 @@ func (r *reader) get(path string) any {
 	return value
 }
 
-// number reads a number of pods or of groups of pods, or returns the given one.
-func (r *reader) number(path string, otherwise int) int {
-	n, ok := r.optional(path)
+// readNumber reads a number of pods or of groups of pods, or returns the given one.
+func (r *reader) readNumber(path string, otherwise int) int {
+	n, ok := r.readOptional(path)
 	if !ok {
 		return otherwise
 	}
 	return n
 }
 
-// optional reads a number that may be missing.
-func (r *reader) optional(path string) (int, bool) {
-	switch n := r.get(path).(type) {
+// readOptional reads a number that may be missing.
+func (r *reader) readOptional(path string) (int, bool) {
+	switch n := r.getValue(path).(type) {
 	case nil:
 		return 0, false
 	case int64:
-		if n >= 0 && n <= Most {
+		if n >= 0 && n <= MaxPods {
 			return int(n), true
 		}
-		r.fail(path, n, fmt.Sprintf("a number from 0 to %d", Most))
+		r.recordProblem(path, n, fmt.Sprintf("a number from 0 to %d", MaxPods))
 	default:
-		r.fail(path, n, fmt.Sprintf("a number from 0 to %d", Most))
+		r.recordProblem(path, n, fmt.Sprintf("a number from 0 to %d", MaxPods))
 	}
 	return 0, true
 }
 
-// text reads a string; what is none is like "".
-func (r *reader) text(path string) string {
-	value, _ := r.get(path).(string)
+// readText reads a string; what is none is like "".
+func (r *reader) readText(path string) string {
+	value, _ := r.getValue(path).(string)
 	return value
 }
 
-// flag reads a boolean; what is none is like false.
-func (r *reader) flag(path string) bool {
-	value, _ := r.get(path).(bool)
+// readFlag reads a boolean; what is none is like false.
+func (r *reader) readFlag(path string) bool {
+	value, _ := r.getValue(path).(bool)
 	return value
 }
 
-// list reads a list of objects.
-func (r *reader) list(path string) []any {
-	switch value := r.get(path).(type) {
+// readList reads a list of objects.
+func (r *reader) readList(path string) []any {
+	switch value := r.getValue(path).(type) {
 	case nil:
 		return nil
 	case []any:
 		return value
 	default:
-		r.fail(path, value, "a list")
+		r.recordProblem(path, value, "a list")
 		return nil
 	}
 }
 
-// fields reads an object.
-func (r *reader) fields(path string) map[string]any {
-	switch value := r.get(path).(type) {
+// readObject reads an object.
+func (r *reader) readObject(path string) map[string]any {
+	switch value := r.getValue(path).(type) {
 	case nil:
 		return nil
 	case map[string]any:
 		return value
 	default:
-		r.fail(path, value, "an object")
+		r.recordProblem(path, value, "an object")
 		return nil
 	}
 }
 
-// times multiplies two numbers of pods, and takes no more than Most.
-func (r *reader) times(path string, a, b int) int {
-	if a*b > Most { // both are at most Most
-		r.fail(path, int64(a)*int64(b), fmt.Sprintf("at most %d pods in all", Most))
+// multiplyPods multiplies two numbers of pods, and takes no more than MaxPods.
+func (r *reader) multiplyPods(path string, a, b int) int {
+	if a*b > MaxPods { // both are at most MaxPods
+		r.recordProblem(path, int64(a)*int64(b), fmt.Sprintf("at most %d pods in all", MaxPods))
 		return 0
 	}
 	return a * b
 }
 
-// show puts a value into a sentence, not more of it than fits.
-func show(value any) string {
+// quoteValue puts a value into a sentence, not more of it than fits.
+func quoteValue(value any) string {
 	const most = 40
 	text, err := json.Marshal(value)
 	if err != nil {

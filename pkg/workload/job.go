@@ -13,19 +13,19 @@ import (
 // pods come to an end together, and after the first success no pod is created
 // any more.
 func readJob(r *reader, s *Shape) {
-	parallelism := r.number("spec.parallelism", 1)
-	completions, fixed := r.optional("spec.completions")
-	succeeded := r.number("status.succeeded", 0)
+	parallelism := r.readNumber("spec.parallelism", 1)
+	completions, fixed := r.readOptional("spec.completions")
+	succeeded := r.readNumber("status.succeeded", 0)
 	role := Role{Replicas: parallelism}
 	if fixed {
-		left := max(completions-succeeded-countIndexes(r.text("status.failedIndexes")), 0)
-		role.Replicas = min(parallelism, left)
+		remaining := max(completions-succeeded-countIndexes(r.readText("status.failedIndexes")), 0)
+		role.Replicas = min(parallelism, remaining)
 		role.Waves = completions > parallelism
 	}
-	role.Min = role.Replicas
+	role.MinCount = role.Replicas
 	if succeeded > 0 && (role.Waves || !fixed) {
 		// The first pods have started together, else none would have ended.
-		role.Min = min(role.Replicas, 1)
+		role.MinCount = min(role.Replicas, 1)
 	}
 	s.Roles = []Role{role}
 }
@@ -46,16 +46,16 @@ func countIndexes(text string) int {
 				continue
 			}
 		}
-		count += min(to-from+1, Most)
+		count += min(to-from+1, MaxPods)
 	}
-	return min(count, Most)
+	return min(count, MaxPods)
 }
 
-// jobSize is the number of pods that a Job with this specification starts
+// initialPods is the number of pods that a Job with this specification starts
 // with, and whether more follow when they end.
-func jobSize(r *reader, spec string) (pods int, waves bool) {
-	parallelism := r.number(spec+".parallelism", 1)
-	completions, fixed := r.optional(spec + ".completions")
+func initialPods(r *reader, spec string) (pods int, waves bool) {
+	parallelism := r.readNumber(spec+".parallelism", 1)
+	completions, fixed := r.readOptional(spec + ".completions")
 	if !fixed {
 		return parallelism, false
 	}

@@ -20,19 +20,19 @@ const (
 // slice.
 func readJobSet(r *reader, s *Shape) {
 	ended := succeededJobs(r)
-	inOrder := r.text("spec.startupPolicy.startupPolicyOrder") == "InOrder"
-	exclusive := isExclusive(r.fields("metadata.annotations"))
-	for i, entry := range r.list("spec.replicatedJobs") {
-		part := r.in(fmt.Sprintf("spec.replicatedJobs[%d]", i), entry)
-		pods, waves := jobSize(part, "template.spec")
-		name := part.text("name")
-		jobs := max(part.number("replicas", 1)-ended[name], 0)
-		s.add(Role{
-			Name: name, Label: labelReplicatedJob, Value: name, Replicas: part.times("replicas", jobs, pods), Slice: pods, Waves: waves,
-			Later: inOrder && i > 0 || len(part.list("dependsOn")) > 0,
+	inOrder := r.readText("spec.startupPolicy.startupPolicyOrder") == "InOrder"
+	exclusive := isExclusive(r.readObject("metadata.annotations"))
+	for i, entry := range r.readList("spec.replicatedJobs") {
+		part := r.readPart(fmt.Sprintf("spec.replicatedJobs[%d]", i), entry)
+		pods, waves := initialPods(part, "template.spec")
+		name := part.readText("name")
+		jobs := max(part.readNumber("replicas", 1)-ended[name], 0)
+		s.addRole(Role{
+			Name: name, Label: labelReplicatedJob, Value: name, Replicas: part.multiplyPods("replicas", jobs, pods), SliceSize: pods, Waves: waves,
+			CreatedLater: inOrder && i > 0 || len(part.readList("dependsOn")) > 0,
 		})
-		exclusive = exclusive || isExclusive(part.fields("template.metadata.annotations"))
-		r.done(part)
+		exclusive = exclusive || isExclusive(part.readObject("template.metadata.annotations"))
+		r.adoptProblem(part)
 	}
 	if exclusive {
 		s.Problem = "has annotation " + jobSetExclusive + ", with which JobSet creates most pods of a Job only when its first one runs, so that they cannot start together; " +
@@ -48,10 +48,10 @@ func isExclusive(annotations map[string]any) bool {
 // work. They are not started again.
 func succeededJobs(r *reader) map[string]int {
 	ended := map[string]int{}
-	for i, entry := range r.list("status.replicatedJobsStatus") {
-		part := r.in(fmt.Sprintf("status.replicatedJobsStatus[%d]", i), entry)
-		ended[part.text("name")] = part.number("succeeded", 0)
-		r.done(part)
+	for i, entry := range r.readList("status.replicatedJobsStatus") {
+		part := r.readPart(fmt.Sprintf("status.replicatedJobsStatus[%d]", i), entry)
+		ended[part.readText("name")] = part.readNumber("succeeded", 0)
+		r.adoptProblem(part)
 	}
 	return ended
 }

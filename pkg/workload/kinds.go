@@ -20,14 +20,14 @@ type Kind struct {
 	Versions []string
 	Resource string
 
-	read func(*reader, *Shape)
+	readShape func(*reader, *Shape)
 }
 
-// Word is what messages put before the name of a workload: "job" in "job/train".
-func (k *Kind) Word() string { return strings.ToLower(k.Name) }
+// DisplayName is what messages put before the name of a workload: "job" in "job/train".
+func (k *Kind) DisplayName() string { return strings.ToLower(k.Name) }
 
-// Served lists the kind's resources, the preferred one first.
-func (k *Kind) Served() []schema.GroupVersionResource {
+// ServedResources lists the kind's resources, the preferred one first.
+func (k *Kind) ServedResources() []schema.GroupVersionResource {
 	all := make([]schema.GroupVersionResource, len(k.Versions))
 	for i, version := range k.Versions {
 		all[i] = schema.GroupVersionResource{Group: k.Group, Version: version, Resource: k.Resource}
@@ -35,12 +35,12 @@ func (k *Kind) Served() []schema.GroupVersionResource {
 	return all
 }
 
-// Read reads a workload of this kind as it came from the API server, where any
+// ReadShape reads a workload of this kind as it came from the API server, where any
 // field may hold anything.
-func (k *Kind) Read(u *unstructured.Unstructured) Shape {
+func (k *Kind) ReadShape(u *unstructured.Unstructured) Shape {
 	s := Shape{}
 	r := &reader{object: u.Object}
-	k.read(r, &s)
+	k.readShape(r, &s)
 	if r.problem != "" {
 		s.Problem = r.problem
 	}
@@ -50,49 +50,49 @@ func (k *Kind) Read(u *unstructured.Unstructured) Shape {
 // The kinds.
 var (
 	job = &Kind{
-		Name: "Job", Group: "batch", Versions: []string{"v1"}, Resource: "jobs", read: readJob,
+		Name: "Job", Group: "batch", Versions: []string{"v1"}, Resource: "jobs", readShape: readJob,
 	}
 	statefulSet = &Kind{
-		Name: "StatefulSet", Group: "apps", Versions: []string{"v1"}, Resource: "statefulsets", read: readStatefulSet,
+		Name: "StatefulSet", Group: "apps", Versions: []string{"v1"}, Resource: "statefulsets", readShape: readStatefulSet,
 	}
 	jobSet = &Kind{
-		Name: "JobSet", Group: "jobset.x-k8s.io", Versions: []string{"v1alpha2"}, Resource: "jobsets", read: readJobSet,
+		Name: "JobSet", Group: "jobset.x-k8s.io", Versions: []string{"v1alpha2"}, Resource: "jobsets", readShape: readJobSet,
 	}
 	leaderWorkerSet = &Kind{
-		Name: "LeaderWorkerSet", Group: "leaderworkerset.x-k8s.io", Versions: []string{"v1"}, Resource: "leaderworkersets", read: readLeaderWorkerSet,
+		Name: "LeaderWorkerSet", Group: "leaderworkerset.x-k8s.io", Versions: []string{"v1"}, Resource: "leaderworkersets", readShape: readLeaderWorkerSet,
 	}
 	mpiJob = &Kind{
-		Name: "MPIJob", Group: kubeflowGroup, Versions: []string{"v2beta1", "v1"}, Resource: "mpijobs", read: replicaSpecs("mpiReplicaSpecs"),
+		Name: "MPIJob", Group: kubeflowGroup, Versions: []string{"v2beta1", "v1"}, Resource: "mpijobs", readShape: readReplicaSpecs("mpiReplicaSpecs"),
 	}
 	rayCluster = &Kind{
-		Name: "RayCluster", Group: "ray.io", Versions: []string{"v1"}, Resource: "rayclusters", read: readRayCluster,
+		Name: "RayCluster", Group: "ray.io", Versions: []string{"v1"}, Resource: "rayclusters", readShape: readRayCluster,
 	}
-	kinds = []*Kind{
+	supportedKinds = []*Kind{
 		job, jobSet, leaderWorkerSet, statefulSet, mpiJob, rayCluster,
-		kubeflow("PyTorchJob", "pytorchReplicaSpecs"),
-		kubeflow("TFJob", "tfReplicaSpecs"),
-		kubeflow("XGBoostJob", "xgbReplicaSpecs"),
-		kubeflow("PaddleJob", "paddleReplicaSpecs"),
-		kubeflow("JAXJob", "jaxReplicaSpecs"),
-		kubeflow("MXJob", "mxReplicaSpecs"),
+		kubeflowKind("PyTorchJob", "pytorchReplicaSpecs"),
+		kubeflowKind("TFJob", "tfReplicaSpecs"),
+		kubeflowKind("XGBoostJob", "xgbReplicaSpecs"),
+		kubeflowKind("PaddleJob", "paddleReplicaSpecs"),
+		kubeflowKind("JAXJob", "jaxReplicaSpecs"),
+		kubeflowKind("MXJob", "mxReplicaSpecs"),
 	}
 )
 
 const kubeflowGroup = "kubeflow.org"
 
-// kubeflow is a job of the Kubeflow Training Operator.
-func kubeflow(name, field string) *Kind {
+// kubeflowKind is a job of the Kubeflow Training Operator.
+func kubeflowKind(name, field string) *Kind {
 	return &Kind{
 		Name: name, Group: kubeflowGroup, Versions: []string{"v1"},
-		Resource: strings.ToLower(name) + "s", read: replicaSpecs(field),
+		Resource: strings.ToLower(name) + "s", readShape: readReplicaSpecs(field),
 	}
 }
 
-// Kinds lists the kinds of workload that are understood.
-func Kinds() []*Kind { return kinds }
+// SupportedKinds lists the kinds of workload that are understood.
+func SupportedKinds() []*Kind { return supportedKinds }
 
-// Supported lists them for a sentence.
-const Supported = "Job, JobSet (also of a TrainJob), LeaderWorkerSet, StatefulSet, MPIJob, RayCluster (also of a RayJob), PyTorchJob, TFJob, XGBoostJob, PaddleJob, JAXJob and MXJob"
+// SupportedText lists them for a sentence.
+const SupportedText = "Job, JobSet (also of a TrainJob), LeaderWorkerSet, StatefulSet, MPIJob, RayCluster (also of a RayJob), PyTorchJob, TFJob, XGBoostJob, PaddleJob, JAXJob and MXJob"
 
 // kindOf finds the kind of an owner, in any of its versions.
 func kindOf(apiVersion, name string) *Kind {
@@ -100,7 +100,7 @@ func kindOf(apiVersion, name string) *Kind {
 	if err != nil {
 		return nil
 	}
-	for _, k := range kinds {
+	for _, k := range supportedKinds {
 		if k.Group == version.Group && k.Name == name {
 			return k
 		}

@@ -21,35 +21,35 @@ const (
 	worker   = "worker"
 )
 
-// replicaSpecs reads a Kubeflow job: each replica type is a role.
-func replicaSpecs(field string) func(*reader, *Shape) {
+// readReplicaSpecs reads a Kubeflow job: each replica type is a role.
+func readReplicaSpecs(field string) func(*reader, *Shape) {
 	return func(r *reader, s *Shape) {
-		specs := r.fields("spec." + field)
+		specs := r.readObject("spec." + field)
 		label := labelReplicaType
-		if r.text("apiVersion") == kubeflowGroup+"/v2beta1" {
+		if r.readText("apiVersion") == kubeflowGroup+"/v2beta1" {
 			label = labelKubeflowRole
 		}
 		for _, kind := range slices.Sorted(maps.Keys(specs)) {
-			part := r.in("spec."+field+"."+kind, specs[kind])
-			replicas := part.number("replicas", 1)
-			r.done(part)
+			part := r.readPart("spec."+field+"."+kind, specs[kind])
+			replicas := part.readNumber("replicas", 1)
+			r.adoptProblem(part)
 			// Its pods that have ended well are not started again.
-			replicas = max(replicas-r.number("status.replicaStatuses."+kind+".succeeded", 0), 0)
+			replicas = max(replicas-r.readNumber("status.replicaStatuses."+kind+".succeeded", 0), 0)
 			name := strings.ToLower(kind)
-			s.add(Role{Name: name, Label: label, Value: name, Replicas: replicas})
+			s.addRole(Role{Name: name, Label: label, Value: name, Replicas: replicas})
 		}
 		for i := range s.Roles {
 			role := &s.Roles[i]
 			switch role.Name {
 			case worker:
-				if least, ok := r.optional("spec.elasticPolicy.minReplicas"); ok {
-					role.Min = min(role.Min, least)
+				if least, ok := r.readOptional("spec.elasticPolicy.minReplicas"); ok {
+					role.MinCount = min(role.MinCount, least)
 				}
 			case launcher:
-				role.Later = r.text("spec.launcherCreationPolicy") == "WaitForWorkersReady"
-				role.Beside = worker
+				role.CreatedLater = r.readText("spec.launcherCreationPolicy") == "WaitForWorkersReady"
+				role.NearRole = worker
 			}
 		}
-		s.MinCount = r.number("spec.runPolicy.schedulingPolicy.minAvailable", 0)
+		s.MinCount = r.readNumber("spec.runPolicy.schedulingPolicy.minAvailable", 0)
 	}
 }

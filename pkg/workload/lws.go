@@ -19,17 +19,17 @@ const (
 // readLeaderWorkerSet reads one group of a LeaderWorkerSet: a leader and its
 // workers. The groups are independent of one another, so that each is a gang.
 func readLeaderWorkerSet(r *reader, s *Shape) {
-	size := r.number("spec.leaderWorkerTemplate.size", 1)
+	size := r.readNumber("spec.leaderWorkerTemplate.size", 1)
 	leader := Role{Name: lwsLeader, Label: labelLWSWorker, Value: "0", Replicas: min(size, 1)}
 	workers := Role{
 		Name: lwsWorkers, Replicas: max(size-1, 0),
-		Later: r.text("spec.startupPolicy") == "LeaderReady",
+		CreatedLater: r.readText("spec.startupPolicy") == "LeaderReady",
 	}
-	if each := r.number("spec.leaderWorkerTemplate.subGroupPolicy.subGroupSize", 0); each > 0 && workers.Replicas > 0 {
-		workers.Slice = each
-		excluded := r.text("spec.leaderWorkerTemplate.subGroupPolicy.subGroupPolicyType") == subGroupsByExcluded
+	if each := r.readNumber("spec.leaderWorkerTemplate.subGroupPolicy.subGroupSize", 0); each > 0 && workers.Replicas > 0 {
+		workers.SliceSize = each
+		excluded := r.readText("spec.leaderWorkerTemplate.subGroupPolicy.subGroupPolicyType") == subGroupsByExcluded
 		if !excluded {
-			leader.Beside = lwsWorkers
+			leader.NearRole = lwsWorkers
 		}
 		if !excluded && workers.Replicas%each != 0 {
 			// The leader is the first member of the first sub-group, which
@@ -38,11 +38,11 @@ func readLeaderWorkerSet(r *reader, s *Shape) {
 				"the sub-groups of %d are counted over the %d workers alone: with the leader in the first one they are not equal", each, workers.Replicas))
 		}
 	}
-	s.add(leader)
+	s.addRole(leader)
 	if workers.Replicas > 0 {
-		s.add(workers)
+		s.addRole(workers)
 	}
-	if r.fields("metadata.annotations")[lwsExclusive] != nil {
+	if r.readObject("metadata.annotations")[lwsExclusive] != nil {
 		s.Problem = "has annotation " + lwsExclusive + ", with which the workers of a group are created only when its leader runs, so that they cannot start together; " +
 			"remove it, and ask for one domain with the annotation muster.sh/topology-required on the pods"
 	}

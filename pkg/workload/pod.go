@@ -21,9 +21,9 @@ type Ref struct {
 	// Part is the index of the pod's group, where each group of the workload
 	// starts on its own (LeaderWorkerSet); "" elsewhere.
 	Part string
-	// Life tells the workload from an earlier one of its name, whose pods may
+	// Instance tells the workload from an earlier one of its name, whose pods may
 	// still be ending: the beginning of its UID, or "" where pods do not tell.
-	Life string
+	Instance string
 	// Role is the pod's role, by the name that it has in Shape.Roles.
 	Role string
 }
@@ -32,16 +32,16 @@ type Ref struct {
 // or, of a LeaderWorkerSet, "leaderworkerset/serve-2".
 func (r Ref) Name() string {
 	if r.Part == "" {
-		return r.Kind.Word() + "/" + r.Workload
+		return r.Kind.DisplayName() + "/" + r.Workload
 	}
-	return r.Kind.Word() + "/" + r.Workload + "-" + r.Part
+	return r.Kind.DisplayName() + "/" + r.Workload + "-" + r.Part
 }
 
-// Of finds the workload of a pod. It goes by the pod's controller; the labels
+// RefOf finds the workload of a pod. It goes by the pod's controller; the labels
 // that lead from there to a controller above are taken only if they agree with
 // it, so that a label alone never joins strange pods. problem says why no
 // workload was found.
-func Of(pod *v1.Pod) (ref Ref, problem string) {
+func RefOf(pod *v1.Pod) (ref Ref, problem string) {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil {
 		return Ref{}, "it has no controller"
@@ -50,69 +50,69 @@ func Of(pod *v1.Pod) (ref Ref, problem string) {
 	if kind == nil {
 		return Ref{}, "its controller is " + owner.Kind + " " + owner.Name
 	}
-	ref = Ref{Kind: kind, Workload: owner.Name, Life: Life(owner.UID)}
+	ref = Ref{Kind: kind, Workload: owner.Name, Instance: InstanceOf(owner.UID)}
 	switch kind {
 	case job:
-		return ofJob(pod, ref)
+		return jobOwner(pod, ref)
 	case statefulSet:
-		return ofStatefulSet(pod, ref)
+		return statefulSetOwner(pod, ref)
 	case mpiJob:
-		ref.Life = "" // the launcher's pod does not tell it
+		ref.Instance = "" // the launcher's pod does not tell it
 		ref.Role = pod.Labels[labelKubeflowRole]
 		if kind := pod.Labels[labelReplicaType]; kind != "" {
 			ref.Role = kind
 		}
-		return ref, disagrees(pod, labelKubeflowJob, ref)
+		return ref, checkLabel(pod, labelKubeflowJob, ref)
 	case rayCluster:
 		ref.Role = pod.Labels[labelRayGroup]
-		return ref, disagrees(pod, labelRayCluster, ref)
+		return ref, checkLabel(pod, labelRayCluster, ref)
 	default:
 		ref.Role = pod.Labels[labelReplicaType]
-		return ref, disagrees(pod, labelKubeflowJob, ref)
+		return ref, checkLabel(pod, labelKubeflowJob, ref)
 	}
 }
 
-// Life is as much of a UID as tells two objects of one name apart.
-func Life(uid types.UID) string {
+// InstanceOf is as much of a UID as tells two objects of one name apart.
+func InstanceOf(uid types.UID) string {
 	return string(uid[:min(len(uid), 8)])
 }
 
-// disagrees compares a label that repeats the name of the controller.
-func disagrees(pod *v1.Pod, label string, ref Ref) string {
+// checkLabel compares a label that repeats the name of the controller.
+func checkLabel(pod *v1.Pod, label string, ref Ref) string {
 	name, ok := pod.Labels[label]
 	if !ok || name == ref.Workload {
 		return ""
 	}
-	return mismatch(label, name, ref)
+	return mismatchText(label, name, ref)
 }
 
-func mismatch(label, value string, ref Ref) string {
+func mismatchText(label, value string, ref Ref) string {
 	return fmt.Sprintf("its label %s says %s, but its controller is %s %s", label, strconv.QuoteToASCII(value), ref.Kind.Name, ref.Workload)
 }
 
-// ofJob finds the controller above a Job: a JobSet, or the MPIJob whose
+// jobOwner finds the controller above a Job: a JobSet, or the MPIJob whose
 // launcher the Job is.
-func ofJob(pod *v1.Pod, ref Ref) (Ref, string) {
+func jobOwner(pod *v1.Pod, ref Ref) (Ref, string) {
 	if name, ok := pod.Labels[labelJobSet]; ok {
 		role := pod.Labels[labelReplicatedJob]
 		if ref.Workload != name+"-"+role+"-"+pod.Labels[labelJobIndex] {
-			return Ref{}, mismatch(labelJobSet, name, ref)
+			return Ref{}, mismatchText(labelJobSet, name, ref)
 		}
-		return Ref{Kind: jobSet, Workload: name, Role: role, Life: Life(types.UID(pod.Labels[labelJobSetUID]))}, ""
+		return Ref{Kind: jobSet, Workload: name, Role: role, Instance: InstanceOf(types.UID(pod.Labels[labelJobSetUID]))}, ""
 	}
 	if name, ok := pod.Labels[labelKubeflowJob]; ok && pod.Labels[labelKubeflowOperator] == mpiOperator {
 		if ref.Workload != name+"-"+launcher {
-			return Ref{}, mismatch(labelKubeflowJob, name, ref)
+			return Ref{}, mismatchText(labelKubeflowJob, name, ref)
 		}
 		return Ref{Kind: mpiJob, Workload: name, Role: launcher}, ""
 	}
 	return ref, ""
 }
 
-// ofStatefulSet finds the LeaderWorkerSet above a StatefulSet. Its leaders are
+// statefulSetOwner finds the LeaderWorkerSet above a StatefulSet. Its leaders are
 // in one that has its name, the workers of each group in one that has the name
 // of their leader.
-func ofStatefulSet(pod *v1.Pod, ref Ref) (Ref, string) {
+func statefulSetOwner(pod *v1.Pod, ref Ref) (Ref, string) {
 	name, ok := pod.Labels[labelLWS]
 	if !ok {
 		return ref, ""
@@ -127,7 +127,7 @@ func ofStatefulSet(pod *v1.Pod, ref Ref) (Ref, string) {
 		lws.Role, holder = lwsLeader, name
 	}
 	if ref.Workload != holder {
-		return Ref{}, mismatch(labelLWS, name, ref)
+		return Ref{}, mismatchText(labelLWS, name, ref)
 	}
 	return lws, ""
 }

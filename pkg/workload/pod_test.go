@@ -107,9 +107,9 @@ func TestOf(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ref, problem := workload.Of(c.pod)
+			ref, problem := workload.RefOf(c.pod)
 			require.Empty(t, problem)
-			assert.Equal(t, c.want, found{ref.Name(), ref.Life, ref.Role})
+			assert.Equal(t, c.want, found{ref.Name(), ref.Instance, ref.Role})
 		})
 	}
 }
@@ -147,17 +147,17 @@ func TestOf_TrustsNoLabelWithoutItsOwner(t *testing.T) {
 		"label of another RayCluster":   {pod("ray.io/v1", "RayCluster", "mine", map[string]string{"ray.io/cluster": "other"}), `its label ray.io/cluster says "other", but its controller is RayCluster mine`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, problem := workload.Of(c.pod)
+			_, problem := workload.RefOf(c.pod)
 			assert.Equal(t, c.want, problem)
 		})
 	}
 }
 
 func TestKinds_AreServedSomewhere(t *testing.T) {
-	for _, k := range workload.Kinds() {
-		assert.NotEmpty(t, k.Served(), k.Name)
-		assert.Contains(t, workload.Supported, k.Name)
-		for _, kind := range k.Served() {
+	for _, k := range workload.SupportedKinds() {
+		assert.NotEmpty(t, k.ServedResources(), k.Name)
+		assert.Contains(t, workload.SupportedText, k.Name)
+		for _, kind := range k.ServedResources() {
 			assert.NotEmpty(t, kind.Version, k.Name)
 		}
 	}

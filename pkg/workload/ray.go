@@ -18,27 +18,27 @@ const (
 // With an autoscaler the workers beyond minReplicas come and go; without one
 // all replicas start together.
 func readRayCluster(r *reader, s *Shape) {
-	s.add(Role{Name: rayHead, Label: labelRayGroup, Value: rayHead, Replicas: 1})
-	elastic := r.flag("spec.enableInTreeAutoscaling")
-	for i, entry := range r.list("spec.workerGroupSpecs") {
-		part := r.in(fmt.Sprintf("spec.workerGroupSpecs[%d]", i), entry)
-		least := part.number("minReplicas", 0)
-		most := part.number("maxReplicas", Most)
-		replicas := min(max(part.number("replicas", least), least), most)
-		if part.flag("suspend") {
+	s.addRole(Role{Name: rayHead, Label: labelRayGroup, Value: rayHead, Replicas: 1})
+	elastic := r.readFlag("spec.enableInTreeAutoscaling")
+	for i, entry := range r.readList("spec.workerGroupSpecs") {
+		part := r.readPart(fmt.Sprintf("spec.workerGroupSpecs[%d]", i), entry)
+		least := part.readNumber("minReplicas", 0)
+		most := part.readNumber("maxReplicas", MaxPods)
+		replicas := min(max(part.readNumber("replicas", least), least), most)
+		if part.readFlag("suspend") {
 			replicas, least = 0, 0
 		}
-		hosts := max(part.number("numOfHosts", 1), 1)
-		name := part.text("groupName")
-		role := Role{Name: name, Label: labelRayGroup, Value: name, Replicas: part.times("replicas", replicas, hosts)}
-		role.Min = role.Replicas
+		hosts := max(part.readNumber("numOfHosts", 1), 1)
+		name := part.readText("groupName")
+		role := Role{Name: name, Label: labelRayGroup, Value: name, Replicas: part.multiplyPods("replicas", replicas, hosts)}
+		role.MinCount = role.Replicas
 		if elastic {
-			role.Min = part.times("minReplicas", min(least, replicas), hosts)
+			role.MinCount = part.multiplyPods("minReplicas", min(least, replicas), hosts)
 		}
 		if hosts > 1 {
-			role.Slice = hosts
+			role.SliceSize = hosts
 		}
 		s.Roles = append(s.Roles, role)
-		r.done(part)
+		r.adoptProblem(part)
 	}
 }

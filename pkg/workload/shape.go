@@ -3,8 +3,8 @@
 
 package workload
 
-// Most is the largest number of pods that is taken for one that was meant.
-const Most = 100_000
+// MaxPods is the largest number of pods that is taken for one that was meant.
+const MaxPods = 100_000
 
 // Shape is what a workload says of the pods that it wants at once.
 type Shape struct {
@@ -31,24 +31,24 @@ type Role struct {
 	// Replicas is the number of pods that the controller keeps at this moment,
 	// without those that have done their work.
 	Replicas int
-	// Min is the number of those that must start together.
-	Min int
-	// Slice is the number of pods that belong closer together than the others:
+	// MinCount is the number of those that must start together.
+	MinCount int
+	// SliceSize is the number of pods that belong closer together than the others:
 	// one Job of a JobSet, one sub-group of a LeaderWorkerSet; 0 for none.
-	Slice int
-	// Beside is the role that this one stands with, such as the workers of a
+	SliceSize int
+	// NearRole is the role that this one stands with, such as the workers of a
 	// launcher, or "".
-	Beside string
-	// Later says that the controller creates these pods only when others run
+	NearRole string
+	// CreatedLater says that the controller creates these pods only when others run
 	// or have ended, so that those must not wait for them.
-	Later bool
+	CreatedLater bool
 	// Waves says that there is more work than pods: the controller replaces
 	// pods that have ended, and the new ones need not start together.
 	Waves bool
 }
 
-// add appends a role all of whose pods start together.
-func (s *Shape) add(r Role) {
-	r.Min = r.Replicas
+// addRole appends a role all of whose pods start together.
+func (s *Shape) addRole(r Role) {
+	r.MinCount = r.Replicas
 	s.Roles = append(s.Roles, r)
 }

@@ -6,9 +6,9 @@ package workload
 // readStatefulSet reads a StatefulSet. One that starts its pods one after
 // another cannot start them together.
 func readStatefulSet(r *reader, s *Shape) {
-	replicas := r.number("spec.replicas", 1)
-	s.add(Role{Replicas: replicas})
-	if replicas > 1 && r.text("spec.podManagementPolicy") != "Parallel" {
+	replicas := r.readNumber("spec.replicas", 1)
+	s.addRole(Role{Replicas: replicas})
+	if replicas > 1 && r.readText("spec.podManagementPolicy") != "Parallel" {
 		s.Problem = "starts its pods one after another (podManagementPolicy OrderedReady), so that they cannot start together; " +
 			"create it again with podManagementPolicy: Parallel"
 	}

@@ -5,19 +5,19 @@ package workload
 
 import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-// Strip takes out of a workload what Read does not look at and what can be
+// StripPodSpecs takes out of a workload what Read does not look at and what can be
 // large or secret: the specifications of its pods above all.
-func Strip(u *unstructured.Unstructured) {
+func StripPodSpecs(u *unstructured.Unstructured) {
 	u.SetManagedFields(nil)
 	annotations := u.GetAnnotations()
 	if _, ok := annotations["kubectl.kubernetes.io/last-applied-configuration"]; ok {
 		delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
 		u.SetAnnotations(annotations)
 	}
-	strip(u.Object)
+	stripValue(u.Object)
 }
 
-func strip(value any) {
+func stripValue(value any) {
 	switch v := value.(type) {
 	case map[string]any:
 		if _, isPodSpec := v["containers"].([]any); isPodSpec {
@@ -26,11 +26,11 @@ func strip(value any) {
 		}
 		delete(v, "volumeClaimTemplates")
 		for _, field := range v {
-			strip(field)
+			stripValue(field)
 		}
 	case []any:
 		for _, item := range v {
-			strip(item)
+			stripValue(item)
 		}
 	}
 }

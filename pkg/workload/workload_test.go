@@ -34,13 +34,13 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 func read(t *testing.T, text string) workload.Shape {
 	t.Helper()
 	u := object(t, text)
-	for _, k := range workload.Kinds() {
+	for _, k := range workload.SupportedKinds() {
 		if k.Name == u.GetKind() && k.Group == u.GroupVersionKind().Group {
 			before := u.DeepCopy()
-			shape := k.Read(u)
+			shape := k.ReadShape(u)
 			assert.Equal(t, before, u, "reading changes nothing")
-			workload.Strip(u)
-			assert.Equal(t, shape, k.Read(u), "what is stripped is not read")
+			workload.StripPodSpecs(u)
+			assert.Equal(t, shape, k.ReadShape(u), "what is stripped is not read")
 			return shape
 		}
 	}
@@ -53,18 +53,18 @@ func TestRead_Job(t *testing.T) {
 		spec, status string
 		want         workload.Role
 	}{
-		"nothing said":                     {"{}", "{}", workload.Role{Replicas: 1, Min: 1}},
-		"indexed, a pod an index":          {"{parallelism: 8, completions: 8, completionMode: Indexed}", "{}", workload.Role{Replicas: 8, Min: 8}},
-		"fewer completions than pods":      {"{parallelism: 8, completions: 3}", "{}", workload.Role{Replicas: 3, Min: 3}},
-		"work queue":                       {"{parallelism: 4}", "{}", workload.Role{Replicas: 4, Min: 4}},
-		"work queue at its end":            {"{parallelism: 4}", "{succeeded: 1}", workload.Role{Replicas: 4, Min: 1}},
-		"some ended":                       {"{parallelism: 8, completions: 8}", "{succeeded: 3}", workload.Role{Replicas: 5, Min: 5}},
-		"some indexes given up":            {"{parallelism: 8, completions: 8}", `{succeeded: 3, failedIndexes: "0,2-3"}`, workload.Role{Replicas: 2, Min: 2}},
+		"nothing said":                     {"{}", "{}", workload.Role{Replicas: 1, MinCount: 1}},
+		"indexed, a pod an index":          {"{parallelism: 8, completions: 8, completionMode: Indexed}", "{}", workload.Role{Replicas: 8, MinCount: 8}},
+		"fewer completions than pods":      {"{parallelism: 8, completions: 3}", "{}", workload.Role{Replicas: 3, MinCount: 3}},
+		"work queue":                       {"{parallelism: 4}", "{}", workload.Role{Replicas: 4, MinCount: 4}},
+		"work queue at its end":            {"{parallelism: 4}", "{succeeded: 1}", workload.Role{Replicas: 4, MinCount: 1}},
+		"some ended":                       {"{parallelism: 8, completions: 8}", "{succeeded: 3}", workload.Role{Replicas: 5, MinCount: 5}},
+		"some indexes given up":            {"{parallelism: 8, completions: 8}", `{succeeded: 3, failedIndexes: "0,2-3"}`, workload.Role{Replicas: 2, MinCount: 2}},
 		"all ended":                        {"{parallelism: 8, completions: 8}", "{succeeded: 8}", workload.Role{}},
-		"first wave":                       {"{parallelism: 4, completions: 10}", "{active: 4}", workload.Role{Replicas: 4, Min: 4, Waves: true}},
-		"a wave that follows":              {"{parallelism: 4, completions: 10}", "{succeeded: 2}", workload.Role{Replicas: 4, Min: 1, Waves: true}},
-		"the last wave":                    {"{parallelism: 4, completions: 10}", "{succeeded: 8}", workload.Role{Replicas: 2, Min: 1, Waves: true}},
-		"suspended":                        {"{parallelism: 8, completions: 8, suspend: true}", "{}", workload.Role{Replicas: 8, Min: 8}},
+		"first wave":                       {"{parallelism: 4, completions: 10}", "{active: 4}", workload.Role{Replicas: 4, MinCount: 4, Waves: true}},
+		"a wave that follows":              {"{parallelism: 4, completions: 10}", "{succeeded: 2}", workload.Role{Replicas: 4, MinCount: 1, Waves: true}},
+		"the last wave":                    {"{parallelism: 4, completions: 10}", "{succeeded: 8}", workload.Role{Replicas: 2, MinCount: 1, Waves: true}},
+		"suspended":                        {"{parallelism: 8, completions: 8, suspend: true}", "{}", workload.Role{Replicas: 8, MinCount: 8}},
 		"scaled down to none":              {"{parallelism: 0}", "{}", workload.Role{}},
 		"failed indexes beyond all bounds": {"{parallelism: 8, completions: 8}", `{failedIndexes: "x,5-1,0-9999999999"}`, workload.Role{}},
 	} {
@@ -117,8 +117,8 @@ status:
   - {name: workers, ready: 2, succeeded: 1, failed: 0, active: 2, suspended: 0}
 `)
 	assert.Equal(t, workload.Shape{Roles: []workload.Role{
-		{Name: "driver", Label: jobLabel, Value: "driver", Replicas: 1, Min: 1, Slice: 1},
-		{Name: "workers", Label: jobLabel, Value: "workers", Replicas: 8, Min: 8, Slice: 4},
+		{Name: "driver", Label: jobLabel, Value: "driver", Replicas: 1, MinCount: 1, SliceSize: 1},
+		{Name: "workers", Label: jobLabel, Value: "workers", Replicas: 8, MinCount: 8, SliceSize: 4},
 	}}, got)
 }
 
@@ -128,7 +128,7 @@ func TestRead_JobSet_InStages(t *testing.T) {
 	stages := func(text string) []bool {
 		var later []bool
 		for _, r := range read(t, text).Roles {
-			later = append(later, r.Later)
+			later = append(later, r.CreatedLater)
 		}
 		return later
 	}
@@ -176,26 +176,26 @@ func TestRead_LeaderWorkerSet(t *testing.T) {
 		want           []workload.Role
 		notes          int
 	}{
-		"a leader alone": {template: "{}", want: []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}}},
+		"a leader alone": {template: "{}", want: []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, MinCount: 1}}},
 		"a group of four": {
 			template: "{size: 4}",
-			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 3, Min: 3}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, MinCount: 1}, {Name: "worker", Replicas: 3, MinCount: 3}},
 		},
 		"workers after their leader": {
 			template: "{size: 4}", more: ", startupPolicy: LeaderReady",
-			want: []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 3, Min: 3, Later: true}},
+			want: []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, MinCount: 1}, {Name: "worker", Replicas: 3, MinCount: 3, CreatedLater: true}},
 		},
 		"sub-groups, the leader extra": {
 			template: "{size: 9, subGroupPolicy: {subGroupSize: 4}}",
-			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Replicas: 8, Min: 8, Slice: 4}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, MinCount: 1, NearRole: "worker"}, {Name: "worker", Replicas: 8, MinCount: 8, SliceSize: 4}},
 		},
 		"sub-groups without the leader": {
 			template: "{size: 9, subGroupPolicy: {subGroupSize: 4, subGroupPolicyType: LeaderExcluded}}",
-			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1}, {Name: "worker", Replicas: 8, Min: 8, Slice: 4}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, MinCount: 1}, {Name: "worker", Replicas: 8, MinCount: 8, SliceSize: 4}},
 		},
 		"sub-groups, the leader one of the first": {
 			template: "{size: 8, subGroupPolicy: {subGroupSize: 4, subGroupPolicyType: LeaderWorker}}",
-			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Replicas: 7, Min: 7, Slice: 4}},
+			want:     []workload.Role{{Name: "leader", Label: "leaderworkerset.sigs.k8s.io/worker-index", Value: "0", Replicas: 1, MinCount: 1, NearRole: "worker"}, {Name: "worker", Replicas: 7, MinCount: 7, SliceSize: 4}},
 			notes:    1,
 		},
 	} {
@@ -229,7 +229,7 @@ spec:
   pytorchReplicaSpecs:
     Master: {replicas: 1, template: {spec: {containers: [{name: pytorch, image: none}]}}}
     Worker: {replicas: 7, template: {spec: {containers: [{name: pytorch, image: none}]}}}
-`, workload.Shape{Roles: []workload.Role{{Name: "master", Label: typeLabel, Value: "master", Replicas: 1, Min: 1}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 7, Min: 7}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "master", Label: typeLabel, Value: "master", Replicas: 1, MinCount: 1}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 7, MinCount: 7}}}},
 		"elastic": {`
 apiVersion: kubeflow.org/v1
 kind: PyTorchJob
@@ -237,7 +237,7 @@ metadata: {name: bert}
 spec:
   elasticPolicy: {minReplicas: 2, maxReplicas: 8}
   pytorchReplicaSpecs: {Worker: {replicas: 6}}
-`, workload.Shape{Roles: []workload.Role{{Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, Min: 2}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, MinCount: 2}}}},
 		"a minimum of its own": {`
 apiVersion: kubeflow.org/v1
 kind: TFJob
@@ -248,7 +248,7 @@ spec:
 status:
   replicaStatuses: {Worker: {active: 6, succeeded: 2}}
 `, workload.Shape{MinCount: 5, Roles: []workload.Role{
-			{Name: "chief", Label: typeLabel, Value: "chief", Replicas: 1, Min: 1}, {Name: "ps", Label: typeLabel, Value: "ps", Replicas: 2, Min: 2}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, Min: 6},
+			{Name: "chief", Label: typeLabel, Value: "chief", Replicas: 1, MinCount: 1}, {Name: "ps", Label: typeLabel, Value: "ps", Replicas: 2, MinCount: 2}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, MinCount: 6},
 		}}},
 		"MPIJob": {`
 apiVersion: kubeflow.org/v2beta1
@@ -256,7 +256,7 @@ kind: MPIJob
 metadata: {name: hpl}
 spec:
   mpiReplicaSpecs: {Launcher: {replicas: 1}, Worker: {replicas: 4}}
-`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Label: roleLabel, Value: "launcher", Replicas: 1, Min: 1, Beside: "worker"}, {Name: "worker", Label: roleLabel, Value: "worker", Replicas: 4, Min: 4}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Label: roleLabel, Value: "launcher", Replicas: 1, MinCount: 1, NearRole: "worker"}, {Name: "worker", Label: roleLabel, Value: "worker", Replicas: 4, MinCount: 4}}}},
 		"MPIJob whose launcher waits": {`
 apiVersion: kubeflow.org/v2beta1
 kind: MPIJob
@@ -264,10 +264,10 @@ metadata: {name: hpl}
 spec:
   launcherCreationPolicy: WaitForWorkersReady
   mpiReplicaSpecs: {Launcher: {replicas: 1}, Worker: {replicas: 4}}
-`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Label: roleLabel, Value: "launcher", Replicas: 1, Min: 1, Beside: "worker", Later: true}, {Name: "worker", Label: roleLabel, Value: "worker", Replicas: 4, Min: 4}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "launcher", Label: roleLabel, Value: "launcher", Replicas: 1, MinCount: 1, NearRole: "worker", CreatedLater: true}, {Name: "worker", Label: roleLabel, Value: "worker", Replicas: 4, MinCount: 4}}}},
 		"JAXJob": {`
 {apiVersion: kubeflow.org/v1, kind: JAXJob, metadata: {name: gemma}, spec: {jaxReplicaSpecs: {Worker: {replicas: 3}}}}
-`, workload.Shape{Roles: []workload.Role{{Name: "worker", Label: typeLabel, Value: "worker", Replicas: 3, Min: 3}}}},
+`, workload.Shape{Roles: []workload.Role{{Name: "worker", Label: typeLabel, Value: "worker", Replicas: 3, MinCount: 3}}}},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, read(t, c.text)) })
 	}
@@ -284,19 +284,19 @@ func TestRead_RayCluster(t *testing.T) {
 `
 	const head = "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: ray}\nspec:\n  headGroupSpec: {rayStartParams: {}}"
 	assert.Equal(t, []workload.Role{
-		{Name: "headgroup", Label: rayLabel, Value: "headgroup", Replicas: 1, Min: 1},
-		{Name: "cpu", Label: rayLabel, Value: "cpu", Replicas: 3, Min: 3},
-		{Name: "tpu", Label: rayLabel, Value: "tpu", Replicas: 8, Min: 8, Slice: 4},
+		{Name: "headgroup", Label: rayLabel, Value: "headgroup", Replicas: 1, MinCount: 1},
+		{Name: "cpu", Label: rayLabel, Value: "cpu", Replicas: 3, MinCount: 3},
+		{Name: "tpu", Label: rayLabel, Value: "tpu", Replicas: 8, MinCount: 8, SliceSize: 4},
 		{Name: "idle", Label: rayLabel, Value: "idle"},
-		{Name: "few", Label: rayLabel, Value: "few", Replicas: 2, Min: 2},
-		{Name: "many", Label: rayLabel, Value: "many", Replicas: 3, Min: 3},
+		{Name: "few", Label: rayLabel, Value: "few", Replicas: 2, MinCount: 2},
+		{Name: "many", Label: rayLabel, Value: "many", Replicas: 3, MinCount: 3},
 	}, read(t, head+groups).Roles)
 	assert.Equal(t, []workload.Role{
-		{Name: "headgroup", Label: rayLabel, Value: "headgroup", Replicas: 1, Min: 1},
-		{Name: "cpu", Label: rayLabel, Value: "cpu", Replicas: 3, Min: 1},
-		{Name: "tpu", Label: rayLabel, Value: "tpu", Replicas: 8, Min: 4, Slice: 4},
+		{Name: "headgroup", Label: rayLabel, Value: "headgroup", Replicas: 1, MinCount: 1},
+		{Name: "cpu", Label: rayLabel, Value: "cpu", Replicas: 3, MinCount: 1},
+		{Name: "tpu", Label: rayLabel, Value: "tpu", Replicas: 8, MinCount: 4, SliceSize: 4},
 		{Name: "idle", Label: rayLabel, Value: "idle"},
-		{Name: "few", Label: rayLabel, Value: "few", Replicas: 2, Min: 2},
+		{Name: "few", Label: rayLabel, Value: "few", Replicas: 2, MinCount: 2},
 		{Name: "many", Label: rayLabel, Value: "many", Replicas: 3},
 	}, read(t, head+"\n  enableInTreeAutoscaling: true"+groups).Roles)
 }
@@ -315,7 +315,7 @@ func TestRead_StatefulSet(t *testing.T) {
 			assert.Contains(t, got.Problem, problem, spec)
 		}
 		require.Len(t, got.Roles, 1)
-		assert.Equal(t, got.Roles[0].Replicas, got.Roles[0].Min)
+		assert.Equal(t, got.Roles[0].Replicas, got.Roles[0].MinCount)
 	}
 }
 
@@ -332,7 +332,7 @@ spec:
   template: {metadata: {labels: {app: serve}}, spec: {containers: [{name: main, env: [{name: TOKEN, value: secret}]}]}}
   volumeClaimTemplates: [{metadata: {name: secret}}]
 `)
-	workload.Strip(u)
+	workload.StripPodSpecs(u)
 	text, err := yaml.Marshal(u.Object)
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "secret")

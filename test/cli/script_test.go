@@ -66,7 +66,7 @@ func drawCluster(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: cluster DIR DRAWING")
 	}
-	tree, usage, err := topology.Parse(ts.ReadFile(args[1]))
+	tree, usage, err := topology.ParseUsage(ts.ReadFile(args[1]))
 	ts.Check(err)
 	s := &snapshot.Snapshot{Header: snapshot.Header{Taken: taken}}
 	for i := range tree.Nodes {

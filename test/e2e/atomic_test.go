@@ -25,10 +25,9 @@ import (
 // that each need more than half of the cluster, member by member in turns:
 // exactly one runs, the other holds nothing, and it runs once the first ends.
 func TestAtomic_TwoGangsThatDoNotFitTogether(t *testing.T) {
-	const rounds = 200
 	c := newCluster(t, racks(4, 4)...)
 	book := c.audit()
-	for round := range rounds {
+	for round := range rounds(20, 200) {
 		a, b := fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)
 		left, right := gangPods(a, 3, "3"), gangPods(b, 3, "3")
 		for i := range left {
@@ -40,7 +39,7 @@ func TestAtomic_TwoGangsThatDoNotFitTogether(t *testing.T) {
 				c.create(left[i])
 			}
 		}
-		require.Eventually(t, func() bool { return len(c.bound(a))+len(c.bound(b)) == 3 }, patience, poll)
+		require.Eventually(t, func() bool { return len(c.bound(a))+len(c.bound(b)) == 3 }, patience, poll, "round %d", round)
 		first, second := a, b
 		if len(c.bound(b)) > 0 {
 			first, second = b, a
@@ -68,16 +67,16 @@ func names(pods []*v1.Pod) []string {
 // TestAtomic_KilledSchedulerFinishesItsGangs kills the scheduler at random
 // moments while gangs of 64 bind: after the restart every gang ends whole.
 func TestAtomic_KilledSchedulerFinishesItsGangs(t *testing.T) {
-	const kills, size = 20, 64
+	const size = 64
+	kills := rounds(5, 20)
 	seed := uint64(1)
+	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, seed))
-	box, err := stock()
-	require.NoError(t, err)
-	c := on(t, box, racks(40, 8)...)
+	c := on(t, takeStock(t), racks(40, 8)...)
 	book := c.audit()
 	// Slow enough for a kill to hit a gang while it binds.
 	slowly := []string{"--kube-api-qps=50", "--kube-api-burst=10"}
-	scheduler := startScheduler(t, box, slowly...)
+	scheduler := startScheduler(t, c.box, slowly...)
 	partial := 0
 	for round := range kills {
 		gang := fmt.Sprintf("storm%d", round)
@@ -88,7 +87,7 @@ func TestAtomic_KilledSchedulerFinishesItsGangs(t *testing.T) {
 		if n := len(c.bound(gang)); n > 0 && n < size {
 			partial++
 		}
-		scheduler = startScheduler(t, box, slowly...)
+		scheduler = startScheduler(t, c.box, slowly...)
 		c.awaitBound(gang, size)
 		c.empty()
 	}

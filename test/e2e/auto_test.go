@@ -22,9 +22,10 @@ import (
 // kube-controller-manager: nothing but a label on their pods says that they
 // are gangs.
 func TestAuto(t *testing.T) {
+	t.Parallel()
 	box := startSandbox(t, sandbox.Options{})
 	c := on(t, box, racks(4, 4)...)
-	startScheduler(t, box)
+	startQuickScheduler(t, box)
 
 	t.Run("a job starts whole or not at all", func(t *testing.T) {
 		c.on(t).createJob("big", 5, 5)
@@ -90,10 +91,10 @@ func TestAuto(t *testing.T) {
 // TestAuto_OfANamespace makes gangs of all workloads where the scheduler is told
 // to.
 func TestAuto_OfANamespace(t *testing.T) {
+	t.Parallel()
 	box := startSandbox(t, sandbox.Options{})
 	c := on(t, box, racks(4, 4)...)
-	config := writeConfig(t, box, fmt.Sprintf("{name: Muster, args: {autoGangNamespaces: [%s]}}", c.namespace))
-	startScheduler(t, box, "--config="+config)
+	startQuickScheduler(t, box, fmt.Sprintf("autoGangNamespaces: [%s]", c.namespace))
 	unlabelled := func(p *v1.Pod) { delete(p.Labels, kube.LabelGang) }
 	c.createJob("big", 5, 5, unlabelled)
 	c.awaitReason("big", kube.GangTooLarge, "gang job/big")

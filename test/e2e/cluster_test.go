@@ -31,26 +31,66 @@ const (
 	// patience is how long a test waits for what must come.
 	patience = 60 * time.Second
 	poll     = 20 * time.Millisecond
-	// quiet is how long a test watches for what must not come.
-	quiet = 1500 * time.Millisecond
 )
 
 // apiServer names a kube-apiserver of another release, for the tests to run
-// against; see test/compat.
+// against; see test/apiservers/run.
 const apiServer = "MUSTER_TEST_APISERVER"
 
-// stock is a control plane with every feature gate at its default, shared by
-// the tests of this package, which run one after another.
-var stock = sync.OnceValues(func() (*sandbox.Sandbox, error) {
-	box, err := sandbox.Start(background, sandbox.Options{PodGroupCRD: true, DisableControllers: true, APIServer: os.Getenv(apiServer)})
-	if err == nil {
-		stopStock = box.Stop
-	}
-	return box, err
-})
+// controlPlanes is how many tests run at the same time, each with a control
+// plane and a scheduler. Most of what they do is to wait, so that there are more
+// of them than processors.
+const controlPlanes = 4
 
-// stopStock stops the shared control plane, if a test started it.
-var stopStock = func() {}
+// stock are the control planes with every feature gate at its default that no
+// test has at present; nil for one that is yet to be started.
+var stock = make(chan *sandbox.Sandbox, controlPlanes)
+
+func init() {
+	for range controlPlanes {
+		stock <- nil
+	}
+}
+
+// stopStock stops the control planes that tests have started.
+func stopStock() {
+	for range controlPlanes {
+		if box := <-stock; box != nil {
+			box.Stop()
+		}
+	}
+}
+
+// starting is held while a control plane starts: feature gates and flags are
+// those of the process.
+var starting sync.Mutex
+
+func startControlPlane(opts sandbox.Options) (*sandbox.Sandbox, error) {
+	starting.Lock()
+	defer starting.Unlock()
+	return sandbox.Start(background, opts)
+}
+
+// takeStock gives the test, which runs in parallel with others, a control plane
+// for itself until it ends.
+func takeStock(t *testing.T) *sandbox.Sandbox {
+	t.Helper()
+	t.Parallel()
+	box := <-stock
+	t.Cleanup(func() {
+		if box != nil && t.Failed() { // it may have left anything behind
+			box.Stop()
+			box = nil
+		}
+		stock <- box
+	})
+	if box == nil {
+		var err error
+		box, err = startControlPlane(sandbox.Options{PodGroupCRD: true, DisableControllers: true, APIServer: os.Getenv(apiServer)})
+		require.NoError(t, err)
+	}
+	return box
+}
 
 // cluster is a control plane with the nodes and the namespace of one test.
 type cluster struct {
@@ -58,16 +98,16 @@ type cluster struct {
 	box       *sandbox.Sandbox
 	client    kubernetes.Interface
 	namespace string
+	// turns counts the sentinels; see passTurn.
+	turns int
 }
 
-// newCluster gives the test the shared control plane with the given nodes, and
-// a scheduler of its own.
+// newCluster gives the test, which runs in parallel with others, a control plane
+// with the given nodes, and a scheduler.
 func newCluster(t *testing.T, nodes ...*v1.Node) *cluster {
 	t.Helper()
-	box, err := stock()
-	require.NoError(t, err)
-	c := on(t, box, nodes...)
-	startScheduler(t, box)
+	c := on(t, takeStock(t), nodes...)
+	startQuickScheduler(t, c.box)
 	return c
 }
 
@@ -225,12 +265,6 @@ func (c *cluster) awaitBound(gang string, count int) map[string]string {
 	return c.bound(gang)
 }
 
-// stayPending watches that no pod of a gang gets a node.
-func (c *cluster) stayPending(gang string) {
-	c.t.Helper()
-	assert.Never(c.t, func() bool { return len(c.bound(gang)) > 0 }, quiet, 5*poll, "gang %s has to wait", gang)
-}
-
 // awaitReason waits until every pod of a gang says why it waits: the message of
 // its PodScheduled condition begins with the reason.
 func (c *cluster) awaitReason(gang string, reason kube.Reason, parts ...string) {
@@ -254,7 +288,7 @@ func (c *cluster) awaitPending(prefix string, reason kube.Reason, parts ...strin
 	}
 }
 
-// says tells whether a pod gives the reason for which it waits, in these words.
+// says reports whether a pod gives the reason for which it waits, in these words.
 func says(p *v1.Pod, reason kube.Reason, parts []string) bool {
 	for _, condition := range p.Status.Conditions {
 		if condition.Type == v1.PodScheduled && strings.HasPrefix(condition.Message, string(reason)+": ") {
@@ -273,7 +307,7 @@ func (c *cluster) events(reason string) []string {
 	}
 	var notes []string
 	for _, e := range list.Items {
-		if e.Reason != reason {
+		if e.Reason != reason || strings.HasPrefix(e.Regarding.Name, sentinel) {
 			continue
 		}
 		times := 1

@@ -4,13 +4,9 @@
 package e2e
 
 import (
-	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -51,11 +47,12 @@ func (c *cluster) group(name string) map[string]any {
 }
 
 func TestPodGroup_ItsKindMayComeLater(t *testing.T) {
+	t.Parallel()
 	box := startSandbox(t, sandbox.Options{DisableControllers: true})
 	c := on(t, box, racks(2, 2)...)
-	startScheduler(t, box)
+	startQuickScheduler(t, box)
 	c.create(groupPods("train", 2)...)
-	c.awaitReason("train", kube.GangApiUnavailable, "scheduling.x-k8s.io/v1alpha1")
+	c.awaitReason("train", kube.GangAPIUnavailable, "scheduling.x-k8s.io/v1alpha1")
 	c.create(gangPods("other", 1, "1")...)
 	c.awaitBound("other", 1)
 	c.remove("other-0")
@@ -69,14 +66,14 @@ func TestPodGroup_ItsKindMayComeLater(t *testing.T) {
 // then finds no room: after the grace period its pods are evicted together, the
 // Job creates them anew, and they run once there is room for all.
 func TestJob_GangIsStartedAgainAsAWhole(t *testing.T) {
+	t.Parallel()
 	box := startSandbox(t, sandbox.Options{})
 	c := on(t, box, racks(3, 3)...)
 	require.Eventually(t, func() bool {
 		_, err := box.Client().CoreV1().ServiceAccounts(c.namespace).Get(background, "default", metav1.GetOptions{})
 		return err == nil
 	}, patience, poll)
-	config := writeConfig(t, box, "{name: Muster, args: {partialGangGracePeriod: 2s}}")
-	startScheduler(t, box, "--config="+config)
+	startQuickScheduler(t, box, "partialGangGracePeriod: 1s")
 
 	template := gangPods("train", 1, "3")[0]
 	template.Spec.RestartPolicy = v1.RestartPolicyNever
@@ -99,41 +96,40 @@ func TestJob_GangIsStartedAgainAsAWhole(t *testing.T) {
 
 	_, err = c.client.CoreV1().Nodes().Patch(background, bound[lost], "application/merge-patch+json", []byte(`{"spec":{"unschedulable":false}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
-	// The Job controller waits up to 40 s before it replaces pods once more.
-	require.Eventually(t, func() bool { return len(c.bound("train")) == 3 }, 2*patience, poll)
+	c.awaitBound("train", 3)
 }
 
 func TestPartialGang_BarePodsAreKept(t *testing.T) {
-	box, err := stock()
-	require.NoError(t, err)
-	nodes := racks(2, 2)
-	c := on(t, box, nodes...)
-	config := writeConfig(t, box, "{name: Muster, args: {partialGangGracePeriod: 1s}}")
-	startScheduler(t, box, "--config="+config)
+	c := on(t, takeStock(t), racks(2, 2)...)
+	startQuickScheduler(t, c.box, "partialGangGracePeriod: 1s")
 	c.create(gangPods("train", 2, "2")...)
 	bound := c.awaitBound("train", 2)
-	_, err = c.client.CoreV1().Nodes().Patch(background, bound["train-1"], "application/merge-patch+json", []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	c.cordon(bound["train-1"], true)
 	c.remove("train-1")
 	require.Eventually(t, func() bool { return len(c.pods("train-")) == 1 }, patience, poll)
 	c.create(gangPods("train", 2, "2")[1])
 	require.Eventually(t, func() bool { return len(c.events(string(kube.PartialGang))) == 1 }, patience, poll)
-	time.Sleep(quiet) // long enough for an eviction that must not come
+	c.passGracePeriod()
 	assert.Equal(t, map[string]string{"train-0": bound["train-0"]}, c.bound("train"))
 }
 
-// writeConfig writes a scheduler configuration with one entry of pluginConfig.
-func writeConfig(t *testing.T, box *sandbox.Sandbox, pluginConfig string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `apiVersion: kubescheduler.config.k8s.io/v1
-kind: KubeSchedulerConfiguration
-clientConnection: {kubeconfig: %q, qps: 300, burst: 600}
-leaderElection: {leaderElect: false}
-profiles:
-- schedulerName: muster
-  plugins: {multiPoint: {enabled: [{name: Muster, weight: 20}]}}
-  pluginConfig: [%s]
-`, box.Kubeconfig(), pluginConfig), 0o600))
-	return path
+// passGracePeriod has another gang lose a member, for which there is no room, and
+// waits until its pods, which have a controller, are evicted for it. A gang that
+// was to be evicted before is gone then: its grace period ended earlier. The
+// pods of the other gang ask for one GPU on nodes that have no more.
+func (c *cluster) passGracePeriod() {
+	c.t.Helper()
+	require.NoError(c.t, c.box.CreateNodes(background, []*v1.Node{node("small-0", nil, 1), node("small-1", nil, 1)}))
+	pods := gangPods("evicted", 2, "2", ask(gpu, 1), owned)
+	c.create(pods...)
+	c.cordon(c.awaitBound("evicted", 2)["evicted-1"], true)
+	c.remove("evicted-1")
+	require.Eventually(c.t, func() bool { return len(c.pods("evicted-")) == 1 }, patience, poll)
+	c.create(pods[1])
+	require.Eventually(c.t, func() bool { return len(c.bound("evicted")) == 0 }, patience, poll, "the member that is left has to be evicted")
+}
+
+// owned gives a pod a controller, one that creates no pods again.
+func owned(p *v1.Pod) {
+	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "owner", UID: "owner", Controller: new(true)}}
 }

@@ -48,7 +48,7 @@ func groups(group, version string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: "podgroups"}
 }
 
-// condition tells whether a list of conditions holds one of a type with a
+// condition reports whether a list of conditions holds one of a type with a
 // status and a reason.
 func condition(list any, kind, status, reason string) bool {
 	conditions, _ := list.([]any)
@@ -167,21 +167,22 @@ func TestDialects(t *testing.T) {
 		}
 		require.Eventually(c.t, func() bool { return d.placed(c.status(d, "train"), "") }, patience, poll, "%v", c.status(d, "train"))
 		if name == "volcano" {
-			require.Eventually(c.t, func() bool { return len(c.events("NotHonoured")) == 2 }, patience, poll, "each gang is told once")
+			require.Eventually(c.t, func() bool { return len(c.events("FieldsIgnored")) == 2 }, patience, poll, "each gang is told once")
 		}
 		require.Eventually(c.t, func() bool { return d.refused(c.status(d, "huge"), string(kube.GangTooLarge)) }, patience, poll, "%v", c.status(d, "huge"))
 	})
 }
 
 // inEachDialect runs a test once for each dialect, with a scheduler and the kinds
-// of all of them.
+// of all of them. It does not run in parallel with other tests: it needs a
+// feature gate, and those are of the whole process.
 func inEachDialect(t *testing.T, nodes []*v1.Node, test func(c *cluster, name string, d declared)) {
 	t.Helper()
 	served := os.Getenv(apiServer) == "" // the native groups
 	box := startSandbox(t, sandbox.Options{GenericWorkload: served, PodGroupCRD: true, DisableControllers: true})
 	all := on(t, box, nodes...)
-	startScheduler(t, box)
 	all.installCRDs()
+	startQuickScheduler(t, box)
 	for name, d := range dialects() {
 		t.Run(name, func(t *testing.T) {
 			if d.kind.Group == "scheduling.k8s.io" && !served {

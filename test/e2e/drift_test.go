@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -39,10 +40,13 @@ func TestDrift_ANodeMovesToAnotherRack(t *testing.T) {
 	c.remove("train-2")
 	c.create(gangPods("train", 3, "3", annotation(kube.AnnotationTopologyRequired, "rack"))[2])
 	require.Eventually(t, func() bool { return len(c.events(string(kube.TopologyDrift))) > 0 }, patience, poll)
-	assert.Never(t, func() bool { return len(c.bound("train")) != 2 }, quiet, 5*poll)
-	assert.Len(t, c.events(string(kube.TopologyDrift)), 1, "told once, and not tried over and over")
+	c.passTurn()
+	assert.Len(t, c.bound("train"), 2)
 	move(home)
 	assert.Len(t, c.domains(c.awaitBound("train", 3), rackKey), 1)
+	// Events are written in their order.
+	require.Eventually(t, func() bool { return len(c.events("GangPlaced")) == 2 }, patience, poll)
+	assert.Len(t, c.events(string(kube.TopologyDrift)), 1, "told once, and not tried over and over")
 }
 
 // TestDrift_GPUsVanishFromUnderAGang has a device plugin take its GPUs back
@@ -67,7 +71,10 @@ func TestDrift_GPUsVanishFromUnderAGang(t *testing.T) {
 	c.awaitBound("plain", 1)
 	assert.Equal(t, bound, c.bound("old"), "those that run are left alone")
 	have("8")
-	c.stayPending("none")
+	// The sentinels need what becomes of a node after that.
+	last := slices.Sorted(maps.Values(bound))[0]
+	c.changeNode(last, `{"metadata":{"labels":{"seen":"yes"}}}`)
+	c.stayPending("none", func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{"seen": "yes"} })
 	c.remove("old-0")
 	c.awaitBound("none", 2)
 }

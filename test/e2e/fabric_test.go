@@ -54,7 +54,7 @@ func fabric(text string) []*v1.Node {
 	return nodes
 }
 
-// shares tells whether each run of size pods of a gang, by the number at the end
+// shares reports whether each run of size pods of a gang, by the number at the end
 // of their names, shares one domain of a level.
 func (c *cluster) shares(bound map[string]string, key string, size int) bool {
 	runs := map[int]map[string]string{}

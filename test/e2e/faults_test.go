@@ -149,7 +149,7 @@ func isBind(r *http.Request) bool {
 
 func isWatch(r *http.Request) bool { return r.URL.Query().Get("watch") != "" }
 
-// reads tells whether a request lists or watches a resource, such as "/pods".
+// reads reports whether a request lists or watches a resource, such as "/pods".
 func reads(resource string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, resource)

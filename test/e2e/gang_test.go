@@ -55,11 +55,12 @@ func TestGang_TellsEachVerdictOnce(t *testing.T) {
 	c.create(gangPods("train", 2, "2")...)
 	c.awaitReason("train", kube.NoFittingDomain)
 	c.stayPending("train")
-	assert.Len(t, c.events(string(kube.NoFittingDomain)), 1)
-	assert.Empty(t, c.events("FailedScheduling"), "no event for each pod and attempt")
 	c.remove("holder-0")
 	c.awaitBound("train", 2)
 	require.Eventually(t, func() bool { return len(c.events("GangPlaced")) == 2 }, patience, poll)
+	// Events are written in their order: all of those of the refusal are there.
+	assert.Len(t, c.events(string(kube.NoFittingDomain)), 1)
+	assert.Empty(t, c.events("FailedScheduling"), "no event for each pod and attempt")
 }
 
 func TestGang_PrefersOneRackAndFallsBack(t *testing.T) {

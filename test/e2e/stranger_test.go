@@ -67,7 +67,7 @@ func (s stranger) run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// ready tells whether the stranger's webhooks can be called, if it has any.
+// ready reports whether the stranger's webhooks can be called, if it has any.
 func (s stranger) ready(data strangerData) bool {
 	if len(s.webhooks) == 0 {
 		return true

@@ -43,13 +43,13 @@ profiles:
 // anything.
 type cold struct{ *gpu.Learner }
 
-func (c cold) Observe(pod *gpu.Request) bool { return c.Learner.Observe(*pod) }
+func (c cold) Observe(pod *gpu.Request) bool { return c.Learner.ObservePod(*pod) }
 
-func (c cold) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
-	if s := c.Scorer(); len(s.Workload()) > 0 {
-		return s.Score(node, pod)
+func (c cold) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	if s := c.CurrentScorer(); len(s.Workload()) > 0 {
+		return s.ScoreNode(node, pod)
 	}
-	used := node.GPUs - node.FreeMilli()/gpu.Whole
+	used := node.GPUs - node.FreeMilli()/gpu.MilliPerGPU
 	return int64(100 * (used + pod.GPUs) / node.GPUs), -1
 }
 
@@ -58,7 +58,7 @@ func (c cold) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 func TestTheSchedulerAndTheSimulatorPlaceAlike(t *testing.T) {
 	all, err := packing.Load("default")
 	require.NoError(t, err)
-	whole := slices.DeleteFunc(slices.Clone(all.Pods), func(p trace.OpenbPod) bool { return p.GPUs == 0 || p.GPUMilli < gpu.Whole })
+	whole := slices.DeleteFunc(slices.Clone(all.Pods), func(p trace.OpenbPod) bool { return p.GPUs == 0 || p.GPUMilli < gpu.MilliPerGPU })
 	e, err := packing.NewExperiment("whole", all.Nodes, whole)
 	require.NoError(t, err)
 	arrivals, rank := e.Arrivals(seed)

@@ -132,7 +132,7 @@ spec:
 	}, "the pods of the job have nodes")
 }
 
-// served tells whether the API server has PodGroups of a version.
+// served reports whether the API server has PodGroups of a version.
 func (c *cluster) served(version string) bool {
 	list, err := c.client.Discovery().ServerResourcesForGroupVersion(version)
 	return err == nil && len(list.APIResources) > 0
@@ -360,7 +360,7 @@ func (c *cluster) everyPermissionIsUsed() {
 		rules = append(rules, rulesOf(object)...)
 	}
 	explained := slices.Collect(maps.Keys(unusedOnPurpose))
-	for _, kind := range workload.Kinds() { // read once a pod of theirs asks for it, and they come as CRDs
+	for _, kind := range workload.SupportedKinds() { // read once a pod of theirs asks for it, and they come as CRDs
 		for _, verb := range []string{"get", "list", "watch"} {
 			explained = append(explained, verb+" "+kind.Group+"/"+kind.Resource)
 		}

@@ -320,7 +320,7 @@ func TestEveryKindOfWorkloadMayBeRead(t *testing.T) {
 		}
 	}
 	var want []string
-	for _, kind := range workload.Kinds() {
+	for _, kind := range workload.SupportedKinds() {
 		want = append(want, kind.Resource+"."+kind.Group)
 	}
 	assert.ElementsMatch(t, want, got)

@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/internal/sandbox"
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
@@ -107,7 +107,7 @@ func (c *cluster) node(name string) *v1.Node {
 }
 
 func (c *cluster) picture() *explain.Picture {
-	p, err := explain.NewPicture(kube.DefaultLadder(), c.nodes, c.pods, dialect.Objects{Pods: c.pods}.Gangs("muster"))
+	p, err := explain.NewPicture(kube.DefaultLadder(), c.nodes, c.pods, store.Objects{Pods: c.pods}.Gangs("muster"))
 	require.NoError(c, err)
 	return p
 }

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
@@ -164,7 +164,7 @@ type setup struct {
 
 // groupOf returns what names the gang of a pod, as the scheduler reads it.
 func (s setup) groupOf() func(*v1.Pod) string {
-	return dialect.Objects{Dialects: s.dialects, AutoNamespaces: s.autoNamespaces}.GroupOf
+	return store.Objects{Dialects: s.dialects, AutoNamespaces: s.autoNamespaces}.GroupOf
 }
 
 // setup reads --config, else what the snapshot says, else the defaults.

@@ -78,13 +78,13 @@ const typicalCover = 0.95
 
 // Typical is the workload of the whole list.
 func (e *Experiment) Typical() gpu.Workload {
-	var tally gpu.Tally
+	var tally gpu.RequestHistogram
 	for i := range e.Pods {
 		if r, ok := e.Request(&e.Pods[i]); ok {
-			tally.Add(r)
+			tally.AddPod(r)
 		}
 	}
-	return tally.Workload(typicalCover)
+	return tally.TypicalWorkload(typicalCover)
 }
 
 // overload is the demand, in percent of the GPUs, at which arrivals end.
@@ -101,7 +101,7 @@ func (e *Experiment) Arrivals(seed int64) (pods []trace.OpenbPod, rank []int) {
 	for i := range pods {
 		demand += pods[i].Milli()
 	}
-	target := e.devices * gpu.Whole * overload / 100
+	target := e.devices * gpu.MilliPerGPU * overload / 100
 	if demand > target {
 		for demand > target {
 			i := draw.Intn(len(pods))

@@ -33,7 +33,7 @@ type MIGReplay struct {
 	// perfect packing.
 	Load float64
 	// Mix is the weight of each profile; nil draws it.
-	Mix  gpu.Mix
+	Mix  gpu.ProfileMix
 	Seed int64
 }
 
@@ -60,7 +60,7 @@ type MIGPolicy struct {
 
 type migPicker interface {
 	learn(profile int)
-	pick(devices []*gpu.Carving, profile *gpu.Profile) (device, start int)
+	pick(devices []*gpu.MIGLayout, profile *gpu.Profile) (device, start int)
 }
 
 // MIGPolicies are those that the replay knows: Muster's, which learns the mix
@@ -69,7 +69,7 @@ type migPicker interface {
 func MIGPolicies() []MIGPolicy {
 	return []MIGPolicy{
 		{"muster", func(b *gpu.Board) migPicker {
-			return &migMuster{board: b, packer: gpu.NewPacker(b, nil), seen: make(gpu.Mix, len(b.Profiles)), next: firstMIGLesson}
+			return &migMuster{board: b, packer: gpu.NewPacker(b, nil), seen: make(gpu.ProfileMix, len(b.Profiles)), next: firstMIGLesson}
 		}},
 		{"first-fit", func(*gpu.Board) migPicker { return migFit{} }},
 		{"best-fit", func(*gpu.Board) migPicker { return migFit{best: true} }},
@@ -79,7 +79,7 @@ func MIGPolicies() []MIGPolicy {
 type migMuster struct {
 	board  *gpu.Board
 	packer *gpu.Packer
-	seen   gpu.Mix
+	seen   gpu.ProfileMix
 	total  int
 	next   int
 }
@@ -96,8 +96,8 @@ func (m *migMuster) learn(profile int) {
 	}
 }
 
-func (m *migMuster) pick(devices []*gpu.Carving, profile *gpu.Profile) (int, int) {
-	o, found := m.packer.Best(devices, profile)
+func (m *migMuster) pick(devices []*gpu.MIGLayout, profile *gpu.Profile) (int, int) {
+	o, found := m.packer.BestOption(devices, profile)
 	if !found {
 		return -1, 0
 	}
@@ -108,7 +108,7 @@ type migFit struct{ best bool }
 
 func (migFit) learn(int) {}
 
-func (f migFit) pick(devices []*gpu.Carving, profile *gpu.Profile) (device, start int) {
+func (f migFit) pick(devices []*gpu.MIGLayout, profile *gpu.Profile) (device, start int) {
 	device, least := -1, math.MaxInt
 	for d, c := range devices {
 		left := 0
@@ -120,7 +120,7 @@ func (f migFit) pick(devices []*gpu.Carving, profile *gpu.Profile) (device, star
 		}
 		for _, s := range profile.Starts {
 			i := gpu.Instance{Profile: profile, Start: s}
-			if c.Used()&i.Units() == 0 && c.Fits(i) == nil {
+			if c.UsedUnits()&i.OccupiedUnits() == 0 && c.CheckInstance(i) == nil {
 				device, start, least = d, s, left
 				break
 			}
@@ -129,7 +129,7 @@ func (f migFit) pick(devices []*gpu.Carving, profile *gpu.Profile) (device, star
 	return device, start
 }
 
-func freeUnits(c *gpu.Carving) int {
+func freeUnits(c *gpu.MIGLayout) int {
 	free := c.Board.Units
 	for _, i := range c.Instances {
 		free -= i.Profile.Size
@@ -145,9 +145,9 @@ func (r MIGReplay) Run(policy MIGPolicy) (MIGResult, error) {
 		return MIGResult{}, err
 	}
 	stay, sum := r.meanStay(mix)
-	devices := make([]*gpu.Carving, r.Devices)
+	devices := make([]*gpu.MIGLayout, r.Devices)
 	for i := range devices {
-		devices[i] = &gpu.Carving{Board: r.Board}
+		devices[i] = &gpu.MIGLayout{Board: r.Board}
 	}
 	picker := policy.new(r.Board)
 	var leaving departures
@@ -155,7 +155,7 @@ func (r MIGReplay) Run(policy MIGPolicy) (MIGResult, error) {
 	for step := range r.Arrivals {
 		for len(leaving) > 0 && leaving[0].at <= float64(step) {
 			d := heap.Pop(&leaving).(departure)
-			devices[d.device].Remove(d.instance)
+			devices[d.device].RemoveInstance(d.instance)
 		}
 		p := pickWeighted(mix, draw.Float64()*sum)
 		until := float64(step) + draw.ExpFloat64()*stay
@@ -169,7 +169,7 @@ func (r MIGReplay) Run(policy MIGPolicy) (MIGResult, error) {
 			continue
 		}
 		i := gpu.Instance{Profile: profile, Start: start}
-		if err := devices[device].Place(i); err != nil {
+		if err := devices[device].PlaceInstance(i); err != nil {
 			return res, fmt.Errorf("policy %s: %w", policy.Name, err)
 		}
 		heap.Push(&leaving, departure{until, step, device, i})
@@ -188,7 +188,7 @@ func (r *MIGResult) count(profile *gpu.Profile, accepted bool) {
 
 // meanStay is the number of steps that an instance stays on the mean, for the
 // load asked for, and the sum of the weights.
-func (r MIGReplay) meanStay(mix gpu.Mix) (stay, sum float64) {
+func (r MIGReplay) meanStay(mix gpu.ProfileMix) (stay, sum float64) {
 	units := 0.0
 	for i, weight := range mix {
 		units += weight * float64(r.Board.Profiles[i].Size)
@@ -198,7 +198,7 @@ func (r MIGReplay) meanStay(mix gpu.Mix) (stay, sum float64) {
 }
 
 // mix is the weights given, or drawn.
-func (r MIGReplay) mix(draw *rand.Rand) (gpu.Mix, error) {
+func (r MIGReplay) mix(draw *rand.Rand) (gpu.ProfileMix, error) {
 	if r.Board == nil || r.Devices < 1 || r.Arrivals < 1 || r.Load <= 0 {
 		return nil, fmt.Errorf("MIG replay of %d arrivals on %d devices at load %g: a board and positive numbers are wanted",
 			r.Arrivals, r.Devices, r.Load)
@@ -213,7 +213,7 @@ func (r MIGReplay) mix(draw *rand.Rand) (gpu.Mix, error) {
 		}
 		return r.Mix, nil
 	}
-	mix := make(gpu.Mix, len(r.Board.Profiles))
+	mix := make(gpu.ProfileMix, len(r.Board.Profiles))
 	for i := range mix {
 		weight := math.Pow(draw.Float64(), 3)
 		if !strings.Contains(r.Board.Profiles[i].Name, "+me") {
@@ -223,7 +223,7 @@ func (r MIGReplay) mix(draw *rand.Rand) (gpu.Mix, error) {
 	return mix, nil
 }
 
-func pickWeighted(mix gpu.Mix, at float64) int {
+func pickWeighted(mix gpu.ProfileMix, at float64) int {
 	last := 0
 	for i, weight := range mix {
 		if weight <= 0 {

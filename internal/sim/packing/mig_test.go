@@ -34,7 +34,7 @@ func TestMIGReplay_MusterLetsInMoreThanFitting(t *testing.T) {
 
 func TestMIGReplay_RefusesNothingWithoutNeed(t *testing.T) {
 	board, _ := gpu.FindBoard("A30-24GB")
-	mix := make(gpu.Mix, len(board.Profiles))
+	mix := make(gpu.ProfileMix, len(board.Profiles))
 	mix[0] = 1 // 1g.6gb only: any place is as good as another
 	for _, p := range MIGPolicies() {
 		got, err := MIGReplay{Board: board, Devices: 16, Arrivals: 2000, Load: 0.3, Mix: mix, Seed: 1}.Run(p)
@@ -60,11 +60,11 @@ func TestMIGReplay_SaysWhatIsWrong(t *testing.T) {
 	board, _ := gpu.FindBoard("A30-24GB")
 	_, err := MIGReplay{Board: board, Arrivals: 1, Load: 1}.Run(MIGPolicies()[0])
 	require.EqualError(t, err, "MIG replay of 1 arrivals on 0 devices at load 1: a board and positive numbers are wanted")
-	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: gpu.Mix{1}}.Run(MIGPolicies()[0])
+	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: gpu.ProfileMix{1}}.Run(MIGPolicies()[0])
 	require.EqualError(t, err, "MIG replay: 1 weights for the 5 profiles of A30-24GB")
-	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: make(gpu.Mix, 5)}.Run(MIGPolicies()[0])
+	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: make(gpu.ProfileMix, 5)}.Run(MIGPolicies()[0])
 	require.EqualError(t, err, "MIG replay: weights from 0 to 0 for A30-24GB; they must not be negative, nor all 0")
-	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: gpu.Mix{1, 0, -1, 0, 0}}.Run(MIGPolicies()[0])
+	_, err = MIGReplay{Board: board, Devices: 1, Arrivals: 1, Load: 1, Mix: gpu.ProfileMix{1, 0, -1, 0, 0}}.Run(MIGPolicies()[0])
 	require.ErrorContains(t, err, "weights from -1 to 1")
 }
 

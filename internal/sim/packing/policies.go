@@ -23,7 +23,7 @@ type Policy struct {
 // Chooser scores a node on which the pod fits; the highest score wins, of equal
 // ones the node of the lowest rank. A pod that shares goes on the device.
 type Chooser interface {
-	Score(node *gpu.NodeState, pod *gpu.Request) (score int64, device int)
+	ScoreNode(node *gpu.NodeState, pod *gpu.Request) (score int64, device int)
 }
 
 // Learner is a Chooser that watches what arrives. It is told of every pod
@@ -54,33 +54,33 @@ func newLearner(e *Experiment, _ int64) Chooser {
 	return learner{gpu.NewLearner(e.capacity, gpu.DefaultWeights())}
 }
 
-// Score implements Chooser.
-func (l learner) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
-	return l.Scorer().Score(node, pod)
+// ScoreNode implements Chooser.
+func (l learner) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	return l.CurrentScorer().ScoreNode(node, pod)
 }
 
 // Observe implements Learner.
-func (l learner) Observe(pod *gpu.Request) bool { return l.Learner.Observe(*pod) }
+func (l learner) Observe(pod *gpu.Request) bool { return l.Learner.ObservePod(*pod) }
 
 type fgd struct{ typical gpu.Workload }
 
 func newFGD(e *Experiment, _ int64) Chooser { return fgd{e.Typical()} }
 
-// Score is the fall of fragmentation, squeezed into whole numbers from 0 to 99
+// ScoreNode is the fall of fragmentation, squeezed into whole numbers from 0 to 99
 // by a sigmoid, as the published code does.
-func (f fgd) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
-	before := f.typical.Fragmentation(node)
+func (f fgd) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	before := f.typical.NodeFragmentation(node)
 	return eachDevice(node, pod, func(after *gpu.NodeState) int64 {
-		return int64(100 / (1 + math.Exp((f.typical.Fragmentation(after)-before)/1000)))
+		return int64(100 / (1 + math.Exp((f.typical.NodeFragmentation(after)-before)/1000)))
 	})
 }
 
 // eachDevice tries the devices on which a sharing pod fits and returns the best
 // score, the first one of equals.
 func eachDevice(node *gpu.NodeState, pod *gpu.Request, score func(after *gpu.NodeState) int64) (int64, int) {
-	if pod.GPUs != 1 || pod.GPUMilli == gpu.Whole {
+	if pod.GPUs != 1 || pod.GPUMilli == gpu.MilliPerGPU {
 		after := *node
-		after.Take(pod, -1)
+		after.AllocatePod(pod, -1)
 		return score(&after), -1
 	}
 	best, device := int64(math.MinInt64), -1
@@ -89,7 +89,7 @@ func eachDevice(node *gpu.NodeState, pod *gpu.Request, score func(after *gpu.Nod
 			continue
 		}
 		after := *node
-		after.Take(pod, i)
+		after.AllocatePod(pod, i)
 		if s := score(&after); s > best {
 			best, device = s, i
 		}
@@ -110,31 +110,31 @@ func tightest(node *gpu.NodeState, pod *gpu.Request) int {
 
 type bestFit struct{}
 
-// Score weighs what is left of both resources against the largest node of
+// ScoreNode weighs what is left of both resources against the largest node of
 // openb: 128 cores, 8 GPUs.
-func (bestFit) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
-	const mostCPU, mostGPU = 128_000, 8 * gpu.Whole
+func (bestFit) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+	const mostCPU, mostGPU = 128_000, 8 * gpu.MilliPerGPU
 	cpu := float64(node.CPUMilli-pod.CPUMilli) / mostCPU
-	left := float64(node.FreeMilli()-pod.Milli()) / mostGPU
+	left := float64(node.FreeMilli()-pod.TotalMilli()) / mostGPU
 	return int64(100 * (1 - cpu/2 - left/2)), tightest(node, pod)
 }
 
 type packed struct{}
 
-// Score prefers devices in use over free devices on a node in use, and those
+// ScoreNode prefers devices in use over free devices on a node in use, and those
 // over a node without pods on its GPUs, as the published GpuPacking does: three
 // bands of the whole numbers from 0 to 100. In the first the devices with the
 // least room win, to the nearest tenth; in the second the pods take whole
 // devices alike wherever they go, so that nodes tie; in the third small nodes
 // come first.
-func (packed) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+func (packed) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 	const usedDevice, usedNode, freeNode = 100, 50, 33
 	if pod.GPUs == 0 {
 		return 0, -1
 	}
-	idle, fullest := 0, int64(gpu.Whole)
+	idle, fullest := 0, int64(gpu.MilliPerGPU)
 	for _, free := range node.Free[:node.GPUs] {
-		if free == gpu.Whole {
+		if free == gpu.MilliPerGPU {
 			idle++
 		} else if int(free) >= pod.GPUMilli {
 			fullest = min(fullest, int64(free))
@@ -144,10 +144,10 @@ func (packed) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 	switch {
 	case idle == node.GPUs:
 		return max(freeNode-int64(idle), int64(idle)), device
-	case fullest == gpu.Whole || pod.GPUs > 1:
+	case fullest == gpu.MilliPerGPU || pod.GPUs > 1:
 		return max(usedNode-int64(pod.GPUs), freeNode), device
 	default:
-		return usedDevice - fullest*100/gpu.Whole/10, device
+		return usedDevice - fullest*100/gpu.MilliPerGPU/10, device
 	}
 }
 
@@ -155,8 +155,8 @@ type random struct{ draw *rand.Rand }
 
 func newRandom(_ *Experiment, seed int64) Chooser { return random{rand.New(rand.NewSource(seed))} }
 
-// Score draws a score and, for a pod that shares, a device with room.
-func (r random) Score(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
+// ScoreNode draws a score and, for a pod that shares, a device with room.
+func (r random) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 	device, seen := -1, 0
 	for i, free := range node.Free[:node.GPUs] {
 		if int(free) >= pod.GPUMilli {

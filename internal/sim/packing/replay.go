@@ -34,7 +34,7 @@ func (e *Experiment) Replay(policy Policy, seed int64) *Result {
 	res := &Result{Arrived: len(pods), Nodes: make([]int, len(pods))}
 	fragmented := 0.0
 	for i := range c.nodes {
-		fragmented += typical.Fragmentation(&c.nodes[i].state)
+		fragmented += typical.NodeFragmentation(&c.nodes[i].state)
 	}
 	var m means
 	arrived, allocated := 0, 0
@@ -49,12 +49,12 @@ func (e *Experiment) Replay(policy Policy, seed int64) *Result {
 			res.Dropped++
 		} else {
 			node := &c.nodes[n]
-			fragmented -= typical.Fragmentation(&node.state)
+			fragmented -= typical.NodeFragmentation(&node.state)
 			c.take(n, i, device)
-			fragmented += typical.Fragmentation(&node.state)
+			fragmented += typical.NodeFragmentation(&node.state)
 			allocated += pods[i].Milli()
 		}
-		all := float64(e.devices * gpu.Whole)
+		all := float64(e.devices * gpu.MilliPerGPU)
 		m.add(float64(arrived)/all*100, math.Round(float64(allocated)/all*1e4)/100, fragmented/all*100)
 	}
 	res.Allocated, res.Fragmented = m.finish()
@@ -125,7 +125,7 @@ func newCluster(e *Experiment, pods []trace.OpenbPod, rank []int) *cluster {
 		node.memory, node.version = n.MemoryMiB, 1
 		node.state = gpu.NodeState{Model: models[n.Model], CPUMilli: n.CPUMilli, GPUs: n.GPUs}
 		for d := range n.GPUs {
-			node.state.Free[d] = gpu.Whole
+			node.state.Free[d] = gpu.MilliPerGPU
 		}
 	}
 	type kind struct {
@@ -170,8 +170,8 @@ func (c *cluster) choose(pod int, chooser Chooser) (node, device int) {
 		k := &c.known[i*len(c.requests)+kind]
 		if k.version != n.version {
 			*k = knownScore{score: gpu.Unfit, version: n.version}
-			if n.memory >= c.memory[kind] && n.state.Fits(request) {
-				score, d := chooser.Score(&n.state, request)
+			if n.memory >= c.memory[kind] && n.state.HasRoomFor(request) {
+				score, d := chooser.ScoreNode(&n.state, request)
 				k.score, k.device = score, int8(d)
 			}
 		}
@@ -184,7 +184,7 @@ func (c *cluster) choose(pod int, chooser Chooser) (node, device int) {
 
 func (c *cluster) take(node, pod, device int) {
 	n := &c.nodes[node]
-	n.state.Take(&c.requests[c.kinds[pod]], device)
+	n.state.AllocatePod(&c.requests[c.kinds[pod]], device)
 	n.memory -= c.memory[c.kinds[pod]]
 	n.version++
 }

@@ -46,6 +46,12 @@ type Args struct {
 	// belong to a controller are evicted together. The default is 60s; 0
 	// leaves such gangs alone.
 	PartialGangGracePeriod *metav1.Duration `json:"partialGangGracePeriod,omitempty"`
+	// IncompleteDelay is how long a gang must lack members, or be declared in a
+	// way that cannot be used, before that is written to its pods and to events.
+	// The default is 3s: a gang of 1,000 pods lacks members 999 times while it
+	// is created, a busy API server stalls for a second or two, and to tell is a
+	// write for each pod. 0s tells at once.
+	IncompleteDelay *metav1.Duration `json:"incompleteDelay,omitempty"`
 	// Dialects are the ways to declare a gang that are read, such as "label"
 	// and "native"; the markers of others are ignored, and no permission for
 	// their group objects is needed. The default is all of dialect.Names. Of
@@ -120,6 +126,9 @@ func (a *Args) setDefaults() {
 	if a.PartialGangGracePeriod == nil {
 		a.PartialGangGracePeriod = &metav1.Duration{Duration: 60 * time.Second}
 	}
+	if a.IncompleteDelay == nil {
+		a.IncompleteDelay = &metav1.Duration{Duration: 3 * time.Second}
+	}
 	if a.GPUs.PlainRequests == "" {
 		a.GPUs.PlainRequests = PlainWhole
 	}
@@ -139,6 +148,9 @@ func (a *Args) Validate() error {
 	}
 	if a.PartialGangGracePeriod.Duration < 0 {
 		errs = append(errs, fmt.Errorf("partialGangGracePeriod: found %s, want 0s or more", a.PartialGangGracePeriod.Duration))
+	}
+	if a.IncompleteDelay.Duration < 0 {
+		errs = append(errs, fmt.Errorf("incompleteDelay: found %s, want 0s or more", a.IncompleteDelay.Duration))
 	}
 	if err := dialect.Check(a.Dialects); err != nil {
 		errs = append(errs, fmt.Errorf("dialects: %w", err))

@@ -27,6 +27,7 @@ func TestDecode_DefaultsAreValid(t *testing.T) {
 		assert.Equal(t, kube.DefaultLadder(), args.Ladder())
 		assert.Equal(t, 30*time.Second, args.BarrierTimeout.Duration)
 		assert.Equal(t, 60*time.Second, args.PartialGangGracePeriod.Duration)
+		assert.Equal(t, 3*time.Second, args.IncompleteDelay.Duration)
 	}
 	args, err := Decode(nil)
 	require.NoError(t, err)
@@ -41,6 +42,7 @@ func TestDecode_RefusesWhatItCannotUse(t *testing.T) {
 		"another version":             {"apiVersion: config.muster.sh/v9", "want config.muster.sh/v1alpha1"},
 		"a negative timeout":          {"barrierTimeout: -1s", "barrierTimeout: found -1s, want more than 0s"},
 		"a negative grace period":     {"partialGangGracePeriod: -1s", "partialGangGracePeriod: found -1s"},
+		"a negative delay":            {"incompleteDelay: -1s", "incompleteDelay: found -1s"},
 		"a duration without a unit":   {"barrierTimeout: 5w", "unknown unit"},
 		"a level without keys":        {"levels: [{name: rack}]", "needs a name and at least one node label key"},
 		"one key for two levels":      {"levels: [{name: a, keys: [k]}, {name: b, keys: [k]}]", `"k" is also a name or key of level "a"`},

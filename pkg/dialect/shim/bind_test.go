@@ -1,0 +1,105 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+)
+
+// slowBinder is an API server that answers when it is told to.
+type slowBinder struct {
+	corev1.PodInterface
+	came, answer chan struct{}
+}
+
+func (s slowBinder) Bind(context.Context, *v1.Binding, metav1.CreateOptions) error {
+	s.came <- struct{}{}
+	<-s.answer
+	return nil
+}
+
+func TestClient_BindsAFewAtATime(t *testing.T) {
+	api := slowBinder{came: make(chan struct{}, 1000), answer: make(chan struct{})}
+	client := podClient{PodInterface: api, t: &Translator{bindings: newBindings(), nodes: nodesNamed("n")}}
+	binding := &v1.Binding{Target: v1.ObjectReference{Name: "n"}}
+	var group sync.WaitGroup
+	for range 3 * bindSlots {
+		group.Go(func() { assert.NoError(t, client.Bind(t.Context(), binding, metav1.CreateOptions{})) })
+	}
+	for range bindSlots {
+		<-api.came
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, client.Bind(ctx, binding, metav1.CreateOptions{}), context.Canceled, "no slot came free")
+	assert.Empty(t, api.came, "more than %d at a time", bindSlots)
+	for range 2 * bindSlots {
+		api.answer <- struct{}{}
+		<-api.came // the next one has its slot
+	}
+	close(api.answer)
+	group.Wait()
+}
+
+func TestBindings_GoBeforeWhatIsToldOfThem(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := newBindings()
+	b.now = func() time.Time { return now }
+	bind := func(takes time.Duration) {
+		require.NoError(t, b.runInSlot(t.Context(), func() error {
+			now = now.Add(takes)
+			return nil
+		}))
+	}
+	assert.False(t, b.inBurst(), "before the first binding")
+	require.NoError(t, b.runInSlot(t.Context(), func() error {
+		assert.True(t, b.inBurst(), "while it is under way")
+		now = now.Add(quietPeriod)
+		assert.True(t, b.inBurst(), "while it is still under way")
+		return nil
+	}))
+	assert.True(t, b.inBurst(), "the next one may follow at once")
+	now = now.Add(quietPeriod)
+	assert.False(t, b.inBurst(), "no other has followed")
+
+	now = now.Add(quietPeriod)
+	for range maxHold / quietPeriod {
+		bind(quietPeriod / 2)
+		now = now.Add(quietPeriod / 2)
+	}
+	assert.False(t, b.inBurst(), "bindings that go on for longer hold nothing back")
+	bind(quietPeriod / 2)
+	assert.False(t, b.inBurst(), "nor do those that follow them without a pause")
+	now = now.Add(2 * quietPeriod)
+	bind(quietPeriod / 2)
+	assert.True(t, b.inBurst(), "a burst of its own")
+}
+
+func TestBindings_WaitEndsWithThemOrWithTheContext(t *testing.T) {
+	b := newBindings()
+	answer := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		assert.NoError(t, b.runInSlot(t.Context(), func() error { <-answer; return nil }))
+	})
+	require.Eventually(t, b.inBurst, eventually, often)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, b.waitForQuiet(ctx), context.Canceled)
+	done := make(chan error)
+	go func() { done <- b.waitForQuiet(t.Context()) }()
+	close(answer)
+	require.NoError(t, <-done)
+	assert.False(t, b.inBurst())
+	group.Wait()
+}

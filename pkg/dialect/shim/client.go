@@ -1,0 +1,156 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"encoding/json"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	schedulingv1beta1 "k8s.io/client-go/kubernetes/typed/scheduling/v1beta1"
+)
+
+// client is the scheduler's client. Its scheduling loop writes the status of
+// groups and pods and waits for the answer, some 14 ms each: those writes are
+// taken here and made in the background, each to where it belongs.
+type client struct {
+	kubernetes.Interface
+	t *Translator
+}
+
+// CoreV1 is the core API.
+func (c client) CoreV1() corev1.CoreV1Interface { return coreClient{c.Interface.CoreV1(), c.t} }
+
+// SchedulingV1beta1 is the API of native PodGroups.
+func (c client) SchedulingV1beta1() schedulingv1beta1.SchedulingV1beta1Interface {
+	return schedulingClient{c.Interface.SchedulingV1beta1(), c.t}
+}
+
+type coreClient struct {
+	corev1.CoreV1Interface
+	t *Translator
+}
+
+// Pods is the API of pods.
+func (c coreClient) Pods(namespace string) corev1.PodInterface {
+	return podClient{c.CoreV1Interface.Pods(namespace), namespace, c.t}
+}
+
+type podClient struct {
+	corev1.PodInterface
+	namespace string
+	t         *Translator
+}
+
+// Bind waits for a slot: the scheduler binds all members of a gang at once.
+func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1.CreateOptions) error {
+	err := c.t.bindings.runInSlot(ctx, func() error {
+		if err := c.checkNode(binding.Target.Name); err != nil {
+			return err
+		}
+		return c.PodInterface.Bind(ctx, binding, options)
+	})
+	return c.resolveOutcome(ctx, binding, err)
+}
+
+// Patch leaves a patch that only says that a member of a gang is not scheduled
+// to the background, and makes all others.
+//
+//nolint:revive // the signature is client-go's
+func (c podClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*v1.Pod, error) {
+	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType && saysUnscheduled(data) {
+		pod, err := c.t.pods.lister.Pods(c.namespace).Get(name)
+		if err == nil && pod.Spec.SchedulingGroup != nil && c.t.pods.enqueue(pod, data) {
+			return pod.DeepCopy(), nil
+		}
+	}
+	return c.PodInterface.Patch(ctx, name, kind, data, options, subresources...)
+}
+
+// saysUnscheduled reports whether a patch changes nothing but the condition
+// PodScheduled, and not to True. Being the difference of two conditions, it
+// leaves the status out where that was False before.
+func saysUnscheduled(data []byte) bool {
+	var patch map[string]map[string]json.RawMessage
+	if json.Unmarshal(data, &patch) != nil || len(patch) != 1 || len(patch["status"]) == 0 {
+		return false
+	}
+	for key := range patch["status"] {
+		if key != "conditions" && key != "$setElementOrder/conditions" {
+			return false
+		}
+	}
+	var conditions []map[string]any
+	if json.Unmarshal(patch["status"]["conditions"], &conditions) != nil {
+		return false
+	}
+	for _, condition := range conditions {
+		status, changed := condition["status"]
+		_, special := condition["$patch"]
+		if special || condition["type"] != string(v1.PodScheduled) || changed && status != string(v1.ConditionFalse) {
+			return false
+		}
+	}
+	return len(conditions) > 0
+}
+
+type schedulingClient struct {
+	schedulingv1beta1.SchedulingV1beta1Interface
+	t *Translator
+}
+
+// PodGroups is the API of PodGroups as the scheduler sees them.
+func (c schedulingClient) PodGroups(namespace string) schedulingv1beta1.PodGroupInterface {
+	return groupClient{c.SchedulingV1beta1Interface.PodGroups(namespace), namespace, c.t}
+}
+
+type groupClient struct {
+	schedulingv1beta1.PodGroupInterface
+	namespace string
+	t         *Translator
+}
+
+// Get answers with the PodGroup that the scheduler sees.
+func (c groupClient) Get(_ context.Context, name string, _ metav1.GetOptions) (*schedulingapi.PodGroup, error) {
+	pg, err := c.t.Gangs().PodGroups(c.namespace).Get(name)
+	if err != nil {
+		return nil, err
+	}
+	return pg.DeepCopy(), nil
+}
+
+// Patch takes note of the conditions in a patch of the status.
+//
+//nolint:revive // the signature is client-go's
+func (c groupClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*schedulingapi.PodGroup, error) {
+	if len(subresources) != 1 || subresources[0] != "status" {
+		return c.PodGroupInterface.Patch(ctx, name, kind, data, options, subresources...)
+	}
+	var patch struct {
+		Status schedulingapi.PodGroupStatus `json:"status"`
+	}
+	if err := json.Unmarshal(data, &patch); err != nil {
+		return nil, err
+	}
+	return c.recordConditions(ctx, name, patch.Status.Conditions)
+}
+
+// UpdateStatus takes note of the conditions.
+func (c groupClient) UpdateStatus(ctx context.Context, pg *schedulingapi.PodGroup, _ metav1.UpdateOptions) (*schedulingapi.PodGroup, error) {
+	return c.recordConditions(ctx, pg.Name, pg.Status.Conditions)
+}
+
+func (c groupClient) recordConditions(ctx context.Context, name string, conditions []metav1.Condition) (*schedulingapi.PodGroup, error) {
+	pg, err := c.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	c.t.groups.recordConditions(pg, conditions)
+	return pg, nil
+}

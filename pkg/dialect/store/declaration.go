@@ -1,0 +1,171 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// draft is a declaration in the making. Its terms still have the number of
+// members and the text of the roles.
+type draft struct {
+	kube.Declaration
+	// invalid is the first problem of the gang, and rolesProblem that of its
+	// roles, which others go before.
+	invalid, rolesProblem *kube.Invalid
+}
+
+// refuse records the first problem.
+func (d *draft) refuse(problem *kube.Invalid) { d.invalid = cmp.Or(d.invalid, problem) }
+
+// declare joins what the object and the members say of the gang. Where the
+// object says something no member may say otherwise; where it does not, all
+// members must say the same.
+func (g *gangState) declare() *draft {
+	d := &draft{}
+	d.Terms = make(map[string]kube.Term, len(dialect.TermKeys))
+	variants := g.variants()
+	for i, key := range dialect.TermKeys {
+		term, found, conflict := g.mergeTerm(i, variants)
+		if found {
+			d.Terms[key] = term
+		}
+		d.refuse(conflict)
+	}
+	d.refuse(g.mergeRoles(d, variants))
+	d.refuse(g.disagreement(variants))
+	return d
+}
+
+// mergeTerm merges one of dialect.TermKeys, and reports whether anyone says it.
+func (g *gangState) mergeTerm(i int, variants []variant) (term kube.Term, found bool, conflict *kube.Invalid) {
+	key := dialect.TermKeys[i]
+	if g.object != nil {
+		if term, found = g.object.Terms[key]; found {
+			conflict = g.compareWithObject(i, &term, variants)
+			return term, true, conflict
+		}
+	}
+	if len(variants) == 0 {
+		return kube.Term{}, false, nil
+	}
+	first := variants[0].terms.Terms[i]
+	term = kube.Term{Value: first.Value, Origin: kube.Origin{Word: cmp.Or(first.Alias, key), OnPods: g.hasGroupObject()}}
+	for _, v := range variants[1:] {
+		if says := v.terms.Terms[i]; !says.Same(first) {
+			conflict = g.conflict(term.Origin.Word, "pod "+variants[0].firstPod()+" "+first.Phrase(), "pod "+v.firstPod()+" "+says.Phrase())
+			break
+		}
+	}
+	return term, first.Set, conflict
+}
+
+// compareWithObject returns where members say otherwise than the object does in
+// a term, and records in its origin whether they say it too.
+func (g *gangState) compareWithObject(i int, term *kube.Term, variants []variant) (conflict *kube.Invalid) {
+	for _, v := range variants {
+		says := v.terms.Terms[i]
+		if !says.Set {
+			continue
+		}
+		term.Origin.OnPods = true
+		if says.Value != term.Value && conflict == nil {
+			conflict = g.conflict(term.Origin.Word, "the "+g.object.Kind.Name+" says "+kube.Quote(term.Value), "pod "+v.firstPod()+" "+says.Phrase())
+		}
+	}
+	return conflict
+}
+
+// ignored are the sentences on what is not read, of the object and of the first
+// of the members that say something else.
+func (g *gangState) ignored() []string {
+	var all []string
+	if g.object != nil {
+		all = slices.Clone(g.object.Ignored)
+	}
+	for _, v := range g.variants() {
+		for sentence := range strings.SplitSeq(v.terms.Ignored, "\n") {
+			if sentence != "" && !slices.Contains(all, sentence) {
+				all = append(all, sentence)
+			}
+		}
+	}
+	return all
+}
+
+// anyMemberSays reports whether a member has one of dialect.TermKeys.
+func (g *gangState) anyMemberSays(key string) bool {
+	i := slices.Index(dialect.TermKeys[:], key)
+	for t := range g.byTerms {
+		if t.Terms[i].Set {
+			return true
+		}
+	}
+	return false
+}
+
+// variant groups the members of a gang whose terms are identical. The terms of
+// several variants must not differ in what is one for the gang.
+type variant struct {
+	terms   dialect.PodTerms
+	members map[types.UID]*member
+}
+
+// firstPod is the first of its members by name.
+func (v variant) firstPod() string { return v.firstMember().name }
+
+func (v variant) firstMember() *member {
+	var first *member
+	for _, m := range v.members {
+		if first == nil || m.name < first.name {
+			first = m
+		}
+	}
+	return first
+}
+
+// variants lists the different terms of the members, by the name of their first
+// member.
+func (g *gangState) variants() []variant {
+	all := make([]variant, 0, len(g.byTerms))
+	for t, members := range g.byTerms {
+		all = append(all, variant{t, members})
+	}
+	if len(all) > 1 {
+		slices.SortFunc(all, func(a, b variant) int { return cmp.Compare(a.firstPod(), b.firstPod()) })
+	}
+	return all
+}
+
+func (g *gangState) conflict(what, one, other string) *kube.Invalid {
+	return &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
+		"gang %s: its members disagree on %s: %s, %s; make all members say the same", g.key.Name(), what, one, other)}
+}
+
+// disagreement is what members differ in that must be one for the gang.
+func (g *gangState) disagreement(variants []variant) *kube.Invalid {
+	for _, v := range variants {
+		a, b := variants[0].terms, v.terms
+		first, other := "pod "+variants[0].firstPod(), "pod "+v.firstPod()
+		switch {
+		case b.SchedulerName != a.SchedulerName:
+			return g.conflict("spec.schedulerName", first+" says "+a.SchedulerName, other+" says "+b.SchedulerName)
+		case b.Priority != a.Priority:
+			return &kube.Invalid{Reason: kube.PriorityMismatch, Message: fmt.Sprintf(
+				"gang %s: %s has priority %d, %s has %d; give all members one priorityClassName",
+				g.key.Name(), first, a.Priority, other, b.Priority)}
+		case b.Preemption != a.Preemption:
+			return g.conflict("spec.preemptionPolicy", first+" says "+string(a.Preemption), other+" says "+string(b.Preemption))
+		}
+	}
+	return nil
+}

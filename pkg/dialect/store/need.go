@@ -1,0 +1,127 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"slices"
+	"time"
+
+	"github.com/muster-scheduler/muster/pkg/workload"
+)
+
+// startedWith is what the members of a workload's gang that have a node began with:
+// the number of each role that had to start together. It is nil while none has
+// a node.
+//
+// A gang that has begun is held to what it began with. Pods that a controller
+// adds later, since its workload was scaled up, join as room allows and do not
+// put those in question that run; pods that ended and are not replaced are not
+// waited for.
+type startedWith map[string]int
+
+// tally counts the members of each role.
+type tally map[string]roleTally
+
+type roleTally struct{ live, bound int }
+
+func (t tally) total() (sum roleTally) {
+	for _, r := range t {
+		sum.live += r.live
+		sum.bound += r.bound
+	}
+	return sum
+}
+
+// need is how many members of a workload's gang start together.
+type need struct {
+	// roles are those that are there or must be, with the number of each.
+	roles []roleNeed
+	// count is the number in all, and runningMinimum the number below which a
+	// gang that has started is broken.
+	count, runningMinimum int
+}
+
+// roleNeed is how many of one role start together.
+type roleNeed struct {
+	*workload.Role
+	least int
+}
+
+// computeNeed works out how many members must start together now.
+func computeNeed(shape *workload.Shape, have tally, began startedWith) need {
+	n := need{}
+	replicas := 0
+	for i := range shape.Roles {
+		r := &shape.Roles[i]
+		at := have[r.Name]
+		first, inStart := began[r.Name]
+		if r.CreatedLater && at.live == 0 && !inStart {
+			continue // its controller creates it when the others run
+		}
+		least := r.MinCount
+		if inStart {
+			if least = min(least, first, at.live); r.Waves {
+				least = min(least, 1)
+			}
+			n.runningMinimum += least
+		}
+		replicas += r.Replicas
+		n.count += least
+		n.roles = append(n.roles, roleNeed{r, least})
+	}
+	if shape.MinCount > 0 {
+		n.count = min(shape.MinCount, replicas)
+		for i := range n.roles {
+			n.roles[i].least = 0 // any of them will do
+		}
+		if began != nil {
+			n.count = min(n.count, max(have.total().live, 1))
+			n.runningMinimum = n.count
+		}
+	}
+	n.count = max(n.count, 1)
+	if began == nil {
+		n.runningMinimum = n.count
+	}
+	return n
+}
+
+// next is what the gang began with, after its members or its workload have
+// changed. seen says that it was known before any of its members had a node;
+// presentAtFirstBind counts the members of a role that were there when the first
+// got one.
+func (s startedWith) next(shape *workload.Shape, have tally, seen bool, presentAtFirstBind func(role string) int) startedWith {
+	if have.total().bound == 0 {
+		return nil
+	}
+	now := startedWith{}
+	for i := range shape.Roles {
+		r := &shape.Roles[i]
+		at := have[r.Name]
+		first, inStart := s[r.Name]
+		there := at.live
+		if s == nil && !seen {
+			there = presentAtFirstBind(r.Name)
+		}
+		switch {
+		case inStart && at.bound < r.MinCount:
+			now[r.Name] = min(first, r.MinCount)
+		case inStart:
+			now[r.Name] = r.MinCount // all of it runs, however it came to that
+		case s == nil && there > 0 || at.bound > 0:
+			now[r.Name] = min(r.MinCount, there)
+		}
+	}
+	return now
+}
+
+// skew is by how much the clocks of API servers may differ that put times on
+// the pods of one gang.
+const skew = 10 * time.Second
+
+func (n need) equal(o need) bool {
+	return n.count == o.count && n.runningMinimum == o.runningMinimum && slices.EqualFunc(n.roles, o.roles, func(a, b roleNeed) bool {
+		return a.least == b.least && *a.Role == *b.Role
+	})
+}

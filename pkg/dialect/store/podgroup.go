@@ -1,0 +1,172 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+// build returns the PodGroup that stands for the gang and what is declared of
+// it, or nothing for a gang of which nothing is left. kinds is what is known of
+// the kinds of object that may stand behind it.
+func (g *gangState) build(kinds []kindStatus) publication {
+	if g.object == nil && len(g.members) == 0 {
+		return publication{}
+	}
+	pg := g.newPodGroup()
+	d := g.declare()
+	d.invalid = cmp.Or(g.memberProblem(), g.objectProblem(kinds), d.invalid)
+	d.refuse(g.setCount(pg, d))
+	d.refuse(g.setPriority(pg))
+	d.refuse(d.rolesProblem)
+	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
+		policy.MinCount = max(policy.MinCount, int32(kube.LeastOf(d.Roles)))
+	}
+	pg.Spec.DisruptionMode = g.disruptionMode(pg)
+	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
+	return publication{pg, g.finish(d)}
+}
+
+// finish returns the declaration of which nothing is open any more.
+func (g *gangState) finish(d *draft) *kube.Declaration {
+	delete(d.Terms, kube.AnnotationMinCount)
+	delete(d.Terms, kube.AnnotationRoles)
+	d.Dialect = g.dialectName
+	if g.hasGroupObject() {
+		d.Resource = g.object.Kind.GroupResource().String()
+	}
+	d.ScheduleTimeout = time.Duration(g.timeoutSeconds()) * time.Second
+	d.Ignored = g.ignored()
+	d.Invalid = d.invalid
+	return &d.Declaration
+}
+
+// newPodGroup returns the PodGroup without what the terms and the members say.
+func (g *gangState) newPodGroup() *schedulingapi.PodGroup {
+	pg := &schedulingapi.PodGroup{}
+	switch {
+	case g.object == nil:
+		if g.uid == "" {
+			first := g.firstMember()
+			// The first member is in one gang only, so that its UID tells
+			// this gang from any other, earlier ones of its name included.
+			g.uid, g.created = "gang-"+first.uid, first.created
+		}
+		pg.UID, pg.CreationTimestamp = g.uid, g.created
+	case g.object.Native != nil:
+		pg = g.object.Native.DeepCopy()
+		pg.ManagedFields, pg.Labels, pg.Annotations, pg.OwnerReferences = nil, nil, nil, nil
+		// What was written about the gang says nothing new of it: a verdict
+		// that came back as a change would wake the gang.
+		pg.Status.Conditions = nil
+	default:
+		pg.UID, pg.CreationTimestamp, pg.Generation = g.object.Identity(), g.object.Created, g.object.Generation
+	}
+	pg.Namespace, pg.Name = g.key.Namespace, g.key.Group
+	if !g.isNative() {
+		pg.Spec.SchedulingPolicy.Gang = &schedulingapi.GangSchedulingPolicy{MinCount: 1}
+		if g.object != nil {
+			pg.Spec.SchedulingPolicy.Gang.MinCount = int32(min(max(g.object.MinCount, 1), kube.MaxMinCount))
+		}
+	}
+	return pg
+}
+
+// setCount gives the PodGroup the number of members that start together, as the
+// members or the workload say it: a group object's own is there.
+func (g *gangState) setCount(pg *schedulingapi.PodGroup, d *draft) *kube.Invalid {
+	text := d.Terms[kube.AnnotationMinCount].Value
+	switch {
+	case g.object == nil && kube.LeastOf(d.Roles) > 0 && !g.anyMemberSays(kube.AnnotationMinCount):
+		return nil // its parts say how many
+	case g.object == nil && g.countKey() != "":
+		return g.setCountOf(pg, text)
+	case g.object != nil && g.object.Shape != nil:
+		return g.setWorkloadCount(pg, d)
+	}
+	return nil
+}
+
+// setCountOf reads the number of members that they or their workload give in an
+// annotation.
+func (g *gangState) setCountOf(pg *schedulingapi.PodGroup, text string) *kube.Invalid {
+	key := cmp.Or(g.countKey(), kube.AnnotationMinCount)
+	if text == "" && !g.anyMemberSays(kube.AnnotationMinCount) {
+		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf(
+			"gang %s: its pods lack the annotation %s; write the number of pods that start together, such as \"8\"", g.key.Name(), key)}
+	}
+	n, err := kube.ParseMinCount(text)
+	if err != nil {
+		return &kube.Invalid{Reason: kube.InvalidGangSpec, Message: fmt.Sprintf("gang %s: annotation %s: %v", g.key.Name(), key, err)}
+	}
+	pg.Spec.SchedulingPolicy.Gang.MinCount = int32(n)
+	return nil
+}
+
+// setPriority gives the PodGroup the priority of its members. The scheduler
+// refuses a group that differs from them.
+func (g *gangState) setPriority(pg *schedulingapi.PodGroup) *kube.Invalid {
+	variants := g.variants()
+	if len(variants) == 0 {
+		return nil
+	}
+	priority := variants[0].terms.Priority
+	if !g.isNative() {
+		pg.Spec.Priority = &priority
+		return nil
+	}
+	own := int32(0)
+	if pg.Spec.Priority != nil {
+		own = *pg.Spec.Priority
+	}
+	if own == priority {
+		return nil
+	}
+	return &kube.Invalid{Reason: kube.PriorityMismatch, Message: fmt.Sprintf(
+		"gang %s: the PodGroup has priority %d, pod %s has %d; give both one priorityClassName", g.key.Name(), own, variants[0].firstPod(), priority)}
+}
+
+// disruptionMode has a gang that needs all of its pods preempted as a whole: the
+// rest would hold its GPUs for nothing. Of a gang with more, single ones can go.
+// A native group says so itself.
+func (g *gangState) disruptionMode(pg *schedulingapi.PodGroup) *schedulingapi.DisruptionMode {
+	policy := pg.Spec.SchedulingPolicy.Gang
+	if g.isNative() || policy == nil || len(g.members) > int(policy.MinCount) {
+		return pg.Spec.DisruptionMode
+	}
+	return &schedulingapi.DisruptionMode{All: &schedulingapi.AllDisruptionMode{}}
+}
+
+// setConstraints makes sure that the PodGroup has scheduling constraints: the
+// level that must hold the gang, or none. Without the field the DynamicResources
+// plugin takes a gang that was refused as a whole for one whose pods it has seen,
+// and fails.
+func setConstraints(pg *schedulingapi.PodGroup, required string) {
+	if pg.Spec.SchedulingConstraints != nil {
+		return
+	}
+	pg.Spec.SchedulingConstraints = &schedulingapi.PodGroupSchedulingConstraints{}
+	if required != "" {
+		pg.Spec.SchedulingConstraints.Topology = []schedulingapi.TopologyConstraint{{Key: required}}
+	}
+}
+
+// timeoutSeconds is how long members may wait for one another; 0 for the
+// scheduler's own time.
+func (g *gangState) timeoutSeconds() int64 {
+	if g.object != nil && g.object.TimeoutSeconds > 0 {
+		return g.object.TimeoutSeconds
+	}
+	seconds := int64(0)
+	for t := range g.byTerms {
+		seconds = max(seconds, t.TimeoutSeconds)
+	}
+	return seconds
+}

@@ -1,0 +1,95 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"strings"
+	"time"
+
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+)
+
+// Declaration is what the user declared of a gang, wherever and in whatever
+// dialect it was written. The PodGroup that stands for the gang says what
+// kube-scheduler itself reads; this says the rest. It is an immutable value:
+// another version of the PodGroup comes with a declaration of its own.
+type Declaration struct {
+	// Dialect is how the gang was declared.
+	Dialect Dialect
+	// Resource is the resource of the group object behind the gang, such as
+	// "podgroups.scheduling.x-k8s.io"; there is none behind pods alone, nor
+	// behind the gang of a workload.
+	Resource string
+	// Invalid is why the gang cannot be scheduled as it is declared, or nil.
+	Invalid *Invalid
+	// Terms are what the gang asks for as a whole, by Muster's annotation. The
+	// number of members and the roles are not among them.
+	Terms map[string]Term
+	// Roles are the parts of the gang, and RolesOrigin where they are written.
+	Roles       []Role
+	RolesOrigin Origin
+	// RunningMinimum is the number of members below which a gang that has
+	// started is broken, nil for its minimum: members that come later have still
+	// to start together.
+	RunningMinimum *int
+	// ScheduleTimeout is how long members may wait for one another once they
+	// have nodes; 0 for the scheduler's own time.
+	ScheduleTimeout time.Duration
+	// Ignored are sentences on what the gang asks for in its dialect and Muster
+	// does not read.
+	Ignored []string
+}
+
+// Term is one thing that a gang asks for, in its user's words.
+type Term struct {
+	Value  string
+	Origin Origin
+}
+
+// Origin is where what a gang asks for stands in what its user wrote.
+type Origin struct {
+	// Word is the key of an annotation, or the path of a field of the group
+	// object, such as "spec.networkTopology".
+	Word string
+	// OnPods reports whether it stands on the pods of a gang that has a group
+	// object.
+	OnPods bool
+}
+
+// IsField reports whether it is a field of the group object.
+func (o Origin) IsField() bool { return strings.HasPrefix(o.Word, "spec.") }
+
+// OriginOf returns where the user wrote what the gang has in an annotation: that
+// annotation itself, unless the declaration knows better.
+func (d *Declaration) OriginOf(annotation string) Origin {
+	origin := d.Terms[annotation].Origin
+	if annotation == AnnotationRoles {
+		origin = d.RolesOrigin
+	}
+	if origin.Word == "" {
+		origin.Word = annotation
+	}
+	return origin
+}
+
+// TimeoutOr returns how long the members may wait for one another: the gang's
+// own time, else the given one. It may be asked of nil.
+func (d *Declaration) TimeoutOr(otherwise time.Duration) time.Duration {
+	if d == nil || d.ScheduleTimeout <= 0 {
+		return otherwise
+	}
+	return d.ScheduleTimeout
+}
+
+// RunningMinimum returns the number of members with a node below which a gang
+// that has started is broken.
+func RunningMinimum(pg *schedulingapi.PodGroup, d *Declaration) int {
+	if d != nil && d.RunningMinimum != nil {
+		return *d.RunningMinimum
+	}
+	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
+		return int(policy.MinCount)
+	}
+	return 1
+}
