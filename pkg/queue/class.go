@@ -11,7 +11,7 @@ import (
 // insert puts a refused gang into its class, in queue order.
 func (q *Queue) insert(g *gang) {
 	list := q.classes[g.class]
-	at, _ := slices.BinarySearchFunc(list, g, func(a, b *gang) int { return a.key.Compare(b.key) })
+	at, _ := slices.BinarySearchFunc(list, g, compareGangs)
 	q.classes[g.class] = slices.Insert(list, at, g)
 }
 
@@ -47,7 +47,7 @@ func (q *Queue) heads() []*gang {
 	for _, list := range q.classes {
 		heads = append(heads, list[0])
 	}
-	slices.SortFunc(heads, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(heads, compareGangs)
 	return heads
 }
 
@@ -123,7 +123,7 @@ func (q *Queue) retryActivations(now time.Time) {
 			due = append(due, g)
 		}
 	}
-	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(due, compareGangs)
 	for _, g := range due {
 		g.activations++
 		if activationRetry<<min(g.activations, 10) >= turnTimeout {
@@ -157,7 +157,7 @@ func (q *Queue) retryDue(now time.Time) {
 			due = append(due, g)
 		}
 	}
-	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(due, compareGangs)
 	for _, g := range due {
 		delete(q.pausing, g.id)
 		q.activate(g, now)

@@ -70,8 +70,9 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 	case NodeDeleted:
 		delete(q.freed.changed, e.Node)
 	case GangChanged:
-		q.arrivals.number(e.Gang)
 		q.rechecks.schedule(e.Gang, now)
+		q.arrivals.number(e.Gang)
+		q.pruneArrivals(now)
 	case GangSeen:
 		q.gangSeen(e, now)
 	case GangIdle:
