@@ -49,8 +49,8 @@ func (s *recheckSchedule) schedule(gang string, now time.Time) {
 	s.due[gang] = recheck{now, firstPace}
 }
 
-// take returns the gangs whose read is due, by name.
-func (s *recheckSchedule) take(now time.Time) []string {
+// takeDue returns the gangs whose read is due, by name.
+func (s *recheckSchedule) takeDue(now time.Time) []string {
 	var names []string
 	for name, r := range s.due {
 		if now.Before(r.at) {
@@ -69,7 +69,7 @@ func (s *recheckSchedule) take(now time.Time) []string {
 
 // recheck asks for the gangs that are to be read again.
 func (q *Queue) recheck(now time.Time) {
-	names := q.rechecks.take(now)
+	names := q.rechecks.takeDue(now)
 	if now.Sub(q.rechecks.allAt) >= resyncPeriod {
 		q.rechecks.allAt = now
 		for _, g := range q.gangs {
