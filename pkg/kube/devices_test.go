@@ -120,7 +120,7 @@ func TestClaimedGPUs(t *testing.T) {
 		"all that there are":      {[]resourceapi.DeviceRequest{everything}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			claim := &resourceapi.ResourceClaim{Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{PodRequests: row.requests}}}
+			claim := &resourceapi.ResourceClaim{Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: row.requests}}}
 			assert.Equal(t, row.want, ClaimedGPUs(claim, func(name string) *resourceapi.DeviceClass { return classes[name] }))
 		})
 	}

@@ -38,7 +38,7 @@ func node(name, rack string, gpus int64) *v1.Node {
 func pod(name string, gpus int64) *v1.Pod {
 	return &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", UID: types.UID(name)},
-		Spec: v1.PodSpec{Containers: []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{PodRequests: v1.ResourceList{
+		Spec: v1.PodSpec{Containers: []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{
 			v1.ResourceCPU: resource.MustParse("500m"), devices: *resource.NewQuantity(gpus, resource.DecimalSI),
 		}}}}},
 	}

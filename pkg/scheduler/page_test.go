@@ -77,7 +77,7 @@ func TestScheduler_TopologyPage(t *testing.T) {
 	// What kube-scheduler's own port answers, to compare with.
 	paths := []string{"/healthz", "/livez", "/readyz", "/readyz?verbose", "/metrics", "/configz", "/metrics/slis", "/", "/nowhere", "/debug/pprof/"}
 	c.port = process.FreePorts(c, 1)[0]
-	stock := process.Start(c, exec.Command(os.Args[0], append([]string{"kube-scheduler", "--kubeconfig", c.KubeconfigPath(), "--leader-elect=false",
+	stock := process.StartCommand(c, exec.Command(os.Args[0], append([]string{"kube-scheduler", "--kubeconfig", c.KubeconfigPath(), "--leader-elect=false",
 		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.port)}, delegate...)...))
 	require.Eventually(c, func() bool { return c.get("/readyz") == http.StatusOK }, patience, pause, "not ready")
 	want := map[string]int{}

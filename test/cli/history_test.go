@@ -28,10 +28,10 @@ func TestLive_History(t *testing.T) {
 	l := startLive(t)
 	l.rack(t, "r1", "n1", "n2")
 	port := process.FreePorts(t, 1)[0]
-	process.Scheduler(t, "--kubeconfig="+l.KubeconfigPath(), "--leader-elect=false", "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", port),
+	process.StartScheduler(t, "--kubeconfig="+l.KubeconfigPath(), "--leader-elect=false", "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", port),
 		"--authentication-kubeconfig="+l.KubeconfigPath(), "--authorization-kubeconfig="+l.KubeconfigPath(), "--cert-dir="+t.TempDir())
 	require.Eventually(t, func() bool {
-		status, _ := process.Ask(t, port, "/readyz", "")
+		status, _ := process.GetSecure(t, port, "/readyz", "")
 		return status == http.StatusOK
 	}, patience, pollPause, "not ready")
 	address := fmt.Sprint("https://127.0.0.1:", port)
