@@ -335,7 +335,9 @@ func (q *Queue) expireNominations(now time.Time) {
 		if nodes[n.gang] == nil {
 			nodes[n.gang] = map[string]int32{}
 		}
-		nodes[n.gang][n.node] = n.priority
+		if most, ok := nodes[n.gang][n.node]; !ok || n.priority > most {
+			nodes[n.gang][n.node] = n.priority
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		if name == "" {
