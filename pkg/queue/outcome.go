@@ -150,7 +150,7 @@ func (q *Queue) countPassed(placed *gang, now time.Time) {
 				break // the class is in queue order
 			}
 			g.passedBy++
-			if first == nil || g.key.Before(first.key) {
+			if first == nil || compareGangs(g, first) < 0 {
 				first = g
 			}
 		}
