@@ -27,7 +27,7 @@ func addPageFlag(cmd *cobra.Command, port *int) {
 // returns its address. The control plane is watched from the first request on:
 // a sandbox without a reader pays nothing.
 func servePage(ctx context.Context, cfg *rest.Config, port int) (string, error) {
-	clients, err := snapshot.Connect(cfg, "muster-sandbox-page")
+	clients, err := snapshot.NewClients(cfg, "muster-sandbox-page")
 	if err != nil {
 		return "", err
 	}
@@ -40,7 +40,7 @@ func servePage(ctx context.Context, cfg *rest.Config, port int) (string, error) 
 type pageSource struct {
 	ctx     context.Context // ends what is started later
 	clients snapshot.Clients
-	live    *snapshot.Live
+	live    *snapshot.LiveCluster
 }
 
 // clusterVersion returns "" until the first request has started the watch.
@@ -54,7 +54,7 @@ func (f *pageSource) clusterVersion() string {
 // buildData returns the gangs of all schedulers, whichever is tried here.
 func (f *pageSource) buildData(context.Context) (*page.Data, error) {
 	if f.live == nil {
-		live, err := snapshot.Follow(f.ctx, f.clients)
+		live, err := snapshot.FollowCluster(f.ctx, f.clients)
 		if err != nil {
 			return nil, err
 		}
@@ -63,9 +63,9 @@ func (f *pageSource) buildData(context.Context) (*page.Data, error) {
 	// The default levels: a sandbox labels its nodes with them, and does not know
 	// the configuration of the scheduler that is tried.
 	s := f.live.Snapshot()
-	p, err := explain.NewPicture(explain.Config{}, s.Nodes, s.Pods, s.Gangs())
+	p, err := explain.NewClusterView(explain.Config{}, s.Nodes, s.Pods, s.Gangs())
 	if err != nil {
 		return nil, err
 	}
-	return page.BuildData(p, s.Now(time.Now()), "")
+	return page.BuildData(p, s.ReferenceTime(time.Now()), "")
 }

@@ -60,10 +60,8 @@ func newPodEndings(client kubernetes.Interface, stopSeconds float64) *podEndings
 	}
 }
 
-// addPod finishes a pod that has a deletion timestamp, when its containers have
-// ended. A grace period of zero shows that it was finished before and waits for
-// a finalizer only. Of several calls for one pod the earliest end counts: a
-// second deletion can only shorten the grace period.
+// addPod queues a pod that has a deletion timestamp. A grace period of zero
+// shows that it was finished before and waits for a finalizer only.
 func (e *podEndings) addPod(pod *v1.Pod) {
 	fail := len(pod.Finalizers) > 0 && !hasEnded(pod)
 	if ptr.Deref(pod.DeletionGracePeriodSeconds, 1) == 0 && !fail {

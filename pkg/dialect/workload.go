@@ -71,7 +71,7 @@ func workloadMark(pod *v1.Pod) mark {
 			"; that works for the pods of " + workload.SupportedText + "; else give the gang a name in that label, and the annotation " + kube.AnnotationMinCount}
 		return m
 	}
-	m.gang = ref.Name()
+	m.gang = ref.DisplayName()
 	if ref.Instance != "" {
 		m.gang += "/" + ref.Instance
 	}

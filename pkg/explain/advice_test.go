@@ -32,9 +32,9 @@ type world struct {
 
 var now = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-func (w *world) picture(t *testing.T) *explain.Picture {
+func (w *world) picture(t *testing.T) *explain.ClusterView {
 	t.Helper()
-	p, err := explain.NewPicture(explain.Config{}, w.nodes, w.pods, store.Objects{Pods: w.pods}.Gangs())
+	p, err := explain.NewClusterView(explain.Config{}, w.nodes, w.pods, store.Objects{Pods: w.pods}.Gangs())
 	require.NoError(t, err)
 	return p
 }
@@ -42,7 +42,7 @@ func (w *world) picture(t *testing.T) *explain.Picture {
 func (w *world) explain(t *testing.T, name string) *explain.Explanation {
 	t.Helper()
 	p := w.picture(t)
-	found := p.Find("default", name)
+	found := p.FindGangs("default", name)
 	require.Len(t, found, 1)
 	e, err := p.Explain(found[0], now)
 	require.NoError(t, err)
@@ -121,16 +121,16 @@ func (w *world) apply(t *testing.T, gang string, c explain.Change) {
 		return
 	}
 	switch c.Kind {
-	case explain.Nodes:
+	case explain.ChangeNodes:
 		for _, n := range w.nodes {
 			if slices.Contains(c.Nodes, n.Name) {
 				n.Spec.Unschedulable = false
 				n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t v1.Taint) bool { return t.Key == v1.TaintNodeNotReady })
 			}
 		}
-	case explain.Ends:
+	case explain.ChangeTerminations:
 		w.pods = slices.DeleteFunc(w.pods, func(p *v1.Pod) bool { return p.Spec.NodeName != "" && slices.Contains(c.Workloads, workload(p)) })
-	case explain.Tolerations:
+	case explain.ChangeTolerations:
 		for _, word := range strings.FieldsFunc(c.Text, func(r rune) bool { return r == ' ' || r == ',' }) {
 			what, effect, ok := strings.Cut(word, ":")
 			key, value, _ := strings.Cut(what, "=")
@@ -140,33 +140,33 @@ func (w *world) apply(t *testing.T, gang string, c explain.Change) {
 				})
 			}
 		}
-	case explain.Selector:
+	case explain.ChangeSelector:
 		members(func(p *v1.Pod) { p.Spec.NodeSelector = nil })
-	case explain.Wider:
+	case explain.ChangeWiderLevel:
 		members(func(p *v1.Pod) {
 			p.Annotations[kube.AnnotationTopologyRequired] = setting(kube.AnnotationTopologyRequired)
 		})
-	case explain.Preferred:
+	case explain.ChangePreferredLevel:
 		members(func(p *v1.Pod) {
 			delete(p.Annotations, kube.AnnotationTopologyRequired)
 			p.Annotations[kube.AnnotationTopologyPreferred] = setting(kube.AnnotationTopologyPreferred)
 		})
-	case explain.Slices:
+	case explain.ChangeSlices:
 		members(func(p *v1.Pod) {
 			delete(p.Annotations, kube.AnnotationSliceSize)
 			delete(p.Annotations, kube.AnnotationSliceTopology)
 		})
-	case explain.Models:
+	case explain.ChangeModels:
 		members(func(p *v1.Pod) { p.Annotations[kube.AnnotationGPUModels] = setting(kube.AnnotationGPUModels) })
-	case explain.Memory:
+	case explain.ChangeMemory:
 		members(func(p *v1.Pod) { delete(p.Annotations, kube.AnnotationGPUMemory) })
-	case explain.Fewer:
+	case explain.ChangeFewerPods:
 		members(func(p *v1.Pod) { p.Annotations[kube.AnnotationMinCount] = setting(kube.AnnotationMinCount) })
-	case explain.Smaller:
+	case explain.ChangeSmallerRequest:
 		members(func(p *v1.Pod) {
 			p.Spec.Containers[0].Resources.Requests[v1.ResourceCPU] = resource.MustParse(setting("resources.requests.cpu"))
 		})
-	case explain.Restart:
+	case explain.ChangeRestart:
 		members(func(p *v1.Pod) { p.Spec.NodeName = "" })
 	default:
 		t.Fatalf("kind %q is not known to the test", c.Kind)
@@ -184,13 +184,13 @@ func changedRole(t *testing.T, text string, c explain.Change) string {
 			continue
 		}
 		switch c.Kind {
-		case explain.Wider:
+		case explain.ChangeWiderLevel:
 			_, value, ok := strings.Cut(c.Setting, `"topologyRequired": `)
 			require.True(t, ok, c.Setting)
 			r.Required = strings.Trim(value, `"`)
-		case explain.Preferred:
+		case explain.ChangePreferredLevel:
 			r.Required, r.Preferred = "", r.Required
-		case explain.Slices:
+		case explain.ChangeSlices:
 			r.SliceSize, r.SliceTopology = 0, ""
 		default:
 			t.Fatalf("kind %q of a role is not known to the test", c.Kind)
@@ -285,7 +285,7 @@ func randomWorld(r *rand.Rand) *world {
 
 func TestExplain_EveryChangeLetsTheGangIn(t *testing.T) {
 	const worlds = 1000
-	seen, ofRoles := map[explain.Kind]int{}, map[explain.Kind]int{}
+	seen, ofRoles := map[explain.ChangeKind]int{}, map[explain.ChangeKind]int{}
 	for seed := range uint64(worlds) {
 		w := randomWorld(rand.New(rand.NewPCG(seed, 1)))
 		e := w.explain(t, "train")
@@ -297,17 +297,17 @@ func TestExplain_EveryChangeLetsTheGangIn(t *testing.T) {
 			changed := w.clone()
 			changed.apply(t, "train", c)
 			after := changed.explain(t, "train")
-			require.Equal(t, explain.FitsNow, after.Reason, "seed %d: %s: %s\nbefore: %s\nafter: %s", seed, c.Kind, c.Text, e.Message, after.Message)
+			require.Equal(t, explain.ReasonFitsNow, after.Reason, "seed %d: %s: %s\nbefore: %s\nafter: %s", seed, c.Kind, c.Text, e.Message, after.Message)
 			require.Contains(t, after.Message, fmt.Sprintf(" %d pod", c.Pods), "seed %d: %s", seed, c.Text)
 		}
 	}
 	t.Logf("changes applied: %v; of roles: %v", seen, ofRoles)
-	for _, kind := range []explain.Kind{explain.Wider, explain.Preferred, explain.Slices} {
+	for _, kind := range []explain.ChangeKind{explain.ChangeWiderLevel, explain.ChangePreferredLevel, explain.ChangeSlices} {
 		assert.Greater(t, ofRoles[kind], 5, "too few of kind %s to tell anything", kind)
 	}
-	for _, kind := range []explain.Kind{
-		explain.Nodes, explain.Ends, explain.Tolerations, explain.Selector, explain.Wider, explain.Preferred, explain.Slices,
-		explain.Models, explain.Memory, explain.Fewer, explain.Smaller, explain.Restart,
+	for _, kind := range []explain.ChangeKind{
+		explain.ChangeNodes, explain.ChangeTerminations, explain.ChangeTolerations, explain.ChangeSelector, explain.ChangeWiderLevel, explain.ChangePreferredLevel, explain.ChangeSlices,
+		explain.ChangeModels, explain.ChangeMemory, explain.ChangeFewerPods, explain.ChangeSmallerRequest, explain.ChangeRestart,
 	} {
 		assert.Greater(t, seen[kind], 5, "too few of kind %s to tell anything", kind)
 	}
@@ -325,9 +325,9 @@ func TestExplain_ProposesSmallChanges(t *testing.T) {
 		fits := func(c explain.Change) bool {
 			changed := w.clone()
 			changed.apply(t, "train", c)
-			return changed.explain(t, "train").Reason == explain.FitsNow
+			return changed.explain(t, "train").Reason == explain.ReasonFitsNow
 		}
-		found := map[explain.Kind]int{}
+		found := map[explain.ChangeKind]int{}
 		for _, c := range e.Changes {
 			found[c.Kind] = max(found[c.Kind], 1)
 			for i := range c.Nodes {
@@ -343,16 +343,16 @@ func TestExplain_ProposesSmallChanges(t *testing.T) {
 				}
 			}
 		}
-		if found[explain.Ends] == 0 {
+		if found[explain.ChangeTerminations] == 0 {
 			for _, p := range w.pods {
 				if p.Spec.NodeName != "" && p.Labels[kube.LabelGang] != "train" {
-					assert.False(t, fits(explain.Change{Kind: explain.Ends, Workloads: []string{workload(p)}}), "seed %d: the end of %s is enough", seed, workload(p))
+					assert.False(t, fits(explain.Change{Kind: explain.ChangeTerminations, Workloads: []string{workload(p)}}), "seed %d: the end of %s is enough", seed, workload(p))
 				}
 			}
 		}
-		if found[explain.Nodes] == 0 {
+		if found[explain.ChangeNodes] == 0 {
 			for _, n := range w.nodes {
-				assert.False(t, fits(explain.Change{Kind: explain.Nodes, Nodes: []string{n.Name}}), "seed %d: the return of %s is enough", seed, n.Name)
+				assert.False(t, fits(explain.Change{Kind: explain.ChangeNodes, Nodes: []string{n.Name}}), "seed %d: the return of %s is enough", seed, n.Name)
 			}
 		}
 	}

@@ -10,9 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Amount is an amount of a resource in Kubernetes notation. n is in the unit of
-// a Usage: milli-cores of CPU, bytes of memory and storage, else a count.
-func Amount(name string, n int64) string {
+// FormatQuantity returns an amount of a resource in Kubernetes notation. n is
+// in the unit of a Usage: milli-cores of CPU, bytes of memory and storage, else
+// a count.
+func FormatQuantity(name string, n int64) string {
 	switch v1.ResourceName(name) {
 	case v1.ResourceCPU:
 		if n%1000 != 0 {
@@ -25,9 +26,9 @@ func Amount(name string, n int64) string {
 	return strconv.FormatInt(n, 10) // not 40k beside 39936
 }
 
-// rounded is an amount that people would write: whole cores and GiB where it is
-// more than one.
-func rounded(name string, n int64) int64 {
+// roundQuantity rounds down to an amount that people would write: whole cores
+// and GiB where it is more than one.
+func roundQuantity(name string, n int64) int64 {
 	unit := int64(1)
 	switch v1.ResourceName(name) {
 	case v1.ResourceCPU:

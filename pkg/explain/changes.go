@@ -12,44 +12,45 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Kind is what a change changes.
-type Kind string
+// ChangeKind is what a change is about.
+type ChangeKind string
 
 // The kinds, in the order in which changes are proposed.
 const (
-	// Nodes: nodes come back into use.
-	Nodes Kind = "nodes"
-	// Ends: other gangs or workloads end.
-	Ends Kind = "ends"
-	// Tolerations: the members tolerate taints.
-	Tolerations Kind = "tolerations"
-	// Selector: the members drop a part of their node selector or affinity.
-	Selector Kind = "selector"
-	// Wider: another level has to hold the gang.
-	Wider Kind = "wider"
-	// Preferred: the level is preferred and no longer required.
-	Preferred Kind = "preferred"
-	// Slices: the sub-blocks are given up.
-	Slices Kind = "slices"
-	// Models: another GPU model is allowed.
-	Models Kind = "models"
-	// Memory: GPUs of less memory are accepted.
-	Memory Kind = "memory"
-	// Fewer: fewer members start together.
-	Fewer Kind = "fewer"
-	// Smaller: each member asks for less of a resource.
-	Smaller Kind = "smaller"
-	// Restart: the bound members start again with the others.
-	Restart Kind = "restart"
+	// ChangeNodes: nodes come back into use.
+	ChangeNodes ChangeKind = "nodes"
+	// ChangeTerminations: other gangs or workloads end.
+	ChangeTerminations ChangeKind = "ends"
+	// ChangeTolerations: the members tolerate taints.
+	ChangeTolerations ChangeKind = "tolerations"
+	// ChangeSelector: the members drop a part of their node selector or affinity.
+	ChangeSelector ChangeKind = "selector"
+	// ChangeWiderLevel: another level has to hold the gang.
+	ChangeWiderLevel ChangeKind = "wider"
+	// ChangePreferredLevel: the level is preferred and no longer required.
+	ChangePreferredLevel ChangeKind = "preferred"
+	// ChangeSlices: the sub-blocks are given up.
+	ChangeSlices ChangeKind = "slices"
+	// ChangeModels: another GPU model is allowed.
+	ChangeModels ChangeKind = "models"
+	// ChangeMemory: GPUs of less memory are accepted.
+	ChangeMemory ChangeKind = "memory"
+	// ChangeFewerPods: fewer members start together.
+	ChangeFewerPods ChangeKind = "fewer"
+	// ChangeSmallerRequest: each member asks for less of a resource.
+	ChangeSmallerRequest ChangeKind = "smaller"
+	// ChangeRestart: the bound members start again with the others.
+	ChangeRestart ChangeKind = "restart"
 )
 
-// Change is something that would let a gang in.
+// Change is something that would let a gang in. It was verified: the engine has
+// placed the gang with the change made.
 type Change struct {
-	Kind Kind `json:"kind"`
+	Kind ChangeKind `json:"kind"`
 	// Text says what to do, such as "uncordon n72 and n75", and Then what
 	// comes of it, such as "16 pods fit in block-a/rack-7".
-	Text string `json:"text"`
-	Then string `json:"then"`
+	Text    string `json:"text"`
+	Outcome string `json:"then"`
 	// Setting is what to write, such as "muster.sh/topology-required: block".
 	Setting string `json:"setting,omitempty"`
 	// Command does it, where a command can.
@@ -66,11 +67,12 @@ type Change struct {
 	Pods   int    `json:"pods"`
 }
 
-// changes proposes what would let the gang in.
-func (x *explainer) changes() ([]Change, error) {
-	searches := []func() ([]Change, error){x.tolerations, x.selectors, x.wider, x.preferred, x.slices, x.parts, x.models, x.memory, x.fewer, x.smaller, x.restart}
+// proposeChanges returns what would let the gang in, in the order of the kinds.
+// Each kind is searched for on its own.
+func (x *explainer) proposeChanges() ([]Change, error) {
+	searches := []func() ([]Change, error){x.proposeTolerations, x.proposeSelectors, x.proposeWiderLevel, x.proposePreferredLevel, x.proposeNoSlices, x.proposeRoleChanges, x.proposeModels, x.proposeLessMemory, x.proposeFewerPods, x.proposeSmallerRequests, x.proposeRestart}
 	if x.refusal.Reason == placement.NoFittingDomain { // else room does not help
-		searches = append([]func() ([]Change, error){x.nodes, x.ends}, searches...)
+		searches = append([]func() ([]Change, error){x.proposeNodes, x.proposeTerminations}, searches...)
 	}
 	var all []Change
 	for _, search := range searches {
@@ -83,39 +85,41 @@ func (x *explainer) changes() ([]Change, error) {
 	return all, nil
 }
 
-// try adds to a change what comes of it, if it lets the gang in.
-func (x *explainer) try(t trial, c Change) ([]Change, error) {
-	members, plan, err := x.p.solve(t)
+// tryChange returns the change with its outcome if it lets the gang in, else
+// nothing.
+func (x *explainer) tryChange(t scenario, c Change) ([]Change, error) {
+	members, plan, err := x.view.solveScenario(t)
 	if err != nil || plan.Refusal != nil {
 		return nil, err
 	}
-	x.conclude(&c, members, plan)
+	x.recordOutcome(&c, members, plan)
 	return []Change{c}, nil
 }
 
-// conclude says what comes of a change.
-func (x *explainer) conclude(c *Change, members *kube.Members, plan placement.Plan) {
+// recordOutcome writes into a change where the gang then fits and how many pods
+// start.
+func (x *explainer) recordOutcome(c *Change, members *kube.Members, plan placement.Plan) {
 	tree := x.usage.Tree
 	c.Domain, c.Pods = tree.DomainPath(plan.Domain), len(members.Assignments(plan))
-	c.Then = fmt.Sprintf("%s fit in %s", pods(c.Pods), c.Domain)
+	c.Outcome = fmt.Sprintf("%s fit in %s", formatPodCount(c.Pods), c.Domain)
 	if plan.Domain == 0 {
-		c.Then = pods(c.Pods) + " fit in the cluster"
+		c.Outcome = formatPodCount(c.Pods) + " fit in the cluster"
 	}
 	if c.Pods == 1 {
-		c.Then = strings.Replace(c.Then, " fit ", " fits ", 1)
+		c.Outcome = strings.Replace(c.Outcome, " fit ", " fits ", 1)
 	}
 	if rest := members.WaitingCount() - c.Pods; rest > 0 {
-		c.Then += fmt.Sprintf(", %d more wait for room", rest)
+		c.Outcome += fmt.Sprintf(", %d more wait for room", rest)
 	}
-	c.Then += x.spread(plan)
+	c.Outcome += x.describeSpread(plan)
 }
 
-// spread says over which domains of the level that the gang cares about a plan
-// goes, if it is a few.
-func (x *explainer) spread(plan placement.Plan) string {
+// describeSpread returns the domains of the level that the gang names over
+// which a plan goes, if it is a few, else their number.
+func (x *explainer) describeSpread(plan placement.Plan) string {
 	const most = 4
 	tree := x.usage.Tree
-	level := max(x.g.Spec.Required, x.g.Spec.Preferred)
+	level := max(x.gang.Spec.Required, x.gang.Spec.Preferred)
 	if level < 0 {
 		return ""
 	}
@@ -146,8 +150,8 @@ func (x *explainer) spread(plan placement.Plan) string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
-// join lists words as prose, not more than a few of them.
-func join(words []string) string {
+// joinWords joins words as prose, not more than a few of them.
+func joinWords(words []string) string {
 	const most = 6
 	switch n := len(words); {
 	case n == 0:

@@ -15,31 +15,34 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Explanation is all there is to say about one gang.
+// Explanation is the result of `muster explain`: status, request, fit per
+// level, excluded nodes, and verified changes.
 type Explanation struct {
 	Status
-	Asks Asks `json:"asks"`
-	// Levels are how near the gang comes at each level in use, widest first.
+	Asks GangRequest `json:"asks"`
+	// Levels are the fit at each level in use, widest first.
 	Levels []Level `json:"levels,omitempty"`
-	// Nearest is the domain that comes nearest to hold the gang, where it
+	// Nearest is the domain that lacks least to hold the gang, where the gang
 	// waits for room.
 	Nearest string `json:"nearest,omitempty"`
-	// Nodes says what stands in the way, in Nearest and in the whole cluster.
-	Nodes []Block `json:"nodes,omitempty"`
+	// Nodes are grouped by what excludes them, in Nearest and in the whole
+	// cluster.
+	Nodes []NodeGroup `json:"nodes,omitempty"`
 	// PassedBy are the gangs behind it in the queue that started while it waited
 	// with all of its members, the first to start first.
-	PassedBy []Passer `json:"passedBy,omitempty"`
+	PassedBy []LaterGang `json:"passedBy,omitempty"`
 	// Changes are what would let the gang in, each on its own.
 	Changes []Change `json:"changes,omitempty"`
-	// Stands is where the bound members are, by level, and On their nodes.
-	Stands []Stand `json:"stands,omitempty"`
-	On     []Host  `json:"hosts,omitempty"`
-	// Notes are what else one should know.
+	// Placements are the domains of the bound members, by level, and Hosts their
+	// nodes.
+	Placements []LevelPlacement `json:"stands,omitempty"`
+	Hosts      []NodePlacement  `json:"hosts,omitempty"`
+	// Notes are what a user may have overlooked.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// Asks is what the gang asks for.
-type Asks struct {
+// GangRequest is the constraints and requests of a gang, in words.
+type GangRequest struct {
 	Required  string   `json:"topologyRequired,omitempty"`
 	Preferred string   `json:"topologyPreferred,omitempty"`
 	Slices    []Slice  `json:"slices,omitempty"`
@@ -48,15 +51,16 @@ type Asks struct {
 	Roles     []Role   `json:"roles,omitempty"`
 }
 
-// Slice is a layer of sub-blocks.
+// Slice is a division of the members into groups of one size, each in one
+// domain of the level.
 type Slice struct {
 	Size  int    `json:"size"`
 	Level string `json:"level"`
-	// Preferred makes it a wish.
+	// Preferred slices are given up where they do not fit.
 	Preferred bool `json:"preferred,omitempty"`
 }
 
-// Role is the members of one shape.
+// Role is the members with equal requests.
 type Role struct {
 	Name     string            `json:"name,omitempty"`
 	Pods     int               `json:"pods"`
@@ -68,87 +72,90 @@ type Role struct {
 	Slices   []Slice `json:"slices,omitempty"`
 }
 
-// Stand is where a gang stands at one level.
-type Stand struct {
-	Level   string  `json:"level"`
-	Domains []Share `json:"domains"`
+// LevelPlacement is the domains of one level that hold members of a gang.
+type LevelPlacement struct {
+	Level   string       `json:"level"`
+	Domains []DomainPods `json:"domains"`
 }
 
-// Share is a domain and the number of members that it holds.
-type Share struct {
+// DomainPods is a domain and the number of members that it holds.
+type DomainPods struct {
 	Path string `json:"path"`
 	Pods int    `json:"pods"`
 }
 
-// Host is a node and the members on it.
-type Host struct {
+// NodePlacement is a node and the members on it.
+type NodePlacement struct {
 	Node string   `json:"node"`
 	Pods []string `json:"pods"`
 	// Links are those of the first of the pods with several GPUs.
 	Links *Links `json:"links,omitempty"`
 }
 
-// Explain says all there is to say about a gang. now is the moment of the
-// picture.
-func (p *Picture) Explain(g *Gang, now time.Time) (*Explanation, error) {
-	status, err := p.Status(g, now)
+// Explain returns the explanation of a gang. now is the time at which the view
+// was taken.
+func (v *ClusterView) Explain(g *Gang, now time.Time) (*Explanation, error) {
+	status, err := v.Status(g, now)
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Status: status, Notes: g.notes(), PassedBy: p.passers(g)}
-	e.Stands, e.On = p.stands(g.Bound)
+	e := &Explanation{Status: status, Notes: g.userNotes(), PassedBy: v.laterGangs(g)}
+	e.Placements, e.Hosts = v.locatePods(g.Bound)
 	if g.Invalid != nil || len(g.Members()) == 0 {
 		return e, nil
 	}
-	e.Asks = p.asks(g)
+	e.Asks = v.describeRequest(g)
 	if len(g.Waiting) == 0 {
 		return e, nil
 	}
-	x := &explainer{p: p, g: g}
-	if err := x.begin(); err != nil {
+	x := &explainer{view: v, gang: g}
+	if err := x.solveCurrent(); err != nil {
 		return nil, err
 	}
 	if x.members.Invalid != nil {
 		return e, nil
 	}
 	if e.Reason == kube.GangIncomplete {
-		e.Changes, err = x.fewer()
+		e.Changes, err = x.proposeFewerPods()
 		return e, err
 	}
-	if e.Levels, err = x.levels(); err != nil {
+	if e.Levels, err = x.fitPerLevel(); err != nil {
 		return nil, err
 	}
 	if x.refusal == nil {
 		return e, nil
 	}
-	e.Nearest, e.Nodes = x.blocks()
-	e.Notes = append(e.Notes, x.oddities()...)
-	e.Changes, err = x.changes()
+	e.Nearest, e.Nodes = x.nodeGroups()
+	e.Notes = append(e.Notes, x.gpuWarnings()...)
+	e.Changes, err = x.proposeChanges()
 	return e, err
 }
 
-// explainer works out one explanation.
+// explainer computes one explanation.
 type explainer struct {
-	p *Picture
-	g *Gang
+	view *ClusterView
+	gang *Gang
 	// members and usage are the gang and the cluster as they are. refusal is
 	// why the gang has no room, or nil.
 	members *kube.Members
 	usage   *topology.Usage
 	refusal *placement.Refusal
-	// scarce is the role whose room is counted, the one with the largest
-	// request for GPUs, and want the number of its members that must be placed.
-	scarce int
-	want   int
+	// bottleneck is the role whose fit is counted, the one with the largest
+	// request for GPUs, and needed the number of its members that must be placed.
+	bottleneck int
+	needed     int
 }
 
-func (x *explainer) begin() error {
-	members, plan, err := x.p.solve(x.g.trial())
+// solveCurrent tries the gang as it is. It keeps copies of the answer, since
+// later scenarios overwrite it, and chooses the bottleneck role: the one whose
+// members ask for most GPUs.
+func (x *explainer) solveCurrent() error {
+	members, plan, err := x.view.solveScenario(x.gang.currentScenario())
 	if err != nil {
 		return err
 	}
-	x.usage = x.p.cluster.Usage().Clone()
-	x.members, x.refusal = keep(members), plan.Refusal
+	x.usage = x.view.cluster.Usage().Clone()
+	x.members, x.refusal = cloneMembers(members), plan.Refusal
 	if members.Invalid != nil {
 		return nil
 	}
@@ -161,18 +168,18 @@ func (x *explainer) begin() error {
 			}
 		}
 		if members.Roles[r].Count > 0 && gpus > most {
-			x.scarce, most = r, gpus
+			x.bottleneck, most = r, gpus
 		}
 	}
-	x.want = members.Roles[x.scarce].Count
+	x.needed = members.Roles[x.bottleneck].Count
 	if len(members.Roles) == 1 {
-		x.want = max(min(1, x.want), x.g.Spec.MinCount-len(members.Bound))
+		x.needed = max(min(1, x.needed), x.gang.Spec.MinCount-len(members.Bound))
 	}
 	return nil
 }
 
-// keep copies what the next question to the cluster would overwrite.
-func keep(m *kube.Members) *kube.Members {
+// cloneMembers copies what the next call of Cluster.Gang would overwrite.
+func cloneMembers(m *kube.Members) *kube.Members {
 	kept := *m
 	kept.Roles = append(kept.Roles[:0:0], m.Roles...)
 	for r := range kept.Roles {
@@ -183,11 +190,11 @@ func keep(m *kube.Members) *kube.Members {
 	return &kept
 }
 
-// notes are what a user may have overlooked.
-func (g *Gang) notes() []string {
+// userNotes returns what a user may have overlooked.
+func (g *Gang) userNotes() []string {
 	notes := slices.Clone(g.Declaration.Ignored)
 	if n := len(g.Members()) - len(g.Bound); g.Invalid == nil && n > 0 && len(g.Members()) > g.Spec.MinCount && len(g.Bound) == 0 {
-		notes = append(notes, pods(len(g.Members()))+" exist, of which "+pods(g.Spec.MinCount)+" must start together; the others follow as room allows")
+		notes = append(notes, formatPodCount(len(g.Members()))+" exist, of which "+formatPodCount(g.Spec.MinCount)+" must start together; the others follow as room allows")
 	}
 	for _, pod := range g.Terminating {
 		if pod.Spec.NodeName != "" {
@@ -198,10 +205,10 @@ func (g *Gang) notes() []string {
 	return notes
 }
 
-// asks is what the gang asks for, in words.
-func (p *Picture) asks(g *Gang) Asks {
-	a := Asks{Models: g.Spec.Models}
-	names := p.ladder.LevelNames()
+// describeRequest returns the request of the gang in words.
+func (v *ClusterView) describeRequest(g *Gang) GangRequest {
+	a := GangRequest{Models: g.Spec.Models}
+	names := v.levels.LevelNames()
 	if g.Spec.Required >= 0 {
 		a.Required = names[g.Spec.Required]
 	}
@@ -214,20 +221,20 @@ func (p *Picture) asks(g *Gang) Asks {
 	for _, s := range g.Spec.Slices {
 		a.Slices = append(a.Slices, Slice{Size: s.Size, Level: names[s.Level], Preferred: s.Preferred})
 	}
-	members, err := p.members(g.trial())
+	members, err := v.scenarioMembers(g.currentScenario())
 	if err != nil {
 		return a
 	}
 	for r := range members.Roles {
-		a.Roles = append(a.Roles, p.role(&members.Roles[r], members.BoundCount(r)))
+		a.Roles = append(a.Roles, v.describeRole(&members.Roles[r], members.BoundCount(r)))
 	}
 	return a
 }
 
-// role is what the members of one role ask for, in words.
-func (p *Picture) role(r *gang.Role, bound int) Role {
+// describeRole returns the request of one role in words.
+func (v *ClusterView) describeRole(r *gang.Role, bound int) Role {
 	role := Role{Name: r.Name, Pods: r.Count + bound, Requests: map[string]string{}, MinCount: r.MinCount}
-	names := p.ladder.LevelNames()
+	names := v.levels.LevelNames()
 	if r.Required >= 0 {
 		role.Required = names[r.Required]
 	}
@@ -235,8 +242,8 @@ func (p *Picture) role(r *gang.Role, bound int) Role {
 		role.Slices = append(role.Slices, Slice{Size: s.Size, Level: names[s.Level], Preferred: s.Preferred})
 	}
 	for c, q := range r.Request {
-		if name := p.cluster.Usage().Resources[c]; q > 0 && name != string(v1.ResourcePods) {
-			role.Requests[name] = Amount(name, q)
+		if name := v.cluster.Usage().Resources[c]; q > 0 && name != string(v1.ResourcePods) {
+			role.Requests[name] = FormatQuantity(name, q)
 		}
 	}
 	return role

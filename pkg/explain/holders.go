@@ -5,17 +5,17 @@ package explain
 
 import v1 "k8s.io/api/core/v1"
 
-// Holders are the pods that are on the nodes of the cluster.
-func (p *Picture) Holders() []*v1.Pod { return p.pods }
+// AssignedPods returns the pods that have a node.
+func (v *ClusterView) AssignedPods() []*v1.Pod { return v.pods }
 
-// GangOf is the gang of a pod that is on a node, nil if it is in none.
-func (p *Picture) GangOf(pod *v1.Pod) *Gang { return p.gangOf[pod.UID] }
+// GangOf returns the gang of a pod that is on a node, nil if it is in none.
+func (v *ClusterView) GangOf(pod *v1.Pod) *Gang { return v.gangOf[pod.UID] }
 
-// NodeNamed finds a node by its name.
-func (p *Picture) NodeNamed(name string) (*v1.Node, bool) {
-	i, ok := p.index[name]
+// NodeNamed returns the node of a name.
+func (v *ClusterView) NodeNamed(name string) (*v1.Node, bool) {
+	i, ok := v.index[name]
 	if !ok {
 		return nil, false
 	}
-	return p.infos[i].Node(), true
+	return v.infos[i].Node(), true
 }

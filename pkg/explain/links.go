@@ -11,7 +11,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// Links are how the GPUs of a pod reach each other on its node.
+// Links is the quality of the links between the GPUs of a pod.
 type Links struct {
 	// Link is the slowest on the best path between any two of them, as
 	// nvidia-smi calls it: "NV18".
@@ -31,10 +31,10 @@ const (
 	Estimated Basis = "estimated"
 )
 
-// linksOf are the links of a pod that gets its GPUs from so many free ones of a
-// node, or nil if nothing is known of them, or it asks for fewer than two. Which
-// GPUs a running pod has is as little known as which ones are free: free is then
-// what it has.
+// linksOf returns the links of a pod that gets its GPUs from so many free ones
+// of a node, or nil if nothing is known of them, or it asks for fewer than two.
+// Which GPUs a running pod has is as little known as which ones are free: free
+// is then what it has.
 func linksOf(pod *v1.Pod, node *v1.Node, free func(asked int) int) *Links {
 	request := resource.PodRequests(pod, resource.PodResourcesOptions{})[gpu.Resource]
 	asked := int(request.Value())
@@ -52,12 +52,14 @@ func linksOf(pod *v1.Pod, node *v1.Node, free func(asked int) int) *Links {
 	return &Links{reach.Link.String(), Estimated}
 }
 
-// holds is what is known of the GPUs of a pod that runs.
-func holds(asked int) int { return asked }
+// heldGPUs returns the number of GPUs from which those of a running pod are
+// taken: the ones it has.
+func heldGPUs(asked int) int { return asked }
 
-// freeGPUs is the number of GPUs of a node that nobody has.
-func (p *Picture) freeGPUs(node string) func(int) int {
-	info := p.infos[p.index[node]]
+// freeGPUs returns a function that returns the number of free GPUs of a node,
+// whatever is asked.
+func (v *ClusterView) freeGPUs(node string) func(int) int {
+	info := v.infos[v.index[node]]
 	free := info.GetAllocatable().GetScalarResources()[gpu.Resource] - info.GetRequested().GetScalarResources()[gpu.Resource]
 	return func(int) int { return int(max(0, free)) }
 }

@@ -29,17 +29,17 @@ const (
 	ByGPUs Order = "gpus"
 )
 
-// Orders lists all orders.
-func Orders() []Order { return []Order{ByName, ByQueue, ByAge, ByGPUs} }
+// AllOrders lists all orders.
+func AllOrders() []Order { return []Order{ByName, ByQueue, ByAge, ByGPUs} }
 
-// Sort sorts statuses; equal ones by namespace and name.
-func Sort(list []Status, order Order) {
+// SortStatuses sorts statuses; equal ones by namespace and name.
+func SortStatuses(list []Status, order Order) {
 	slices.SortStableFunc(list, func(a, b Status) int {
-		return cmp.Or(order.compare(&a, &b), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(order.compareStatuses(&a, &b), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 }
 
-func (o Order) compare(a, b *Status) int {
+func (o Order) compareStatuses(a, b *Status) int {
 	switch o {
 	case ByQueue:
 		// Place 0, of those that do not wait, comes last.
@@ -60,25 +60,27 @@ func (g *Gang) queueKey() queue.Key {
 	if g.Group.Spec.Priority != nil {
 		key.Priority = *g.Group.Spec.Priority
 	}
-	key.Interrupted = queue.StatusOf(g.readiness(), nil).Phase == queue.Partial
+	key.Interrupted = queue.StatusOf(g.queueReadiness(), nil).Phase == queue.Partial
 	return key
 }
 
-// waits reports whether the gang is still to start, or began without all of the
+// isWaiting reports whether the gang is still to start, or began without all of the
 // members that it needs. It does not ask the engine.
-func (g *Gang) waits() bool { return queue.StatusOf(g.readiness(), nil).Phase != queue.Running }
+func (g *Gang) isWaiting() bool {
+	return queue.StatusOf(g.queueReadiness(), nil).Phase != queue.Running
+}
 
 // numberPlaces numbers the gangs that wait, in the order of the queue.
-func (p *Picture) numberPlaces() {
-	waiting := slices.DeleteFunc(slices.Clone(p.Gangs), func(g *Gang) bool { return !g.waits() })
+func (v *ClusterView) numberPlaces() {
+	waiting := slices.DeleteFunc(slices.Clone(v.Gangs), func(g *Gang) bool { return !g.isWaiting() })
 	slices.SortFunc(waiting, func(a, b *Gang) int { return a.queueKey().Compare(b.queueKey()) })
 	for i, g := range waiting {
 		g.Place = i + 1
 	}
 }
 
-// gpus is the number of GPUs, and of parts of them, that all members ask for.
-func (g *Gang) gpus() int64 {
+// totalGPUs is the number of GPUs, and of parts of them, that all members ask for.
+func (g *Gang) totalGPUs() int64 {
 	total := int64(0)
 	for _, pod := range g.Members() {
 		total += gpusOf(pod)

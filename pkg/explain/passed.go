@@ -15,8 +15,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Passer is a gang that runs and stands behind a gang that waits.
-type Passer struct {
+// LaterGang is a gang that runs and stands behind a gang that waits.
+type LaterGang struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	Pods      int    `json:"pods"`
@@ -28,28 +28,28 @@ type Passer struct {
 	Asks []string `json:"asks,omitempty"`
 }
 
-// passers lists the gangs that have a later place in the queue than g, and whose
+// laterGangs lists the gangs that have a later place in the queue than g, and whose
 // members were bound after g was complete. Gangs of one second, whose order only
 // the scheduler knows, are left out.
-func (p *Picture) passers(g *Gang) []Passer {
+func (v *ClusterView) laterGangs(g *Gang) []LaterGang {
 	complete, ok := g.completeAt()
 	if !ok || g.Place == 0 {
 		return nil
 	}
 	key := g.queueKey()
 	key.Name, key.Interrupted = "", false
-	var found []Passer
-	for _, o := range p.Gangs {
+	var found []LaterGang
+	for _, o := range v.Gangs {
 		other := o.queueKey()
 		other.Name = ""
-		if o == g || o.Spec == nil || o.waits() || len(o.Bound) == 0 || !key.Before(other) {
+		if o == g || o.Spec == nil || o.isWaiting() || len(o.Bound) == 0 || !key.Before(other) {
 			continue
 		}
-		if started := startOf(o); started.After(complete) {
-			found = append(found, Passer{o.Namespace, o.Name, len(o.Bound), o.gpus(), started, p.differences(g, o)})
+		if started := startTime(o); started.After(complete) {
+			found = append(found, LaterGang{o.Namespace, o.Name, len(o.Bound), o.totalGPUs(), started, v.describeDifferences(g, o)})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Passer) int { return a.Started.Compare(b.Started) })
+	slices.SortStableFunc(found, func(a, b LaterGang) int { return a.Started.Compare(b.Started) })
 	return found
 }
 
@@ -57,7 +57,7 @@ func (p *Picture) passers(g *Gang) []Passer {
 // if it has not, or somebody holds members back. Nothing tells when a scheduling
 // gate was removed.
 func (g *Gang) completeAt() (time.Time, bool) {
-	ready := g.readiness()
+	ready := g.queueReadiness()
 	if ready.Obstacle() != nil {
 		return time.Time{}, false
 	}
@@ -73,18 +73,18 @@ func (g *Gang) completeAt() (time.Time, bool) {
 	return at, true
 }
 
-// differences says in which ways o asks for less than g, or for something else.
-func (p *Picture) differences(g, o *Gang) []string {
+// describeDifferences says in which ways o asks for less than g, or for something else.
+func (v *ClusterView) describeDifferences(g, o *Gang) []string {
 	var all []string
 	add := func(is bool, format string, args ...any) {
 		if is {
 			all = append(all, fmt.Sprintf(format, args...))
 		}
 	}
-	add(o.Spec.MinCount < g.Spec.MinCount, "starts with %s, not %d", pods(o.Spec.MinCount), g.Spec.MinCount)
+	add(o.Spec.MinCount < g.Spec.MinCount, "starts with %s, not %d", formatPodCount(o.Spec.MinCount), g.Spec.MinCount)
 	mine, theirs := g.mostGPUs(), o.mostGPUs()
 	add(theirs < mine, "at most %d GPUs a pod, not %d", theirs, mine)
-	names := p.ladder.LevelNames()
+	names := v.levels.LevelNames()
 	if required := g.Spec.Required; required != topology.NoLevel {
 		add(o.Spec.Required == topology.NoLevel, "asks for no one %s", names[required])
 		add(o.Spec.Required != topology.NoLevel && o.Spec.Required < required, "asks for one %s, not one %s", levelName(names, o.Spec.Required), names[required])
@@ -95,7 +95,7 @@ func (p *Picture) differences(g, o *Gang) []string {
 	case len(o.Spec.Models) == 0:
 		add(true, "takes any GPU model")
 	default:
-		add(true, "asks for %s", join(o.Spec.Models))
+		add(true, "asks for %s", joinWords(o.Spec.Models))
 	}
 	add(g.Spec.Memory > 0 && o.Spec.Memory == 0, "asks for no amount of GPU memory")
 	return all

@@ -11,7 +11,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Fabric is the tree of domains with what is free of one resource.
+// Fabric is the tree of domains with the free amount of one resource in each.
 type Fabric struct {
 	Resource string   `json:"resource"`
 	Levels   []string `json:"levels"`
@@ -19,10 +19,10 @@ type Fabric struct {
 	Domains []Domain `json:"domains"`
 }
 
-// Domain is one box of the tree, or one node.
+// Domain is one domain of the tree, or one node.
 type Domain struct {
-	// Level is "cluster", the name of a level, or "node"; Depth is how deep
-	// the domain stands in the tree.
+	// Level is "cluster", the name of a level, or "node"; Depth is the
+	// number of domains around it.
 	Level string `json:"level"`
 	Name  string `json:"name"`
 	Path  string `json:"path"`
@@ -46,92 +46,98 @@ type Domain struct {
 // NodeLevel is the level of a single node in a Fabric.
 const NodeLevel = "node"
 
-// Fabric lists the domains of the cluster, and the nodes if they are wanted.
-// An empty resource stands for the GPUs of which there are most.
-func (p *Picture) Fabric(resource string, nodes bool) (*Fabric, error) {
-	u := p.Usage()
+// BuildFabric returns the domains of the cluster, and the nodes if they are
+// wanted. An empty resource means the GPUs of which there are most.
+func (v *ClusterView) BuildFabric(resource string, nodes bool) (*Fabric, error) {
+	u := v.Usage()
 	if resource == "" {
-		resource = commonest(u)
+		resource = mostCommonResource(u)
 	}
 	column, ok := u.ResourceIndex(resource)
 	if !ok {
-		return nil, fmt.Errorf("no node has the resource %q; the resources are %s", resource, join(u.Resources))
+		return nil, fmt.Errorf("no node has the resource %q; the resources are %s", resource, joinWords(u.Resources))
 	}
-	f := &Fabric{Resource: resource, Levels: p.ladder.LevelNames()}
+	f := &Fabric{Resource: resource, Levels: v.levels.LevelNames()}
 	t := u.Tree
 	for d := range t.Domains {
-		if id := topology.DomainID(d); !p.standsForNode(id) {
-			f.addDomain(p, id, column)
+		if id := topology.DomainID(d); !v.isSingleNode(id) {
+			f.addDomain(v, id, column)
 		}
 		if !nodes {
 			continue
 		}
 		for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
-			if p.box(n) == topology.DomainID(d) {
-				f.addNode(p, n, column)
+			if v.enclosingDomain(n) == topology.DomainID(d) {
+				f.addNode(v, n, column)
 			}
 		}
 	}
 	return f, nil
 }
 
-// standsForNode reports whether a domain is nothing but a node under its own
+// isSingleNode reports whether a domain is nothing but a node under its own
 // name, as the domains of the host level are.
-func (p *Picture) standsForNode(d topology.DomainID) bool {
-	t := p.cluster.Usage().Tree
+func (v *ClusterView) isSingleNode(d topology.DomainID) bool {
+	t := v.cluster.Usage().Tree
 	domain := t.Domains[d]
 	return domain.End == domain.First+1 && d != 0 && domain.Name == t.Nodes[domain.First].Name
 }
 
-// box is the narrowest domain around a node that does not just stand for it.
-func (p *Picture) box(n topology.NodeID) topology.DomainID {
-	t := p.cluster.Usage().Tree
+// enclosingDomain returns the narrowest domain around a node that is not just
+// the node itself.
+func (v *ClusterView) enclosingDomain(n topology.NodeID) topology.DomainID {
+	t := v.cluster.Usage().Tree
 	d := t.LeafDomain(n)
-	for p.standsForNode(d) {
+	for v.isSingleNode(d) {
 		d = t.Domains[d].Parent
 	}
 	return d
 }
 
-func (p *Picture) depth(d topology.DomainID) int {
+// domainDepth returns the number of domains around a domain.
+func (v *ClusterView) domainDepth(d topology.DomainID) int {
 	depth := 0
-	for t := p.cluster.Usage().Tree; d != 0; d = t.Domains[d].Parent {
+	for t := v.cluster.Usage().Tree; d != 0; d = t.Domains[d].Parent {
 		depth++
 	}
 	return depth
 }
 
-func (f *Fabric) addDomain(p *Picture, d topology.DomainID, column int) {
+// addDomain appends a domain with the sum of its nodes.
+func (f *Fabric) addDomain(p *ClusterView, d topology.DomainID, column int) {
 	t := p.cluster.Usage().Tree
-	out := Domain{Level: t.LevelName(t.Domains[d].Level), Name: t.Domains[d].Name, Path: t.DomainPath(d), Depth: p.depth(d)}
+	out := Domain{Level: t.LevelName(t.Domains[d].Level), Name: t.Domains[d].Name, Path: t.DomainPath(d), Depth: p.domainDepth(d)}
 	for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
-		out.add(p, n, column)
+		out.addNodeUsage(p, n, column)
 	}
 	f.Domains = append(f.Domains, out)
 }
 
-func (f *Fabric) addNode(p *Picture, n topology.NodeID, column int) {
+// addNode appends a node as a domain of its own.
+func (f *Fabric) addNode(p *ClusterView, n topology.NodeID, column int) {
 	node := p.Node(n)
-	box := p.box(n)
+	box := p.enclosingDomain(n)
 	t := p.cluster.Usage().Tree
 	out := Domain{
-		Level: NodeLevel, Name: node.Name, Path: node.Name, Depth: p.depth(box) + 1,
-		Model: t.Nodes[n].Model, State: state(node),
+		Level: NodeLevel, Name: node.Name, Path: node.Name, Depth: p.domainDepth(box) + 1,
+		Model: t.Nodes[n].Model, State: nodeState(node),
 	}
 	if box != 0 {
 		out.Path = t.DomainPath(box) + "/" + node.Name
 	}
-	out.add(p, n, column)
+	out.addNodeUsage(p, n, column)
 	f.Domains = append(f.Domains, out)
 }
 
-func (d *Domain) add(p *Picture, n topology.NodeID, column int) {
+// addNodeUsage adds a node to the sums. What is free on a node that takes no
+// new pods does not count as free.
+func (d *Domain) addNodeUsage(p *ClusterView, n topology.NodeID, column int) {
 	u := p.cluster.Usage()
 	free, total := u.FreeRow(n)[column], u.CapacityRow(n)[column]
 	d.Nodes++
 	d.Total += total
 	switch {
-	case state(p.Node(n)) != "":
+	case nodeState(p.Node(n)) != "":
 		d.Out++
 	default:
 		d.Free += max(0, free)
@@ -141,19 +147,19 @@ func (d *Domain) add(p *Picture, n topology.NodeID, column int) {
 	}
 }
 
-// state is why a node takes no new pods, "" if it does.
-func state(node *v1.Node) string {
+// nodeState returns why a node takes no new pods, "" if it does.
+func nodeState(node *v1.Node) string {
 	switch {
-	case unready(node):
+	case isNotReady(node):
 		return "not ready"
-	case cordoned(node):
+	case isCordoned(node):
 		return "cordoned"
 	}
 	return ""
 }
 
-// commonest is the GPU resource of which there is most, else cpu.
-func commonest(u *topology.Usage) string {
+// mostCommonResource returns the GPU resource of which there is most, else cpu.
+func mostCommonResource(u *topology.Usage) string {
 	best, most := string(v1.ResourceCPU), int64(0)
 	for c, name := range u.Resources {
 		if !topology.IsGPU(name) {

@@ -18,18 +18,18 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// FitsNow is the reason of a gang whose members wait although there is room for
+// ReasonFitsNow is the reason of a gang whose members wait although there is room for
 // them.
-const FitsNow kube.Reason = "FitsNow"
+const ReasonFitsNow kube.Reason = "FitsNow"
 
-// Status is what becomes of one gang.
+// Status is the state of one gang, and why it waits.
 type Status struct {
 	Namespace string       `json:"namespace"`
 	Name      string       `json:"name"`
 	Dialect   kube.Dialect `json:"dialect"`
 	Phase     queue.Phase  `json:"phase"`
-	// Reason and Message say why the gang waits; both are empty for one that
-	// runs whole. WaitsFor says in a few words what has to come about.
+	// Reason and Message say why the gang waits; both are empty for one of which
+	// every member runs. WaitsFor says in a few words what has to come about.
 	Reason   kube.Reason `json:"reason,omitempty"`
 	Message  string      `json:"message,omitempty"`
 	WaitsFor string      `json:"waitsFor,omitempty"`
@@ -52,23 +52,24 @@ type Status struct {
 	WaitSeconds int64     `json:"waitSeconds"`
 }
 
-// Status returns what becomes of a gang. now is the moment of the picture.
-func (p *Picture) Status(g *Gang, now time.Time) (Status, error) {
+// Status returns the status of a gang. now is the time at which the view was
+// taken.
+func (v *ClusterView) Status(g *Gang, now time.Time) (Status, error) {
 	s := Status{
 		Namespace: g.Namespace, Name: g.Name, Dialect: g.Dialect,
-		Place: g.Place, Priority: g.queueKey().Priority, GPUs: g.gpus(),
+		Place: g.Place, Priority: g.queueKey().Priority, GPUs: g.totalGPUs(),
 		Bound: len(g.Bound), MinCount: g.MinCount(), Pods: len(g.Members()),
 		Created: g.Group.CreationTimestamp.Time,
 	}
-	if d, ok := p.narrowest(g.Bound); ok {
-		s.Domain = p.cluster.Usage().Tree.DomainPath(d)
+	if d, ok := v.narrowestDomain(g.Bound); ok {
+		s.Domain = v.cluster.Usage().Tree.DomainPath(d)
 	}
-	s.AgeSeconds = seconds(s.Created, now)
+	s.AgeSeconds = secondsBetween(s.Created, now)
 	s.WaitSeconds = s.AgeSeconds
-	verdict, err := p.verdict(g)
+	verdict, err := v.currentVerdict(g)
 	s.Phase, s.Reason, s.Message, s.WaitsFor = verdict.Phase, kube.Reason(verdict.Reason), verdict.Message, verdict.waitsFor
 	if s.Phase == queue.Running {
-		s.WaitSeconds = seconds(s.Created, startOf(g))
+		s.WaitSeconds = secondsBetween(s.Created, startTime(g))
 	}
 	return s, err
 }
@@ -80,14 +81,13 @@ type verdict struct {
 	waitsFor string
 }
 
-// verdict asks the engine about a gang that may be tried, and the queue's rules
-// what follows.
-func (p *Picture) verdict(g *Gang) (verdict, error) {
-	ready := g.readiness()
+// currentVerdict returns what the scheduler would say of the gang now.
+func (v *ClusterView) currentVerdict(g *Gang) (verdict, error) {
+	ready := g.queueReadiness()
 	if ready.Obstacle() != nil || ready.Waiting == 0 {
 		return verdict{queue.StatusOf(ready, nil), g.waitsForUser(&ready)}, nil
 	}
-	members, plan, err := p.solve(g.trial())
+	members, plan, err := v.solveScenario(g.currentScenario())
 	switch {
 	case err != nil:
 		return verdict{Status: queue.StatusOf(ready, nil)}, err
@@ -99,17 +99,17 @@ func (p *Picture) verdict(g *Gang) (verdict, error) {
 		refusal := &queue.Verdict{Reason: string(plan.Refusal.Reason), Message: plan.Refusal.Error()}
 		return verdict{queue.StatusOf(ready, refusal), waitsForRoom(plan.Refusal)}, nil
 	}
-	out := verdict{queue.StatusOf(ready, nil), "its turn; there is room for " + pods(len(members.Assignments(plan)))}
-	out.Reason, out.Message = string(FitsNow), fitsNow(g, members, plan)
+	out := verdict{queue.StatusOf(ready, nil), "its turn; there is room for " + formatPodCount(len(members.Assignments(plan)))}
+	out.Reason, out.Message = string(ReasonFitsNow), fitsNowMessage(g, members, plan)
 	return out, nil
 }
 
-// readiness counts the members of the gang against its declaration, as the
+// queueReadiness counts the members of the gang against its declaration, as the
 // scheduler does.
-func (g *Gang) readiness() queue.Readiness {
+func (g *Gang) queueReadiness() queue.Readiness {
 	r := queue.Readiness{
 		Gang: g.Name, Bound: len(g.Bound), Waiting: len(g.Waiting), Gated: len(g.Gated),
-		Gates: strings.Join(gates(g.Gated), ", "),
+		Gates: strings.Join(gateNames(g.Gated), ", "),
 	}
 	if g.Invalid != nil {
 		r.Required = kube.RunningMinimum(g.Group, g.Declaration)
@@ -121,8 +121,8 @@ func (g *Gang) readiness() queue.Readiness {
 	return r
 }
 
-// gates lists the scheduling gates of pods.
-func gates(gated []*v1.Pod) []string {
+// gateNames returns the scheduling gates of pods.
+func gateNames(gated []*v1.Pod) []string {
 	names := map[string]bool{}
 	for _, pod := range gated {
 		for _, gate := range pod.Spec.SchedulingGates {
@@ -132,20 +132,20 @@ func gates(gated []*v1.Pod) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// fitsNow is the sentence about a gang that waits although it fits.
-func fitsNow(g *Gang, members *kube.Members, plan placement.Plan) string {
+// fitsNowMessage returns the message of a gang that waits although it fits.
+func fitsNowMessage(g *Gang, members *kube.Members, plan placement.Plan) string {
 	placed := len(members.Assignments(plan))
 	if members.Unmodelled != "" {
 		return fmt.Sprintf("gang %s has room for %s as far as resources and topology go, but its pods use %s, which only the scheduler checks: see the pods' events",
-			g.Name, pods(placed), members.Unmodelled)
+			g.Name, formatPodCount(placed), members.Unmodelled)
 	}
-	return fmt.Sprintf("gang %s fits now: %s would start; if they stay pending, check that the scheduler %s runs", g.Name, pods(placed), g.Waiting[0].Spec.SchedulerName)
+	return fmt.Sprintf("gang %s fits now: %s would start; if they stay pending, check that the scheduler %s runs", g.Name, formatPodCount(placed), g.Waiting[0].Spec.SchedulerName)
 }
 
-// narrowest is the narrowest domain that holds all pods, if they have known
-// nodes.
-func (p *Picture) narrowest(bound []*v1.Pod) (topology.DomainID, bool) {
-	tree := p.cluster.Usage().Tree
+// narrowestDomain returns the narrowest domain that holds all pods, and false
+// if no pod has a known node.
+func (v *ClusterView) narrowestDomain(bound []*v1.Pod) (topology.DomainID, bool) {
+	tree := v.cluster.Usage().Tree
 	var nodes []topology.NodeID
 	for _, pod := range bound {
 		if n, ok := tree.NodeByName(pod.Spec.NodeName); ok {
@@ -164,9 +164,9 @@ func (p *Picture) narrowest(bound []*v1.Pod) (topology.DomainID, bool) {
 	return d, true
 }
 
-// startOf is when the last of the members that must start together got its
-// node.
-func startOf(g *Gang) time.Time {
+// startTime returns when the last of the members that must start together got
+// its node.
+func startTime(g *Gang) time.Time {
 	var times []time.Time
 	for _, pod := range g.Bound {
 		at := pod.CreationTimestamp.Time
@@ -181,15 +181,17 @@ func startOf(g *Gang) time.Time {
 	return times[max(0, min(len(times), g.MinCount())-1)]
 }
 
-func seconds(from, to time.Time) int64 {
+// secondsBetween returns whole seconds, 0 where a time is unknown or clocks
+// disagree.
+func secondsBetween(from, to time.Time) int64 {
 	if from.IsZero() || to.Before(from) {
 		return 0
 	}
 	return int64(to.Sub(from).Seconds())
 }
 
-// pods is a count with its noun.
-func pods(n int) string {
+// formatPodCount returns a number of pods with its noun.
+func formatPodCount(n int) string {
 	if n == 1 {
 		return "1 pod"
 	}

@@ -20,9 +20,9 @@ func (g *Gang) waitsForUser(r *queue.Readiness) string {
 	}
 	switch kube.Reason(obstacle.Reason) {
 	case queue.ReasonIncomplete:
-		return fmt.Sprintf("%d of %s to be created", r.MinCount-r.Bound-r.Waiting, pods(r.MinCount))
+		return fmt.Sprintf("%d of %s to be created", r.MinCount-r.Bound-r.Waiting, formatPodCount(r.MinCount))
 	case queue.ReasonGated:
-		return fmt.Sprintf("the gate %s to be taken off %d of %s", r.Gates, r.Gated, pods(len(g.Members())))
+		return fmt.Sprintf("the gate %s to be taken off %d of %s", r.Gates, r.Gated, formatPodCount(len(g.Members())))
 	case kube.GangNotFound:
 		return "the group or workload that its pods name"
 	case kube.PriorityMismatch:
@@ -37,13 +37,13 @@ func (g *Gang) waitsForUser(r *queue.Readiness) string {
 func waitsForRoom(r *placement.Refusal) string {
 	switch r.Reason {
 	case placement.TopologyLevelUnused:
-		return fmt.Sprintf("nodes for %s in one %s", pods(r.Needed), r.Level)
+		return fmt.Sprintf("nodes for %s in one %s", formatPodCount(r.Needed), r.Level)
 	case placement.TopologyDrift:
 		return "its running pods to stand as it asks for"
 	case placement.GangTooLarge:
-		return fmt.Sprintf("nodes for %s in %s; %s", pods(r.Needed), where(r), hold(r, "would hold"))
+		return fmt.Sprintf("nodes for %s in %s; %s", formatPodCount(r.Needed), describeScope(r), describeNearest(r, "would hold"))
 	case placement.NoFittingDomain:
-		return fmt.Sprintf("room for %s in %s; %s", pods(r.Needed), where(r), hold(r, "has room for"))
+		return fmt.Sprintf("room for %s in %s; %s", formatPodCount(r.Needed), describeScope(r), describeNearest(r, "has room for"))
 	case placement.GangIncomplete, placement.InvalidGangSpec:
 	}
 	return "a change of its declaration"
@@ -52,16 +52,16 @@ func waitsForRoom(r *placement.Refusal) string {
 // wholeCluster is how the engine calls the cluster, as a level and as a domain.
 const wholeCluster = "cluster"
 
-// where is what must hold a gang.
-func where(r *placement.Refusal) string {
+// describeScope is what must hold a gang.
+func describeScope(r *placement.Refusal) string {
 	if r.Level == "" || r.Level == wholeCluster {
 		return "the cluster"
 	}
 	return "one " + r.Level
 }
 
-// hold says how near the best domain comes.
-func hold(r *placement.Refusal, verb string) string {
+// describeNearest says how near the best domain comes.
+func describeNearest(r *placement.Refusal, verb string) string {
 	best := r.Best
 	switch {
 	case r.NoModel:

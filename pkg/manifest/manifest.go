@@ -44,7 +44,7 @@ const MaxPods = 100_000
 func Parse(text []byte, namespace string) (*Manifest, error) {
 	m := &Manifest{}
 	n := 0
-	err := snapshot.Documents(text, func(kind metav1.TypeMeta, object []byte) error {
+	err := snapshot.EachObject(text, func(kind metav1.TypeMeta, object []byte) error {
 		n++
 		if err := m.addObject(kind, object, namespace); err != nil {
 			return fmt.Errorf("object %d, %s: %w", n, kind.Kind, err)
@@ -126,7 +126,7 @@ func setIdentity(object metav1.Object, namespace string) {
 	if object.GetName() == "" && object.GetGenerateName() != "" {
 		object.SetName(object.GetGenerateName() + "x")
 	}
-	object.SetUID(snapshot.HandmadeUID(object.GetNamespace(), object.GetName()))
+	object.SetUID(snapshot.SyntheticUID(object.GetNamespace(), object.GetName()))
 }
 
 // addPod adds a pod as the API server would store it.
@@ -134,5 +134,5 @@ func (m *Manifest) addPod(pod *v1.Pod, namespace string) {
 	setIdentity(pod, namespace)
 	apiscorev1.SetObjectDefaults_Pod(pod) // above all: requests follow limits
 	pod.Status = v1.PodStatus{Phase: v1.PodPending}
-	m.Pods = append(m.Pods, snapshot.Strip(pod))
+	m.Pods = append(m.Pods, snapshot.StripPod(pod))
 }

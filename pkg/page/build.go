@@ -21,10 +21,10 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// BuildData reads the page's data out of a picture that was taken at that moment.
+// BuildData returns the page's data from a view that was taken at that moment.
 // With a namespace, gangs and pods of others are not named: what they hold is
 // shown as held.
-func BuildData(p *explain.Picture, taken time.Time, namespace string) (*Data, error) {
+func BuildData(p *explain.ClusterView, taken time.Time, namespace string) (*Data, error) {
 	b := &builder{
 		view: p, data: &Data{Taken: taken.UTC(), Namespace: namespace, Gangs: []Gang{}, Nodes: []Node{}},
 		gangs: map[*explain.Gang]int{}, models: map[string]int{}, resources: map[string]int{},
@@ -38,8 +38,10 @@ func BuildData(p *explain.Picture, taken time.Time, namespace string) (*Data, er
 	return b.data, nil
 }
 
+// builder collects the data of one page and numbers what is referred to more
+// than once.
 type builder struct {
-	view      *explain.Picture
+	view      *explain.ClusterView
 	data      *Data
 	gangs     map[*explain.Gang]int
 	models    map[string]int
@@ -51,6 +53,7 @@ func (b *builder) mayName(namespace string) bool {
 	return b.data.Namespace == "" || b.data.Namespace == namespace
 }
 
+// addGangs adds the gangs that may be named, with their status.
 func (b *builder) addGangs(taken time.Time) error {
 	for _, g := range b.view.Gangs {
 		if !b.mayName(g.Namespace) {
@@ -78,14 +81,15 @@ func (b *builder) addGangs(taken time.Time) error {
 	return nil
 }
 
-// addFabric adds the domains, and in them the nodes and who holds their GPUs.
+// addFabric adds the domains, and in them the nodes with the pods that hold
+// their GPUs.
 func (b *builder) addFabric() error {
-	fabric, err := b.view.Fabric("", true)
+	fabric, err := b.view.BuildFabric("", true)
 	if err != nil {
 		return err
 	}
 	holders := map[string][]*v1.Pod{}
-	for _, pod := range b.view.Holders() {
+	for _, pod := range b.view.AssignedPods() {
 		holders[pod.Spec.NodeName] = append(holders[pod.Spec.NodeName], pod)
 	}
 	var path []int // the domains around the current one, by depth
@@ -102,7 +106,7 @@ func (b *builder) addFabric() error {
 		}
 		node, ok := b.view.NodeNamed(d.Name)
 		if !ok {
-			return fmt.Errorf("node %s is in the tree but not in the picture", d.Name)
+			return fmt.Errorf("node %s is in the tree but not in the cluster", d.Name)
 		}
 		b.data.Nodes = append(b.data.Nodes, Node{
 			Name: d.Name, Domain: parent, Model: indexOf(b.models, &b.data.Models, d.Model), State: d.State,
@@ -112,8 +116,7 @@ func (b *builder) addFabric() error {
 	return nil
 }
 
-// indexOf gives each distinct text a number, in the order of appearance; -1 for
-// "".
+// indexOf returns the number of a text, in the order of appearance; -1 for "".
 func indexOf(known map[string]int, list *[]string, text string) int {
 	if text == "" {
 		return -1
@@ -127,7 +130,8 @@ func indexOf(known map[string]int, list *[]string, text string) int {
 	return n
 }
 
-// gpuAmounts are the GPUs and MIG instances among resources, whole GPUs first.
+// gpuAmounts returns the GPUs and MIG instances among resources, whole GPUs
+// first.
 func (b *builder) gpuAmounts(list v1.ResourceList) []Amount {
 	var amounts []Amount
 	for _, name := range slices.SortedFunc(maps.Keys(list), compareDevices) {
@@ -138,7 +142,7 @@ func (b *builder) gpuAmounts(list v1.ResourceList) []Amount {
 	return amounts
 }
 
-// compareDevices puts MIG instances behind whole GPUs.
+// compareDevices orders MIG instances behind whole GPUs.
 func compareDevices(x, y v1.ResourceName) int {
 	mig := func(name v1.ResourceName) int {
 		if strings.HasPrefix(string(name), gpu.ResourcePrefix) {
@@ -149,7 +153,7 @@ func compareDevices(x, y v1.ResourceName) int {
 	return cmp.Or(mig(x)-mig(y), strings.Compare(string(x), string(y)))
 }
 
-// gpuPods are those of a node's pods that hold GPUs.
+// gpuPods returns those of a node's pods that hold GPUs.
 func (b *builder) gpuPods(list []*v1.Pod) []Pod {
 	var pods []Pod
 	for _, pod := range list {

@@ -11,10 +11,10 @@ import (
 )
 
 // Data is a cluster at one moment, as the page shows it. Everything in it is
-// absolute: two pictures of a cluster in which nothing happened differ in Taken
+// absolute: the data of a cluster in which nothing happened differs in Taken
 // alone.
 type Data struct {
-	// Taken is the moment of the picture.
+	// Taken is the time at which the data was taken.
 	Taken time.Time `json:"taken"`
 	// Namespace is the only one whose gangs and pods are named, "" for all.
 	Namespace string `json:"namespace,omitempty"`
@@ -28,8 +28,7 @@ type Data struct {
 	Gangs []Gang `json:"gangs"`
 }
 
-// Domain is a box of the topology. Domains that stand for a single node are
-// left out.
+// Domain is a domain of the topology. Domains of a single node are left out.
 type Domain struct {
 	Name  string `json:"name"`
 	Level string `json:"level"`
@@ -51,7 +50,7 @@ type Node struct {
 	Pods   []Pod    `json:"p,omitempty"`
 }
 
-// Amount is so many of a resource.
+// Amount is a number of devices of one resource.
 type Amount struct {
 	Resource int   `json:"r"`
 	Count    int64 `json:"c"`
@@ -69,7 +68,7 @@ type Pod struct {
 	Holds []Amount `json:"h"`
 }
 
-// Gang is a gang and what becomes of it; see explain.Status.
+// Gang is a gang and its status; see explain.Status.
 type Gang struct {
 	Namespace string       `json:"namespace"`
 	Name      string       `json:"name"`

@@ -1,12 +1,12 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package page draws a cluster for a browser: racks, nodes and GPUs, coloured
+// Package page draws a cluster for a browser: racks, nodes and GPUs, colored
 // by the gang that holds them, and beside them the gangs that wait and why.
 //
-// Build turns an explain.Picture into Data (data.go, build.go). File writes one
+// Build turns an explain.ClusterView into Data (data.go, build.go). File writes one
 // HTML file that holds the data and needs nothing else (html.go). Server serves
-// the same page with data that it renews while somebody looks (server.go).
+// the same page with data that it renews while there are readers (server.go).
 //
 // The page is assets: HTML, CSS and plain JavaScript without dependencies. The
 // GPUs are painted on a canvas, only those in view, so that 5,000 nodes scroll

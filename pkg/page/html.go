@@ -19,7 +19,7 @@ var assets embed.FS
 // scripts are the parts of the page's one script, in their order.
 var scripts = []string{"model.js", "marks.js", "layout.js", "paint.js", "lists.js", "words.js", "input.js", "main.js"}
 
-// pollSeconds is how often a served page asks for news.
+// pollSeconds is the interval at which a served page asks for new data.
 const pollSeconds = 2
 
 // The parts of the page are put together once; they do not depend on data.
@@ -28,6 +28,7 @@ var (
 	script = joinScripts()
 )
 
+// readAsset returns a file of the folder assets.
 func readAsset(name string) string {
 	text, err := assets.ReadFile("assets/" + name)
 	if err != nil {
@@ -36,6 +37,8 @@ func readAsset(name string) string {
 	return string(text)
 }
 
+// joinScripts returns the scripts as one function, so that nothing of them is
+// global.
 func joinScripts() string {
 	var all strings.Builder
 	all.WriteString("(() => {\n'use strict';\n")
@@ -46,7 +49,7 @@ func joinScripts() string {
 	return all.String()
 }
 
-// WriteFile writes a page that holds its data and asks nobody for anything.
+// WriteFile writes a page that holds its data and makes no request.
 func WriteFile(w io.Writer, data *Data) error {
 	// Marshal writes <, > and & as escapes, so that no name ends the element
 	// around the data.
@@ -58,26 +61,27 @@ func WriteFile(w io.Writer, data *Data) error {
 	return err
 }
 
-// livePage is the page that fetches data.json beside it.
+// livePage returns the page that fetches data.json beside it.
 func livePage() string {
 	return renderPage("null", fmt.Sprint(pollSeconds), securityPolicy("'self'"))
 }
 
-// renderPage puts a page together. Only the template is searched for places to
-// fill, not what is filled in.
+// renderPage fills in the template. Only the template is searched for
+// placeholders, not what is filled in.
 func renderPage(data, live, policy string) string {
 	return strings.NewReplacer(
 		"{{policy}}", policy, "{{live}}", live, "{{style}}", style, "{{data}}", data, "{{script}}", script,
 	).Replace(readAsset("page.html"))
 }
 
-// securityPolicy is the Content-Security-Policy: this package's script and style,
-// requests to where connect says, and nothing else.
+// securityPolicy returns the Content-Security-Policy: this package's script and
+// style, requests to where connect says, and nothing else.
 func securityPolicy(connect string) string {
 	return "default-src 'none'; script-src " + hashSource(script) + "; style-src " + hashSource(style) +
 		"; img-src data:; connect-src " + connect + "; base-uri 'none'; form-action 'none'"
 }
 
+// hashSource returns the source expression that allows exactly this text.
 func hashSource(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

@@ -63,7 +63,7 @@ const gpus = "nvidia.com/gpu"
 
 func build(t *testing.T, namespace string, nodes []*v1.Node, pods ...*v1.Pod) *Data {
 	t.Helper()
-	p, err := explain.NewPicture(explain.Config{}, nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
+	p, err := explain.NewClusterView(explain.Config{}, nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
 	require.NoError(t, err)
 	d, err := BuildData(p, noon, namespace)
 	require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestBuild_OtherNamespacesAreNotNamed(t *testing.T) {
 
 func TestBuild_OnlyTheTimeIsNew(t *testing.T) {
 	nodes, pods := racks()
-	p, err := explain.NewPicture(explain.Config{}, nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
+	p, err := explain.NewClusterView(explain.Config{}, nodes, pods, store.Objects{Pods: pods}.Gangs("muster"))
 	require.NoError(t, err)
 	first, err := BuildData(p, noon, "")
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Source is where a Server takes its data from.
+// Source is where a Server gets its data.
 type Source struct {
 	// Version changes with the cluster; it costs nothing to ask.
 	Version func() string
@@ -24,9 +24,9 @@ type Source struct {
 	Build func(context.Context) (*Data, error)
 }
 
-// Server serves the page at / and its data at /data.json. Data is taken only
-// when somebody asks for it, when the cluster has changed, and seldom enough
-// that it takes a small part of one processor.
+// Server serves the page at / and its data at /data.json. Data is built only
+// for a request, when the cluster has changed, and seldom enough that it takes
+// a small part of one processor.
 type Server struct {
 	source Source
 	page   string
@@ -47,6 +47,9 @@ type encodedData struct {
 // minBuildInterval is the shortest time between two takes. One that took long is followed
 // by a pause of share times as long: at most 5 % of a processor.
 const (
+	// minBuildInterval is the shortest time between two builds. One that took long
+	// is followed by a pause of restFactor times as long: at most 5 % of a
+	// processor.
 	minBuildInterval = time.Second
 	restFactor       = 19
 )
@@ -79,6 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serveData answers with the data, or with 304 if the reader has it already.
 func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	body, err := s.currentData(r.Context())
 	if err != nil {
@@ -101,7 +105,7 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out) // a reader that left is no error
 }
 
-// currentData is the data as it is, or was a moment ago.
+// currentData returns the data as it is, or was a moment ago.
 func (s *Server) currentData(ctx context.Context) (encodedData, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,8 +126,8 @@ func (s *Server) currentData(ctx context.Context) (encodedData, error) {
 	return s.encoded, nil
 }
 
-// encodeData writes data for the wire. The tag reports whether anything but the time
-// is new.
+// encodeData returns data as it is sent. The tag changes if anything but the
+// time is new.
 func encodeData(data *Data) (encodedData, error) {
 	timeless := *data
 	timeless.Taken = time.Time{}

@@ -6,6 +6,8 @@ package plugin
 import (
 	"context"
 	"hash/maphash"
+	"iter"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +127,7 @@ func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 	q.mu.Unlock()
 	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readinessOf(pg, state), Asking: asking}
 	if !asking {
-		event.Fingerprint = fingerprintOf(pg, state)
+		event.Fingerprint = fingerprintOf(pg, maps.Values(state.UnscheduledPods()), state.ScheduledPodsCount())
 	}
 	return event
 }
@@ -175,15 +177,19 @@ func priorityOf(pg *schedulingapi.PodGroup) int32 {
 var fingerprintSeed = maphash.MakeSeed()
 
 // fingerprintOf hashes what a gang's chances depend on, but for the cluster: the
-// UID and version of its group, and the UID and generation of each member that
-// waits. Equal fingerprints on an unchanged cluster give the same plan. It is
-// valid in this process.
-func fingerprintOf(pg *schedulingapi.PodGroup, state fwk.PodGroupState) uint64 {
+// UID and version of its group, the UID and generation of each of the given members
+// that may be scheduled, and the number of members with a node. Equal fingerprints
+// on an unchanged cluster give the same plan. An attempt hashes the members that it
+// was made with: one that came since makes another gang of it. It is valid in this
+// process.
+func fingerprintOf(pg *schedulingapi.PodGroup, waiting iter.Seq[*v1.Pod], scheduled int) uint64 {
 	sum := maphash.Comparable(fingerprintSeed, [2]string{string(pg.UID), pg.ResourceVersion})
-	for _, pod := range state.UnscheduledPods() {
-		sum += maphash.Comparable(fingerprintSeed, podVersion{pod.UID, pod.Generation})
+	for pod := range waiting {
+		if pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 {
+			sum += maphash.Comparable(fingerprintSeed, podVersion{pod.UID, pod.Generation})
+		}
 	}
-	return sum + maphash.Comparable(fingerprintSeed, state.ScheduledPodsCount())
+	return sum + maphash.Comparable(fingerprintSeed, scheduled)
 }
 
 type podVersion struct {

@@ -47,7 +47,7 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 	if err != nil {
 		return nil, err
 	}
-	fingerprint := fingerprintOf(pg, state)
+	fingerprint := fingerprintOf(pg, slices.Values(group.GetUnscheduledPods()), state.ScheduledPodsCount())
 	spec, invalid := p.gangs.specOf(pg)
 	if invalid != nil {
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil

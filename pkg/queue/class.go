@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// insert puts a refused gang into its class, in queue order.
-func (q *Queue) insert(g *gang) {
+// insertIntoClass puts a refused gang into its class, in queue order.
+func (q *Queue) insertIntoClass(g *gang) {
 	list := q.classes[g.class]
-	at, _ := slices.BinarySearchFunc(list, g, func(a, b *gang) int { return a.key.Compare(b.key) })
+	at, _ := slices.BinarySearchFunc(list, g, compareGangs)
 	q.classes[g.class] = slices.Insert(list, at, g)
 }
 
-// remove takes a gang out of its class, if it stands there.
-func (q *Queue) remove(g *gang) {
+// removeFromClass takes a gang out of its class, if it stands there.
+func (q *Queue) removeFromClass(g *gang) {
 	list := q.classes[g.class]
 	if at := slices.Index(list, g); at >= 0 {
 		q.classes[g.class] = slices.Delete(list, at, at+1)
@@ -26,10 +26,10 @@ func (q *Queue) remove(g *gang) {
 	}
 }
 
-// leave takes a gang out of its class that will not be tried for it.
-func (q *Queue) leave(g *gang) {
+// leaveClass takes a gang out of its class that will not be tried for it.
+func (q *Queue) leaveClass(g *gang) {
 	first := q.classes[g.class][0]
-	q.remove(g)
+	q.removeFromClass(g)
 	q.handOn(first)
 }
 
@@ -41,13 +41,13 @@ func (q *Queue) handOn(was *gang) {
 	}
 }
 
-// heads returns the first gang of each class, in queue order.
-func (q *Queue) heads() []*gang {
+// classHeads returns the first gang of each class, in queue order.
+func (q *Queue) classHeads() []*gang {
 	heads := make([]*gang, 0, len(q.classes))
 	for _, list := range q.classes {
 		heads = append(heads, list[0])
 	}
-	slices.SortFunc(heads, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(heads, compareGangs)
 	return heads
 }
 
@@ -82,7 +82,7 @@ func (q *Queue) passTurn(g *gang, now time.Time) {
 // if that is free.
 func (q *Queue) activate(g *gang, now time.Time) {
 	if g.state == unschedulable {
-		q.remove(g)
+		q.removeFromClass(g)
 		q.takeTurn(g)
 	}
 	g.state, g.refusal, g.retryAt = open, nil, time.Time{}
@@ -123,7 +123,7 @@ func (q *Queue) retryActivations(now time.Time) {
 			due = append(due, g)
 		}
 	}
-	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(due, compareGangs)
 	for _, g := range due {
 		g.activations++
 		if activationRetry<<min(g.activations, 10) >= turnTimeout {
@@ -147,7 +147,7 @@ func (q *Queue) retryHelped(now time.Time) {
 // one of it is being tried, and gangs whose pause is over.
 func (q *Queue) retryDue(now time.Time) {
 	var due []*gang
-	for _, g := range q.heads() {
+	for _, g := range q.classHeads() {
 		if q.turns[g.class] == nil && !now.Before(g.retryAt) {
 			due = append(due, g)
 		}
@@ -157,7 +157,7 @@ func (q *Queue) retryDue(now time.Time) {
 			due = append(due, g)
 		}
 	}
-	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(due, compareGangs)
 	for _, g := range due {
 		delete(q.pausing, g.id)
 		q.activate(g, now)

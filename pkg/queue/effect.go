@@ -5,7 +5,7 @@ package queue
 
 // Effect is something that the caller of Step has to do. Effects of one step are
 // done in their order.
-type Effect interface{ effect() }
+type Effect interface{ isEffect() }
 
 type (
 	// Activate: put a waiting member into the scheduler's queue, and with it its
@@ -46,12 +46,12 @@ type (
 	Unreport struct{ Gang GangID }
 )
 
-func (Activate) effect()         {}
-func (Gate) effect()             {}
-func (Recheck) effect()          {}
-func (Evict) effect()            {}
-func (ClearNominations) effect() {}
-func (Decided) effect()          {}
-func (Offer) effect()            {}
-func (Report) effect()           {}
-func (Unreport) effect()         {}
+func (Activate) isEffect()         {}
+func (Gate) isEffect()             {}
+func (Recheck) isEffect()          {}
+func (Evict) isEffect()            {}
+func (ClearNominations) isEffect() {}
+func (Decided) isEffect()          {}
+func (Offer) isEffect()            {}
+func (Report) isEffect()           {}
+func (Unreport) isEffect()         {}

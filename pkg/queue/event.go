@@ -13,7 +13,7 @@ type GangID string
 // order than they happened in, or never: the queue may then act later, but loses
 // nobody. Only what happens to one pod is to come in its order, as watches give
 // it.
-type Event interface{ event() }
+type Event interface{ isEvent() }
 
 // What happens to pods. Gang is the namespace/name of the pod's group, "" for a
 // single pod.
@@ -162,23 +162,23 @@ type NodeAmount struct {
 	Amounts Quantities
 }
 
-func (PodAssigned) event()    {}
-func (PodReleased) event()    {}
-func (PodDeleted) event()     {}
-func (PodResized) event()     {}
-func (PodTerminating) event() {}
-func (PodNominated) event()   {}
-func (NodeChanged) event()    {}
-func (NodeDeleted) event()    {}
-func (GangChanged) event()    {}
-func (GangSeen) event()       {}
-func (GangIdle) event()       {}
-func (GangDeleted) event()    {}
-func (Attempted) event()      {}
-func (Refused) event()        {}
-func (Placed) event()         {}
-func (BindFailed) event()     {}
-func (EvictionFailed) event() {}
-func (Evicted) event()        {}
-func (Leading) event()        {}
-func (Tick) event()           {}
+func (PodAssigned) isEvent()    {}
+func (PodReleased) isEvent()    {}
+func (PodDeleted) isEvent()     {}
+func (PodResized) isEvent()     {}
+func (PodTerminating) isEvent() {}
+func (PodNominated) isEvent()   {}
+func (NodeChanged) isEvent()    {}
+func (NodeDeleted) isEvent()    {}
+func (GangChanged) isEvent()    {}
+func (GangSeen) isEvent()       {}
+func (GangIdle) isEvent()       {}
+func (GangDeleted) isEvent()    {}
+func (Attempted) isEvent()      {}
+func (Refused) isEvent()        {}
+func (Placed) isEvent()         {}
+func (BindFailed) isEvent()     {}
+func (EvictionFailed) isEvent() {}
+func (Evicted) isEvent()        {}
+func (Leading) isEvent()        {}
+func (Tick) isEvent()           {}

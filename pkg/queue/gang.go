@@ -3,7 +3,10 @@
 
 package queue
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // state is where a gang is, as far as the queue has to know.
 type state int
@@ -66,6 +69,12 @@ type gang struct {
 	passedBy int
 	// noHoldBefore is when the gang may have another reservation.
 	noHoldBefore time.Time
+}
+
+// compareGangs puts gangs in queue order. Two that have the same name, of which
+// one is about to be deleted, are told apart as well: no order is left to chance.
+func compareGangs(a, b *gang) int {
+	return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.id, b.id))
 }
 
 // keptOut reports whether the gang is kept out of the scheduler's queue until

@@ -235,7 +235,7 @@ func (q *Queue) MayReserve(id GangID, now time.Time) bool {
 		}
 	}
 	first := q.bandHeads()[g.key.Priority]
-	return first == nil || first == g || g.key.Before(first.key)
+	return first == nil || first == g || compareGangs(g, first) < 0
 }
 
 // bandHeads returns, for each priority, the first gang that waits for room.
@@ -244,7 +244,7 @@ func (q *Queue) bandHeads() map[int32]*gang {
 	for _, list := range q.classes {
 		g := list[0]
 		first := heads[g.key.Priority]
-		if g.refusal.Remedy == ByRoom && (first == nil || g.key.Before(first.key)) {
+		if g.refusal.Remedy == ByRoom && (first == nil || compareGangs(g, first) < 0) {
 			heads[g.key.Priority] = g
 		}
 	}
@@ -335,7 +335,9 @@ func (q *Queue) expireNominations(now time.Time) {
 		if nodes[n.gang] == nil {
 			nodes[n.gang] = map[string]int32{}
 		}
-		nodes[n.gang][n.node] = n.priority
+		if most, ok := nodes[n.gang][n.node]; !ok || n.priority > most {
+			nodes[n.gang][n.node] = n.priority
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		if name == "" {

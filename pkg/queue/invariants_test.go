@@ -20,7 +20,7 @@ func checkInvariants(q *Queue) error {
 		if class == "" || len(list) == 0 {
 			wrong = append(wrong, fmt.Errorf("class %q has %d gangs", class, len(list)))
 		}
-		if !slices.IsSortedFunc(list, func(a, b *gang) int { return a.key.Compare(b.key) }) {
+		if !slices.IsSortedFunc(list, compareGangs) {
 			wrong = append(wrong, fmt.Errorf("class %q is not in queue order", class))
 		}
 		for _, g := range list {

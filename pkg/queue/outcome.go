@@ -65,7 +65,7 @@ func (q *Queue) refused(e Refused, now time.Time) {
 	g.countRefusal(now)
 	g.state, g.class, g.refusal, g.fingerprint = unschedulable, class, e.Verdict, e.Fingerprint
 	g.retryAt = now.Add(max(g.retryAfter(e), g.pace()))
-	q.insert(g)
+	q.insertIntoClass(g)
 	q.catchUp(g, e.Snapshot, now)
 	if e.Verdict.Remedy == ByUser {
 		q.rechecks.schedule(g.key.Name, now)
@@ -80,9 +80,9 @@ func (q *Queue) answered(g *gang, class string, now time.Time) {
 		q.trying = nil
 	}
 	if g.state == unschedulable && class != g.class {
-		q.leave(g)
+		q.leaveClass(g)
 	} else if g.state == unschedulable {
-		q.remove(g)
+		q.removeFromClass(g)
 	}
 	if class != g.class {
 		q.passTurn(g, now)
@@ -150,7 +150,7 @@ func (q *Queue) countPassed(placed *gang, now time.Time) {
 				break // the class is in queue order
 			}
 			g.passedBy++
-			if first == nil || g.key.Before(first.key) {
+			if first == nil || compareGangs(g, first) < 0 {
 				first = g
 			}
 		}

@@ -56,7 +56,7 @@ func (q *Queue) evictPartial(now time.Time) {
 			due = append(due, g)
 		}
 	}
-	slices.SortFunc(due, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(due, compareGangs)
 	for _, g := range due {
 		g.evictAfter = now.Add(evictionRetry)
 		q.emit(Evict{g.id, g.key.Name})

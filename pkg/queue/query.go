@@ -73,7 +73,7 @@ func (q *Queue) KeptOut() []string {
 			out = append(out, g)
 		}
 	}
-	slices.SortFunc(out, func(a, b *gang) int { return a.key.Compare(b.key) })
+	slices.SortFunc(out, compareGangs)
 	names := make([]string, len(out))
 	for i, g := range out {
 		names[i] = g.key.Name

@@ -70,8 +70,9 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 	case NodeDeleted:
 		delete(q.freed.changed, e.Node)
 	case GangChanged:
-		q.arrivals.number(e.Gang)
 		q.rechecks.schedule(e.Gang, now)
+		q.arrivals.number(e.Gang)
+		q.pruneArrivals(now)
 	case GangSeen:
 		q.gangSeen(e, now)
 	case GangIdle:
@@ -151,7 +152,7 @@ func (q *Queue) follow(g *gang, e GangSeen, now time.Time) {
 	var first *gang
 	if listed {
 		first = q.classes[g.class][0]
-		q.remove(g)
+		q.removeFromClass(g)
 	}
 	e.Key.Arrival = q.arrivals.number(e.Key.Name)
 	g.key = e.Key
@@ -159,7 +160,7 @@ func (q *Queue) follow(g *gang, e GangSeen, now time.Time) {
 	q.followPartial(g, &e.Readiness, now)
 	g.key.Interrupted = q.goesFirst(g, now)
 	if listed {
-		q.insert(g)
+		q.insertIntoClass(g)
 		q.handOn(first)
 	}
 }
@@ -188,7 +189,7 @@ func (q *Queue) gate(g *gang, now time.Time) {
 // withdraw takes a gang out of its class and of what it was activated for.
 func (q *Queue) withdraw(g *gang, now time.Time) {
 	if g.state == unschedulable {
-		q.leave(g)
+		q.leaveClass(g)
 	}
 	g.state, g.refusal, g.activatedAt = open, nil, time.Time{}
 	delete(q.activated, g.id)

@@ -6,6 +6,7 @@ package queue
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,8 +49,8 @@ func (s *recheckSchedule) schedule(gang string, now time.Time) {
 	s.due[gang] = recheck{now, firstPace}
 }
 
-// take returns the gangs whose read is due, by name.
-func (s *recheckSchedule) take(now time.Time) []string {
+// takeDue returns the gangs whose read is due, by name.
+func (s *recheckSchedule) takeDue(now time.Time) []string {
 	var names []string
 	for name, r := range s.due {
 		if now.Before(r.at) {
@@ -68,7 +69,7 @@ func (s *recheckSchedule) take(now time.Time) []string {
 
 // recheck asks for the gangs that are to be read again.
 func (q *Queue) recheck(now time.Time) {
-	names := q.rechecks.take(now)
+	names := q.rechecks.takeDue(now)
 	if now.Sub(q.rechecks.allAt) >= resyncPeriod {
 		q.rechecks.allAt = now
 		for _, g := range q.gangs {
@@ -87,6 +88,7 @@ func (q *Queue) recheck(now time.Time) {
 // tick carries out what has become due.
 func (q *Queue) tick(now time.Time) {
 	q.freed.prune(now)
+	q.pruneArrivals(now)
 	q.recheck(now)
 	q.expireHolds(now)
 	q.retryDue(now)
@@ -104,6 +106,7 @@ type arrivals struct {
 	counting bool
 	last     uint64
 	numbers  map[string]uint64 // by namespace/name of a gang, or UID of a single pod
+	prunedAt time.Time
 }
 
 // number returns the number of a gang or pod.
@@ -120,3 +123,16 @@ func (a *arrivals) number(id string) uint64 {
 }
 
 func (a *arrivals) forget(id string) { delete(a.numbers, id) }
+
+// pruneArrivals drops, now and then, the numbers of what was told to have changed
+// and turned out to be no gang, or none any more.
+func (q *Queue) pruneArrivals(now time.Time) {
+	if now.Sub(q.arrivals.prunedAt) < eventTTL {
+		return
+	}
+	q.arrivals.prunedAt = now
+	maps.DeleteFunc(q.arrivals.numbers, func(id string, _ uint64) bool {
+		_, toBeRead := q.rechecks.due[id]
+		return strings.Contains(id, "/") && q.named[id] == nil && !toBeRead
+	})
+}

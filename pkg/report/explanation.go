@@ -124,13 +124,13 @@ func describeConstraints(r *explain.Role) string {
 // level at which each node is a domain of its own would repeat the nodes, so
 // only its number of domains is written.
 func writePlacement(w io.Writer, e *explain.Explanation) {
-	if len(e.On) == 0 {
+	if len(e.Hosts) == 0 {
 		return
 	}
 	const most = 8
 	t := NewTable("LEVEL", "PLACED IN")
-	for _, s := range e.Stands {
-		if len(s.Domains) > most || len(s.Domains) == len(e.On) && len(e.On) > 1 {
+	for _, s := range e.Placements {
+		if len(s.Domains) > most || len(s.Domains) == len(e.Hosts) && len(e.Hosts) > 1 {
 			t.AddRow(s.Level, fmt.Sprintf("%d domains", len(s.Domains)))
 			continue
 		}
@@ -143,12 +143,12 @@ func writePlacement(w io.Writer, e *explain.Explanation) {
 		}
 		t.AddRow(s.Level, strings.Join(parts, ", "))
 	}
-	if len(e.Stands) > 0 {
+	if len(e.Placements) > 0 {
 		fmt.Fprintln(w)
 		t.Write(w, 0)
 	}
 	t = NewTable("NODE", ">PODS", "NAMES", "GPU LINKS")
-	for _, h := range e.On {
+	for _, h := range e.Hosts {
 		t.AddRow(h.Node, len(h.Pods), listFirst(h.Pods), formatLinks(h.Links))
 	}
 	fmt.Fprintln(w)
@@ -194,7 +194,7 @@ func writeNodeGroups(w io.Writer, e *explain.Explanation) {
 		if len(b.Taints) > 0 {
 			which += " (" + strings.Join(b.Taints, ", ") + ")"
 		}
-		t.AddRow(b.Why, here, b.Cluster, which)
+		t.AddRow(b.Reason, here, b.Cluster, which)
 	}
 	fmt.Fprintln(w)
 	t.Write(w, 0)
@@ -215,7 +215,7 @@ func writeChanges(w io.Writer, e *explain.Explanation) {
 	}
 	fmt.Fprintf(w, "\nAny of these would let %s in:\n", who)
 	for i, c := range e.Changes {
-		fmt.Fprintf(w, "%3d. %s: %s\n", i+1, c.Text, c.Then)
+		fmt.Fprintf(w, "%3d. %s: %s\n", i+1, c.Text, c.Outcome)
 		// A command can be pasted; where there is none, the setting says what to
 		// write and the user knows where.
 		switch {

@@ -10,8 +10,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 )
 
-// WriteStatuses writes gangs as a table. namespace is the one that was asked for,
-// "" for all.
+// WriteStatuses writes gangs as a table. namespace is the one that was asked
+// for, "" for all; its column is left out where there is one only.
 func WriteStatuses(w io.Writer, list []explain.Status, namespace string) {
 	if len(list) == 0 {
 		writeNone(w, "there are no gangs", namespace)
@@ -23,7 +23,7 @@ func WriteStatuses(w io.Writer, list []explain.Status, namespace string) {
 		if s.MinCount == 0 {
 			least = "?"
 		}
-		t.AddRow(shown(s, namespace), s.Name, s.Dialect, s.Phase, s.Priority, s.Bound, least, s.Pods, s.GPUs,
+		t.AddRow(shownNamespace(s, namespace), s.Name, s.Dialect, s.Phase, s.Priority, s.Bound, least, s.Pods, s.GPUs,
 			dashIfEmpty(s.Domain), FormatAge(s.AgeSeconds), FormatAge(s.WaitSeconds), formatReason(s))
 	}
 	t.Write(w, 0)
@@ -38,7 +38,7 @@ func WriteQueue(w io.Writer, list []explain.Status, namespace string) {
 	}
 	t := NewTable(">PLACE", "NAMESPACE", "GANG", ">PRIORITY", ">GPUS", ">WAITING SINCE", "REASON", "WAITS FOR")
 	for _, s := range list {
-		t.AddRow(s.Place, shown(s, namespace), s.Name, s.Priority, s.GPUs, FormatAge(s.AgeSeconds), s.Reason, s.WaitsFor)
+		t.AddRow(s.Place, shownNamespace(s, namespace), s.Name, s.Priority, s.GPUs, FormatAge(s.AgeSeconds), s.Reason, s.WaitsFor)
 	}
 	t.Write(w, 0)
 }
@@ -52,15 +52,15 @@ func writeNone(w io.Writer, what, namespace string) {
 	fmt.Fprintf(w, "%s in namespace %s; -A shows those of all namespaces\n", what, namespace)
 }
 
-// shown is the namespace of a gang, where those of several are listed.
-func shown(s explain.Status, namespace string) string {
+// shownNamespace is the namespace of a gang, where those of several are listed.
+func shownNamespace(s explain.Status, namespace string) string {
 	if namespace != "" {
 		return ""
 	}
 	return s.Namespace
 }
 
-// formatReason returns the reason and the sentence.
+// formatReason returns the reason and the message.
 func formatReason(s explain.Status) string {
 	if s.Reason == "" {
 		return ""
@@ -68,6 +68,7 @@ func formatReason(s explain.Status) string {
 	return string(s.Reason) + ": " + s.Message
 }
 
+// dashIfEmpty returns "-" for an empty text.
 func dashIfEmpty(text string) string {
 	if text == "" {
 		return "-"

@@ -18,7 +18,7 @@ func WriteFabric(w io.Writer, f *explain.Fabric) {
 	for _, d := range f.Domains {
 		name := strings.Repeat("  ", d.Depth) + d.Name
 		if d.Level == explain.NodeLevel {
-			t.AddRow(name, d.Level, "", "", "", explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), d.Model, d.State)
+			t.AddRow(name, d.Level, "", "", "", explain.FormatQuantity(f.Resource, d.Free), explain.FormatQuantity(f.Resource, d.Total), d.Model, d.State)
 			continue
 		}
 		// The cluster is no level that a gang could ask for.
@@ -27,7 +27,7 @@ func WriteFabric(w io.Writer, f *explain.Fabric) {
 			level = ""
 		}
 		anyOut = anyOut || d.Out > 0
-		t.AddRow(name, level, d.Nodes, d.Empty, blankIfZero(d.Out), explain.Amount(f.Resource, d.Free), explain.Amount(f.Resource, d.Total), "", "")
+		t.AddRow(name, level, d.Nodes, d.Empty, blankIfZero(d.Out), explain.FormatQuantity(f.Resource, d.Free), explain.FormatQuantity(f.Resource, d.Total), "", "")
 	}
 	// The legend explains a column only where the column is shown.
 	if anyOut {

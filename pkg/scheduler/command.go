@@ -52,17 +52,17 @@ scheduler and takes the pods whose schedulerName is that of one of its profiles,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if showVersion {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText())
 				return err
 			}
-			return run(cmd, opts, showPage, more)
+			return runCommand(cmd, opts, showPage, more)
 		},
 	}
 	flags := opts.Flags
 	flags.FlagSet("global").BoolVar(&showVersion, "version", false, "Print the version and exit.")
 	flags.FlagSet("muster").BoolVar(&showPage, "topology-page", false, "Serve a page that shows who holds which GPU at "+pagePath+"/ of the secure port, to those who may get that path. It names gangs and pods of all namespaces.")
 	globalflag.AddGlobalFlags(flags.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
-	describe(flags)
+	describeDefaults(flags)
 	for _, set := range flags.FlagSets {
 		cmd.Flags().AddFlagSet(set)
 	}
@@ -71,9 +71,9 @@ scheduler and takes the pods whose schedulerName is that of one of its profiles,
 	return cmd
 }
 
-// describe makes --help tell the defaults that differ from kube-scheduler's.
-// The values themselves are those of DefaultConfig.
-func describe(flags *cliflag.NamedFlagSets) {
+// describeDefaults sets the defaults in --help that differ from
+// kube-scheduler's. The values themselves are those of DefaultConfig.
+func describeDefaults(flags *cliflag.NamedFlagSets) {
 	for name, value := range map[string]string{
 		"leader-elect":                    "true inside a cluster, else false",
 		"leader-elect-resource-name":      LeaseName,
@@ -90,8 +90,8 @@ func describe(flags *cliflag.NamedFlagSets) {
 	}
 }
 
-// version is what this binary was built from.
-func version() string {
+// versionText returns what this binary was built from.
+func versionText() string {
 	own, kubernetes := "unknown", "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		own = info.Main.Version
@@ -104,7 +104,9 @@ func version() string {
 	return fmt.Sprintf("%s %s, on kube-scheduler %s", Name, own, kubernetes)
 }
 
-func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Option) error {
+// runCommand does what the command of kube-scheduler does, in its order, with
+// the scheduler of Setup and, if wanted, the topology page.
+func runCommand(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Option) error {
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
 		return err
@@ -117,7 +119,7 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		}
 		opts.InformerName = name
 	}
-	leaveOutMetrics(opts)
+	skipUnsetMetrics(opts)
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
 	stop := server.SetupSignalHandler()
@@ -126,7 +128,7 @@ func run(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Op
 		cancel(nil)
 	}()
 	history := &historySource{}
-	cc, sched, translator, err := setup(ctx, opts, history, more)
+	cc, sched, translator, err := setupWithHistory(ctx, opts, history, more)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -173,9 +175,9 @@ func serveOwn(ctx context.Context, cc *appconfig.CompletedConfig, s *served, fai
 	return serveBeside(ctx, cc, routes, fail)
 }
 
-// leaveOutMetrics keeps upstream from applying the options for metrics where
+// skipUnsetMetrics keeps upstream from applying the options for metrics where
 // none is set: it logs an error about a file of labels that nobody named.
-func leaveOutMetrics(opts *options.Options) {
+func skipUnsetMetrics(opts *options.Options) {
 	if reflect.DeepEqual(opts.Metrics, metrics.NewOptions()) {
 		opts.Metrics = nil
 	}

@@ -55,49 +55,50 @@ profiles:
             weight: 20
 `
 
-// replaced are the plugins whose work Muster does. Enabled beside it they
-// would do it a second time, and differently.
-var replaced = []string{names.PrioritySort, names.TopologyPlacementGenerator, names.PodGroupPodsCount}
+// replacedPlugins are the plugins whose work Muster does. Enabled beside it
+// they would do it a second time, and differently.
+var replacedPlugins = []string{names.PrioritySort, names.TopologyPlacementGenerator, names.PodGroupPodsCount}
 
-// Complete takes the plugins that Muster replaces out of the profiles that
+// CompleteConfig takes the plugins that Muster replaces out of the profiles that
 // enable it, so that a configuration only has to name Muster.
 //
 // GangScheduling is a case of its own: kube-scheduler asks the plugin of that
 // name, and no other, whether enough members of a group found a node
 // (framework/runtime/framework.go of v1.37.1). It stays for that, and leaves
 // the queue and the barrier to Muster.
-func Complete(cfg *config.KubeSchedulerConfiguration) {
+func CompleteConfig(cfg *config.KubeSchedulerConfiguration) {
 	for i := range cfg.Profiles {
 		p := cfg.Profiles[i].Plugins
 		if p == nil || !slices.Contains(enabledPlugins(&cfg.Profiles[i]), plugin.Name) {
 			continue
 		}
 		p.MultiPoint.Enabled = slices.DeleteFunc(p.MultiPoint.Enabled, func(one config.Plugin) bool {
-			return slices.Contains(replaced, one.Name) || one.Name == names.GangScheduling
+			return slices.Contains(replacedPlugins, one.Name) || one.Name == names.GangScheduling
 		})
 		p.MultiPoint.Enabled = append(p.MultiPoint.Enabled, config.Plugin{Name: names.GangScheduling})
 		// First, because DefaultPreemption ends the row of those that are told
 		// about a gang that found no place.
 		slices.SortStableFunc(p.MultiPoint.Enabled, func(a, b config.Plugin) int {
-			return cmp.Compare(position(a), position(b))
+			return cmp.Compare(pluginOrder(a), pluginOrder(b))
 		})
 		p.PreEnqueue.Disabled = append(p.PreEnqueue.Disabled, config.Plugin{Name: names.GangScheduling})
 		p.Permit.Disabled = append(p.Permit.Disabled, config.Plugin{Name: names.GangScheduling})
 	}
 }
 
-func position(one config.Plugin) int {
+// pluginOrder puts Muster before all others.
+func pluginOrder(one config.Plugin) int {
 	if one.Name == plugin.Name {
 		return 0
 	}
 	return 1
 }
 
-// DefaultConfig is the configuration without --config. Leader election is on
-// inside a cluster. Outside, where one process runs on somebody's desk and the
-// lease's namespace may not exist, --leader-elect turns it on.
+// DefaultConfig returns the configuration without --config. Leader election is
+// on inside a cluster. Outside, where one process runs on somebody's desk and
+// the lease's namespace may not exist, --leader-elect turns it on.
 func DefaultConfig(inCluster bool) (*config.KubeSchedulerConfiguration, error) {
-	cfg, err := decode([]byte(defaultConfig))
+	cfg, err := decodeConfig([]byte(defaultConfig))
 	if err != nil {
 		return nil, fmt.Errorf("the default configuration: %w", err)
 	}
@@ -105,8 +106,8 @@ func DefaultConfig(inCluster bool) (*config.KubeSchedulerConfiguration, error) {
 	return cfg, nil
 }
 
-// decode reads a configuration with kube-scheduler's defaults filled in.
-func decode(data []byte) (*config.KubeSchedulerConfiguration, error) {
+// decodeConfig reads a configuration with kube-scheduler's defaults filled in.
+func decodeConfig(data []byte) (*config.KubeSchedulerConfiguration, error) {
 	obj, kind, err := scheme.Codecs.UniversalDecoder().Decode(data, nil, nil)
 	if err != nil {
 		return nil, err
@@ -119,8 +120,8 @@ func decode(data []byte) (*config.KubeSchedulerConfiguration, error) {
 	return cfg, nil
 }
 
-// CheckConfig reports everything in a configuration with which Muster, or the
-// cluster's own scheduler beside it, would not work.
+// CheckConfig returns an error for everything in a configuration with which
+// Muster, or the cluster's own scheduler beside it, would not work.
 func CheckConfig(cfg *config.KubeSchedulerConfiguration) error {
 	var errs []error
 	lease := cfg.LeaderElection
@@ -135,6 +136,7 @@ func CheckConfig(cfg *config.KubeSchedulerConfiguration) error {
 	return errors.Join(errs...)
 }
 
+// checkProfile returns the first error of one profile.
 func checkProfile(profile *config.KubeSchedulerProfile) error {
 	if profile.SchedulerName == v1.DefaultSchedulerName {
 		return errors.New("the name is that of the cluster's own scheduler, and two schedulers would place the same pods; write another schedulerName, such as muster")
@@ -144,7 +146,7 @@ func checkProfile(profile *config.KubeSchedulerProfile) error {
 		return fmt.Errorf("plugin %s is not enabled; write plugins.multiPoint.enabled: [{name: %s}]", plugin.Name, plugin.Name)
 	}
 	var write []string
-	for _, name := range replaced {
+	for _, name := range replacedPlugins {
 		if slices.Contains(enabled, name) {
 			write = append(write, "{name: "+name+"}")
 		}
@@ -155,8 +157,8 @@ func checkProfile(profile *config.KubeSchedulerProfile) error {
 	return nil
 }
 
-// enabledPlugins are the names of all plugins of a profile, at any extension
-// point.
+// enabledPlugins returns the names of all plugins of a profile, at any
+// extension point.
 func enabledPlugins(profile *config.KubeSchedulerProfile) []string {
 	if profile.Plugins == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 func TestDefaultConfig(t *testing.T) {
 	cfg, err := DefaultConfig(true)
 	require.NoError(t, err)
-	Complete(cfg)
+	CompleteConfig(cfg)
 	require.NoError(t, CheckConfig(cfg))
 	assert.True(t, cfg.LeaderElection.LeaderElect)
 	assert.Equal(t, "muster-system/muster-scheduler", cfg.LeaderElection.ResourceNamespace+"/"+cfg.LeaderElection.ResourceName)
@@ -32,7 +32,7 @@ func TestDefaultConfig(t *testing.T) {
 func TestDefaultConfig_IsTheOneThatIsInstalled(t *testing.T) {
 	data, err := os.ReadFile("../../manifests/config.yaml")
 	require.NoError(t, err)
-	installed, err := decode(data)
+	installed, err := decodeConfig(data)
 	require.NoError(t, err)
 	own, err := DefaultConfig(true)
 	require.NoError(t, err)
@@ -43,10 +43,10 @@ func TestDefaultConfig_IsTheOneThatIsInstalled(t *testing.T) {
 }
 
 func TestComplete(t *testing.T) {
-	cfg, err := decode([]byte(strings.Replace(defaultConfig, "          - name: Muster\n            weight: 20\n",
+	cfg, err := decodeConfig([]byte(strings.Replace(defaultConfig, "          - name: Muster\n            weight: 20\n",
 		"          - name: GangScheduling\n          - name: PodGroupPodsCount\n          - name: Muster\n", 1)))
 	require.NoError(t, err)
-	Complete(cfg)
+	CompleteConfig(cfg)
 	var enabled []string
 	for _, one := range cfg.Profiles[0].Plugins.MultiPoint.Enabled {
 		enabled = append(enabled, one.Name)
@@ -88,9 +88,9 @@ func TestCheckConfig(t *testing.T) {
 			if test.change[0] != "" {
 				text = strings.Replace(text, test.change[0], test.change[1], 1)
 			}
-			cfg, err := decode([]byte(text))
+			cfg, err := decodeConfig([]byte(text))
 			require.NoError(t, err)
-			Complete(cfg)
+			CompleteConfig(cfg)
 			err = CheckConfig(cfg)
 			if test.want == "" {
 				assert.NoError(t, err)
@@ -104,7 +104,7 @@ func TestCheckConfig(t *testing.T) {
 		assert.ErrorContains(t, CheckConfig(cfg), "profile x: plugin Muster is not enabled")
 	})
 	t.Run("what is no configuration is refused", func(t *testing.T) {
-		_, err := decode([]byte("apiVersion: v1\nkind: Pod\n"))
+		_, err := decodeConfig([]byte("apiVersion: v1\nkind: Pod\n"))
 		assert.Error(t, err)
 	})
 }

@@ -16,33 +16,34 @@ import (
 	"github.com/muster-scheduler/muster/pkg/plugin"
 )
 
-// told is how many events about bindings are written at a time.
-// client-go writes each event from a goroutine of its own, as many as there are.
-const told = 4
+// eventWritesInFlight is the number of events about bindings that are written
+// at a time: client-go writes each event from a goroutine of its own, as many
+// as there are.
+const eventWritesInFlight = 4
 
-// aboutBindings are the reasons of the events that follow bindings:
+// bindingReasons are the reasons of the events that follow bindings:
 // kube-scheduler's for a pod, and the plugin's for a gang.
-var aboutBindings = []string{"Scheduled", string(plugin.ReasonPlaced)}
+var bindingReasons = []string{"Scheduled", string(plugin.ReasonPlaced)}
 
 //nolint:staticcheck // kube-scheduler's configuration is of this type
-type adapter = events.EventBroadcasterAdapter
+type eventAdapter = events.EventBroadcasterAdapter
 
 // broadcaster has the scheduler's events written by a client of their own.
 // Those about leader election stay with the first one.
 type broadcaster struct {
-	adapter
-	paced adapter
+	eventAdapter
+	paced eventAdapter
 }
 
 // after returns when events about bindings may be written.
-func newBroadcaster(ctx context.Context, first adapter, client kubernetes.Interface, after func(context.Context) error) broadcaster {
-	paced := pacedClient{client, pace{after, make(chan struct{}, told)}}
+func newBroadcaster(ctx context.Context, first eventAdapter, client kubernetes.Interface, after func(context.Context) error) broadcaster {
+	paced := pacedClient{client, eventPace{after, make(chan struct{}, eventWritesInFlight)}}
 	return broadcaster{first, events.NewEventBroadcasterAdapterWithContext(ctx, paced)}
 }
 
 // StartRecordingToSink starts the writing of events.
 func (b broadcaster) StartRecordingToSink(stop <-chan struct{}) {
-	b.adapter.StartRecordingToSink(stop)
+	b.eventAdapter.StartRecordingToSink(stop)
 	b.paced.StartRecordingToSink(stop)
 }
 
@@ -54,31 +55,32 @@ func (b broadcaster) NewRecorder(name string) events.EventRecorderLogger {
 // Shutdown ends the writing of events.
 func (b broadcaster) Shutdown() {
 	b.paced.Shutdown()
-	b.adapter.Shutdown()
+	b.eventAdapter.Shutdown()
 }
 
-// pace has events about bindings wait until those are done: those of the first
-// members of a large gang would compete with the bindings of the others. None is
-// left out.
-type pace struct {
+// eventPace delays events about bindings until those are done: those of the
+// first members of a large gang would compete with the bindings of the others.
+// None is left out.
+type eventPace struct {
 	after    func(context.Context) error
-	underWay chan struct{}
+	inFlight chan struct{}
 }
 
-// pacedClient is a client that writes events about bindings at a pace.
+// pacedClient is a client whose events about bindings are delayed.
 type pacedClient struct {
 	kubernetes.Interface
-	pace pace
+	pace eventPace
 }
 
-// EventsV1 is the API of events.
+// EventsV1 returns the API of events.
 func (c pacedClient) EventsV1() typedeventsv1.EventsV1Interface {
 	return pacedEventsAPI{c.Interface.EventsV1(), c.pace}
 }
 
+// pacedEventsAPI and pacedEvents carry the pace down to Create.
 type pacedEventsAPI struct {
 	typedeventsv1.EventsV1Interface
-	pace pace
+	pace eventPace
 }
 
 // Events is the API of events in a namespace.
@@ -88,20 +90,20 @@ func (e pacedEventsAPI) Events(namespace string) typedeventsv1.EventInterface {
 
 type pacedEvents struct {
 	typedeventsv1.EventInterface
-	pace pace
+	pace eventPace
 }
 
 // Create writes an event, one about a binding when it has its turn.
 func (e pacedEvents) Create(ctx context.Context, event *eventsv1.Event, options metav1.CreateOptions) (*eventsv1.Event, error) {
-	if !slices.Contains(aboutBindings, event.Reason) {
+	if !slices.Contains(bindingReasons, event.Reason) {
 		return e.EventInterface.Create(ctx, event, options)
 	}
 	select {
-	case e.pace.underWay <- struct{}{}:
+	case e.pace.inFlight <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-e.pace.underWay }()
+	defer func() { <-e.pace.inFlight }()
 	if err := e.pace.after(ctx); err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (e eventsAPI) Create(_ context.Context, event *eventsv1.Event, _ metav1.Cre
 }
 
 func TestBroadcaster_TellsOfBindingsAfterThem(t *testing.T) {
-	const pods = 5 * told
+	const pods = 5 * eventWritesInFlight
 	came, bindingsEnd := make(chan string, 2*pods), make(chan struct{})
 	known := fake.NewClientset()
 	known.Resources = []*metav1.APIResourceList{{GroupVersion: eventsv1.SchemeGroupVersion.String()}}

@@ -30,8 +30,8 @@ type historySource struct {
 	plugins []*plugin.Plugin
 }
 
-// factory returns a factory of plugins whose decisions are served.
-func (s *historySource) factory(groups plugin.Groups) frameworkruntime.PluginFactory {
+// pluginFactory returns a factory of plugins whose decisions are served.
+func (s *historySource) pluginFactory(groups plugin.Groups) frameworkruntime.PluginFactory {
 	build := plugin.Factory(groups)
 	return func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 		built, err := build(ctx, args, handle)
@@ -59,7 +59,7 @@ func (s *historySource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "gang: want NAMESPACE/NAME", http.StatusBadRequest)
 		return
 	}
-	body, err := json.Marshal(s.decisions(gang))
+	body, err := json.Marshal(s.listDecisions(gang))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -68,8 +68,8 @@ func (s *historySource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(body, '\n')) // a reader that left is no error
 }
 
-// decisions lists the decisions on a gang, "" for all, by time.
-func (s *historySource) decisions(gang string) []queue.Decision {
+// listDecisions lists the decisions on a gang, "" for all, by time.
+func (s *historySource) listDecisions(gang string) []queue.Decision {
 	s.mu.Lock()
 	plugins := slices.Clone(s.plugins)
 	s.mu.Unlock()

@@ -41,40 +41,43 @@ func pageRoutes(cc *appconfig.CompletedConfig, declarationOf func(*schedulingapi
 
 		declarationOf: declarationOf,
 	}
-	served := page.NewServer(page.Source{Version: s.version, Build: s.take})
+	served := page.NewServer(page.Source{Version: s.clusterVersion, Build: s.buildData})
 	return []route{
 		{pagePath + "/", http.StripPrefix(pagePath, served)},
 		{pagePath, http.RedirectHandler(pagePath+"/", http.StatusMovedPermanently)},
 	}, nil
 }
 
-// pageSource makes pictures of what the scheduler knows.
+// pageSource builds the page from what the scheduler knows.
 type pageSource struct {
 	picture             explain.Config
 	nodes, pods, groups cache.SharedIndexInformer
 	declarationOf       func(*schedulingapi.PodGroup) *kube.Declaration
 }
 
-func (s *pageSource) version() string {
+// clusterVersion changes with every event of the informers.
+func (s *pageSource) clusterVersion() string {
 	return s.nodes.LastSyncResourceVersion() + " " + s.pods.LastSyncResourceVersion() + " " + s.groups.LastSyncResourceVersion()
 }
 
-func (s *pageSource) take(context.Context) (*page.Data, error) {
+// buildData returns an error until the informers have read the cluster: half a
+// cluster would look like free GPUs.
+func (s *pageSource) buildData(context.Context) (*page.Data, error) {
 	if !s.nodes.HasSynced() || !s.pods.HasSynced() || !s.groups.HasSynced() {
 		return nil, errors.New("the scheduler still reads the cluster")
 	}
 	now := time.Now()
-	pods := listed[*v1.Pod](s.pods)
+	pods := listObjects[*v1.Pod](s.pods)
 	pods = slices.DeleteFunc(pods, podutil.IsPodTerminal)
-	p, err := explain.NewPicture(s.picture, listed[*v1.Node](s.nodes), pods, s.gangs(listed[*schedulingapi.PodGroup](s.groups), pods))
+	p, err := explain.NewClusterView(s.picture, listObjects[*v1.Node](s.nodes), pods, s.gangs(listObjects[*schedulingapi.PodGroup](s.groups), pods))
 	if err != nil {
 		return nil, err
 	}
 	return page.BuildData(p, now, "")
 }
 
-// listed is what an informer knows, by namespace and name.
-func listed[T any](informer cache.SharedIndexInformer) []T {
+// listObjects returns the objects of an informer, by namespace and name.
+func listObjects[T any](informer cache.SharedIndexInformer) []T {
 	store := informer.GetStore()
 	keys := store.ListKeys()
 	slices.Sort(keys)

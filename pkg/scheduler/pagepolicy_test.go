@@ -47,7 +47,7 @@ func pageOf(t *testing.T, args string) page.Gang {
 			Containers: []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{gpu.Resource: resource.MustParse("2")}}}},
 		},
 	}
-	cfg, err := decode(fmt.Appendf(nil, `apiVersion: kubescheduler.config.k8s.io/v1
+	cfg, err := decodeConfig(fmt.Appendf(nil, `apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 profiles: [{schedulerName: muster, pluginConfig: [{name: Muster, args: %s}]}]
 `, args))
@@ -70,7 +70,7 @@ profiles: [{schedulerName: muster, pluginConfig: [{name: Muster, args: %s}]}]
 func TestPage_JudgesByThePolicyForPlainRequests(t *testing.T) {
 	got := pageOf(t, "{gpus: {plainRequests: Any}}")
 	assert.Equal(t, queue.Queued, got.Phase)
-	assert.Equal(t, explain.FitsNow, got.Reason, got.Message)
+	assert.Equal(t, explain.ReasonFitsNow, got.Reason, got.Message)
 	assert.Equal(t, 1, got.Place)
 
 	got = pageOf(t, "{}")

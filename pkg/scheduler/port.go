@@ -44,7 +44,7 @@ type route struct {
 // does not come about.
 func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, routes []route, fail func(error)) error {
 	port := cc.SecureServing
-	inner, memory, err := inMemory(port)
+	inner, memory, err := newMemoryPort(port)
 	if err != nil {
 		return err
 	}
@@ -61,10 +61,10 @@ func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, routes []ro
 	})
 	mux := http.NewServeMux()
 	for _, r := range routes {
-		mux.Handle(r.pattern, guard(cc, authn, r.handler))
+		mux.Handle(r.pattern, withPortFilters(cc, authn, r.handler))
 	}
 	go func() {
-		theirs, err := memory.fetch(ctx, found)
+		theirs, err := memory.fetchHandler(ctx, found)
 		if err == nil {
 			mux.Handle("/", theirs)
 			_, _, err = port.Serve(mux, shutdownTimeout, ctx.Done())
@@ -76,8 +76,9 @@ func serveBeside(ctx context.Context, cc *appconfig.CompletedConfig, routes []ro
 	return nil
 }
 
-// guard puts the filters of kube-scheduler's port before a handler.
-func guard(cc *appconfig.CompletedConfig, authn authenticator.Request, handler http.Handler) http.Handler {
+// withPortFilters returns a handler behind the filters of kube-scheduler's
+// port.
+func withPortFilters(cc *appconfig.CompletedConfig, authn authenticator.Request, handler http.Handler) http.Handler {
 	info := &apirequest.RequestInfoFactory{}
 	handler = genericapifilters.WithAuthorization(handler, cc.Authorization.Authorizer, scheme.Codecs)
 	handler = genericapifilters.WithAuthentication(handler, authn, genericapifilters.Unauthorized(scheme.Codecs), nil, nil)
@@ -87,8 +88,8 @@ func guard(cc *appconfig.CompletedConfig, authn authenticator.Request, handler h
 	return genericfilters.WithPanicRecovery(handler, info)
 }
 
-// inMemory is a port in memory with the certificate of the real one.
-func inMemory(port *server.SecureServingInfo) (*server.SecureServingInfo, *memoryListener, error) {
+// newMemoryPort returns a port in memory with the certificate of the real one.
+func newMemoryPort(port *server.SecureServingInfo) (*server.SecureServingInfo, *memoryListener, error) {
 	cert, key := port.Cert.CurrentCertKeyContent()
 	content, err := dynamiccertificates.NewStaticCertKeyContent("in-memory", cert, key)
 	if err != nil {
@@ -98,7 +99,7 @@ func inMemory(port *server.SecureServingInfo) (*server.SecureServingInfo, *memor
 	return &server.SecureServingInfo{Listener: memory, Cert: content, DisableHTTP2: true}, memory, nil
 }
 
-// memoryListener is a listener that only this process reaches.
+// memoryListener is a listener that only this process can reach.
 type memoryListener struct {
 	conns  chan net.Conn
 	once   sync.Once
@@ -121,10 +122,11 @@ func (l *memoryListener) Close() error {
 	return nil
 }
 
-// Addr is the address of the server in the log.
+// Addr returns the address of the server in the log.
 func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Net: "memory", Name: "in-memory"} }
 
-func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// dialContext connects to the listener.
+func (l *memoryListener) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case l.conns <- theirs:
@@ -136,11 +138,11 @@ func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error
 	}
 }
 
-// fetch makes a request, as soon as somebody listens, and returns the handler
-// that it found. What the answer says does not matter.
-func (l *memoryListener) fetch(ctx context.Context, found <-chan http.Handler) (http.Handler, error) {
+// fetchHandler makes a request, as soon as the server listens, and returns the
+// handler that it found. What the answer says does not matter.
+func (l *memoryListener) fetchHandler(ctx context.Context, found <-chan http.Handler) (http.Handler, error) {
 	transport := &http.Transport{
-		DialContext: l.dial, DisableKeepAlives: true,
+		DialContext: l.dialContext, DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // it goes nowhere
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://in-memory/", nil)

@@ -26,11 +26,11 @@ import (
 // answerTimeout is how long to wait for a first answer of the API server.
 const answerTimeout = time.Minute
 
-// adapt makes a scheduler of this version start against API servers that serve
-// less than it reads by default, where it would wait for ever: those before
-// 1.37 have no DeviceTaintRule, and any may have dynamic resource allocation
-// turned off.
-func adapt(ctx context.Context, discover discovery.ServerResourcesInterface, factory informers.SharedInformerFactory) error {
+// adaptToServer makes a scheduler of this version start against API servers
+// that serve less than it reads by default, where it would wait for ever: those
+// before 1.37 have no DeviceTaintRule, and any may have dynamic resource
+// allocation turned off.
+func adaptToServer(ctx context.Context, discover discovery.ServerResourcesInterface, factory informers.SharedInformerFactory) error {
 	resources, err := servedResources(ctx, discover, resourceapi.SchemeGroupVersion.String())
 	if err != nil {
 		return err
@@ -50,13 +50,13 @@ func adapt(ctx context.Context, discover discovery.ServerResourcesInterface, fac
 	} {
 		if !resources[resource] {
 			logger.Info("The API server does not serve a resource; working as if there were none. Restart the scheduler once it does", "resource", resource, "groupVersion", resourceapi.SchemeGroupVersion)
-			factory.InformerFor(kind, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return empty(kind) })
+			factory.InformerFor(kind, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return emptyInformer(kind) })
 		}
 	}
 	return nil
 }
 
-// servedResources asks which resources of a group version are served, and
+// servedResources returns the resources of a group version that are served. It
 // waits for the API server to answer.
 func servedResources(ctx context.Context, discover discovery.ServerResourcesInterface, groupVersion string) (map[string]bool, error) {
 	served := map[string]bool{}
@@ -82,9 +82,9 @@ func servedResources(ctx context.Context, discover discovery.ServerResourcesInte
 	return served, nil
 }
 
-// empty is an informer of a kind of which there is none.
-func empty(kind runtime.Object) cache.SharedIndexInformer {
-	return cache.NewSharedIndexInformer(nothing{&cache.ListWatch{
+// emptyInformer returns an informer of a kind of which there is no object.
+func emptyInformer(kind runtime.Object) cache.SharedIndexInformer {
+	return cache.NewSharedIndexInformer(emptyListWatch{&cache.ListWatch{
 		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
 			return &metav1.List{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}, nil
 		},
@@ -94,11 +94,11 @@ func empty(kind runtime.Object) cache.SharedIndexInformer {
 	}}, kind, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 }
 
-// nothing makes the informer list before it watches.
-type nothing struct {
+// emptyListWatch makes the informer list before it watches.
+type emptyListWatch struct {
 	*cache.ListWatch
 }
 
 // IsWatchListSemanticsUnSupported says that there is no watch that begins with
 // a list.
-func (nothing) IsWatchListSemanticsUnSupported() bool { return true }
+func (emptyListWatch) IsWatchListSemanticsUnSupported() bool { return true }

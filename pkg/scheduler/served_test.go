@@ -53,7 +53,7 @@ func TestAdapt(t *testing.T) {
 			t.Cleanup(func() { gate(before) })
 			client := serving(test.resources...)
 			factory := informers.NewSharedInformerFactory(client, 0)
-			require.NoError(t, adapt(t.Context(), client.Discovery(), factory))
+			require.NoError(t, adaptToServer(t.Context(), client.Discovery(), factory))
 			assert.Equal(t, test.rules, utilfeature.DefaultFeatureGate.Enabled(features.DRADeviceTaintRules))
 
 			claims := factory.Resource().V1().ResourceClaims()
@@ -74,7 +74,7 @@ func TestAdapt(t *testing.T) {
 }
 
 func TestEmpty(t *testing.T) {
-	informer := empty(&resourceapi.ResourceSlice{})
+	informer := emptyInformer(&resourceapi.ResourceSlice{})
 	go informer.RunWithContext(t.Context())
 	require.True(t, cache.WaitForCacheSync(t.Context().Done(), informer.HasSynced))
 	assert.Empty(t, informer.GetStore().List())

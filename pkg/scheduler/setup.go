@@ -31,16 +31,16 @@ import (
 // Muster's own can be registered. The translator is what the scheduler works with. It does not start anything but the
 // endpoints' certificates.
 func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
-	return setup(ctx, opts, &historySource{}, more)
+	return setupWithHistory(ctx, opts, &historySource{}, more)
 }
 
-// setup is Setup, with the place where the plugins' histories are found.
-func setup(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
-	c, err := configure(ctx, opts)
+// setupWithHistory is Setup, with the place where the plugins' histories are found.
+func setupWithHistory(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
+	c, err := buildConfig(ctx, opts)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	translator, err := translate(ctx, c, opts)
+	translator, err := newTranslator(ctx, c, opts)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -50,25 +50,26 @@ func setup(ctx context.Context, opts *options.Options, history *historySource, m
 	}
 	c.EventBroadcaster = newBroadcaster(ctx, c.EventBroadcaster, eventClient, translator.AfterBindings)
 	c.InformerFactory = translator.InformerFactory()
-	if err := adapt(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
+	if err := adaptToServer(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
 		return nil, nil, nil, err
 	}
-	registry := frameworkruntime.Registry{plugin.Name: history.factory(translator)}
+	registry := frameworkruntime.Registry{plugin.Name: history.pluginFactory(translator)}
 	for _, option := range more {
 		if err := option(registry); err != nil {
 			return nil, nil, nil, err
 		}
 	}
 	cc := c.Complete()
-	sched, err := build(ctx, &cc, translator, registry, opts.WriteConfigTo)
+	sched, err := buildScheduler(ctx, &cc, translator, registry, opts.WriteConfigTo)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	return &cc, sched, translator, nil
 }
 
-// configure reads flags and configuration, and refuses what cannot work.
-func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, error) {
+// buildConfig reads flags and configuration, and returns an error for what
+// cannot work.
+func buildConfig(ctx context.Context, opts *options.Options) (*appconfig.Config, error) {
 	if err := checkGates(); err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 	if err != nil {
 		return nil, err
 	}
-	Complete(&c.ComponentConfig)
+	CompleteConfig(&c.ComponentConfig)
 	if err := CheckConfig(&c.ComponentConfig); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -100,8 +101,9 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 	return c, nil
 }
 
-// translate builds what stands between the API server and the scheduler.
-func translate(ctx context.Context, c *appconfig.Config, opts *options.Options) (*shim.Translator, error) {
+// newTranslator returns the translator through which the scheduler reads and
+// writes the API server.
+func newTranslator(ctx context.Context, c *appconfig.Config, opts *options.Options) (*shim.Translator, error) {
 	// Binds do not wait behind the writing of status.
 	statusConfig := rest.CopyConfig(c.KubeConfig)
 	statusConfig.QPS, statusConfig.Burst = c.KubeConfig.QPS/3, c.KubeConfig.Burst/3
@@ -143,7 +145,9 @@ func settingsOf(profiles []config.KubeSchedulerProfile) (pluginconfig.Settings, 
 	return pluginconfig.Merge(list)
 }
 
-func build(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
+// buildScheduler builds the upstream scheduler on the translator's client and
+// informers.
+func buildScheduler(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
 	recorders := translator.Recorders(func(name string) events.EventRecorderLogger {
 		return cc.EventBroadcaster.NewRecorder(name)
 	})

@@ -7,7 +7,7 @@
 // A folder holds Kubernetes objects as YAML or JSON, in files of any name: the
 // output of "kubectl get nodes,pods -A -o yaml" is one. Nodes, pods and pod
 // groups are read and everything else in it is passed over. Write adds the file
-// snapshot.yaml, which says when the picture was taken and how the scheduler is
+// snapshot.yaml, which says when the snapshot was taken and how the scheduler is
 // configured. What does not matter to scheduling and may be secret never gets
-// into a Snapshot: see Strip.
+// into a Snapshot: see StripPod.
 package snapshot

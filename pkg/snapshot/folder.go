@@ -25,8 +25,9 @@ import (
 	"github.com/muster-scheduler/muster/pkg/dialect"
 )
 
-// Load reads a folder.
-func Load(dir string) (*Snapshot, error) {
+// LoadFolder reads a snapshot from a folder. Files that hold other kinds are
+// passed over, so that the output of kubectl can be put there as it is.
+func LoadFolder(dir string) (*Snapshot, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("reading the snapshot: %w", err)
@@ -41,37 +42,37 @@ func Load(dir string) (*Snapshot, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the snapshot: %w", err)
 		}
-		if err := Documents(text, s.take); err != nil {
+		if err := EachObject(text, s.addObject); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
 	}
 	if len(s.Nodes) == 0 {
 		return nil, fmt.Errorf("the snapshot %s holds no nodes; write one with \"muster snapshot DIR\", or put the output of \"kubectl get nodes,pods -A -o yaml\" into a file there", dir)
 	}
-	s.sort()
-	return s, s.check()
+	s.sortObjects()
+	return s, s.checkUnique()
 }
 
-// check refuses two objects of one kind and name.
-func (s *Snapshot) check() error {
+// checkUnique returns an error for two objects of one kind and name.
+func (s *Snapshot) checkUnique() error {
 	for i := 1; i < len(s.Nodes); i++ {
 		if s.Nodes[i].Name == s.Nodes[i-1].Name {
 			return fmt.Errorf("the snapshot holds node %s twice", s.Nodes[i].Name)
 		}
 	}
 	for i := 1; i < len(s.Pods); i++ {
-		if a, b := s.Pods[i], s.Pods[i-1]; byName(a, b) == 0 {
+		if a, b := s.Pods[i], s.Pods[i-1]; compareNames(a, b) == 0 {
 			return fmt.Errorf("the snapshot holds pod %s/%s twice", a.Namespace, a.Name)
 		}
 	}
 	return nil
 }
 
-// Documents calls take with each object of a YAML or JSON text, as JSON. Lists
+// EachObject calls take with each object of a YAML or JSON text, as JSON. Lists
 // are taken apart.
-func Documents(text []byte, take func(kind metav1.TypeMeta, object []byte) error) error {
+func EachObject(text []byte, take func(kind metav1.TypeMeta, object []byte) error) error {
 	if first := bytes.TrimSpace(text); len(first) > 0 && first[0] == '{' {
-		return document(first, metav1.TypeMeta{}, take)
+		return eachItem(first, metav1.TypeMeta{}, take)
 	}
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
 	for {
@@ -89,15 +90,15 @@ func Documents(text []byte, take func(kind metav1.TypeMeta, object []byte) error
 		if string(object) == "null" {
 			continue
 		}
-		if err := document(object, metav1.TypeMeta{}, take); err != nil {
+		if err := eachItem(object, metav1.TypeMeta{}, take); err != nil {
 			return err
 		}
 	}
 }
 
-// document takes one object, or each item of a list. Items of a typed list
-// such as a PodList carry no kind of their own.
-func document(object []byte, kind metav1.TypeMeta, take func(metav1.TypeMeta, []byte) error) error {
+// eachItem calls take with one object, or with each item of a list. Items of a
+// typed list such as a PodList carry no kind of their own.
+func eachItem(object []byte, kind metav1.TypeMeta, take func(metav1.TypeMeta, []byte) error) error {
 	var own metav1.TypeMeta
 	if err := json.Unmarshal(object, &own); err != nil {
 		return err
@@ -119,15 +120,16 @@ func document(object []byte, kind metav1.TypeMeta, take func(metav1.TypeMeta, []
 		return err
 	}
 	for _, item := range items.Items {
-		if err := document(item, metav1.TypeMeta{APIVersion: own.APIVersion, Kind: of}, take); err != nil {
+		if err := eachItem(item, metav1.TypeMeta{APIVersion: own.APIVersion, Kind: of}, take); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take adds one object of a folder.
-func (s *Snapshot) take(kind metav1.TypeMeta, object []byte) error {
+// addObject adds one object of a folder. What may be secret is removed here
+// too: a folder may come from kubectl.
+func (s *Snapshot) addObject(kind metav1.TypeMeta, object []byte) error {
 	switch kind.Kind + "." + kind.APIVersion {
 	case "Node.v1":
 		node := &v1.Node{}
@@ -158,17 +160,18 @@ func (s *Snapshot) take(kind metav1.TypeMeta, object []byte) error {
 	return nil
 }
 
-// addPod adds a pod unless it has ended. A pod written by hand may lack a UID.
+// addPod adds a pod unless it has ended. A pod written by hand may lack a UID,
+// by which everything else tells pods apart.
 func (s *Snapshot) addPod(pod *v1.Pod) {
 	if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
 		return
 	}
-	pod = Strip(pod)
+	pod = StripPod(pod)
 	if pod.Namespace == "" {
 		pod.Namespace = metav1.NamespaceDefault
 	}
 	if pod.UID == "" {
-		pod.UID = HandmadeUID(pod.Namespace, pod.Name)
+		pod.UID = SyntheticUID(pod.Namespace, pod.Name)
 	}
 	s.Pods = append(s.Pods, pod)
 }

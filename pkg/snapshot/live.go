@@ -22,13 +22,15 @@ import (
 	"github.com/muster-scheduler/muster/pkg/dialect"
 )
 
-// Live follows a cluster, so that a new picture costs the API server nothing
-// but the changes.
-type Live struct {
+// LiveCluster watches a cluster, so that a new snapshot costs the API server
+// nothing but the changes.
+type LiveCluster struct {
 	clients Clients
 	absent  []string
 	nodes   cache.SharedIndexInformer
 	pods    cache.SharedIndexInformer
+	// changed holds one signal: a reader that is busy misses no change and finds
+	// no backlog.
 	changed chan struct{}
 
 	mu     sync.Mutex
@@ -38,45 +40,47 @@ type Live struct {
 	workloads map[schema.GroupVersionResource]bool
 }
 
-// Follow starts to follow a cluster and returns once it is known. Kinds of pod
-// group that are installed later are not noticed.
-func Follow(ctx context.Context, c Clients) (*Live, error) {
-	if _, err := Read(ctx, c); err != nil { // informers would wait for ever
+// FollowCluster starts to watch a cluster and returns once it is known. Kinds
+// of pod group that are installed later are not noticed.
+func FollowCluster(ctx context.Context, c Clients) (*LiveCluster, error) {
+	if _, err := ReadCluster(ctx, c); err != nil { // informers would wait for ever
 		return nil, err
 	}
-	absent, err := c.absent()
+	absent, err := c.absentKinds()
 	if err != nil {
 		return nil, err
 	}
-	l := &Live{
+	l := &LiveCluster{
 		clients: c, workloads: map[schema.GroupVersionResource]bool{},
 		absent: absent, changed: make(chan struct{}, 1),
 		nodes: coreinformers.NewNodeInformer(c.Typed, 0, cache.Indexers{}),
 		pods: coreinformers.NewFilteredPodInformer(c.Typed, metav1.NamespaceAll, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
-			o.FieldSelector = unfinished
+			o.FieldSelector = notEndedSelector
 		}),
 	}
 	for _, kind := range dialect.Kinds() {
 		if !slices.Contains(absent, kind.GroupVersion().String()) {
-			l.groups = append(l.groups, c.informer(kind))
+			l.groups = append(l.groups, c.newInformer(kind))
 		}
 	}
-	if err := l.start(ctx, append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...)); err != nil {
+	if err := l.startInformers(ctx, append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...)); err != nil {
 		return nil, err
 	}
 	if err := l.followWorkloads(ctx); err != nil {
 		return nil, err
 	}
-	go l.keepFollowing(ctx)
+	go l.followNewWorkloads(ctx)
 	return l, nil
 }
 
-func (c Clients) informer(kind schema.GroupVersionResource) cache.SharedIndexInformer {
+// newInformer returns an informer of a kind in all namespaces.
+func (c Clients) newInformer(kind schema.GroupVersionResource) cache.SharedIndexInformer {
 	return dynamicinformer.NewFilteredDynamicInformer(c.Dynamic, kind, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
 }
 
-// keepFollowing begins to follow kinds of workload once gangs need them.
-func (l *Live) keepFollowing(ctx context.Context) {
+// followNewWorkloads starts to watch kinds of workload once gangs need them. A
+// kind is not watched before, since the user may not be allowed to read it.
+func (l *LiveCluster) followNewWorkloads(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	for {
@@ -89,46 +93,50 @@ func (l *Live) keepFollowing(ctx context.Context) {
 	}
 }
 
-func (l *Live) followWorkloads(ctx context.Context) error {
+// followWorkloads starts to watch the kinds of workload that the pods need now
+// and that are not watched yet.
+func (l *LiveCluster) followWorkloads(ctx context.Context) error {
 	var pods []*v1.Pod
 	for _, obj := range l.pods.GetStore().List() {
 		pods = append(pods, obj.(*v1.Pod))
 	}
-	kinds, err := l.clients.workloads(pods, l.workloads)
+	kinds, err := l.clients.workloadKinds(pods, l.workloads)
 	if err != nil {
 		return err
 	}
 	for _, kind := range kinds {
-		informer := l.clients.informer(kind)
-		if err := l.start(ctx, []cache.SharedIndexInformer{informer}); err != nil {
+		informer := l.clients.newInformer(kind)
+		if err := l.startInformers(ctx, []cache.SharedIndexInformer{informer}); err != nil {
 			return err
 		}
 		l.workloads[kind] = true
 		l.mu.Lock()
 		l.groups = append(l.groups, informer)
 		l.mu.Unlock()
-		l.notify()
+		l.signalChange()
 	}
 	return nil
 }
 
-// informers lists what is followed.
-func (l *Live) informers() []cache.SharedIndexInformer {
+// allInformers returns all informers, nodes and pods first.
+func (l *LiveCluster) allInformers() []cache.SharedIndexInformer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...)
 }
 
-func (l *Live) start(ctx context.Context, informers []cache.SharedIndexInformer) error {
+// startInformers runs informers until ctx is done, and returns when they have
+// read everything.
+func (l *LiveCluster) startInformers(ctx context.Context, informers []cache.SharedIndexInformer) error {
 	var synced []cache.InformerSynced
 	for _, informer := range informers {
-		if err := informer.SetTransform(strip); err != nil {
+		if err := informer.SetTransform(stripObject); err != nil {
 			return err
 		}
 		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { l.notify() },
-			UpdateFunc: func(any, any) { l.notify() },
-			DeleteFunc: func(any) { l.notify() },
+			AddFunc:    func(any) { l.signalChange() },
+			UpdateFunc: func(any, any) { l.signalChange() },
+			DeleteFunc: func(any) { l.signalChange() },
 		}); err != nil {
 			return err
 		}
@@ -141,15 +149,16 @@ func (l *Live) start(ctx context.Context, informers []cache.SharedIndexInformer)
 	return nil
 }
 
-// strip is the transform of every informer.
-func strip(obj any) (any, error) {
+// stripObject is the transform of every informer: what may be secret is not
+// even kept in memory. It keeps the resource version, which the informer needs.
+func stripObject(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *v1.Node:
 		kept := StripNode(o)
 		kept.ResourceVersion = o.ResourceVersion
 		return kept, nil
 	case *v1.Pod:
-		kept := Strip(o)
+		kept := StripPod(o)
 		kept.ResourceVersion = o.ResourceVersion
 		return kept, nil
 	case *unstructured.Unstructured:
@@ -158,28 +167,31 @@ func strip(obj any) (any, error) {
 	return obj, nil
 }
 
-func (l *Live) notify() {
+// signalChange leaves one signal for the reader, however many changes there
+// are.
+func (l *LiveCluster) signalChange() {
 	select {
 	case l.changed <- struct{}{}:
 	default:
 	}
 }
 
-// Changed yields when the cluster has changed since it last yielded.
-func (l *Live) Changed() <-chan struct{} { return l.changed }
+// Changed returns a channel that yields when the cluster has changed since it
+// last yielded.
+func (l *LiveCluster) Changed() <-chan struct{} { return l.changed }
 
-// Version differs from one moment to another if the cluster has changed between
-// them.
-func (l *Live) Version() string {
+// Version returns a text that differs from one moment to another if the cluster
+// has changed between them.
+func (l *LiveCluster) Version() string {
 	var versions []string
-	for _, informer := range l.informers() {
+	for _, informer := range l.allInformers() {
 		versions = append(versions, informer.LastSyncResourceVersion())
 	}
 	return strings.Join(versions, " ")
 }
 
-// Snapshot is the cluster as it is known now.
-func (l *Live) Snapshot() *Snapshot {
+// Snapshot returns the cluster as it is known now.
+func (l *LiveCluster) Snapshot() *Snapshot {
 	s := &Snapshot{Header: Header{Taken: metav1.Time{Time: time.Now().Truncate(time.Second)}, Absent: l.absent}}
 	for _, obj := range l.nodes.GetStore().List() {
 		s.Nodes = append(s.Nodes, obj.(*v1.Node))
@@ -187,11 +199,11 @@ func (l *Live) Snapshot() *Snapshot {
 	for _, obj := range l.pods.GetStore().List() {
 		s.Pods = append(s.Pods, obj.(*v1.Pod))
 	}
-	for _, informer := range l.informers()[2:] {
+	for _, informer := range l.allInformers()[2:] {
 		for _, obj := range informer.GetStore().List() {
 			s.Groups = append(s.Groups, obj.(*unstructured.Unstructured))
 		}
 	}
-	s.sort()
+	s.sortObjects()
 	return s
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/dialect/store"
 )
 
-// unfinished selects the pods that have not ended.
-const unfinished = "status.phase!=" + string(v1.PodSucceeded) + ",status.phase!=" + string(v1.PodFailed)
+// notEndedSelector selects the pods that have not ended.
+const notEndedSelector = "status.phase!=" + string(v1.PodSucceeded) + ",status.phase!=" + string(v1.PodFailed)
 
 // Clients read a live cluster. They need to list nodes, pods and pod groups of
 // all namespaces: whoever holds a node decides what fits on it.
@@ -39,9 +39,8 @@ type Clients struct {
 	AutoGangNamespaces []string
 }
 
-// Connect makes clients under the name of agent. A picture takes a handful of
-// requests, so that they do not hold themselves back.
-func Connect(cfg *rest.Config, agent string) (Clients, error) {
+// NewClients returns clients that call themselves agent.
+func NewClients(cfg *rest.Config, agent string) (Clients, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.UserAgent = -1, agent
 	untyped, err := dynamic.NewForConfig(cfg)
@@ -54,10 +53,10 @@ func Connect(cfg *rest.Config, agent string) (Clients, error) {
 	return Clients{Typed: typed, Dynamic: untyped}, err
 }
 
-// Read takes a picture of a live cluster. The lists are read side by side, so
-// that a change between them can show in one and not in the other.
-func Read(ctx context.Context, c Clients) (*Snapshot, error) {
-	absent, err := c.absent()
+// ReadCluster takes a snapshot of a live cluster. Lists are read side by side;
+// workloads last, since the pods say which are needed.
+func ReadCluster(ctx context.Context, c Clients) (*Snapshot, error) {
+	absent, err := c.absentKinds()
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +73,7 @@ func Read(ctx context.Context, c Clients) (*Snapshot, error) {
 	if err := tasks.Wait(); err != nil {
 		return nil, err
 	}
-	workloads, err := c.workloads(s.Pods, nil)
+	workloads, err := c.workloadKinds(s.Pods, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -83,13 +82,13 @@ func Read(ctx context.Context, c Clients) (*Snapshot, error) {
 			return nil, err
 		}
 	}
-	s.sort()
+	s.sortObjects()
 	return s, nil
 }
 
-// workloads lists the kinds of workload that stand behind gangs of these pods,
-// as far as they are served and not known already.
-func (c Clients) workloads(pods []*v1.Pod, known map[schema.GroupVersionResource]bool) ([]schema.GroupVersionResource, error) {
+// workloadKinds returns the kinds of workload behind gangs of these pods, as
+// far as they are served and not known already.
+func (c Clients) workloadKinds(pods []*v1.Pod, known map[schema.GroupVersionResource]bool) ([]schema.GroupVersionResource, error) {
 	var all []schema.GroupVersionResource
 	for _, kind := range (store.Objects{Pods: pods, AutoNamespaces: c.AutoGangNamespaces}).Workloads() {
 		if known[kind] {
@@ -106,10 +105,11 @@ func (c Clients) workloads(pods []*v1.Pod, known map[schema.GroupVersionResource
 	return all, nil
 }
 
+// readNodes reads all nodes.
 func (s *Snapshot) readNodes(ctx context.Context, c Clients) error {
 	nodes, err := c.Typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return unreadable("nodes", err)
+		return describeListError("nodes", err)
 	}
 	for i := range nodes.Items {
 		s.Nodes = append(s.Nodes, StripNode(&nodes.Items[i]))
@@ -117,21 +117,25 @@ func (s *Snapshot) readNodes(ctx context.Context, c Clients) error {
 	return nil
 }
 
+// readPods reads the pods of all namespaces that have not ended: pods of every
+// namespace hold resources.
 func (s *Snapshot) readPods(ctx context.Context, c Clients) error {
-	pods, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: unfinished})
+	pods, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: notEndedSelector})
 	if err != nil {
-		return unreadable("pods", err)
+		return describeListError("pods", err)
 	}
 	for i := range pods.Items {
-		s.Pods = append(s.Pods, Strip(&pods.Items[i]))
+		s.Pods = append(s.Pods, StripPod(&pods.Items[i]))
 	}
 	return nil
 }
 
+// readGroups reads one kind of group. mu guards Groups, since kinds are read
+// side by side.
 func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupVersionResource, mu *sync.Mutex) error {
 	groups, err := c.Dynamic.Resource(kind).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return unreadable(kind.GroupResource().String(), err)
+		return describeListError(kind.GroupResource().String(), err)
 	}
 	return groups.EachListItem(func(o runtime.Object) error {
 		group := StripGroup(o.(*unstructured.Unstructured))
@@ -142,8 +146,9 @@ func (s *Snapshot) readGroups(ctx context.Context, c Clients, kind schema.GroupV
 	})
 }
 
-// absent lists the kinds of pod group that the API server does not serve.
-func (c Clients) absent() ([]string, error) {
+// absentKinds returns the kinds of pod group that the API server does not
+// serve.
+func (c Clients) absentKinds() ([]string, error) {
 	var absent []string
 	for _, kind := range dialect.Kinds() {
 		served, err := shim.Serves(c.Typed.Discovery(), kind)
@@ -157,8 +162,8 @@ func (c Clients) absent() ([]string, error) {
 	return absent, nil
 }
 
-// unreadable says what to do about a list that is refused.
-func unreadable(what string, err error) error {
+// describeListError adds to an error what to do about a list that is refused.
+func describeListError(what string, err error) error {
 	if apierrors.IsForbidden(err) {
 		return fmt.Errorf("listing the %s of all namespaces is not allowed; ask for the ClusterRole in docs/cli.md, or for a snapshot: %w", what, err)
 	}

@@ -24,7 +24,7 @@ func TestHeader_KeepsTheSettingsOfTheScheduler(t *testing.T) {
 	s.SetSettings(want)
 	dir := t.TempDir() + "/snap"
 	require.NoError(t, s.Write(dir))
-	loaded, err := Load(dir)
+	loaded, err := LoadFolder(dir)
 	require.NoError(t, err)
 	got, err := loaded.Settings()
 	require.NoError(t, err)

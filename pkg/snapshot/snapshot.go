@@ -33,15 +33,16 @@ type Snapshot struct {
 
 // The version and kind of the file snapshot.yaml.
 const (
+	// headerVersion and the kind mark the file among those of Kubernetes.
 	headerVersion = "muster.sh/v1alpha1"
 	headerKind    = "Snapshot"
 	headerFile    = "snapshot.yaml"
 )
 
-// Header is what is not an object of the cluster.
+// Header is the part of a snapshot that is not an object of the cluster.
 type Header struct {
 	metav1.TypeMeta `json:",inline"`
-	// Taken is when the picture was taken; zero when that is not known.
+	// Taken is when the snapshot was taken; zero when that is not known.
 	Taken metav1.Time `json:"taken"`
 	// SchedulerNames, Levels, PlainRequests, Dialects and AutoGangNamespaces are
 	// what matters here of the scheduler's configuration; empty for the defaults.
@@ -84,7 +85,7 @@ func (h *Header) SetSettings(s config.Settings) {
 	}
 }
 
-// Gangs are the gangs of the picture as the scheduler of these names sees them.
+// Gangs returns the gangs as the scheduler of these names sees them.
 func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
 	o := store.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
 	for _, text := range s.Absent {
@@ -95,24 +96,26 @@ func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
 	return o.Gangs(schedulerNames...)
 }
 
-// Now is the moment to count ages from: when the picture was taken, or else
-// the given time.
-func (s *Snapshot) Now(otherwise time.Time) time.Time {
+// ReferenceTime returns the time from which ages count: when the snapshot was
+// taken, or else the given time.
+func (s *Snapshot) ReferenceTime(otherwise time.Time) time.Time {
 	if s.Taken.IsZero() {
 		return otherwise
 	}
 	return s.Taken.Time
 }
 
-// sort puts the objects in order, so that one cluster gives one picture.
-func (s *Snapshot) sort() {
-	slices.SortFunc(s.Nodes, byName)
-	slices.SortFunc(s.Pods, byName)
+// sortObjects puts the objects in order, so that one cluster gives one
+// snapshot, byte for byte.
+func (s *Snapshot) sortObjects() {
+	slices.SortFunc(s.Nodes, compareNames)
+	slices.SortFunc(s.Pods, compareNames)
 	slices.SortFunc(s.Groups, func(a, b *unstructured.Unstructured) int {
-		return cmp.Or(cmp.Compare(a.GetAPIVersion(), b.GetAPIVersion()), byName(a, b))
+		return cmp.Or(cmp.Compare(a.GetAPIVersion(), b.GetAPIVersion()), compareNames(a, b))
 	})
 }
 
-func byName[T metav1.Object](a, b T) int {
+// compareNames orders objects by namespace and name.
+func compareNames[T metav1.Object](a, b T) int {
 	return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 }

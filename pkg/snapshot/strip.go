@@ -15,12 +15,12 @@ import (
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
-// Strip returns a copy of a pod with the fields that decide where it goes, or
+// StripPod returns a copy of a pod with the fields that decide where it goes, or
 // that name it, and nothing else: no environment, command, image, probe,
 // volume source but the kinds that bind a pod to nodes, service account or
 // status message. Of its annotations only those of schedulers and workload
 // controllers stay.
-func Strip(pod *v1.Pod) *v1.Pod {
+func StripPod(pod *v1.Pod) *v1.Pod {
 	spec := &pod.Spec
 	return &v1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
@@ -42,6 +42,8 @@ func Strip(pod *v1.Pod) *v1.Pod {
 	}
 }
 
+// stripContainers keeps requests, which decide where a pod fits, and host
+// ports, which exclude one another on a node.
 func stripContainers(containers []v1.Container) []v1.Container {
 	var kept []v1.Container
 	for i := range containers {
@@ -75,7 +77,7 @@ func stripVolumes(volumes []v1.Volume) []v1.Volume {
 	return kept
 }
 
-// stripPodConditions keeps what tells when a pod was scheduled.
+// stripPodConditions keeps the condition that says when a pod was scheduled.
 func stripPodConditions(conditions []v1.PodCondition) []v1.PodCondition {
 	var kept []v1.PodCondition
 	for _, c := range conditions {
@@ -119,6 +121,8 @@ func StripGroup(u *unstructured.Unstructured) *unstructured.Unstructured {
 	return kept
 }
 
+// stripMeta keeps names, labels and owners, by which pods belong to gangs, and
+// of the annotations those of schedulers.
 func stripMeta(meta *metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name: meta.Name, Namespace: meta.Namespace, UID: meta.UID, Generation: meta.Generation,
@@ -138,10 +142,13 @@ var keptDomains = []string{
 // keptKeys are those of them that have no domain: KAI's name of a pod's gang.
 var keptKeys = []string{"pod-group-name"}
 
+// stripAnnotations keeps the annotations of schedulers and workload
+// controllers. It lists what stays and not what goes: an unknown annotation may
+// hold anything.
 func stripAnnotations(annotations map[string]string) map[string]string {
 	var kept map[string]string
 	for key, value := range annotations {
-		if !isKept(key) {
+		if !isKeptAnnotation(key) {
 			continue
 		}
 		if kept == nil {
@@ -152,7 +159,8 @@ func stripAnnotations(annotations map[string]string) map[string]string {
 	return kept
 }
 
-func isKept(key string) bool {
+// isKeptAnnotation reports whether a key belongs to one of those domains.
+func isKeptAnnotation(key string) bool {
 	domain, _, qualified := strings.Cut(key, "/")
 	if !qualified {
 		return slices.Contains(keptKeys, key)

@@ -78,7 +78,7 @@ func TestStrip_ChangesNoPlan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := fullPod()
 			change(pod)
-			stripped := snapshot.Strip(pod)
+			stripped := snapshot.StripPod(pod)
 			text, err := json.Marshal(stripped)
 			require.NoError(t, err)
 			assert.NotContains(t, string(text), secret)
@@ -120,7 +120,7 @@ func TestLoad_SaysWhatIsWrong(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "objects.yaml"), []byte(test.text), 0o600))
-			_, err := snapshot.Load(dir)
+			_, err := snapshot.LoadFolder(dir)
 			assert.ErrorContains(t, err, test.want)
 		})
 	}

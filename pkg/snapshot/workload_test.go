@@ -72,7 +72,7 @@ func TestRead_WorkloadsWhereGangsNeedThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clients := withJob(c.labels)
 			clients.AutoGangNamespaces = c.namespaces
-			s, err := snapshot.Read(t.Context(), clients)
+			s, err := snapshot.ReadCluster(t.Context(), clients)
 			require.NoError(t, err)
 			s.AutoGangNamespaces = c.namespaces
 			minimums, objects := sizes(s)
@@ -81,7 +81,7 @@ func TestRead_WorkloadsWhereGangsNeedThem(t *testing.T) {
 
 			dir := t.TempDir()
 			require.NoError(t, s.Write(dir))
-			again, err := snapshot.Load(dir)
+			again, err := snapshot.LoadFolder(dir)
 			require.NoError(t, err)
 			minimums, objects = sizes(again)
 			assert.Equal(t, c.minimums, minimums, "from a folder")
@@ -96,7 +96,7 @@ func TestRead_WorkloadsWhereGangsNeedThem(t *testing.T) {
 }
 
 func TestFollow_WorkloadsBehindGangs(t *testing.T) {
-	live, err := snapshot.Follow(t.Context(), withJob(map[string]string{kube.LabelGang: kube.GangAuto}))
+	live, err := snapshot.FollowCluster(t.Context(), withJob(map[string]string{kube.LabelGang: kube.GangAuto}))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		minimums, objects := sizes(live.Snapshot())

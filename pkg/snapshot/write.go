@@ -14,15 +14,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// HandmadeUID is the UID of an object that never was in an API server.
-func HandmadeUID(namespace, name string) types.UID {
+// SyntheticUID returns the UID of an object that never was in an API server. It
+// starts with a word that no API server writes.
+func SyntheticUID(namespace, name string) types.UID {
 	return types.UID("handmade-" + namespace + "-" + name)
 }
 
 // Write writes the snapshot to a folder that is absent or empty, or that holds
 // an earlier snapshot. The files are readable by their owner only.
 func (s *Snapshot) Write(dir string) error {
-	if err := claim(dir); err != nil {
+	if err := prepareFolder(dir); err != nil {
 		return err
 	}
 	s.APIVersion, s.Kind = headerVersion, headerKind
@@ -35,9 +36,9 @@ func (s *Snapshot) Write(dir string) error {
 		text func() ([]byte, error)
 	}{
 		{headerFile, func() ([]byte, error) { return header, nil }},
-		{"nodes.json", func() ([]byte, error) { return list(asAny(s.Nodes, StripNode)) }},
-		{"pods.json", func() ([]byte, error) { return list(asAny(s.Pods, Strip)) }},
-		{"podgroups.json", func() ([]byte, error) { return list(asAny(s.Groups, StripGroup)) }},
+		{"nodes.json", func() ([]byte, error) { return marshalList(stripAll(s.Nodes, StripNode)) }},
+		{"pods.json", func() ([]byte, error) { return marshalList(stripAll(s.Pods, StripPod)) }},
+		{"podgroups.json", func() ([]byte, error) { return marshalList(stripAll(s.Groups, StripGroup)) }},
 	} {
 		text, err := file.text()
 		if err == nil {
@@ -50,8 +51,8 @@ func (s *Snapshot) Write(dir string) error {
 	return nil
 }
 
-// claim makes the folder, or refuses one that holds something else.
-func claim(dir string) error {
+// prepareFolder creates the folder, or refuses one that holds something else.
+func prepareFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("writing the snapshot: %w", err)
 	}
@@ -68,8 +69,9 @@ func claim(dir string) error {
 	return nil
 }
 
-// list is a v1 List with one item a line.
-func list(items []any) ([]byte, error) {
+// marshalList returns a v1 List with one item a line, so that two snapshots can
+// be compared with diff.
+func marshalList(items []any) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(`{"apiVersion":"v1","kind":"List","items":[`)
 	for i, item := range items {
@@ -87,8 +89,9 @@ func list(items []any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// asAny strips objects, whatever was done to them before.
-func asAny[T any](objects []T, strip func(T) T) []any {
+// stripAll strips objects again, whoever put them into the snapshot: this is
+// the last step before they are written.
+func stripAll[T any](objects []T, strip func(T) T) []any {
 	all := make([]any, len(objects))
 	for i, o := range objects {
 		all[i] = strip(o)

@@ -28,9 +28,9 @@ type Ref struct {
 	Role string
 }
 
-// Name is what users call the pods that start together, such as "job/train"
+// DisplayName is what users call the pods that start together, such as "job/train"
 // or, of a LeaderWorkerSet, "leaderworkerset/serve-2".
-func (r Ref) Name() string {
+func (r Ref) DisplayName() string {
 	if r.Part == "" {
 		return r.Kind.DisplayName() + "/" + r.Workload
 	}

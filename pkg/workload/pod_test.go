@@ -109,7 +109,7 @@ func TestOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ref, problem := workload.RefOf(c.pod)
 			require.Empty(t, problem)
-			assert.Equal(t, c.want, found{ref.Name(), ref.Instance, ref.Role})
+			assert.Equal(t, c.want, found{ref.DisplayName(), ref.Instance, ref.Role})
 		})
 	}
 }

@@ -27,7 +27,7 @@ import (
 // wants is a gang that waits on two racks of three nodes in one block, each node
 // with eight GPUs, until a change of the kind is made.
 type wants struct {
-	kind        explain.Kind
+	kind        explain.ChangeKind
 	pods        int
 	cpu         string
 	annotations map[string]string
@@ -50,18 +50,18 @@ func TestLive_SchedulerTakesTheAdvice(t *testing.T) {
 	l := startLive(t)
 	process.StartScheduler(t, "--kubeconfig="+l.KubeconfigPath(), "--leader-elect=false", "--secure-port=0")
 	for _, w := range []wants{
-		{kind: explain.Nodes, pods: 3, annotations: rack, cordoned: []int{0}, busy: []int{3}},
-		{kind: explain.Ends, pods: 3, annotations: rack, busy: []int{0, 3}},
-		{kind: explain.Tolerations, pods: 6, tainted: []int{1}},
-		{kind: explain.Selector, pods: 2, selector: map[string]string{v1.LabelHostname: "n0"}},
-		{kind: explain.Wider, pods: 4, annotations: rack},
-		{kind: explain.Preferred, pods: 4, annotations: rack},
-		{kind: explain.Slices, pods: 2, annotations: pair, busy: []int{0, 1, 3, 4}},
-		{kind: explain.Models, pods: 3, annotations: h100, a100: []int{0, 1, 2, 3, 4}},
-		{kind: explain.Memory, pods: 3, annotations: roomy},
-		{kind: explain.Fewer, pods: 4, annotations: rack},
-		{kind: explain.Smaller, pods: 3, cpu: "100", annotations: rack},
-		{kind: explain.Restart, pods: 3, annotations: rack, bound: []int{0}, busy: []int{1}},
+		{kind: explain.ChangeNodes, pods: 3, annotations: rack, cordoned: []int{0}, busy: []int{3}},
+		{kind: explain.ChangeTerminations, pods: 3, annotations: rack, busy: []int{0, 3}},
+		{kind: explain.ChangeTolerations, pods: 6, tainted: []int{1}},
+		{kind: explain.ChangeSelector, pods: 2, selector: map[string]string{v1.LabelHostname: "n0"}},
+		{kind: explain.ChangeWiderLevel, pods: 4, annotations: rack},
+		{kind: explain.ChangePreferredLevel, pods: 4, annotations: rack},
+		{kind: explain.ChangeSlices, pods: 2, annotations: pair, busy: []int{0, 1, 3, 4}},
+		{kind: explain.ChangeModels, pods: 3, annotations: h100, a100: []int{0, 1, 2, 3, 4}},
+		{kind: explain.ChangeMemory, pods: 3, annotations: roomy},
+		{kind: explain.ChangeFewerPods, pods: 4, annotations: rack},
+		{kind: explain.ChangeSmallerRequest, pods: 3, cpu: "100", annotations: rack},
+		{kind: explain.ChangeRestart, pods: 3, annotations: rack, bound: []int{0}, busy: []int{1}},
 	} {
 		t.Run(string(w.kind), func(t *testing.T) {
 			l.set(t, w)
@@ -143,7 +143,7 @@ func (l *live) clear(t *testing.T) {
 }
 
 // proposed is the first change of a kind that explain proposes.
-func (l *live) proposed(t *testing.T, kind explain.Kind) explain.Change {
+func (l *live) proposed(t *testing.T, kind explain.ChangeKind) explain.Change {
 	t.Helper()
 	status, e := l.explain(t, "train")
 	require.Equal(t, 1, status, "%s: %s", e.Reason, e.Message)
@@ -175,12 +175,12 @@ func (l *live) take(t *testing.T, w wants, c explain.Change) {
 	t.Helper()
 	pods := l.Client().CoreV1().Pods("default")
 	switch c.Kind {
-	case explain.Nodes:
+	case explain.ChangeNodes:
 		for _, node := range c.Nodes {
 			patchNode(t, l, node, `{"spec":{"unschedulable":false}}`)
 		}
 		return
-	case explain.Ends:
+	case explain.ChangeTerminations:
 		for _, name := range c.Workloads {
 			require.NoError(t, pods.Delete(t.Context(), strings.TrimPrefix(name, "pod default/"), atOnce))
 		}
@@ -190,21 +190,21 @@ func (l *live) take(t *testing.T, w wants, c explain.Change) {
 	key, value, _ := strings.Cut(c.Setting, ": ")
 	value = strings.Trim(value, `"`)
 	require.NoError(t, pods.DeleteCollection(t.Context(), atOnce, metav1.ListOptions{LabelSelector: kube.LabelGang + "=train"}))
-	if c.Kind == explain.Smaller {
+	if c.Kind == explain.ChangeSmallerRequest {
 		w.cpu = value
 	}
 	l.gang(t, w, nil, func(p *v1.Pod) {
 		switch c.Kind {
-		case explain.Tolerations:
+		case explain.ChangeTolerations:
 			p.Spec.Tolerations = []v1.Toleration{{Key: "team", Value: "nlp", Effect: v1.TaintEffectNoSchedule}}
-		case explain.Selector:
+		case explain.ChangeSelector:
 			p.Spec.NodeSelector = nil
-		case explain.Wider, explain.Models, explain.Fewer:
+		case explain.ChangeWiderLevel, explain.ChangeModels, explain.ChangeFewerPods:
 			p.Annotations[key] = value
-		case explain.Preferred:
+		case explain.ChangePreferredLevel:
 			delete(p.Annotations, kube.AnnotationTopologyRequired)
 			p.Annotations[key], _, _ = strings.Cut(value, " ")
-		case explain.Slices, explain.Memory:
+		case explain.ChangeSlices, explain.ChangeMemory:
 			maps.DeleteFunc(p.Annotations, func(key, _ string) bool { return strings.Contains(c.Setting, key) })
 		default:
 		}

@@ -36,15 +36,15 @@ type declared struct {
 	dialect               kube.Dialect
 	gang                  string
 	// settings are parts of what the changes write.
-	settings map[explain.Kind]string
+	settings map[explain.ChangeKind]string
 	// changes are what the command can propose as a command, since it stands on
 	// an object that can be changed.
-	changes []explain.Kind
+	changes []explain.ChangeKind
 }
 
 func everyDialect() map[string]declared {
 	const rackKey, wish = "topology.kubernetes.io/rack", "muster.sh/topology-required: rack"
-	all := []explain.Kind{explain.Wider, explain.Preferred, explain.Fewer}
+	all := []explain.ChangeKind{explain.ChangeWiderLevel, explain.ChangePreferredLevel, explain.ChangeFewerPods}
 	return map[string]declared{
 		"label": {labels: "muster.sh/gang: train", annotations: `muster.sh/min-count: "3", ` + wish, dialect: kube.DialectLabel},
 		"auto":  {labels: "muster.sh/gang: auto", annotations: wish, dialect: kube.DialectAuto, gang: "job/train"},
@@ -54,15 +54,15 @@ func everyDialect() map[string]declared {
 		},
 		"crd, with wishes on its pods": {
 			labels: "scheduling.x-k8s.io/pod-group: train", version: "scheduling.x-k8s.io/v1alpha1", annotations: wish, spec: "minMember: 3",
-			dialect: kube.DialectCRD, changes: []explain.Kind{explain.Fewer},
+			dialect: kube.DialectCRD, changes: []explain.ChangeKind{explain.ChangeFewerPods},
 		},
 		"koordinator": {
 			annotations: `gang.scheduling.koordinator.sh/name: train, gang.scheduling.koordinator.sh/min-available: "3",
         gang.scheduling.koordinator.sh/network-topology-spec: '{"gatherStrategy":[{"layer":"RackLayer","strategy":"MustGather"}]}'`,
 			dialect: "koordinator",
-			settings: map[explain.Kind]string{
-				explain.Preferred: "muster.sh/topology-preferred: rack in place of gang.scheduling.koordinator.sh/network-topology-spec",
-				explain.Fewer:     `gang.scheduling.koordinator.sh/min-available: "2"`,
+			settings: map[explain.ChangeKind]string{
+				explain.ChangePreferredLevel: "muster.sh/topology-preferred: rack in place of gang.scheduling.koordinator.sh/network-topology-spec",
+				explain.ChangeFewerPods:      `gang.scheduling.koordinator.sh/min-available: "2"`,
 			},
 		},
 		"koordinator's PodGroup": {
@@ -72,7 +72,7 @@ func everyDialect() map[string]declared {
 		},
 		"native": {
 			version: "scheduling.k8s.io/v1beta1", wishes: wish, spec: "schedulingPolicy: {gang: {minCount: 3}}",
-			dialect: kube.DialectNative, changes: []explain.Kind{explain.Wider, explain.Preferred},
+			dialect: kube.DialectNative, changes: []explain.ChangeKind{explain.ChangeWiderLevel, explain.ChangePreferredLevel},
 		},
 		"volcano": {
 			annotations: "scheduling.k8s.io/group-name: train", version: "scheduling.volcano.sh/v1beta1",
@@ -93,10 +93,10 @@ func everyDialect() map[string]declared {
 			labels:      "kueue.x-k8s.io/pod-group-name: train",
 			annotations: `kueue.x-k8s.io/pod-group-total-count: "3", kueue.x-k8s.io/podset-required-topology: ` + rackKey,
 			dialect:     "kueue",
-			settings: map[explain.Kind]string{
-				explain.Wider:     "muster.sh/topology-required: block",
-				explain.Preferred: "muster.sh/topology-preferred: rack in place of kueue.x-k8s.io/podset-required-topology",
-				explain.Fewer:     `kueue.x-k8s.io/pod-group-total-count: "2", and no more pods than that`,
+			settings: map[explain.ChangeKind]string{
+				explain.ChangeWiderLevel:     "muster.sh/topology-required: block",
+				explain.ChangePreferredLevel: "muster.sh/topology-preferred: rack in place of kueue.x-k8s.io/podset-required-topology",
+				explain.ChangeFewerPods:      `kueue.x-k8s.io/pod-group-total-count: "2", and no more pods than that`,
 			},
 		},
 	}
@@ -161,7 +161,7 @@ func TestLive_EveryDialect(t *testing.T) {
 			assert.Equal(t, d.dialect, e.Dialect)
 			assert.Equal(t, 3, e.MinCount)
 			assert.Equal(t, kube.GangTooLarge, e.Reason, e.Message)
-			var changes []explain.Kind
+			var changes []explain.ChangeKind
 			for _, c := range e.Changes {
 				assert.Contains(t, c.Setting, d.settings[c.Kind])
 				if c.Command != "" {
@@ -196,7 +196,7 @@ func (l *live) follow(t *testing.T, d declared, command string) {
 	_, err = objects.Patch(t.Context(), "train", types.MergePatchType, patch, metav1.PatchOptions{})
 	require.NoError(t, err, command)
 	_, e := l.explain(t, "train")
-	assert.Equal(t, explain.FitsNow, e.Reason, "after %s: %s", command, e.Message)
+	assert.Equal(t, explain.ReasonFitsNow, e.Reason, "after %s: %s", command, e.Message)
 
 	now, err := objects.Get(t.Context(), "train", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -298,7 +298,7 @@ func TestLive_TakenAdviceOnPods(t *testing.T) {
 				e = explain.Explanation{}
 				return json.Unmarshal([]byte(out), &e) == nil && e.Pods == 3
 			}, patience, pollPause)
-			assert.Equal(t, explain.FitsNow, e.Reason, e.Message)
+			assert.Equal(t, explain.ReasonFitsNow, e.Reason, e.Message)
 		})
 	}
 }

@@ -118,7 +118,7 @@ func TestLive_AdviceWorks(t *testing.T) {
 	status, e := l.explain(t, "train")
 	assert.Equal(t, 1, status)
 	assert.Equal(t, queue.Waiting, e.Phase)
-	changes := map[explain.Kind]explain.Change{}
+	changes := map[explain.ChangeKind]explain.Change{}
 	for _, c := range e.Changes {
 		changes[c.Kind] = c
 	}
@@ -126,7 +126,7 @@ func TestLive_AdviceWorks(t *testing.T) {
 		t.Helper()
 		status, e := l.explain(t, "train")
 		assert.Equal(t, 0, status, e.Message)
-		assert.Equal(t, explain.FitsNow, e.Reason)
+		assert.Equal(t, explain.ReasonFitsNow, e.Reason)
 	}
 	waits := func() {
 		t.Helper()
@@ -134,24 +134,24 @@ func TestLive_AdviceWorks(t *testing.T) {
 		assert.Equal(t, 1, status)
 	}
 
-	assert.Equal(t, "kubectl uncordon n2", changes[explain.Nodes].Command)
+	assert.Equal(t, "kubectl uncordon n2", changes[explain.ChangeNodes].Command)
 	patchNode(t, l, "n2", `{"spec":{"unschedulable":false}}`)
 	fits()
 	patchNode(t, l, "n2", `{"spec":{"unschedulable":true}}`)
 	waits()
 
-	assert.Equal(t, "kubectl -n default annotate --overwrite podgroups.scheduling.x-k8s.io train muster.sh/topology-required=block", changes[explain.Wider].Command)
+	assert.Equal(t, "kubectl -n default annotate --overwrite podgroups.scheduling.x-k8s.io train muster.sh/topology-required=block", changes[explain.ChangeWiderLevel].Command)
 	l.patchGroup(t, "train", `{"metadata":{"annotations":{"muster.sh/topology-required":"block"}}}`)
 	fits()
 	l.patchGroup(t, "train", `{"metadata":{"annotations":{"muster.sh/topology-required":"rack"}}}`)
 
-	assert.Equal(t, `kubectl -n default patch podgroups.scheduling.x-k8s.io train --type merge -p '{"spec":{"minMember":1}}'`, changes[explain.Fewer].Command)
+	assert.Equal(t, `kubectl -n default patch podgroups.scheduling.x-k8s.io train --type merge -p '{"spec":{"minMember":1}}'`, changes[explain.ChangeFewerPods].Command)
 	l.patchGroup(t, "train", `{"spec":{"minMember":1}}`)
 	fits()
 	l.patchGroup(t, "train", `{"spec":{"minMember":2}}`)
 	waits()
 
-	assert.Equal(t, []string{"gang default/bert"}, changes[explain.Ends].Workloads)
+	assert.Equal(t, []string{"gang default/bert"}, changes[explain.ChangeTerminations].Workloads)
 	require.NoError(t, l.Client().CoreV1().Pods("default").Delete(t.Context(), "bert-0", metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
 	fits()
 }

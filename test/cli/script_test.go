@@ -111,7 +111,7 @@ func drawn(u *topology.Usage, n topology.NodeID) (*v1.Node, *v1.Pod) {
 		return node, nil
 	}
 	busy := &v1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "busy-" + known.Name, Namespace: "other", UID: snapshot.HandmadeUID("other", known.Name)},
+		ObjectMeta: metav1.ObjectMeta{Name: "busy-" + known.Name, Namespace: "other", UID: snapshot.SyntheticUID("other", known.Name)},
 		Spec:       v1.PodSpec{NodeName: known.Name, Containers: []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{Requests: taken}}}},
 		Status:     v1.PodStatus{Phase: v1.PodRunning},
 	}
@@ -123,13 +123,13 @@ func drawn(u *topology.Usage, n topology.NodeID) (*v1.Node, *v1.Pod) {
 func runWorkload(ts *testscript.TestScript, _ bool, args []string) {
 	addWorkload(ts, args, func(s *snapshot.Snapshot, m *manifest.Manifest) {
 		seats := map[string]string{}
-		p, err := explain.NewPicture(explain.Config{}, s.Nodes, s.Pods, s.Gangs("muster"))
+		p, err := explain.NewClusterView(explain.Config{}, s.Nodes, s.Pods, s.Gangs("muster"))
 		ts.Check(err)
 		for _, pod := range m.Pods {
 			if _, ok := seats[pod.Name]; ok {
 				continue
 			}
-			o, err := p.Outline(pod)
+			o, err := p.PreviewPlacement(pod)
 			ts.Check(err)
 			if !o.Fits {
 				ts.Fatalf("run: %s", o.Message)
@@ -167,7 +167,7 @@ func addWorkload(ts *testscript.TestScript, args []string, change func(*snapshot
 	}
 	dir := ts.MkAbs(args[0])
 	for _, file := range args[1:] {
-		s, err := snapshot.Load(dir)
+		s, err := snapshot.LoadFolder(dir)
 		ts.Check(err)
 		m, err := manifest.Parse([]byte(ts.ReadFile(file)), "default")
 		ts.Check(err)
@@ -182,7 +182,7 @@ func taintNode(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: taint DIR NODE KEY=VALUE:EFFECT")
 	}
-	s, err := snapshot.Load(ts.MkAbs(args[0]))
+	s, err := snapshot.LoadFolder(ts.MkAbs(args[0]))
 	ts.Check(err)
 	what, effect, _ := strings.Cut(args[2], ":")
 	key, value, _ := strings.Cut(what, "=")

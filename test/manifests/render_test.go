@@ -108,7 +108,7 @@ func TestTheConfigurationIsForASecondScheduler(t *testing.T) {
 	objects := render(t)
 	loaded := schedulerConfiguration(t, objects)
 
-	scheduler.Complete(loaded)
+	scheduler.CompleteConfig(loaded)
 	require.NoError(t, scheduler.CheckConfig(loaded))
 	require.Len(t, loaded.Profiles, 1)
 	assert.Equal(t, "muster", loaded.Profiles[0].SchedulerName)

@@ -76,7 +76,7 @@ func (c *cluster) pod(namespace, name, what string, count int, ago time.Duration
 func (c *cluster) run(namespace, name string, pods, gpus int, ago time.Duration, annotations ...string) {
 	c.Helper()
 	made := c.gang(namespace, name, pods, gpus, ago, annotations...)
-	outline, err := c.picture().Outline(made[0])
+	outline, err := c.picture().PreviewPlacement(made[0])
 	require.NoError(c, err)
 	require.True(c, outline.Fits, outline.Message)
 	seats := map[string]string{}
@@ -106,8 +106,8 @@ func (c *cluster) node(name string) *v1.Node {
 	return nil
 }
 
-func (c *cluster) picture() *explain.Picture {
-	p, err := explain.NewPicture(explain.Config{}, c.nodes, c.pods, store.Objects{Pods: c.pods}.Gangs("muster"))
+func (c *cluster) picture() *explain.ClusterView {
+	p, err := explain.NewClusterView(explain.Config{}, c.nodes, c.pods, store.Objects{Pods: c.pods}.Gangs("muster"))
 	require.NoError(c, err)
 	return p
 }

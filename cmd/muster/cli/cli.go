@@ -3,6 +3,16 @@
 
 // Package cli is the command muster, one file a verb. It wires flags to
 // packages snapshot, explain and report.
+//
+// Every verb takes the same way: options (options.go) read a snapshot of the
+// cluster or of a folder, buildView makes a view of it with the scheduler's
+// configuration (config.go), package explain answers, and package report writes
+// the answer. watch.go does so again with every change; complete.go answers the
+// shell's questions from the same view. simulate.go, with its flags in replay.go
+// and packing.go, needs no cluster and calls the simulator.
+//
+// A verb that says why something does not fit returns errRefused, which is no
+// message but the exit status 1; any other error is one of input or of reading.
 package cli
 
 import (
@@ -65,7 +75,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitFailed
 }
 
-const about = `Muster places gangs of pods on GPU nodes, all or nothing, as close together as
+const longHelp = `Muster places gangs of pods on GPU nodes, all or nothing, as close together as
 the fabric allows. This command says where gangs are, where they would go, and
 what would let the ones in that wait. It changes nothing.
 
@@ -75,11 +85,12 @@ It reads the cluster of your kubeconfig, or with --snapshot a folder that
 Exit status: 0 it fits or runs; 1 it does not; 2 wrong input, or the cluster
 cannot be read.`
 
-// newRoot builds the command. kubectl calls its plugins kubectl-NAME.
+// newRoot returns the command. kubectl calls its plugins kubectl-NAME; the help
+// then shows the name that users type.
 func newRoot(calledBy string) *cobra.Command {
 	o := &options{}
 	root := &cobra.Command{
-		Use: "muster", Short: "Say where gangs of pods are, where they would go, and why they wait", Long: about,
+		Use: "muster", Short: "Say where gangs of pods are, where they would go, and why they wait", Long: longHelp,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -91,6 +102,7 @@ func newRoot(calledBy string) *cobra.Command {
 	return root
 }
 
+// versionVerb returns the command version.
 func versionVerb() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version of this command", Args: cobra.NoArgs,

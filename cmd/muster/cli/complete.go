@@ -14,10 +14,10 @@ import (
 // kubectl-muster to complete its arguments.
 const kubectlCompletes = "kubectl_complete-muster"
 
-// offer makes the shell's suggestions out of what is seen of the cluster. A
-// cluster that cannot be read offers nothing: a shell has no place for errors.
-func (o *options) offer(cmd *cobra.Command, names func(*view) []string) ([]string, cobra.ShellCompDirective) {
-	v, err := o.look(cmd.Context())
+// completeNames returns the shell's suggestions from the cluster. A cluster
+// that cannot be read has none: a shell has no place for errors.
+func (o *options) completeNames(cmd *cobra.Command, names func(*timedView) []string) ([]string, cobra.ShellCompDirective) {
+	v, err := o.readView(cmd.Context())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -26,13 +26,13 @@ func (o *options) offer(cmd *cobra.Command, names func(*view) []string) ([]strin
 	return slices.Compact(list), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeGang offers the gangs of the namespace.
+// completeGang suggests the gangs of the namespace.
 func (o *options) completeGang(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	namespace, err := o.namespace()
+	namespace, err := o.targetNamespace()
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return o.offer(cmd, func(v *view) (names []string) {
+	return o.completeNames(cmd, func(v *timedView) (names []string) {
 		for _, g := range v.Gangs {
 			if g.Namespace == namespace {
 				names = append(names, g.Name)
@@ -42,9 +42,9 @@ func (o *options) completeGang(cmd *cobra.Command, args []string, _ string) ([]s
 	})
 }
 
-// completeNamespace offers the namespaces in which there are gangs.
+// completeNamespace suggests the namespaces in which there are gangs.
 func (o *options) completeNamespace(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return o.offer(cmd, func(v *view) (names []string) {
+	return o.completeNames(cmd, func(v *timedView) (names []string) {
 		for _, g := range v.Gangs {
 			names = append(names, g.Namespace)
 		}
@@ -52,16 +52,16 @@ func (o *options) completeNamespace(cmd *cobra.Command, _ []string, _ string) ([
 	})
 }
 
-// completeContext offers the contexts of the kubeconfig.
+// completeContext suggests the contexts of the kubeconfig.
 func (o *options) completeContext(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	config, err := o.client().RawConfig()
+	config, err := o.clientConfig().RawConfig()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return slices.Sorted(maps.Keys(config.Contexts)), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeResource offers the resources of nodes.
+// completeResource suggests the resources of nodes.
 func (o *options) completeResource(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return o.offer(cmd, func(v *view) []string { return slices.Clone(v.Usage().Resources) })
+	return o.completeNames(cmd, func(v *timedView) []string { return slices.Clone(v.Usage().Resources) })
 }

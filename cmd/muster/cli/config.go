@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// defaultScheduler is the schedulerName in manifests/config.yaml.
+	// defaultScheduler is the schedulerName of manifests/config.yaml.
 	defaultScheduler = "muster"
 	// pluginName is the name of the plugin in a profile.
 	pluginName = "Muster"
@@ -34,8 +34,8 @@ type schedulerConfig struct {
 	} `json:"profiles"`
 }
 
-// readConfig reads the settings of the profiles that configure the plugin out of
-// the scheduler's configuration.
+// readConfig reads the levels and the scheduler names from the scheduler's
+// configuration.
 func readConfig(path string) (config.Settings, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -16,8 +16,9 @@ import (
 	"github.com/muster-scheduler/muster/pkg/report"
 )
 
+// explainVerb returns the command explain.
 func explainVerb(o *options) *cobra.Command {
-	var w watch
+	var w watchFlag
 	cmd := &cobra.Command{
 		Use:   "explain GANG",
 		Short: "Say where a gang is, or why it waits and what would let it in",
@@ -33,12 +34,12 @@ was not looked at; another gang may take the room first.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: o.completeGang,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			namespace, err := o.namespace()
+			namespace, err := o.targetNamespace()
 			if err != nil {
 				return err
 			}
-			return w.run(cmd, o, func(v *view, out io.Writer, format report.Format) error {
-				g, err := v.find(namespace, args[0])
+			return w.run(cmd, o, func(v *timedView, out io.Writer, format report.Format) error {
+				g, err := v.findGang(namespace, args[0])
 				if err != nil {
 					return err
 				}
@@ -49,7 +50,7 @@ was not looked at; another gang may take the room first.`,
 				if err := report.WriteValue(out, format, e, func(out io.Writer) { report.WriteExplanation(out, e) }); err != nil {
 					return err
 				}
-				if e.Phase != queue.Running && e.Reason != explain.FitsNow {
+				if e.Phase != queue.Running && e.Reason != explain.ReasonFitsNow {
 					return errRefused
 				}
 				return nil
@@ -60,10 +61,11 @@ was not looked at; another gang may take the room first.`,
 	return cmd
 }
 
-// find is the one gang that a user means.
-func (v *view) find(namespace, name string) (*explain.Gang, error) {
+// findGang returns the one gang that a user means, or an error that lists the
+// candidates: gangs of several dialects may share a name.
+func (v *timedView) findGang(namespace, name string) (*explain.Gang, error) {
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "pod/"), "gang/")
-	found := v.Find(namespace, name)
+	found := v.FindGangs(namespace, name)
 	switch {
 	case len(found) == 1:
 		return found[0], nil
@@ -93,11 +95,11 @@ func (v *view) find(namespace, name string) (*explain.Gang, error) {
 		return nil, fmt.Errorf("namespace %s has no gang %s, but namespace %s has; name it with -n", namespace, name, strings.Join(slices.Compact(elsewhere), ", "))
 	}
 	return nil, fmt.Errorf("namespace %s has no gang, nor a pod in a gang, called %s; its gangs are: %s. Only pods with schedulerName %s count",
-		namespace, name, orNone(here), strings.Join(v.settings.SchedulerNames, " or "))
+		namespace, name, listOrNone(here), strings.Join(v.settings.SchedulerNames, " or "))
 }
 
-// orNone lists some of the names.
-func orNone(names []string) string {
+// listOrNone returns some of the names, for the end of an error.
+func listOrNone(names []string) string {
 	const most = 10
 	if len(names) == 0 {
 		return "none"

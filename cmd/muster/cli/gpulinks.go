@@ -11,6 +11,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
+// gpuLinksVerb returns the command gpu-links.
 func gpuLinksVerb() *cobra.Command {
 	var node string
 	cmd := &cobra.Command{

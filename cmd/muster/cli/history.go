@@ -59,7 +59,7 @@ else's.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: o.completeGang,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := o.format()
+			format, err := o.outputFormat()
 			if err != nil {
 				return err
 			}
@@ -68,13 +68,13 @@ else's.`,
 			}
 			gang := ""
 			if len(args) > 0 {
-				namespace, err := o.namespace()
+				namespace, err := o.targetNamespace()
 				if err != nil {
 					return err
 				}
 				gang = namespace + "/" + strings.TrimPrefix(args[0], "gang/")
 			}
-			list, err := o.history(cmd.Context(), s, gang)
+			list, err := o.fetchHistory(cmd.Context(), s, gang)
 			if err != nil {
 				return err
 			}
@@ -95,10 +95,10 @@ else's.`,
 	return cmd
 }
 
-// history asks the scheduler for its decisions on a gang, as namespace/name, or on
+// fetchHistory asks the scheduler for its decisions on a gang, as namespace/name, or on
 // all.
-func (o *options) history(ctx context.Context, s *historyServer, gang string) ([]queue.Decision, error) {
-	target, err := s.url(gang)
+func (o *options) fetchHistory(ctx context.Context, s *historyServer, gang string) ([]queue.Decision, error) {
+	target, err := s.historyURL(gang)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +143,8 @@ func refusedHistory(status int, body []byte) error {
 	return fmt.Errorf("the scheduler answered %d: %.*s", status, most, strings.TrimSpace(string(body)))
 }
 
-// url is where the history of a gang is.
-func (s *historyServer) url(gang string) (string, error) {
+// historyURL is where the history of a gang is.
+func (s *historyServer) historyURL(gang string) (string, error) {
 	target, err := url.Parse(s.address)
 	if err != nil || target.Scheme != "https" || target.Host == "" {
 		return "", fmt.Errorf("--address: found %q, want a URL such as https://127.0.0.1:10259", s.address)
@@ -164,9 +164,9 @@ func (o *options) historyClient(s *historyServer) (*http.Client, error) {
 	if s.tokenFile != "" {
 		cfg.BearerTokenFile = s.tokenFile
 	} else {
-		known, err := o.client().ClientConfig()
+		known, err := o.clientConfig().ClientConfig()
 		if err != nil {
-			return nil, o.unconfigured(err)
+			return nil, o.describeConfigError(err)
 		}
 		cfg.BearerToken, cfg.BearerTokenFile = known.BearerToken, known.BearerTokenFile
 		cfg.ExecProvider, cfg.AuthProvider, cfg.AuthConfigPersister = known.ExecProvider, known.AuthProvider, known.AuthConfigPersister

@@ -33,6 +33,8 @@ type options struct {
 // shownFlags are those of client-go's many that the help shows.
 var shownFlags = map[string]bool{"context": true, "namespace": true, "as": true}
 
+// addFlags adds the flags that every verb has. Of client-go's flags the rare
+// ones are hidden, not left out, so that they work as with kubectl.
 func (o *options) addFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
@@ -62,26 +64,31 @@ func (o *options) addFlags(root *cobra.Command) {
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "json")
 }
 
-func (o *options) format() (report.Format, error) { return report.ParseFormat(o.output) }
+// outputFormat returns the format of --output.
+func (o *options) outputFormat() (report.Format, error) { return report.ParseFormat(o.output) }
 
-func (o *options) client() clientcmd.ClientConfig {
+// clientConfig returns the kubeconfig as the flags select it. It is read when
+// it is asked for something.
+func (o *options) clientConfig() clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(o.loading, &o.overrides)
 }
 
-// namespace is the one to look in. A snapshot has no current namespace.
-func (o *options) namespace() (string, error) {
+// targetNamespace returns the namespace to look in. A snapshot has no current
+// namespace.
+func (o *options) targetNamespace() (string, error) {
 	if o.overrides.Context.Namespace != "" {
 		return o.overrides.Context.Namespace, nil
 	}
 	if o.snapshot != "" {
 		return metav1.NamespaceDefault, nil
 	}
-	namespace, _, err := o.client().Namespace()
-	return namespace, o.unconfigured(err)
+	namespace, _, err := o.clientConfig().Namespace()
+	return namespace, o.describeConfigError(err)
 }
 
-// unconfigured says what to do about a kubeconfig that cannot be used.
-func (o *options) unconfigured(err error) error {
+// describeConfigError adds to an error what to do about a kubeconfig that
+// cannot be used.
+func (o *options) describeConfigError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -91,61 +98,62 @@ func (o *options) unconfigured(err error) error {
 	return fmt.Errorf("no cluster to read: %w; name one with --kubeconfig or --context, or a folder with --snapshot", err)
 }
 
-// clients connect to the cluster.
-func (o *options) clients() (snapshot.Clients, error) {
-	c, err := o.client().ClientConfig()
+// clusterClients returns clients of the cluster.
+func (o *options) clusterClients() (snapshot.Clients, error) {
+	c, err := o.clientConfig().ClientConfig()
 	if err != nil {
-		return snapshot.Clients{}, o.unconfigured(err)
+		return snapshot.Clients{}, o.describeConfigError(err)
 	}
-	settings, err := o.settings(nil)
+	settings, err := o.readSettings(nil)
 	if err != nil {
 		return snapshot.Clients{}, err
 	}
-	clients, err := snapshot.Connect(c, "muster-cli")
+	clients, err := snapshot.NewClients(c, "muster-cli")
 	clients.AutoGangNamespaces = settings.AutoGangNamespaces
 	return clients, err
 }
 
-// read takes a picture of the cluster, or loads the folder.
-func (o *options) read(ctx context.Context) (*snapshot.Snapshot, error) {
+// readSnapshot reads the cluster, or the folder of --snapshot.
+func (o *options) readSnapshot(ctx context.Context) (*snapshot.Snapshot, error) {
 	if o.snapshot != "" {
-		return snapshot.Load(o.snapshot)
+		return snapshot.LoadFolder(o.snapshot)
 	}
-	clients, err := o.clients()
+	clients, err := o.clusterClients()
 	if err != nil {
 		return nil, err
 	}
-	return snapshot.Read(ctx, clients)
+	return snapshot.ReadCluster(ctx, clients)
 }
 
-// view is a picture with the moment to which it belongs.
-type view struct {
-	*explain.Picture
+// timedView is a view of the cluster with the time at which it was taken, from
+// which ages count.
+type timedView struct {
+	*explain.ClusterView
 	now      time.Time
 	settings config.Settings
 }
 
-// view turns a snapshot into what the verbs ask.
-func (o *options) view(s *snapshot.Snapshot) (*view, error) {
-	settings, err := o.settings(s)
+// buildView returns the view of a snapshot.
+func (o *options) buildView(s *snapshot.Snapshot) (*timedView, error) {
+	settings, err := o.readSettings(s)
 	if err != nil {
 		return nil, err
 	}
 	s.SetSettings(settings)
-	p, err := explain.NewPicture(explain.ConfigOf(settings), s.Nodes, s.Pods, s.Gangs(settings.SchedulerNames...))
+	p, err := explain.NewClusterView(explain.ConfigOf(settings), s.Nodes, s.Pods, s.Gangs(settings.SchedulerNames...))
 	if err != nil {
 		return nil, err
 	}
-	return &view{p, s.Now(time.Now()), settings}, nil
+	return &timedView{p, s.ReferenceTime(time.Now()), settings}, nil
 }
 
-// look reads the cluster once.
-func (o *options) look(ctx context.Context) (*view, error) {
-	s, err := o.read(ctx)
+// readView reads the cluster once.
+func (o *options) readView(ctx context.Context) (*timedView, error) {
+	s, err := o.readSnapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return o.view(s)
+	return o.buildView(s)
 }
 
 // groupOf returns what names the gang of a pod, as the scheduler reads it.
@@ -153,8 +161,8 @@ func groupOf(s config.Settings) func(*v1.Pod) string {
 	return store.Objects{Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}.GroupOf
 }
 
-// settings reads --config, else what the snapshot says, else the defaults.
-func (o *options) settings(s *snapshot.Snapshot) (config.Settings, error) {
+// readSettings reads --config, else what the snapshot says, else the defaults.
+func (o *options) readSettings(s *snapshot.Snapshot) (config.Settings, error) {
 	if o.config != "" {
 		return readConfig(o.config)
 	}

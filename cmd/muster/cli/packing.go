@@ -15,8 +15,8 @@ import (
 	"github.com/muster-scheduler/muster/internal/sim/packing"
 )
 
-// fgd is the flags of the protocol of that name.
-type fgd struct {
+// fgdFlags are the flags of the protocol fgd.
+type fgdFlags struct {
 	protocol  string
 	workloads []string
 	policies  []string
@@ -24,7 +24,8 @@ type fgd struct {
 	at        int
 }
 
-func (f *fgd) addFlags(flags *pflag.FlagSet) {
+// addFlags adds them.
+func (f *fgdFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.protocol, "protocol", "", "run a published experiment in place of a trace: `fgd` packs the pods of Alibaba's openb cluster (USENIX ATC 2023)")
 	flags.StringSliceVar(&f.workloads, "workload", packing.WorkloadNames(), "the pod `lists` of protocol fgd")
 	flags.StringSliceVar(&f.policies, "policy", []string{"muster", "fgd", "bestfit", "packing", "random"}, "the `policies` of protocol fgd")
@@ -33,7 +34,7 @@ func (f *fgd) addFlags(flags *pflag.FlagSet) {
 }
 
 // run writes the table of the protocol.
-func (f *fgd) run(w io.Writer) error {
+func (f *fgdFlags) run(w io.Writer) error {
 	if f.protocol != "fgd" {
 		return fmt.Errorf("--protocol: %q is not known; there is fgd", f.protocol)
 	}
@@ -46,7 +47,7 @@ func (f *fgd) run(w io.Writer) error {
 	})
 }
 
-// maxSeeds is more than anyone waits for.
+// maxSeeds bounds a range of seeds: a typing error should not run for days.
 const maxSeeds = 10_000
 
 // parseSeeds reads numbers and ranges of them, separated by commas.

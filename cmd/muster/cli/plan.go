@@ -20,6 +20,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/report"
 )
 
+// planVerb returns the command plan.
 func planVerb(o *options) *cobra.Command {
 	var files []string
 	cmd := &cobra.Command{
@@ -34,19 +35,19 @@ cluster already is not placed first.`,
   helm template train ./chart | muster plan -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := o.format()
+			format, err := o.outputFormat()
 			if err != nil {
 				return err
 			}
-			m, err := o.manifest(files, cmd.InOrStdin())
+			m, err := o.readManifest(files, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			v, err := o.lookWith(cmd.Context(), m)
+			v, err := o.readViewWith(cmd.Context(), m)
 			if err != nil {
 				return err
 			}
-			plans, err := v.plan(m)
+			plans, err := v.planManifest(m)
 			if err != nil {
 				return err
 			}
@@ -56,7 +57,7 @@ cluster already is not placed first.`,
 			if err := report.WriteValue(cmd.OutOrStdout(), format, plans, func(w io.Writer) { report.WritePlans(w, plans) }); err != nil {
 				return err
 			}
-			if slices.ContainsFunc(plans, func(p *explain.Outline) bool { return !p.Fits }) {
+			if slices.ContainsFunc(plans, func(p *explain.PlacementPreview) bool { return !p.Fits }) {
 				return errRefused
 			}
 			return nil
@@ -67,9 +68,10 @@ cluster already is not placed first.`,
 	return cmd
 }
 
-// manifest reads the files as one.
-func (o *options) manifest(files []string, stdin io.Reader) (*manifest.Manifest, error) {
-	namespace, err := o.namespace()
+// readManifest reads the files as one manifest. A file that has something else
+// only is an error: an empty plan would look like success.
+func (o *options) readManifest(files []string, stdin io.Reader) (*manifest.Manifest, error) {
+	namespace, err := o.targetNamespace()
 	if err != nil {
 		return nil, err
 	}
@@ -105,52 +107,53 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// lookWith reads the cluster and adds a manifest to it. Of a gang or pod that
-// is in both, what waits in the cluster makes way.
-func (o *options) lookWith(ctx context.Context, m *manifest.Manifest) (*view, error) {
-	s, err := o.read(ctx)
+// readViewWith reads the cluster and adds a manifest to it. Of a gang or pod
+// that is in both, the waiting pods of the cluster are replaced.
+func (o *options) readViewWith(ctx context.Context, m *manifest.Manifest) (*timedView, error) {
+	s, err := o.readSnapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := o.settings(s)
+	settings, err := o.readSettings(s)
 	if err != nil {
 		return nil, err
 	}
-	adopt(m, settings.SchedulerNames)
+	adoptForeignPods(m, settings.SchedulerNames)
 	group := groupOf(settings)
 	replaced := map[string]bool{}
 	for _, pod := range m.Pods {
-		replaced[unit(pod, group(pod))] = true
-		replaced[unit(pod, "")] = true
+		replaced[planUnit(pod, group(pod))] = true
+		replaced[planUnit(pod, "")] = true
 	}
 	kept := s.Pods[:0:0]
 	for _, pod := range s.Pods {
 		switch {
-		case !replaced[unit(pod, group(pod))] && !replaced[unit(pod, "")]:
+		case !replaced[planUnit(pod, group(pod))] && !replaced[planUnit(pod, "")]:
 			kept = append(kept, pod)
 		case pod.Spec.NodeName != "": // holds its node, but is no member of the new gang
-			kept = append(kept, loose(pod))
+			kept = append(kept, withoutGang(pod))
 		}
 	}
 	s.Pods = append(kept, m.Pods...)
-	s.Groups = overlay(s.Groups, m.Groups)
+	s.Groups = replaceObjects(s.Groups, m.Groups)
 	s.Absent = slices.DeleteFunc(s.Absent, func(kind string) bool {
 		return slices.ContainsFunc(m.Groups, func(g *unstructured.Unstructured) bool { return g.GetAPIVersion() == kind })
 	})
-	return o.view(s)
+	return o.buildView(s)
 }
 
-// unit names what is planned at once: the gang of a pod, or, without one, the
-// pod itself. No name of a group begins with a blank.
-func unit(pod *v1.Pod, group string) string {
+// planUnit returns the name of what is planned at once: the gang of a pod, or,
+// without one, the pod itself. No name of a group begins with a blank.
+func planUnit(pod *v1.Pod, group string) string {
 	if group == "" {
 		return pod.Namespace + "/ " + pod.Name
 	}
 	return pod.Namespace + "/" + group
 }
 
-// adopt plans pods of other schedulers as if they were Muster's, with a note.
-func adopt(m *manifest.Manifest, schedulers []string) {
+// adoptForeignPods plans pods of other schedulers as if they were Muster's,
+// with a note: a manifest is often tried before it is changed.
+func adoptForeignPods(m *manifest.Manifest, schedulers []string) {
 	strangers, found := 0, ""
 	for _, pod := range m.Pods {
 		if !slices.Contains(schedulers, pod.Spec.SchedulerName) {
@@ -164,16 +167,18 @@ func adopt(m *manifest.Manifest, schedulers []string) {
 	}
 }
 
-// loose is a pod without its gang, under a name that no other pod has.
-func loose(pod *v1.Pod) *v1.Pod {
+// withoutGang returns a copy of a pod without its gang, under a name that no
+// other pod has.
+func withoutGang(pod *v1.Pod) *v1.Pod {
 	out := pod.DeepCopy()
 	out.Name += " (running)"
 	out.Labels, out.Annotations, out.Spec.SchedulingGroup = nil, nil, nil
 	return out
 }
 
-// overlay puts objects in the place of those of the same kind and name.
-func overlay(old, new []*unstructured.Unstructured) []*unstructured.Unstructured {
+// replaceObjects returns old with the objects of new in place of those of the
+// same kind and name.
+func replaceObjects(old, new []*unstructured.Unstructured) []*unstructured.Unstructured {
 	out := slices.DeleteFunc(slices.Clone(old), func(o *unstructured.Unstructured) bool {
 		return slices.ContainsFunc(new, func(n *unstructured.Unstructured) bool {
 			return o.GetAPIVersion() == n.GetAPIVersion() && o.GetNamespace() == n.GetNamespace() && o.GetName() == n.GetName()
@@ -182,18 +187,19 @@ func overlay(old, new []*unstructured.Unstructured) []*unstructured.Unstructured
 	return append(out, new...)
 }
 
-// plan places the gangs and loose pods of a manifest one after the other.
-func (v *view) plan(m *manifest.Manifest) ([]*explain.Outline, error) {
-	var plans []*explain.Outline
+// planManifest places the gangs and single pods of a manifest one after the
+// other, in the order of the file.
+func (v *timedView) planManifest(m *manifest.Manifest) ([]*explain.PlacementPreview, error) {
+	var plans []*explain.PlacementPreview
 	done := map[string]bool{}
 	group := groupOf(v.settings)
 	for _, pod := range m.Pods {
-		u := unit(pod, group(pod))
+		u := planUnit(pod, group(pod))
 		if done[u] {
 			continue
 		}
 		done[u] = true
-		outline, err := v.Outline(pod)
+		outline, err := v.PreviewPlacement(pod)
 		if err != nil {
 			return nil, err
 		}

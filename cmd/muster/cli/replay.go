@@ -18,18 +18,18 @@ import (
 	"github.com/muster-scheduler/muster/internal/trace"
 )
 
-// replay is the flags that say what is replayed, and on what.
-type replay struct {
+// replayFlags are the flags that select the trace and the fleet.
+type replayFlags struct {
 	trace                 string
 	nodes, gangs, singles string
 	fleet, gpus           int
 	load, singlesLoad     float64
 }
 
-// offer is a trace that comes with the command, and how it is replayed where no
-// flag says otherwise. All stand on the first hosts of the Lingjun fabric, since
-// no public trace tells the fabric that its gangs ran on.
-type offer struct {
+// bundledTrace is a trace that comes with the command, and how it is replayed
+// where no flag says otherwise. All run on the first hosts of the Lingjun
+// fabric, since no public trace has the fabric that its gangs ran on.
+type bundledTrace struct {
 	name, title string
 	gangs       func() ([]trace.Gang, error)
 	singles     func() ([]trace.Gang, error)
@@ -43,7 +43,8 @@ type offer struct {
 // al., NSDI 2024, table 1).
 var kalosShape = sim.Shape{GPUs: trace.GPUsPerNode, CPUMilli: 128_000, MemBytes: 2048e9}
 
-var offers = []offer{
+// bundledTraces are the names that --trace takes, the default first.
+var bundledTraces = []bundledTrace{
 	{name: "kalos", title: "Gangs of the LLM cluster Kalos, 2023", gangs: data.KalosGangs, fleet: 302, shape: kalosShape, load: 1},
 	{name: "philly", title: "Jobs of Microsoft's Philly, October 2017", gangs: data.PhillyGangs, fleet: 80, shape: sim.Shape{GPUs: trace.GPUsPerNode}},
 	{
@@ -52,16 +53,18 @@ var offers = []offer{
 	},
 }
 
+// traceNames returns the names of the traces.
 func traceNames() []string {
-	names := make([]string, len(offers))
-	for i, o := range offers {
+	names := make([]string, len(bundledTraces))
+	for i, o := range bundledTraces {
 		names[i] = o.name
 	}
 	return names
 }
 
-func (r *replay) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&r.trace, "trace", offers[0].name, "a `trace` that comes with the command: "+strings.Join(traceNames(), ", "))
+// addFlags adds the flags of a replay.
+func (r *replayFlags) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&r.trace, "trace", bundledTraces[0].name, "a `trace` that comes with the command: "+strings.Join(traceNames(), ", "))
 	flags.StringVar(&r.nodes, "nodes", "", "the fleet, a CSV `file`")
 	flags.StringVar(&r.gangs, "gangs", "", "the gangs, a CSV `file`")
 	flags.StringVar(&r.singles, "singles", "", "single pods that arrive between the gangs, a CSV `file`; its larger jobs are left out")
@@ -71,17 +74,17 @@ func (r *replay) addFlags(flags *pflag.FlagSet) {
 	flags.Float64Var(&r.singlesLoad, "singles-load", 0.3, "the `share` of the fleet's GPU time that the single pods ask for")
 }
 
-// config reads what is to be replayed, and names it.
-func (r *replay) config(flags *pflag.FlagSet) (sim.Config, string, error) {
+// simConfig reads what is to be replayed, and returns it with a title.
+func (r *replayFlags) simConfig(flags *pflag.FlagSet) (sim.Config, string, error) {
 	if r.singlesLoad < 0 || r.fleet < 0 || r.gpus < 1 || r.gpus > 1<<16 {
 		return sim.Config{}, "", fmt.Errorf("--singles-load %g, --fleet %d, --gpus %d: want none below 0, and 1 to 65536 GPUs", r.singlesLoad, r.fleet, r.gpus)
 	}
-	o, err := r.choose(flags)
+	o, err := r.chosenTrace(flags)
 	if err != nil {
 		return sim.Config{}, "", err
 	}
 	cfg := sim.Config{Shape: o.shape}
-	if cfg.Nodes, err = r.hosts(o.fleet); err != nil {
+	if cfg.Nodes, err = r.fleetNodes(o.fleet); err != nil {
 		return cfg, "", err
 	}
 	if cfg.Gangs, err = o.gangs(); err != nil {
@@ -106,18 +109,19 @@ func (r *replay) config(flags *pflag.FlagSet) (sim.Config, string, error) {
 	return cfg, o.title, nil
 }
 
-// choose is the trace that the flags ask for.
-func (r *replay) choose(flags *pflag.FlagSet) (offer, error) {
-	i := slices.IndexFunc(offers, func(o offer) bool { return o.name == r.trace })
+// chosenTrace returns the trace that the flags select. A flag that was not set
+// leaves what suits the trace.
+func (r *replayFlags) chosenTrace(flags *pflag.FlagSet) (bundledTrace, error) {
+	i := slices.IndexFunc(bundledTraces, func(o bundledTrace) bool { return o.name == r.trace })
 	if i < 0 {
-		return offer{}, fmt.Errorf("--trace: %q is not known; there are %s", r.trace, strings.Join(traceNames(), ", "))
+		return bundledTrace{}, fmt.Errorf("--trace: %q is not known; there are %s", r.trace, strings.Join(traceNames(), ", "))
 	}
-	o := offers[i]
+	o := bundledTraces[i]
 	if r.nodes != "" {
-		o = offer{gangs: fileOf(r.gangs, trace.ReadGangs), title: filepath.Base(r.gangs), singlesLoad: r.singlesLoad}
+		o = bundledTrace{gangs: fileReader(r.gangs, trace.ReadGangs), title: filepath.Base(r.gangs), singlesLoad: r.singlesLoad}
 		if r.singles != "" {
 			o.title += " among single pods of " + filepath.Base(r.singles)
-			o.singles = fileOf(r.singles, trace.ReadGangs)
+			o.singles = fileReader(r.singles, trace.ReadGangs)
 		}
 	}
 	if flags.Changed("fleet") {
@@ -133,11 +137,11 @@ func (r *replay) choose(flags *pflag.FlagSet) (offer, error) {
 	return o, nil
 }
 
-// hosts are the first nodes of the fleet, all of them for 0.
-func (r *replay) hosts(first int) ([]trace.Node, error) {
+// fleetNodes returns the first nodes of the fleet, all of them for 0.
+func (r *replayFlags) fleetNodes(first int) ([]trace.Node, error) {
 	read, from := data.LingjunNodes, "the fabric"
 	if r.nodes != "" {
-		read, from = fileOf(r.nodes, trace.ReadNodes), filepath.Base(r.nodes)
+		read, from = fileReader(r.nodes, trace.ReadNodes), filepath.Base(r.nodes)
 	}
 	nodes, err := read()
 	if err != nil || first == 0 {
@@ -149,8 +153,9 @@ func (r *replay) hosts(first int) ([]trace.Node, error) {
 	return nodes[:first], nil
 }
 
-// fileOf reads a file in one of the formats of package trace.
-func fileOf[T any](path string, read func(string, io.Reader) ([]T, error)) func() ([]T, error) {
+// fileReader returns a function that reads a file in one of the formats of
+// package trace. A bundled trace has such functions too.
+func fileReader[T any](path string, read func(string, io.Reader) ([]T, error)) func() ([]T, error) {
 	return func() ([]T, error) {
 		file, err := os.Open(path)
 		if err != nil {
@@ -165,8 +170,8 @@ func fileOf[T any](path string, read func(string, io.Reader) ([]T, error)) func(
 	}
 }
 
-// inNumbers says how much is replayed on how much.
-func inNumbers(cfg *sim.Config) string {
+// describeConfig returns how much is replayed on how much, as a sentence.
+func describeConfig(cfg *sim.Config) string {
 	gangs, work := 0, 0.0
 	for _, g := range cfg.Gangs {
 		if g.Pods > 1 {

@@ -19,17 +19,18 @@ import (
 	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
-// simulate is the flags of the verb.
-type simulate struct {
-	replay     replay
+// simulateFlags are the flags of the verb.
+type simulateFlags struct {
+	replay     replayFlags
 	policies   []string
 	strict     bool
 	csv, chart string
-	fgd        fgd
+	fgd        fgdFlags
 }
 
+// simulateVerb returns the command simulate.
 func simulateVerb(o *options) *cobra.Command {
-	var s simulate
+	var s simulateFlags
 	cmd := &cobra.Command{
 		Use:   "simulate [--trace NAME | --nodes FILE --gangs FILE | --protocol fgd]",
 		Short: "Replay a trace of gangs on a fleet in virtual time, policies side by side",
@@ -74,28 +75,29 @@ name a cluster do nothing.`,
 	return cmd
 }
 
-// run replays the trace once for each policy.
-func (s *simulate) run(cmd *cobra.Command, o *options) error {
-	format, err := o.format()
+// run replays the trace once for each policy. What can be wrong in the flags is
+// checked before, since a replay takes minutes.
+func (s *simulateFlags) run(cmd *cobra.Command, o *options) error {
+	format, err := o.outputFormat()
 	if err != nil {
 		return err
 	}
-	draw, err := s.drawer()
+	draw, err := s.chartWriter()
 	if err != nil {
 		return err
 	}
-	cfg, title, err := s.replay.config(cmd.Flags())
+	cfg, title, err := s.replay.simConfig(cmd.Flags())
 	if err != nil {
 		return err
 	}
 	start := time.Now()
 	cfg.Strict, cfg.Clock = s.strict, func() time.Duration { return time.Since(start) }
 	quiet := format != report.Text && !terminal.IsTerminal(cmd.OutOrStdout())
-	runs, err := s.replays(cfg, newBar(cmd.ErrOrStderr(), quiet))
+	runs, err := s.runPolicies(cfg, newProgressBar(cmd.ErrOrStderr(), quiet))
 	if err != nil {
 		return err
 	}
-	picture := &chart.Chart{Title: title, About: inNumbers(&cfg), Runs: runs}
+	picture := &chart.Chart{Title: title, About: describeConfig(&cfg), Runs: runs}
 	if err := s.writeFiles(picture, draw); err != nil {
 		return err
 	}
@@ -109,8 +111,10 @@ func (s *simulate) run(cmd *cobra.Command, o *options) error {
 	})
 }
 
-func (s *simulate) replays(cfg sim.Config, bar *bar) ([]chart.Run, error) {
-	defer bar.clear()
+// runPolicies replays the trace under one policy after the other: side by side
+// they would disturb the times of their decisions.
+func (s *simulateFlags) runPolicies(cfg sim.Config, bar *progressBar) ([]chart.Run, error) {
+	defer bar.clearLine()
 	policies := make([]sim.Policy, len(s.policies))
 	for i, name := range s.policies {
 		var err error
@@ -122,7 +126,7 @@ func (s *simulate) replays(cfg sim.Config, bar *bar) ([]chart.Run, error) {
 	for i, policy := range policies {
 		cfg.Policy = policy
 		label := fmt.Sprintf("%d of %d, %s", i+1, len(policies), policy.Name)
-		cfg.Progress = func(ended int) { bar.show(label, ended, len(cfg.Gangs)) }
+		cfg.Progress = func(ended int) { bar.showProgress(label, ended, len(cfg.Gangs)) }
 		result, err := sim.Run(cfg)
 		if err != nil {
 			return nil, fmt.Errorf("replaying with %s: %w", policy.Name, err)
@@ -132,8 +136,9 @@ func (s *simulate) replays(cfg sim.Config, bar *bar) ([]chart.Run, error) {
 	return runs, nil
 }
 
-// drawer is how the file of --chart is written; nil without the flag.
-func (s *simulate) drawer() (func(*chart.Chart, io.Writer) error, error) {
+// chartWriter returns the function that writes the file of --chart; nil without
+// the flag.
+func (s *simulateFlags) chartWriter() (func(*chart.Chart, io.Writer) error, error) {
 	switch {
 	case s.chart == "":
 		return nil, nil
@@ -146,7 +151,7 @@ func (s *simulate) drawer() (func(*chart.Chart, io.Writer) error, error) {
 }
 
 // writeFiles writes the files of --csv and --chart.
-func (s *simulate) writeFiles(picture *chart.Chart, draw func(*chart.Chart, io.Writer) error) error {
+func (s *simulateFlags) writeFiles(picture *chart.Chart, draw func(*chart.Chart, io.Writer) error) error {
 	if s.csv != "" {
 		var rows bytes.Buffer
 		if err := sim.WriteCSVHeader(&rows); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// snapshotVerb returns the command snapshot.
 func snapshotVerb(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "snapshot DIR",
@@ -22,11 +23,11 @@ stay: look through the files before you send them.`,
 		Example: "  muster snapshot report\n  tar czf report.tgz report",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := o.read(cmd.Context())
+			s, err := o.readSnapshot(cmd.Context())
 			if err != nil {
 				return err
 			}
-			settings, err := o.settings(s)
+			settings, err := o.readSettings(s)
 			if err != nil {
 				return err
 			}

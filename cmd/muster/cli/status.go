@@ -15,6 +15,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/report"
 )
 
+// statusVerb returns the command status.
 func statusVerb(o *options) *cobra.Command {
 	l := &listing{}
 	cmd := &cobra.Command{
@@ -26,9 +27,9 @@ func statusVerb(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return l.run(cmd, o, func(v *view, namespace string) ([]explain.Status, error) {
-				list, err := v.statuses(namespace, func(*explain.Gang) bool { return true })
-				explain.Sort(list, order)
+			return l.run(cmd, o, func(v *timedView, namespace string) ([]explain.Status, error) {
+				list, err := v.gangStatuses(namespace, func(*explain.Gang) bool { return true })
+				explain.SortStatuses(list, order)
 				return list, err
 			}, report.WriteStatuses)
 		},
@@ -55,9 +56,9 @@ A gang that fits does not wait for those before it that do not.`,
 		Example: "  muster queue -A\n  muster queue -n research --watch",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, o, func(v *view, namespace string) ([]explain.Status, error) {
-				list, err := v.statuses(namespace, func(g *explain.Gang) bool { return g.Place > 0 })
-				explain.Sort(list, explain.ByQueue)
+			return l.run(cmd, o, func(v *timedView, namespace string) ([]explain.Status, error) {
+				list, err := v.gangStatuses(namespace, func(g *explain.Gang) bool { return g.Place > 0 })
+				explain.SortStatuses(list, explain.ByQueue)
 				return list, err
 			}, report.WriteQueue)
 		},
@@ -68,26 +69,26 @@ A gang that fits does not wait for those before it that do not.`,
 
 // listing is a verb that lists gangs.
 type listing struct {
-	watch
+	watchFlag
 	all   bool
 	order string
 }
 
 func (l *listing) addFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&l.all, "all-namespaces", "A", false, "the gangs of all namespaces")
-	l.watch.addFlags(cmd)
+	l.watchFlag.addFlags(cmd)
 }
 
 // run writes what list returns, once or again with every change.
-func (l *listing) run(cmd *cobra.Command, o *options, list func(*view, string) ([]explain.Status, error), write func(io.Writer, []explain.Status, string)) error {
-	namespace, err := o.namespace()
+func (l *listing) run(cmd *cobra.Command, o *options, list func(*timedView, string) ([]explain.Status, error), write func(io.Writer, []explain.Status, string)) error {
+	namespace, err := o.targetNamespace()
 	if err != nil {
 		return err
 	}
 	if l.all {
 		namespace = ""
 	}
-	return l.watch.run(cmd, o, func(v *view, out io.Writer, format report.Format) error {
+	return l.watchFlag.run(cmd, o, func(v *timedView, out io.Writer, format report.Format) error {
 		found, err := list(v, namespace)
 		if err != nil {
 			return err
@@ -97,7 +98,7 @@ func (l *listing) run(cmd *cobra.Command, o *options, list func(*view, string) (
 }
 
 func parseOrder(name string) (explain.Order, error) {
-	if order := explain.Order(name); slices.Contains(explain.Orders(), order) {
+	if order := explain.Order(name); slices.Contains(explain.AllOrders(), order) {
 		return order, nil
 	}
 	return "", fmt.Errorf("--sort: found %q, want one of %s", name, orderNames())
@@ -105,14 +106,15 @@ func parseOrder(name string) (explain.Order, error) {
 
 func orderNames() string {
 	var names []string
-	for _, order := range explain.Orders() {
+	for _, order := range explain.AllOrders() {
 		names = append(names, string(order))
 	}
 	return strings.Join(names, ", ")
 }
 
-// statuses lists those of the gangs of a namespace, "" for all, that are wanted.
-func (v *view) statuses(namespace string, wanted func(*explain.Gang) bool) ([]explain.Status, error) {
+// gangStatuses returns the statuses of the gangs of a namespace, "" for all.
+// The list is empty and not nil: JSON output is then [].
+func (v *timedView) gangStatuses(namespace string, wanted func(*explain.Gang) bool) ([]explain.Status, error) {
 	list := []explain.Status{}
 	for _, g := range v.Gangs {
 		if namespace != "" && g.Namespace != namespace || !wanted(g) {

@@ -16,10 +16,11 @@ import (
 	"github.com/muster-scheduler/muster/pkg/report"
 )
 
+// topologyVerb returns the command topology.
 func topologyVerb(o *options) *cobra.Command {
 	var resource, html string
 	var nodes bool
-	var w watch
+	var w watchFlag
 	cmd := &cobra.Command{
 		Use:   "topology",
 		Short: "Show the tree of domains with what is free in each",
@@ -33,14 +34,14 @@ func topologyVerb(o *options) *cobra.Command {
 				if o.output != "" {
 					return errors.New("--html is a format of its own; leave out --output")
 				}
-				v, err := o.look(cmd.Context())
+				v, err := o.readView(cmd.Context())
 				if err != nil {
 					return err
 				}
 				return writePage(cmd.OutOrStdout(), html, v, o.overrides.Context.Namespace)
 			}
-			return w.run(cmd, o, func(v *view, out io.Writer, format report.Format) error {
-				fabric, err := v.Fabric(resource, nodes)
+			return w.run(cmd, o, func(v *timedView, out io.Writer, format report.Format) error {
+				fabric, err := v.BuildFabric(resource, nodes)
 				if err != nil {
 					return err
 				}
@@ -60,10 +61,10 @@ func topologyVerb(o *options) *cobra.Command {
 	return cmd
 }
 
-// writePage draws a picture into a file. With a namespace, gangs and pods of
-// others are not named.
-func writePage(out io.Writer, path string, v *view, namespace string) error {
-	data, err := page.BuildData(v.Picture, v.now, namespace)
+// writePage writes the page of a view into a file. With a namespace, gangs and
+// pods of others are not named.
+func writePage(out io.Writer, path string, v *timedView, namespace string) error {
+	data, err := page.BuildData(v.ClusterView, v.now, namespace)
 	if err != nil {
 		return err
 	}

@@ -18,27 +18,28 @@ import (
 	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
-// watch is the flag --watch of a verb.
-type watch struct {
+// watchFlag is the flag --watch of a verb.
+type watchFlag struct {
 	on bool
 }
 
-func (w *watch) addFlags(cmd *cobra.Command) {
+// addFlags adds it.
+func (w *watchFlag) addFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&w.on, "watch", "w", false, "go on and show each change until interrupted")
 }
 
-// pause is the least time between two looks: a gang of 1,000 pods that starts
-// is 1,000 changes.
-const pause = time.Second
+// minRefreshInterval is the shortest time between two readings: a gang of 1,000
+// pods that starts is 1,000 changes.
+const minRefreshInterval = time.Second
 
-// run shows what show writes, once or again with every change.
-func (w *watch) run(cmd *cobra.Command, o *options, show func(*view, io.Writer, report.Format) error) error {
-	format, err := o.format()
+// run calls show once, or again with every change.
+func (w *watchFlag) run(cmd *cobra.Command, o *options, show func(*timedView, io.Writer, report.Format) error) error {
+	format, err := o.outputFormat()
 	if err != nil {
 		return err
 	}
 	if !w.on {
-		v, err := o.look(cmd.Context())
+		v, err := o.readView(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -47,8 +48,8 @@ func (w *watch) run(cmd *cobra.Command, o *options, show func(*view, io.Writer, 
 	if o.snapshot != "" {
 		return errors.New("--watch and --snapshot exclude each other: a snapshot does not change")
 	}
-	return w.follow(cmd, o, func(s *snapshot.Snapshot, out io.Writer) error {
-		v, err := o.view(s)
+	return w.followCluster(cmd, o, func(s *snapshot.Snapshot, out io.Writer) error {
+		v, err := o.buildView(s)
 		if err != nil {
 			return err
 		}
@@ -56,32 +57,35 @@ func (w *watch) run(cmd *cobra.Command, o *options, show func(*view, io.Writer, 
 	})
 }
 
-func (w *watch) follow(cmd *cobra.Command, o *options, show func(*snapshot.Snapshot, io.Writer) error) error {
+// followCluster shows the cluster until it is interrupted. An error of one
+// reading is shown and does not end it: the gang may be created yet.
+func (w *watchFlag) followCluster(cmd *cobra.Command, o *options, show func(*snapshot.Snapshot, io.Writer) error) error {
 	ctx := cmd.Context()
-	clients, err := o.clients()
+	clients, err := o.clusterClients()
 	if err != nil {
 		return err
 	}
-	live, err := snapshot.Follow(ctx, clients)
+	live, err := snapshot.FollowCluster(ctx, clients)
 	if err != nil {
 		return err
 	}
-	screen := screenOf(cmd.OutOrStdout())
+	screen := newScreen(cmd.OutOrStdout())
 	for {
 		var page bytes.Buffer
 		if err := show(live.Snapshot(), &page); err != nil && !errors.Is(err, errRefused) {
 			fmt.Fprintf(&page, "muster: %v\n", err) // a gang may come yet
 		}
-		screen.show(page.Bytes())
-		if err := next(ctx, live.Changed(), screen.tick); err != nil {
+		screen.showPage(page.Bytes())
+		if err := waitForChange(ctx, live.Changed(), screen.tick); err != nil {
 			return err
 		}
 	}
 }
 
-// next waits for a change, or for the time to redraw, but at least a pause.
-func next(ctx context.Context, changed <-chan struct{}, tick time.Duration) error {
-	timer := time.NewTimer(pause)
+// waitForChange waits for a change, or for the time to redraw, but at least for
+// the refresh interval.
+func waitForChange(ctx context.Context, changed <-chan struct{}, tick time.Duration) error {
+	timer := time.NewTimer(minRefreshInterval)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -101,8 +105,8 @@ func next(ctx context.Context, changed <-chan struct{}, tick time.Duration) erro
 	return nil
 }
 
-// screen shows one page after the other: in place on a terminal, below one
-// another elsewhere.
+// screen shows one page after the other: in place on a terminal, one below the
+// other elsewhere.
 type screen struct {
 	out      io.Writer
 	terminal bool
@@ -110,7 +114,9 @@ type screen struct {
 	last     []byte
 }
 
-func screenOf(out io.Writer) *screen {
+// newScreen returns a screen. Ages are redrawn on a terminal only: in a file
+// they would be noise.
+func newScreen(out io.Writer) *screen {
 	s := &screen{out: out}
 	if terminal.IsTerminal(out) {
 		s.terminal, s.tick = true, 5*time.Second
@@ -118,7 +124,8 @@ func screenOf(out io.Writer) *screen {
 	return s
 }
 
-func (s *screen) show(page []byte) {
+// showPage shows a page, unless it is the one that is shown already.
+func (s *screen) showPage(page []byte) {
 	switch {
 	case bytes.Equal(page, s.last):
 		return

@@ -12,18 +12,18 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// maxOddities is the number of different oddities that an explanation names.
-const maxOddities = 5
+// maxGPUWarnings is the number of different warnings that an explanation gives.
+const maxGPUWarnings = 5
 
-// oddities are what is wrong with the GPUs of nodes, for a gang that asks for
-// GPUs: such a node is used as it is, and holds less than one would think. Nodes
-// of the domain that comes nearest are named first.
-func (x *explainer) oddities() []string {
+// gpuWarnings returns what is wrong with the GPUs of nodes, for a gang that
+// asks for GPUs: such a node is used as it is, and holds less than one would
+// think. Nodes of the nearest domain are named first.
+func (x *explainer) gpuWarnings() []string {
 	if !x.asksForGPUs() {
 		return nil
 	}
-	tree, nearest := x.usage.Tree, x.nearest()
-	choosy := len(x.g.Spec.Models) > 0 || x.g.Spec.Memory > 0
+	tree, nearest := x.usage.Tree, x.nearestDomain()
+	choosy := len(x.gang.Spec.Models) > 0 || x.gang.Spec.Memory > 0
 	var texts []string
 	nodes := map[string][]string{}
 	look := func(inside bool) {
@@ -32,7 +32,7 @@ func (x *explainer) oddities() []string {
 			if tree.ContainsNode(nearest, n) != inside {
 				continue
 			}
-			for _, text := range kube.GPUNode(x.p.Node(n)).Warnings {
+			for _, text := range kube.GPUNode(x.view.Node(n)).Warnings {
 				if !choosy && strings.Contains(text, gpu.ProductLabel) {
 					continue // of no concern to those who take any model
 				}
@@ -46,16 +46,16 @@ func (x *explainer) oddities() []string {
 	look(true)
 	look(false)
 	var notes []string
-	for _, text := range texts[:min(len(texts), maxOddities)] {
+	for _, text := range texts[:min(len(texts), maxGPUWarnings)] {
 		slices.Sort(nodes[text])
-		notes = append(notes, join(nodes[text])+": "+text)
+		notes = append(notes, joinWords(nodes[text])+": "+text)
 	}
 	return notes
 }
 
-// asksForGPUs reports whether the role that is short of room asks for GPUs.
+// asksForGPUs reports whether the bottleneck role asks for GPUs.
 func (x *explainer) asksForGPUs() bool {
-	for c, q := range x.members.Roles[x.scarce].Request {
+	for c, q := range x.members.Roles[x.bottleneck].Request {
 		if q > 0 && topology.IsGPU(x.usage.Resources[c]) {
 			return true
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Outline is where a gang, or a pod outside gangs, would go.
-type Outline struct {
+// PlacementPreview is where a gang, or a pod outside gangs, would be placed.
+type PlacementPreview struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	// Gang is false for a pod outside gangs.
@@ -32,12 +32,12 @@ type Outline struct {
 	// Model is the GPU product that was chosen, if the gang names any.
 	Model string `json:"model,omitempty"`
 	// Pods are the members in rank order.
-	Pods  []Seat   `json:"pods,omitempty"`
-	Notes []string `json:"notes,omitempty"`
+	Pods  []PodPlacement `json:"pods,omitempty"`
+	Notes []string       `json:"notes,omitempty"`
 }
 
-// Seat is the place of one pod.
-type Seat struct {
+// PodPlacement is the node of one pod.
+type PodPlacement struct {
 	Pod string `json:"pod"`
 	// Node is empty for a member beyond the minimum without room.
 	Node string `json:"node,omitempty"`
@@ -47,12 +47,12 @@ type Seat struct {
 	Links *Links `json:"links,omitempty"`
 }
 
-// Outline says where the gang of a pod would go, or the pod itself if it is in
-// none, and takes the room in the picture, so that the next one does not get
-// it too.
-func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
-	g := p.gangOfWaiting(pod)
-	o := &Outline{Namespace: pod.Namespace, Name: pod.Name}
+// PreviewPlacement returns where the gang of a pod would be placed, or the pod
+// itself if it is in none, and assigns its pods in the view, so that the next
+// call does not give the same room away again.
+func (v *ClusterView) PreviewPlacement(pod *v1.Pod) (*PlacementPreview, error) {
+	g := v.gangOfWaiting(pod)
+	o := &PlacementPreview{Namespace: pod.Namespace, Name: pod.Name}
 	if g == nil {
 		o.Notes = []string{"it is in no gang: it would start without waiting for any other pod; put the label " + kube.LabelGang + " on pods that need one another"}
 		g = &Gang{Namespace: pod.Namespace, Name: pod.Name, Waiting: []*v1.Pod{pod}, Spec: &kube.Spec{
@@ -66,15 +66,15 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 		return o, nil
 	}
 	if len(g.Gated) > 0 {
-		o.Notes = append(o.Notes, fmt.Sprintf("%s carry scheduling gates; planned as if they were removed", pods(len(g.Gated))))
+		o.Notes = append(o.Notes, fmt.Sprintf("%s carry scheduling gates; planned as if they were removed", formatPodCount(len(g.Gated))))
 		g.Waiting, g.Gated = append(g.Waiting, g.Gated...), nil
 	}
 	if have := len(g.Waiting); have < g.Spec.MinCount {
 		o.Reason = kube.GangIncomplete
-		o.Message = fmt.Sprintf("gang %s needs %s that start together, but %d are declared here", g.Name, pods(g.Spec.MinCount), have)
+		o.Message = fmt.Sprintf("gang %s needs %s that start together, but %d are declared here", g.Name, formatPodCount(g.Spec.MinCount), have)
 		return o, nil
 	}
-	members, plan, err := p.solve(g.trial())
+	members, plan, err := v.solveScenario(g.currentScenario())
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +92,13 @@ func (p *Picture) Outline(pod *v1.Pod) (*Outline, error) {
 	if members.Unmodelled != "" {
 		o.Notes = append(o.Notes, "its pods use "+members.Unmodelled+", which only the scheduler checks; the nodes may differ")
 	}
-	o.seat(p, members, plan)
+	o.recordPlan(v, members, plan)
 	return o, nil
 }
 
-// gangOfWaiting is the gang of a pod that has no node yet, or nil.
-func (p *Picture) gangOfWaiting(pod *v1.Pod) *Gang {
-	for _, g := range p.Gangs {
+// gangOfWaiting returns the gang of a pod that has no node yet, or nil.
+func (v *ClusterView) gangOfWaiting(pod *v1.Pod) *Gang {
+	for _, g := range v.Gangs {
 		if g.Namespace == pod.Namespace && slices.ContainsFunc(g.Members(), func(m *v1.Pod) bool { return m.UID == pod.UID }) {
 			return g
 		}
@@ -106,18 +106,18 @@ func (p *Picture) gangOfWaiting(pod *v1.Pod) *Gang {
 	return nil
 }
 
-// seat writes a plan down and takes its room.
-func (o *Outline) seat(p *Picture, members *kube.Members, plan placement.Plan) {
+// recordPlan writes a plan into the preview and assigns its pods in the view.
+func (o *PlacementPreview) recordPlan(p *ClusterView, members *kube.Members, plan placement.Plan) {
 	tree := p.cluster.Usage().Tree
 	o.Fits, o.Domain, o.Model = true, tree.DomainPath(plan.Domain), plan.Model
 	hosts := map[topology.NodeID]bool{}
 	for r, pods := range members.Pods {
 		for i, pod := range pods {
-			seat := Seat{Pod: pod.Name}
+			seat := PodPlacement{Pod: pod.Name}
 			if n := plan.Nodes[r][i]; n != placement.NoNode {
 				hosts[n] = true
 				seat.Node = tree.Nodes[n].Name
-				if box := p.box(n); box != 0 {
+				if box := p.enclosingDomain(n); box != 0 {
 					seat.Domain = tree.DomainPath(box)
 				}
 				seat.Links = linksOf(pod, p.Node(n), p.freeGPUs(seat.Node))

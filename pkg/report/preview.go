@@ -11,7 +11,7 @@ import (
 )
 
 // WritePlans writes where gangs and pods would go.
-func WritePlans(w io.Writer, plans []*explain.Outline) {
+func WritePlans(w io.Writer, plans []*explain.PlacementPreview) {
 	for i, p := range plans {
 		if i > 0 {
 			fmt.Fprintln(w)
@@ -22,7 +22,7 @@ func WritePlans(w io.Writer, plans []*explain.Outline) {
 
 // writePlan writes one of them. The table of pods follows only if it fits: the
 // message says why not.
-func writePlan(w io.Writer, p *explain.Outline) {
+func writePlan(w io.Writer, p *explain.PlacementPreview) {
 	what := "pod"
 	if p.Gang {
 		what = "gang"

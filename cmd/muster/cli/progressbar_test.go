@@ -18,12 +18,12 @@ func TestBar(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
 	line := &terminal.Line{Out: &out, Columns: func() int { return 80 }}
-	b := &bar{line: line, now: func() time.Time { return now }}
-	b.show("1 of 2, muster", 1, 4)
-	b.show("1 of 2, muster", 2, 4) // too soon
-	now = now.Add(redraw)
-	b.show("1 of 2, muster", 3, 4)
-	b.clear()
+	b := &progressBar{line: line, now: func() time.Time { return now }}
+	b.showProgress("1 of 2, muster", 1, 4)
+	b.showProgress("1 of 2, muster", 2, 4) // too soon
+	now = now.Add(redrawInterval)
+	b.showProgress("1 of 2, muster", 3, 4)
+	b.clearLine()
 	assert.Equal(t, []string{
 		"",
 		"\x1b[K[" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "]  25 %  1 of 2, muster: 1 of 4 jobs have ended",
@@ -34,8 +34,8 @@ func TestBar(t *testing.T) {
 
 func TestBar_IsSilentWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
-	b := newBar(&out, false)
-	b.show("muster", 1, 2)
-	b.clear()
+	b := newProgressBar(&out, false)
+	b.showProgress("muster", 1, 2)
+	b.clearLine()
 	assert.Empty(t, out.String())
 }

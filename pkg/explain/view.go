@@ -24,13 +24,13 @@ import (
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
-// Picture is a cluster at one moment, as the scheduler sees it. It is not safe
-// for concurrent use.
-type Picture struct {
+// ClusterView is a cluster at one moment as the scheduler sees it. It is not
+// safe for concurrent use: each question reuses the memory of the one before.
+type ClusterView struct {
 	// Gangs are in the order of namespace and name.
 	Gangs []*Gang
 
-	ladder  kube.Levels
+	levels  kube.Levels
 	cluster *kube.Cluster
 	infos   []fwk.NodeInfo
 	index   map[string]int // node name to infos
@@ -71,14 +71,14 @@ type Config struct {
 // ConfigOf takes what a picture depends on out of the settings of a scheduler.
 func ConfigOf(s config.Settings) Config { return Config{Levels: s.Levels, Sharing: s.Sharing} }
 
-// NewPicture builds the picture of a cluster from its nodes, all its pods that
+// NewClusterView returns the view of a cluster with its nodes, all its pods that
 // have not ended, and its gangs.
-func NewPicture(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*Picture, error) {
+func NewClusterView(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Gang) (*ClusterView, error) {
 	if len(cfg.Levels) == 0 {
 		cfg.Levels = kube.DefaultLevels()
 	}
-	p := &Picture{
-		ladder: cfg.Levels, cluster: kube.NewCluster(cfg.Levels),
+	p := &ClusterView{
+		levels: cfg.Levels, cluster: kube.NewCluster(cfg.Levels),
 		index: make(map[string]int, len(nodes)), gangOf: map[types.UID]*Gang{},
 	}
 	p.cluster.Sharing = cfg.Sharing
@@ -97,9 +97,9 @@ func NewPicture(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Ga
 	if err := p.cluster.UpdateNodes(p.infos); err != nil {
 		return nil, fmt.Errorf("reading the nodes: %w", err)
 	}
-	p.keepUp()
+	p.updatePlanner()
 	for _, g := range gangs {
-		p.Gangs = append(p.Gangs, p.gang(g))
+		p.Gangs = append(p.Gangs, p.readGang(g))
 	}
 	slices.SortStableFunc(p.Gangs, func(a, b *Gang) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
@@ -108,13 +108,14 @@ func NewPicture(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialect.Ga
 	return p, nil
 }
 
-func (p *Picture) gang(d dialect.Gang) *Gang {
+// readGang reads the declaration of a gang and sorts its pods by state.
+func (v *ClusterView) readGang(d dialect.Gang) *Gang {
 	g := &Gang{Namespace: d.Group.Namespace, Group: d.Group, Declaration: d.Declaration}
 	g.Dialect, g.Name = kube.SplitGroupName(d.Group.Name)
-	g.Spec, g.Invalid = kube.ReadSpec(d.Group, d.Declaration, p.ladder)
+	g.Spec, g.Invalid = kube.ReadSpec(d.Group, d.Declaration, v.levels)
 	for _, pod := range d.Pods {
 		if pod.Spec.NodeName != "" {
-			p.gangOf[pod.UID] = g
+			v.gangOf[pod.UID] = g
 		}
 		switch {
 		case pod.DeletionTimestamp != nil:
@@ -130,19 +131,19 @@ func (p *Picture) gang(d dialect.Gang) *Gang {
 	return g
 }
 
-// Find returns the gangs that a user may mean by a name in a namespace: those
-// of that name, which may be the name of a workload, else those with pods of a
-// workload of that name, else the gang of the pod of that name.
-func (p *Picture) Find(namespace, name string) []*Gang {
+// FindGangs returns the gangs that a user may mean by a name in a namespace:
+// those of that name, which may be the name of a workload, else those with pods
+// of a workload of that name, else the gang of the pod of that name.
+func (v *ClusterView) FindGangs(namespace, name string) []*Gang {
 	var named, ofWorkload, ofPod []*Gang
-	for _, g := range p.Gangs {
+	for _, g := range v.Gangs {
 		if g.Namespace != namespace {
 			continue
 		}
 		if g.Name == name && g.Dialect != kube.DialectConflict || g.FullName() == name ||
 			g.Dialect == kube.DialectAuto && strings.HasSuffix(g.Name, "/"+name) {
 			named = append(named, g)
-		} else if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return isOf(pod, name) }) {
+		} else if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return isOfWorkload(pod, name) }) {
 			ofWorkload = append(ofWorkload, g)
 		}
 		if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return pod.Name == name }) {
@@ -157,8 +158,7 @@ func (p *Picture) Find(namespace, name string) []*Gang {
 	return ofPod
 }
 
-// FullName tells the gang from others of its name that are declared in another
-// way.
+// FullName returns a name that no gang declared in another way has.
 func (g *Gang) FullName() string {
 	if g.Dialect == kube.DialectNative {
 		return string(kube.DialectNative) + "~" + g.Name
@@ -166,36 +166,37 @@ func (g *Gang) FullName() string {
 	return g.Group.Name
 }
 
-// isOf reports whether a pod belongs to the workload of that name, which may
-// stand before its kind and a slash, whatever its gang is called.
-func isOf(pod *v1.Pod, name string) bool {
+// isOfWorkload reports whether a pod belongs to the workload of that name,
+// which may follow its kind and a slash, whatever its gang is called.
+func isOfWorkload(pod *v1.Pod, name string) bool {
 	ref, problem := workload.RefOf(pod)
 	return problem == "" && (ref.Workload == name || ref.Kind.DisplayName()+"/"+ref.Workload == name)
 }
 
-// Usage is what is free in the cluster. It is valid until the next question.
-func (p *Picture) Usage() *topology.Usage {
-	_ = p.cluster.UpdateNodes(p.infos) // the same nodes were taken before
-	p.keepUp()
-	return p.cluster.Usage()
+// Usage returns the free resources of the cluster. It is valid until the next
+// call of a method.
+func (v *ClusterView) Usage() *topology.Usage {
+	_ = v.cluster.UpdateNodes(v.infos) // the same nodes were taken before
+	v.updatePlanner()
+	return v.cluster.Usage()
 }
 
 // Node returns a node of the cluster.
-func (p *Picture) Node(id topology.NodeID) *v1.Node {
-	return p.infos[p.index[p.cluster.Usage().Tree.Nodes[id].Name]].Node()
+func (v *ClusterView) Node(id topology.NodeID) *v1.Node {
+	return v.infos[v.index[v.cluster.Usage().Tree.Nodes[id].Name]].Node()
 }
 
-// Members are all members of the gang.
+// Members returns all members of the gang.
 func (g *Gang) Members() []*v1.Pod { return slices.Concat(g.Bound, g.Waiting, g.Gated) }
 
 // allPods are the members, and the pods of the gang that terminate.
 func (g *Gang) allPods() []*v1.Pod { return slices.Concat(g.Members(), g.Terminating) }
 
-// Key names a gang across namespaces.
+// Key returns a name that is unique across namespaces.
 func (g *Gang) Key() string { return g.Namespace + "/" + g.Name }
 
-// MinCount is the number of members that start together, 0 when that cannot be
-// read.
+// MinCount returns the number of members that start together, 0 when that
+// cannot be read.
 func (g *Gang) MinCount() int {
 	if g.Spec == nil {
 		return 0
@@ -203,72 +204,76 @@ func (g *Gang) MinCount() int {
 	return g.Spec.MinCount
 }
 
-// trial is a gang and a cluster that differ from the picture in what is set.
-type trial struct {
-	// nodes and gone replace nodes and take pods away from the cluster.
-	nodes []*v1.Node
-	gone  []*v1.Pod
+// scenario is a gang and a cluster that differ from the view in what is set.
+type scenario struct {
+	// nodes replace nodes of the cluster, and deleted pods are taken off it.
+	nodes   []*v1.Node
+	deleted []*v1.Pod
 	// spec, waiting and bound are what the gang asks for and who it is.
 	spec           *kube.Spec
 	waiting, bound []*v1.Pod
 }
 
-// trial is the gang as it is.
-func (g *Gang) trial() trial { return trial{spec: g.Spec, waiting: g.Waiting, bound: g.Bound} }
+// currentScenario returns the gang as it is.
+func (g *Gang) currentScenario() scenario {
+	return scenario{spec: g.Spec, waiting: g.Waiting, bound: g.Bound}
+}
 
-// solve asks the engine about a trial. Numbers of nodes in the plan hold for the
-// tree of the picture. Where members.Invalid is set, the plan refuses with it.
-func (p *Picture) solve(t trial) (*kube.Members, placement.Plan, error) {
-	members, err := p.members(t)
+// solveScenario asks the engine about a scenario. Numbers of nodes in the plan
+// hold for the tree of the view. Where members.Invalid is set, the plan refuses
+// with it.
+func (v *ClusterView) solveScenario(t scenario) (*kube.Members, placement.Plan, error) {
+	members, err := v.scenarioMembers(t)
 	if err != nil {
 		return nil, placement.Plan{}, err
 	}
 	if bad := members.Invalid; bad != nil {
 		return members, placement.Plan{Refusal: &placement.Refusal{Reason: placement.InvalidGangSpec, Gang: t.spec.Name, Detail: bad.Message}}, nil
 	}
-	return members, p.planner.Solve(&members.Gang), nil
+	return members, v.planner.Solve(&members.Gang), nil
 }
 
-// keepUp tells the planner what the last update of the cluster changed, so that
-// the next answer costs no more than that.
-func (p *Picture) keepUp() {
-	touched, rebuilt := p.cluster.TouchedNodes()
-	if p.planner == nil || rebuilt {
-		p.planner = placement.NewPlanner(p.cluster.Usage())
+// updatePlanner tells the planner what the last update of the cluster changed,
+// so that the next answer costs no more than that.
+func (v *ClusterView) updatePlanner() {
+	touched, rebuilt := v.cluster.TouchedNodes()
+	if v.planner == nil || rebuilt {
+		v.planner = placement.NewPlanner(v.cluster.Usage())
 		return
 	}
 	for _, n := range touched {
-		p.planner.MarkChanged(n)
+		v.planner.MarkChanged(n)
 	}
 }
 
-// members brings the cluster to the state of a trial and reads the gang.
-func (p *Picture) members(t trial) (*kube.Members, error) {
-	infos := p.infos
-	if len(t.nodes)+len(t.gone) > 0 {
-		infos = slices.Clone(p.infos)
+// scenarioMembers brings the cluster to the state of a scenario and reads the
+// gang. Nodes that change are copied first, so that the view stays as it is.
+func (v *ClusterView) scenarioMembers(t scenario) (*kube.Members, error) {
+	infos := v.infos
+	if len(t.nodes)+len(t.deleted) > 0 {
+		infos = slices.Clone(v.infos)
 	}
 	fresh := map[int]*framework.NodeInfo{}
 	change := func(i int) *framework.NodeInfo {
 		if fresh[i] == nil {
-			fresh[i] = p.infos[i].Snapshot().(*framework.NodeInfo)
+			fresh[i] = v.infos[i].Snapshot().(*framework.NodeInfo)
 			infos[i] = fresh[i]
 		}
 		return fresh[i]
 	}
 	for _, node := range t.nodes {
-		change(p.index[node.Name]).SetNode(node)
+		change(v.index[node.Name]).SetNode(node)
 	}
-	for _, pod := range t.gone {
-		if i, ok := p.index[pod.Spec.NodeName]; ok {
+	for _, pod := range t.deleted {
+		if i, ok := v.index[pod.Spec.NodeName]; ok {
 			if err := change(i).RemovePod(logger, pod); err != nil {
 				return nil, err
 			}
 		}
 	}
-	members, err := p.cluster.ReadGang(t.spec, t.waiting, t.bound, infos)
+	members, err := v.cluster.ReadGang(t.spec, t.waiting, t.bound, infos)
 	if err == nil {
-		p.keepUp()
+		v.updatePlanner()
 	}
 	return members, err
 }
