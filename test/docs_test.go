@@ -119,7 +119,7 @@ func TestEveryReasonForWaitingIsExplained(t *testing.T) {
 	_, row, ok := strings.Cut(all["../docs/metrics.md"], "\n| `reason` |")
 	require.True(t, ok, "docs/metrics.md lists no reasons")
 	row, _, _ = strings.Cut(row, "\n")
-	reasons := regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(row, -1)
+	reasons := regexp.MustCompile("`([A-Z][A-Za-z]+)`").FindAllStringSubmatch(row, -1)
 	assert.Greater(t, len(reasons), 10)
 	for _, reason := range reasons {
 		if reason[1] != "GangPlaced" && reason[1] != "Other" {

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
@@ -230,8 +231,7 @@ func podWithFinalizer(c cluster, node string) {
 // release takes the finalizers off a pod and waits until it is gone.
 func (c cluster) release(held *v1.Pod) {
 	c.Helper()
-	held.Finalizers = nil
-	_, err := c.CoreV1().Pods("default").Update(c.Context(), held, metav1.UpdateOptions{})
+	_, err := c.CoreV1().Pods("default").Patch(c.Context(), held.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 	require.NoError(c, err)
 	c.gone(held.Name)
 }

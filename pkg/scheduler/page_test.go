@@ -87,7 +87,7 @@ func TestScheduler_TopologyPage(t *testing.T) {
 		}
 	}
 	stock.Signal(os.Interrupt)
-	require.NoError(t, stock.Wait())
+	_ = stock.Wait() // kube-scheduler ends with an error, also when it is asked to
 
 	plain := c.run(delegate...)
 	status, _, _ := c.ask(reader, http.MethodGet, "/topology/")
