@@ -5,6 +5,7 @@ package explain
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
@@ -167,11 +168,18 @@ func (v *ClusterView) locatePods(bound []*v1.Pod) ([]LevelPlacement, []NodePlace
 			linked[n] = cmp.Or(linked[n], linksOf(pod, v.Node(n), heldGPUs))
 		}
 	}
-	var nodes []topology.NodeID
-	for n := range on {
-		nodes = append(nodes, n)
+	nodes := slices.Sorted(maps.Keys(on))
+	var hosts []NodePlacement
+	for _, n := range nodes {
+		slices.Sort(on[n])
+		hosts = append(hosts, NodePlacement{Node: tree.Nodes[n].Name, Pods: on[n], Links: linked[n]})
 	}
-	slices.Sort(nodes)
+	return podsByLevel(tree, nodes, on), hosts
+}
+
+// podsByLevel returns how many pods are in each domain, level by level; nodes are
+// sorted.
+func podsByLevel(tree *topology.Tree, nodes []topology.NodeID, on map[topology.NodeID][]string) []LevelPlacement {
 	var placements []LevelPlacement
 	for l := range tree.Levels {
 		s := LevelPlacement{Level: tree.Levels[l]}
@@ -190,10 +198,5 @@ func (v *ClusterView) locatePods(bound []*v1.Pod) ([]LevelPlacement, []NodePlace
 			placements = append(placements, s)
 		}
 	}
-	var hosts []NodePlacement
-	for _, n := range nodes {
-		slices.Sort(on[n])
-		hosts = append(hosts, NodePlacement{Node: tree.Nodes[n].Name, Pods: on[n], Links: linked[n]})
-	}
-	return placements, hosts
+	return placements
 }

@@ -74,26 +74,31 @@ func (v *ClusterView) PreviewPlacement(pod *v1.Pod) (*PlacementPreview, error) {
 		o.Message = fmt.Sprintf("gang %s needs %s that start together, but %d are declared here", g.Name, formatPodCount(g.Spec.MinCount), have)
 		return o, nil
 	}
+	return o, v.previewPlan(o, g)
+}
+
+// previewPlan asks the engine where a gang would be placed, and notes the answer.
+func (v *ClusterView) previewPlan(o *PlacementPreview, g *Gang) error {
 	members, plan, err := v.solveScenario(g.currentScenario())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if bad := members.Invalid; bad != nil {
 		o.Reason, o.Message = bad.Reason, bad.Message
-		return o, nil
+		return nil
 	}
 	if r := plan.Refusal; r != nil {
 		if !o.Gang {
-			r.Gang = pod.Name
+			r.Gang = o.Name
 		}
 		o.Reason, o.Message = kube.Reason(r.Reason), r.Error()
-		return o, nil
+		return nil
 	}
 	if members.Unmodelled != "" {
 		o.Notes = append(o.Notes, "its pods use "+members.Unmodelled+", which only the scheduler checks; the nodes may differ")
 	}
 	o.recordPlan(v, members, plan)
-	return o, nil
+	return nil
 }
 
 // gangOfWaiting returns the gang of a pod that has no node yet, or nil.

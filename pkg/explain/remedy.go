@@ -55,40 +55,23 @@ func (x *explainer) tryRemedies(remedies []remedy) (*remedySet, error) {
 	return &remedySet{slices.Clone(remedies), members, plan}, nil
 }
 
+// candidate is a domain, the remedies that help there, and how few of them may be
+// enough.
+type candidate struct {
+	domain   topology.DomainID
+	remedies []remedy
+	first    int // the number of remedies whose gains cover what is missing
+	cost     int // of those
+}
+
 // smallestRemedySet returns the smallest set of remedies, searched for in the
 // domains that lack least, or nil. The estimate orders the search; the engine
 // decides.
 func (x *explainer) smallestRemedySet(remedies []remedy) (*remedySet, error) {
-	type lead struct {
-		domain   topology.DomainID
-		remedies []remedy
-		first    int // the number of remedies whose gains cover what is missing
-		weight   int
-	}
-	var leads []lead
-	for d, need := range x.missingPerDomain() {
-		l := lead{domain: d, remedies: helpfulRemedies(remedies, d)}
-		covered := int64(0)
-		for covered < need && l.first < len(l.remedies) {
-			covered += l.remedies[l.first].gain[d]
-			l.weight += l.remedies[l.first].cost
-			l.first++
-		}
-		if len(l.remedies) == 0 || covered < need && x.estimatesAreExact() {
-			continue
-		}
-		l.first = max(l.first, 1)
-		leads = append(leads, l)
-	}
-	slices.SortFunc(leads, func(a, b lead) int {
-		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.weight, b.weight), cmp.Compare(a.domain, b.domain))
-	})
-	for i, l := range leads {
-		if i == maxDomains {
-			break
-		}
-		for n := l.first; n <= min(len(l.remedies), maxRemedies); n++ {
-			found, err := x.tryRemedies(l.remedies[:n])
+	candidates := x.remedyCandidates(remedies)
+	for _, c := range candidates[:min(len(candidates), maxDomains)] {
+		for n := c.first; n <= min(len(c.remedies), maxRemedies); n++ {
+			found, err := x.tryRemedies(c.remedies[:n])
 			if err != nil {
 				return nil, err
 			}
@@ -98,6 +81,30 @@ func (x *explainer) smallestRemedySet(remedies []remedy) (*remedySet, error) {
 		}
 	}
 	return nil, nil
+}
+
+// remedyCandidates lists the domains in which remedies may be enough, those first
+// that seem to need the fewest and cheapest.
+func (x *explainer) remedyCandidates(remedies []remedy) []candidate {
+	var candidates []candidate
+	for d, need := range x.missingPerDomain() {
+		c := candidate{domain: d, remedies: helpfulRemedies(remedies, d)}
+		covered := int64(0)
+		for covered < need && c.first < len(c.remedies) {
+			covered += c.remedies[c.first].gain[d]
+			c.cost += c.remedies[c.first].cost
+			c.first++
+		}
+		if len(c.remedies) == 0 || covered < need && x.estimatesAreExact() {
+			continue
+		}
+		c.first = max(c.first, 1)
+		candidates = append(candidates, c)
+	}
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.cost, b.cost), cmp.Compare(a.domain, b.domain))
+	})
+	return candidates
 }
 
 // pruneRemedies removes the remedies that turn out not to be needed, the most

@@ -41,19 +41,6 @@ type Members struct {
 // from the same cluster. A gang with bound members is a class of its own.
 func (m *Members) EquivalenceClass() string { return m.equivalenceClass }
 
-// RequestedResources lists the resources that any member asks for, in the order of the
-// usage's columns. The pod slot that every pod takes is not among them.
-func (m *Members) RequestedResources(usage *topology.Usage) []string {
-	var wants []string
-	for column, name := range usage.Resources {
-		asked := slices.ContainsFunc(m.Roles, func(r gang.Role) bool { return r.Request[column] > 0 })
-		if asked && name != string(v1.ResourcePods) {
-			wants = append(wants, name)
-		}
-	}
-	return wants
-}
-
 // podSet gathers the pods of one shape and part while a gang is read.
 type podSet struct {
 	key         roleKey
