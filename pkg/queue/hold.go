@@ -20,6 +20,7 @@ type holdLedger struct {
 	promised     map[string]time.Time
 	reservations map[GangID]*reservation
 	terminating  map[string]termination // by UID of the pod
+	ending       Quantities             // what they give, together
 	// endings counts the members of each gang that terminate, by
 	// namespace/name.
 	endings map[string]Endings
@@ -71,7 +72,7 @@ const (
 func newHoldLedger() holdLedger {
 	return holdLedger{
 		nominations: map[string]nomination{}, promised: map[string]time.Time{},
-		reservations: map[GangID]*reservation{}, terminating: map[string]termination{}, endings: map[string]Endings{},
+		reservations: map[GangID]*reservation{}, terminating: map[string]termination{}, ending: Quantities{}, endings: map[string]Endings{},
 	}
 }
 
@@ -167,6 +168,7 @@ func (q *Queue) Endings(gang string) Endings { return q.holds.endings[gang] }
 func (h *holdLedger) addTermination(pod string, t termination) {
 	h.removeTermination(pod)
 	h.terminating[pod] = t
+	h.ending.Add(t.gives)
 	h.countEnding(t, 1)
 }
 
@@ -174,6 +176,7 @@ func (h *holdLedger) addTermination(pod string, t termination) {
 func (h *holdLedger) removeTermination(pod string) {
 	if t, ok := h.terminating[pod]; ok {
 		delete(h.terminating, pod)
+		h.ending.Sub(t.gives)
 		h.countEnding(t, -1)
 	}
 }

@@ -124,4 +124,5 @@ func assertEmpty(t *testing.T, q *Queue) {
 	assert.Empty(t, q.holds.endings)
 	assert.Empty(t, q.rechecks.due)
 	assert.Empty(t, q.arrivals.numbers)
+	assert.True(t, Quantities{}.covers(q.holds.ending), "nothing ends any more")
 }

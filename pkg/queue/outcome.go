@@ -53,7 +53,7 @@ func (q *Queue) refused(e Refused, now time.Time) {
 		return
 	}
 	q.decide(Decision{now, g.key.Name, DecisionRefused, e.Verdict.Reason, e.Verdict.Message})
-	q.emit(Report{g.id, e.Verdict, false})
+	q.emit(Report{g.id, e.Verdict, e.Verdict.Remedy == ByUser || e.Verdict.Remedy == ByTime}) // those pass, as a rule
 	class := e.Class
 	if e.ByPlugins || class == "" {
 		class = string(g.id) // others need not share what it failed for

@@ -66,12 +66,12 @@ func (q *Queue) podTerminating(e PodTerminating, now time.Time) {
 	q.retryPromised(now)
 }
 
-// retryPromised has the first gang of each priority tried that waits for room:
-// it may keep the room that pods which terminate leave.
+// retryPromised has the first gang of each priority tried that waits for room, if
+// the pods that terminate leave as much as it lacks: it may keep that.
 func (q *Queue) retryPromised(now time.Time) {
 	for _, g := range q.bandHeads() {
-		if q.holds.reservations[g.id] == nil && q.MayReserve(g.id, now) {
-			g.retryBy(now.Add(firstPace)) // several end at a time: this gathers them
+		if q.holds.reservations[g.id] == nil && q.holds.ending.covers(g.refusal.deficit()) && q.MayReserve(g.id, now) {
+			g.retryBy(now.Add(g.pace()))
 		}
 	}
 }

@@ -3,8 +3,6 @@
 
 package queue
 
-import "maps"
-
 // Quantities are amounts by resource name, in the planner's units: milli-cores
 // of CPU, bytes, pods, and counts of everything else.
 type Quantities map[string]int64
@@ -27,5 +25,19 @@ func (q Quantities) Excess(o Quantities) Quantities {
 	return excess
 }
 
-// Clone returns a copy.
-func (q Quantities) Clone() Quantities { return maps.Clone(q) }
+// Sub takes o from q.
+func (q Quantities) Sub(o Quantities) {
+	for name, amount := range o {
+		q[name] -= amount
+	}
+}
+
+// covers reports whether q has no less than o of any resource.
+func (q Quantities) covers(o Quantities) bool {
+	for name, amount := range o {
+		if q[name] < amount {
+			return false
+		}
+	}
+	return true
+}
