@@ -189,7 +189,7 @@ func (a *gpuInventory) currentScorer() *gpu.Scorer {
 	return a.learner.CurrentScorer()
 }
 
-// workload is the typical pods in the scorer's terms. A pod whose models no node
+// typicalWorkload is the typical pods in the scorer's terms. A pod whose models no node
 // has is left out: it says nothing about the nodes that there are.
 func (a *gpuInventory) typicalWorkload() gpu.Workload {
 	var tally gpu.RequestHistogram
@@ -207,7 +207,7 @@ func (a *gpuInventory) typicalWorkload() gpu.Workload {
 	return tally.TypicalWorkload(1)
 }
 
-// admitted is the set of the models that suit a wish; empty for any.
+// modelsFor is the set of the models that meet requirements; empty for any.
 func (a *gpuInventory) modelsFor(w gpu.Requirements) (set gpu.ModelSet) {
 	if len(w.Models) == 0 && w.Memory == 0 {
 		return 0
@@ -220,7 +220,7 @@ func (a *gpuInventory) modelsFor(w gpu.Requirements) (set gpu.ModelSet) {
 	return set
 }
 
-// request is what the scorer knows of a pod.
+// requestOf is what the scorer knows of a pod.
 func (a *gpuInventory) requestOf(pod *v1.Pod, wish kube.GPURequirements) gpu.Request {
 	asked := kube.PodRequests(pod)
 	r := gpu.Request{CPUMilli: asked.Cpu().MilliValue()}
@@ -235,7 +235,7 @@ func (a *gpuInventory) requestOf(pod *v1.Pod, wish kube.GPURequirements) gpu.Req
 	return r
 }
 
-// row reads a node.
+// rowOf reads a node.
 func (a *gpuInventory) rowOf(info fwk.NodeInfo) nodeRow {
 	n, counted := a.nodeGPUsOf(info.Node()), countGPUs(info)
 	cpu := info.GetAllocatable().GetMilliCPU() - info.GetRequested().GetMilliCPU()

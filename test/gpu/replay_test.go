@@ -43,7 +43,7 @@ profiles:
 // anything.
 type cold struct{ *gpu.Learner }
 
-func (c cold) Observe(pod *gpu.Request) bool { return c.Learner.ObservePod(*pod) }
+func (c cold) ObservePod(pod *gpu.Request) bool { return c.Learner.ObservePod(*pod) }
 
 func (c cold) ScoreNode(node *gpu.NodeState, pod *gpu.Request) (int64, int) {
 	if s := c.CurrentScorer(); len(s.Workload()) > 0 {
