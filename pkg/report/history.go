@@ -21,9 +21,19 @@ func WriteHistory(w io.Writer, list []queue.Decision) {
 	}
 	t := NewTable("TIME", "GANG", "DECISION", "REASON", "MESSAGE")
 	for _, d := range list {
-		t.AddRow(d.Time.UTC().Format(time.RFC3339), displayGang(d.Gang), d.Kind, d.Reason, d.Message)
+		t.AddRow(d.Time.UTC().Format(time.RFC3339), displayGang(d.Gang), d.Kind, d.Reason, displayMessage(d))
 	}
 	t.Write(w, 0)
+}
+
+// displayMessage is the message of a decision, in which another gang goes by its
+// own name, too.
+func displayMessage(d queue.Decision) string {
+	const passedBy = "passed by "
+	if group, ok := strings.CutPrefix(d.Message, passedBy); ok && d.Kind == queue.DecisionPassed {
+		return passedBy + displayGang(group)
+	}
+	return d.Message
 }
 
 // displayGang is what users call the gang of a group, after its namespace.
