@@ -115,18 +115,22 @@ func ask[T any](q *gangQueue, question func(*queue.Queue) T) T {
 
 // requestEntry asks to queue a member of a gang. It returns why the gang may not be
 // tried now, or nil.
-func (q *gangQueue) requestEntry(pg *schedulingapi.PodGroup, state fwk.PodGroupState) *queue.Verdict {
-	return q.step(q.readGang(pg, state, true))
+func (q *gangQueue) requestEntry(pg *schedulingapi.PodGroup, state fwk.PodGroupState, pod *v1.Pod) *queue.Verdict {
+	return q.step(q.readGang(pg, state, pod))
 }
 
-// readGang reads a gang as the scheduler's cache has it.
-func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState, asking bool) queue.GangSeen {
+// readGang reads a gang as the scheduler's cache has it. asking is the member that
+// asks to be queued, nil if none does.
+func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState, asking *v1.Pod) queue.GangSeen {
 	id := queue.GangID(pg.UID)
 	q.mu.Lock()
 	q.groups[id] = pg
 	q.mu.Unlock()
-	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readinessOf(pg, state), Asking: asking}
-	if !asking {
+	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readinessOf(pg, state), Asking: asking != nil}
+	if why := outdatedGroup(pg, state, asking); why != nil && event.Readiness.Problem == nil {
+		event.Readiness.Problem = why
+	}
+	if asking == nil {
 		event.Fingerprint = fingerprintOf(pg, maps.Values(state.UnscheduledPods()), state.ScheduledPodsCount())
 	}
 	return event
@@ -151,6 +155,24 @@ func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupSt
 	}
 	r.MinCount, r.Required = spec.MinCount, spec.RunningMinimum
 	return r
+}
+
+// outdatedGroup returns why a gang has to wait for a newer version of its group, or
+// nil. A group object without members has no priority in memory, and its first
+// member may be seen before the version that has it: the scheduler takes the two
+// for an error.
+func outdatedGroup(pg *schedulingapi.PodGroup, state fwk.PodGroupState, asking *v1.Pod) *queue.Verdict {
+	differs := func(pod *v1.Pod) bool { return corev1helpers.PodPriority(pod) != priorityOf(pg) }
+	outdated := asking != nil && differs(asking)
+	if asking == nil {
+		for _, pod := range state.UnscheduledPods() {
+			outdated = outdated || pod.DeletionTimestamp == nil && differs(pod)
+		}
+	}
+	if !outdated {
+		return nil
+	}
+	return newVerdict(kube.GangNotFound, "pod group %s is not known yet with the priority of its pods", pg.Name)
 }
 
 // specOf reads what a gang asks for, or why that cannot be read.
@@ -267,7 +289,7 @@ func (q *gangQueue) recheckGang(key string) {
 		q.step(queue.GangIdle{Gang: queue.GangID(pg.UID), Key: keyOfGroup(pg)})
 		return
 	}
-	seen := q.readGang(pg, state, false)
+	seen := q.readGang(pg, state, nil)
 	if seen.Readiness.Waiting == 0 {
 		q.step(queue.GangIdle{Gang: seen.Gang, Key: seen.Key, Readiness: seen.Readiness})
 		return

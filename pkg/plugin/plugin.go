@@ -125,7 +125,7 @@ func (pl *Plugin) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
-	return statusOf(pl.gangs.requestEntry(pg, state))
+	return statusOf(pl.gangs.requestEntry(pg, state, pod))
 }
 
 // GeneratePlacements plans the whole gang and offers the scheduler exactly one
