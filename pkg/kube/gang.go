@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	resourcehelper "k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
+	schedutil "k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
@@ -278,12 +279,8 @@ func unmodelledConstraint(pod *v1.Pod) string {
 			return "volumes"
 		}
 	}
-	for i := range spec.Containers {
-		for _, port := range spec.Containers[i].Ports {
-			if port.HostPort > 0 {
-				return "host ports"
-			}
-		}
+	if len(schedutil.GetHostPorts(pod)) > 0 { // sidecars too
+		return "host ports"
 	}
 	return ""
 }

@@ -243,24 +243,34 @@ func TestGang_TheClassIsWhatIsAskedFor(t *testing.T) {
 }
 
 func TestGang_ConstraintsThatThePlannerDoesNotKnowLeaveItOpen(t *testing.T) {
-	for want, change := range map[string]func(*v1.PodSpec){
-		"": func(*v1.PodSpec) {},
-		"pod anti-affinity": func(s *v1.PodSpec) {
+	ports := []v1.ContainerPort{{HostPort: 80}}
+	for _, test := range []struct {
+		name, want string
+		change     func(*v1.PodSpec)
+	}{
+		{"a plain pod", "", func(*v1.PodSpec) {}},
+		{"pods to stay away from", "pod anti-affinity", func(s *v1.PodSpec) {
 			s.Affinity = &v1.Affinity{PodAntiAffinity: &v1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []v1.PodAffinityTerm{{TopologyKey: "x"}}}}
-		},
-		"topology spread": func(s *v1.PodSpec) {
+		}},
+		{"a hard spread", "topology spread", func(s *v1.PodSpec) {
 			s.TopologySpreadConstraints = []v1.TopologySpreadConstraint{{WhenUnsatisfiable: v1.DoNotSchedule}}
-		},
-		"resource claims": func(s *v1.PodSpec) { s.ResourceClaims = []v1.PodResourceClaim{{Name: "c"}} },
-		"volumes": func(s *v1.PodSpec) {
+		}},
+		{"claims", "resource claims", func(s *v1.PodSpec) { s.ResourceClaims = []v1.PodResourceClaim{{Name: "c"}} }},
+		{"a volume claim", "volumes", func(s *v1.PodSpec) {
 			s.Volumes = []v1.Volume{{VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{}}}}
-		},
-		"host ports": func(s *v1.PodSpec) { s.Containers[0].Ports = []v1.ContainerPort{{HostPort: 80}} },
+		}},
+		{"a host port", "host ports", func(s *v1.PodSpec) { s.Containers[0].Ports = ports }},
+		{"a host port of a sidecar, which runs on beside the others", "host ports", func(s *v1.PodSpec) {
+			s.InitContainers = []v1.Container{{Name: "log", RestartPolicy: new(v1.ContainerRestartPolicyAlways), Ports: ports}}
+		}},
+		{"a host port of an init container, which is free again once it ends", "", func(s *v1.PodSpec) {
+			s.InitContainers = []v1.Container{{Name: "prepare", Ports: ports}}
+		}},
 	} {
-		t.Run("with "+want, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			p := pod("p", 1)
-			change(&p.Spec)
-			assert.Equal(t, want, unmodelledConstraint(p))
+			test.change(&p.Spec)
+			assert.Equal(t, test.want, unmodelledConstraint(p))
 		})
 	}
 }

@@ -16,7 +16,9 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	resourcehelper "k8s.io/component-helpers/resource"
 	apiscorev1 "k8s.io/kubernetes/pkg/apis/core/v1"
+	corev1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 	"sigs.k8s.io/json"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
@@ -133,6 +135,31 @@ func setIdentity(object metav1.Object, namespace string) {
 func (m *Manifest) addPod(pod *v1.Pod, namespace string) {
 	setIdentity(pod, namespace)
 	apiscorev1.SetObjectDefaults_Pod(pod) // above all: requests follow limits
+	setPodLevelRequests(pod)
 	pod.Status = v1.PodStatus{Phase: v1.PodPending}
 	m.Pods = append(m.Pods, snapshot.StripPod(pod))
+}
+
+// setPodLevelRequests gives a pod with limits of its own the requests that follow
+// from them. The API server does so when it stores a pod, not when it decodes one:
+// a request that is not written is the sum of the containers' where they have one
+// and may use more, and else the limit.
+func setPodLevelRequests(pod *v1.Pod) {
+	whole := pod.Spec.Resources
+	if whole == nil {
+		return
+	}
+	sums := resourcehelper.AggregateContainerRequests(pod, resourcehelper.PodResourcesOptions{})
+	for name, request := range whole.Limits {
+		if _, written := whole.Requests[name]; written || !resourcehelper.IsSupportedPodLevelResource(name) {
+			continue
+		}
+		if sum, ok := sums[name]; ok && corev1helper.IsOvercommitAllowed(name) {
+			request = sum
+		}
+		if whole.Requests == nil {
+			whole.Requests = v1.ResourceList{}
+		}
+		whole.Requests[name] = request
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/manifest"
 )
 
@@ -124,4 +125,28 @@ func TestParse_SurvivesBrokenText(t *testing.T) {
 		}
 	}
 	assert.Greater(t, parsed, 100, "too few texts were whole enough")
+}
+
+func TestParse_RequestsOfAPodAsAWholeFollowItsLimits(t *testing.T) {
+	for _, test := range []struct {
+		name, resources, container, want string
+		resource                         v1.ResourceName
+	}{
+		{"limits alone are requests", "limits: {cpu: 40}", "", "40", "cpu"},
+		{"a request that is written stays", "requests: {cpu: 8}, limits: {cpu: 40}", "requests: {cpu: 2}", "8", "cpu"},
+		{"containers that ask leave the rest to use when it is there", "limits: {cpu: 40}", "requests: {cpu: 2}", "2", "cpu"},
+		{"containers that limit ask for that", "limits: {cpu: 40}", "limits: {cpu: 3}", "3", "cpu"},
+		{"another resource says nothing", "requests: {memory: 1Gi}, limits: {cpu: 40, memory: 2Gi}", "", "40", "cpu"},
+		{"huge pages cannot be promised twice", "limits: {hugepages-2Mi: 4Gi, cpu: 1}", "limits: {hugepages-2Mi: 2Gi}", "4Gi", "hugepages-2Mi"},
+		{"without limits containers count", "requests: {memory: 1Gi}", "requests: {cpu: 5}", "5", "cpu"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {resources: {" + test.resources +
+				"}, containers: [{name: c, image: i, resources: {" + test.container + "}}]}"
+			m, err := manifest.Parse([]byte(text), v1.NamespaceDefault)
+			require.NoError(t, err)
+			got := kube.PodRequests(m.Pods[0])[test.resource]
+			assert.Equal(t, test.want, got.String())
+		})
+	}
 }
