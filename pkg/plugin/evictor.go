@@ -4,7 +4,9 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,10 +14,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // evictor gives up gangs that started, lost members and found no room for them
@@ -47,21 +52,86 @@ func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, r
 		kube.GangName(pg), len(bound), required, e.grace)
 	if slices.ContainsFunc(bound, func(pod *v1.Pod) bool { return metav1.GetControllerOf(pod) == nil }) {
 		why.Message += "; some of them have no controller that would create them again, so none is evicted: make room for the others, or delete them"
-		e.reports.reportRefused(pg, why)
+		e.keepGang(ctx, pg, why)
 		return "", nil
 	}
-	for _, dryRun := range [][]string{{metav1.DryRunAll}, nil} {
-		if dryRun == nil {
-			why.Message += "; they are evicted, so that the gang can start as a whole"
-			e.reports.reportReleased(ctx, pg, why)
+	return e.evictWhole(ctx, pg, bound, why)
+}
+
+// errKept is returned for a gang of which a member may not be evicted at present,
+// once that was reported.
+var errKept = errors.New("not every member may be evicted")
+
+// evictWhole evicts all of the given members, or none where one of them may not be
+// evicted. It returns the reason for which it did. It reports what came of it.
+func (e *evictor) evictWhole(ctx context.Context, pg *schedulingapi.PodGroup, bound []*v1.Pod, why *queue.Verdict) (string, error) {
+	refusal, err := e.findRefusal(ctx, pg.Namespace, bound)
+	if err != nil {
+		return "", err
+	}
+	if refusal != "" {
+		kept := *why
+		kept.Message += fmt.Sprintf("; none of them is evicted, because not all may be: %s", refusal)
+		e.keepGang(ctx, pg, &kept)
+		return "", errKept
+	}
+	evicted, failed := e.evictEach(ctx, bound)
+	told := *why
+	switch {
+	case failed == nil:
+		told.Message += fmt.Sprintf("; all %d were evicted, so that the gang can start as a whole", len(evicted))
+	case len(evicted) == 0:
+		return "", failed
+	default:
+		told.Message += fmt.Sprintf("; %d of them were evicted, the others follow: %s", len(evicted), failed)
+	}
+	klog.FromContext(ctx).V(2).Info("Evicted a partly started gang", "gang", klog.KObj(pg), "pods", len(evicted), "message", told.Message)
+	e.reports.reportReleased(ctx, pg, evicted, &told)
+	return why.Reason, failed
+}
+
+// keepGang reports a partial gang that is not evicted.
+func (e *evictor) keepGang(ctx context.Context, pg *schedulingapi.PodGroup, why *queue.Verdict) {
+	klog.FromContext(ctx).V(2).Info("Kept a partly started gang", "gang", klog.KObj(pg), "message", why.Message)
+	e.reports.reportRefused(pg, why)
+}
+
+// findRefusal returns why not all of the pods may be evicted, "" if they may: the
+// budgets are counted for all of them together, and the API server is asked about
+// each, which knows of admission policies too.
+func (e *evictor) findRefusal(ctx context.Context, namespace string, pods []*v1.Pod) (string, error) {
+	budgets, err := e.handle.ClientSet().PolicyV1().PodDisruptionBudgets(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "", fmt.Errorf("listing the disruption budgets: %w", err)
+	}
+	if refusal := budgetRefusal(budgets.Items, pods); refusal != "" {
+		return refusal, nil
+	}
+	for _, pod := range pods {
+		_, err := e.evictPod(ctx, pod, []string{metav1.DryRunAll})
+		var answer apierrors.APIStatus
+		if errors.As(err, &answer) {
+			return err.Error(), nil
 		}
-		for _, pod := range bound {
-			if err := e.evictPod(ctx, pod, dryRun); err != nil {
-				return "", err
-			}
+		if err != nil {
+			return "", err
 		}
 	}
-	return why.Reason, nil
+	return "", nil
+}
+
+// evictEach evicts pods, as many of them as may be, and returns those. The error is
+// that of the first that could not be evicted.
+func (e *evictor) evictEach(ctx context.Context, pods []*v1.Pod) (evicted []*v1.Pod, failed error) {
+	for _, pod := range pods {
+		done, err := e.evictPod(ctx, pod, nil)
+		failed = cmp.Or(failed, err)
+		if done {
+			evictions.Inc()
+			evicted = append(evicted, pod)
+		}
+	}
+	return evicted, failed
 }
 
 // countFinished counts the members that ran to their end. The scheduler's own
@@ -82,19 +152,21 @@ func (e *evictor) countFinished(ctx context.Context, pg *schedulingapi.PodGroup)
 	return count, nil
 }
 
-// evictPod evicts one pod, or with dryRun asks whether that would be allowed.
-func (e *evictor) evictPod(ctx context.Context, pod *v1.Pod, dryRun []string) error {
+// evictPod evicts one pod, or with dryRun asks whether that would be allowed, and
+// reports whether that was done. A pod that is gone, or has given way to another one
+// of its name, is no error.
+func (e *evictor) evictPod(ctx context.Context, pod *v1.Pod, dryRun []string) (bool, error) {
 	err := e.handle.ClientSet().PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID)), DryRun: dryRun},
 	})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return false, nil
+	}
 	if err != nil {
-		return fmt.Errorf("evicting %s/%s: %w", pod.Namespace, pod.Name, err)
+		return false, fmt.Errorf("evicting %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	if dryRun == nil {
-		evictions.Inc()
-	}
-	return nil
+	return true, nil
 }
 
 // withoutTerminating returns the pods that were not told to end.

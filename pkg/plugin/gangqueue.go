@@ -5,6 +5,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"iter"
 	"maps"
@@ -312,7 +313,9 @@ func (q *gangQueue) evictGang(ctx context.Context, e queue.Evict) {
 	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.RunningMinimum(pg, declaration)) })
 	reason, err := q.evictor.releaseGang(ctx, pg, required)
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)
+		if !errors.Is(err, errKept) {
+			klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)
+		}
 		q.step(queue.EvictionFailed{Gang: e.Gang})
 		return
 	}

@@ -87,6 +87,8 @@ type notice struct {
 	kind, reason, message string
 	// pods says that the conditions of the waiting pods are to be written too.
 	pods bool
+	// evicted are members that have an event of their own about it.
+	evicted []*v1.Pod
 }
 
 func newReporter(handle fwk.Handle, groups Groups) *reporter {
@@ -136,10 +138,10 @@ func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) 
 	return entry.shown
 }
 
-// reportReleased reports a gang whose members are about to be evicted. It is told at
-// once: the verdicts that follow the evictions must not take its place.
-func (r *reporter) reportReleased(ctx context.Context, pg *schedulingapi.PodGroup, why *queue.Verdict) {
-	r.publish(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message})
+// reportReleased reports a gang of which members were evicted, on those as well: some
+// of them may be its last.
+func (r *reporter) reportReleased(ctx context.Context, pg *schedulingapi.PodGroup, evicted []*v1.Pod, why *queue.Verdict) {
+	r.publish(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, evicted: evicted})
 }
 
 // reportPlaced reports a gang whose members are about to bind, and returns what it says.
@@ -231,7 +233,7 @@ func (r *reporter) flushDue(ctx context.Context) {
 	for _, t := range tasks {
 		r.publish(ctx, t.group, t.notice)
 		if t.notes != "" {
-			r.recordEvent(ctx, t.group, r.waitingPods(t.group), v1.EventTypeWarning, ReasonFieldsIgnored, t.notes)
+			r.recordEvent(ctx, t.group, r.waitingPods(t.group), &notice{kind: v1.EventTypeWarning, reason: ReasonFieldsIgnored, message: t.notes})
 		}
 	}
 	for _, n := range renewals {
@@ -245,7 +247,7 @@ func (r *reporter) publish(ctx context.Context, pg *schedulingapi.PodGroup, n *n
 	verdicts.WithLabelValues(reasonLabel(kube.Reason(n.reason))).Inc()
 	r.groups.Verdict(pg, n.reason, n.message)
 	pods := r.waitingPods(pg)
-	r.recordEvent(ctx, pg, pods, n.kind, n.reason, n.message)
+	r.recordEvent(ctx, pg, pods, n)
 	if !n.pods {
 		return
 	}
@@ -273,52 +275,12 @@ func (e *report) newNotes(d *kube.Declaration) string {
 		return ""
 	}
 	e.reportedNotes = notes
-	return strings.ToValidUTF8(notes[:min(len(notes), longestNote)], "")
+	return truncateNote(notes)
 }
 
-func (r *reporter) recordEvent(ctx context.Context, pg *schedulingapi.PodGroup, pods []*v1.Pod, kind, reason, message string) {
-	if regarding := r.regardingObject(pg, pods); regarding != nil {
-		r.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(regarding, nil, kind, reason, "Scheduling", "%s", message)
-	}
-}
-
-// waitingPods lists the members without a node, by name.
-func (r *reporter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
-	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
-	if err != nil {
-		return nil
-	}
-	pods := state.UnscheduledPods()
-	sorted := make([]*v1.Pod, 0, len(pods))
-	for _, key := range slices.Sorted(maps.Keys(pods)) {
-		sorted = append(sorted, pods[key])
-	}
-	return sorted
-}
-
-// regardingObject is the object that the gang's events are about: its group, or its
-// first member when it has none.
-func (r *reporter) regardingObject(pg *schedulingapi.PodGroup, pods []*v1.Pod) runtime.Object {
-	if source := r.groups.Source(pg); source != nil {
-		return source
-	}
-	if len(pods) > 0 {
-		return pods[0]
-	}
-	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
-	if err != nil {
-		return nil
-	}
-	var first *v1.Pod
-	for _, pod := range state.ScheduledPods() {
-		if first == nil || pod.Name < first.Name {
-			first = pod
-		}
-	}
-	if first == nil {
-		return nil
-	}
-	return first
+// truncateNote returns as much of a text as an event takes.
+func truncateNote(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), longestNote)], "")
 }
 
 func (r *reporter) setCondition(ctx context.Context, pod *v1.Pod, reason, message string) {

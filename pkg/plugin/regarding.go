@@ -1,0 +1,89 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/klog/v2"
+
+	"github.com/muster-scheduler/muster/pkg/workload"
+)
+
+// recordEvent records the event of a notice on each object that it is about.
+func (r *reporter) recordEvent(ctx context.Context, pg *schedulingapi.PodGroup, waiting []*v1.Pod, n *notice) {
+	recorder := r.handle.EventRecorder().WithLogger(klog.FromContext(ctx))
+	message := truncateNote(n.message)
+	for _, regarding := range r.regardingObjects(pg, waiting, n.evicted) {
+		recorder.Eventf(regarding, nil, n.kind, n.reason, "Scheduling", "%s", message)
+	}
+}
+
+// waitingPods lists the members without a node, by name.
+func (r *reporter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
+	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
+	if err != nil {
+		return nil
+	}
+	pods := state.UnscheduledPods()
+	sorted := make([]*v1.Pod, 0, len(pods))
+	for _, key := range slices.Sorted(maps.Keys(pods)) {
+		sorted = append(sorted, pods[key])
+	}
+	return sorted
+}
+
+// regardingObjects are the objects that an event of a gang is about: its group, or
+// its first member when it has none; the controllers of its members; and those of
+// them that were evicted.
+func (r *reporter) regardingObjects(pg *schedulingapi.PodGroup, waiting, evicted []*v1.Pod) []runtime.Object {
+	members := slices.Concat(waiting, evicted)
+	if len(members) == 0 {
+		members = r.boundPods(pg)
+	}
+	var objects []runtime.Object
+	source := r.groups.Source(pg)
+	switch {
+	case source != nil:
+		objects = append(objects, source)
+	case len(evicted) == 0 && len(members) > 0:
+		objects = append(objects, members[0])
+	}
+	for _, controller := range workload.ControllersOf(members, maxControllers) {
+		if !isSame(source, controller) {
+			objects = append(objects, controller)
+		}
+	}
+	for _, pod := range evicted {
+		objects = append(objects, pod)
+	}
+	return objects
+}
+
+// maxControllers bounds the events of one verdict: the members of a gang can have
+// as many controllers as there are members.
+const maxControllers = 8
+
+// isSame reports whether an object is the one of the reference.
+func isSame(object runtime.Object, reference *v1.ObjectReference) bool {
+	known, ok := object.(*v1.ObjectReference)
+	return ok && known.UID == reference.UID
+}
+
+// boundPods lists the members with a node, by name.
+func (r *reporter) boundPods(pg *schedulingapi.PodGroup) []*v1.Pod {
+	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
+	if err != nil {
+		return nil
+	}
+	pods := state.ScheduledPods()
+	slices.SortFunc(pods, func(a, b *v1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	return pods
+}
