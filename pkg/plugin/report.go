@@ -54,6 +54,7 @@ const flushInterval = 100 * time.Millisecond
 type reporter struct {
 	handle fwk.Handle
 	groups Groups
+	events eventWriter
 	now    func() time.Time
 	// incompleteDelay is how long a verdict on a gang that is still being
 	// created must stand before it is told; see config.Args.
@@ -92,7 +93,7 @@ type notice struct {
 }
 
 func newReporter(handle fwk.Handle, groups Groups) *reporter {
-	return &reporter{handle: handle, groups: groups, now: time.Now, gangs: map[types.UID]*report{}}
+	return &reporter{handle: handle, groups: groups, events: eventWriter{handle, groups}, now: time.Now, gangs: map[types.UID]*report{}}
 }
 
 // reportVerdict tells a verdict. One that may be a passing state must stand for a while
@@ -233,11 +234,11 @@ func (r *reporter) flushDue(ctx context.Context) {
 	for _, t := range tasks {
 		r.publish(ctx, t.group, t.notice)
 		if t.notes != "" {
-			r.recordEvent(ctx, t.group, r.waitingPods(t.group), &notice{kind: v1.EventTypeWarning, reason: ReasonFieldsIgnored, message: t.notes})
+			r.events.recordEvent(ctx, t.group, r.events.waitingPods(t.group), &notice{kind: v1.EventTypeWarning, reason: ReasonFieldsIgnored, message: t.notes})
 		}
 	}
 	for _, n := range renewals {
-		for _, pod := range r.waitingPods(n.group) {
+		for _, pod := range r.events.waitingPods(n.group) {
 			r.setCondition(ctx, pod, v1.PodReasonUnschedulable, textOf(n.why))
 		}
 	}
@@ -246,8 +247,8 @@ func (r *reporter) flushDue(ctx context.Context) {
 func (r *reporter) publish(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
 	verdicts.WithLabelValues(reasonLabel(kube.Reason(n.reason))).Inc()
 	r.groups.Verdict(pg, n.reason, n.message)
-	pods := r.waitingPods(pg)
-	r.recordEvent(ctx, pg, pods, n)
+	pods := r.events.waitingPods(pg)
+	r.events.recordEvent(ctx, pg, pods, n)
 	if !n.pods {
 		return
 	}

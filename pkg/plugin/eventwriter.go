@@ -13,22 +13,29 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
+// eventWriter records the events of gangs on the objects that they are about.
+type eventWriter struct {
+	handle fwk.Handle
+	groups Groups
+}
+
 // recordEvent records the event of a notice on each object that it is about.
-func (r *reporter) recordEvent(ctx context.Context, pg *schedulingapi.PodGroup, waiting []*v1.Pod, n *notice) {
-	recorder := r.handle.EventRecorder().WithLogger(klog.FromContext(ctx))
+func (w *eventWriter) recordEvent(ctx context.Context, pg *schedulingapi.PodGroup, waiting []*v1.Pod, n *notice) {
+	recorder := w.handle.EventRecorder().WithLogger(klog.FromContext(ctx))
 	message := truncateNote(n.message)
-	for _, regarding := range r.regardingObjects(pg, waiting, n.evicted) {
+	for _, regarding := range w.regardingObjects(pg, waiting, n.evicted) {
 		recorder.Eventf(regarding, nil, n.kind, n.reason, "Scheduling", "%s", message)
 	}
 }
 
 // waitingPods lists the members without a node, by name.
-func (r *reporter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
-	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
+func (w *eventWriter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
+	state, err := w.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
 		return nil
 	}
@@ -43,13 +50,13 @@ func (r *reporter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
 // regardingObjects are the objects that an event of a gang is about: its group, or
 // its first member when it has none; the controllers of its members; and those of
 // them that were evicted.
-func (r *reporter) regardingObjects(pg *schedulingapi.PodGroup, waiting, evicted []*v1.Pod) []runtime.Object {
+func (w *eventWriter) regardingObjects(pg *schedulingapi.PodGroup, waiting, evicted []*v1.Pod) []runtime.Object {
 	members := slices.Concat(waiting, evicted)
 	if len(members) == 0 {
-		members = r.boundPods(pg)
+		members = w.boundPods(pg)
 	}
 	var objects []runtime.Object
-	source := r.groups.Source(pg)
+	source := w.groups.Source(pg)
 	switch {
 	case source != nil:
 		objects = append(objects, source)
@@ -78,8 +85,8 @@ func isSame(object runtime.Object, reference *v1.ObjectReference) bool {
 }
 
 // boundPods lists the members with a node, by name.
-func (r *reporter) boundPods(pg *schedulingapi.PodGroup) []*v1.Pod {
-	state, err := r.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
+func (w *eventWriter) boundPods(pg *schedulingapi.PodGroup) []*v1.Pod {
+	state, err := w.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
 		return nil
 	}
