@@ -66,12 +66,16 @@ func (q *Queue) podTerminating(e PodTerminating, now time.Time) {
 	q.retryPromised(now)
 }
 
+// promiseDelay is how long pods that terminate are given to end before room is kept
+// for a gang. Most end sooner: the gang is then tried once, for what they freed.
+const promiseDelay = time.Second
+
 // retryPromised has the first gang of each priority tried that waits for room, if
 // the pods that terminate leave as much as it lacks: it may keep that.
 func (q *Queue) retryPromised(now time.Time) {
 	for _, g := range q.bandHeads() {
 		if q.holds.reservations[g.id] == nil && q.holds.ending.covers(g.refusal.deficit()) && q.MayReserve(g.id, now) {
-			g.retryBy(now.Add(g.pace()))
+			g.retryBy(now.Add(max(promiseDelay, g.pace())))
 		}
 	}
 }
