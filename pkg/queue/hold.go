@@ -288,10 +288,19 @@ func (q *Queue) expireReservations(now time.Time) {
 		if !over && now.Before(r.until) {
 			continue
 		}
-		q.gangs[id].noHoldBefore = now.Add(reservationPause)
-		q.decide(Decision{now, r.key.Name, DecisionReleased, "", "no longer keeps what was freed in its domain"})
-		q.offerHeld(q.releaseReservation(id), now)
+		q.endReservation(q.gangs[id], now)
 	}
+}
+
+// endReservation ends the reservation of a gang that made nothing of it, if it has
+// one. There is a pause before it may have another one.
+func (q *Queue) endReservation(g *gang, now time.Time) {
+	if q.holds.reservations[g.id] == nil {
+		return
+	}
+	g.noHoldBefore = now.Add(reservationPause)
+	q.decide(Decision{now, g.key.Name, DecisionReleased, "", "no longer keeps what was freed in its domain"})
+	q.offerHeld(q.releaseReservation(g.id), now)
 }
 
 // endsOn reports whether a pod is expected to end on any of the nodes.

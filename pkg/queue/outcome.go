@@ -59,6 +59,9 @@ func (q *Queue) refused(e Refused, now time.Time) {
 		class = string(g.id) // others need not share what it failed for
 	}
 	q.answered(g, class, now)
+	if e.ByPlugins {
+		q.endReservation(g, now) // the room is there, and is not what it lacks
+	}
 	if e.Fingerprint != g.fingerprint {
 		g.pluginRefusals = 0
 	}
