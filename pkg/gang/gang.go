@@ -65,6 +65,10 @@ type Role struct {
 	MinCount int
 	// Request is what one member asks for, aligned with Usage.Resources.
 	Request []int64
+	// MemberRequests is what each waiting member asks for where they differ: no
+	// more of anything than Request, which is then the most of each resource. nil:
+	// all of them ask for Request.
+	MemberRequests [][]int64
 	// Filter is the nodes that this role may use; nil allows all of them.
 	Filter *Filter
 	// Required is the level at which one domain must hold this role, or

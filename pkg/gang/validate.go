@@ -100,7 +100,37 @@ func (g *Gang) validateRole(r, levels, resources int) error {
 			return fmt.Errorf("the request for resource %d is %d: it must be 0 or more", c, q)
 		}
 	}
+	if err := role.validateMemberRequests(); err != nil {
+		return err
+	}
 	return validateSlices(role.Slices, levels)
+}
+
+// RequestOf returns what waiting member i of the role asks for.
+func (r *Role) RequestOf(i int) []int64 {
+	if r.MemberRequests == nil {
+		return r.Request
+	}
+	return r.MemberRequests[i]
+}
+
+// validateMemberRequests returns an error unless there is a request for each member,
+// within that of the role.
+func (r *Role) validateMemberRequests() error {
+	if r.MemberRequests != nil && len(r.MemberRequests) != r.Count {
+		return fmt.Errorf("there are %d requests for %d members", len(r.MemberRequests), r.Count)
+	}
+	for i, request := range r.MemberRequests {
+		if len(request) != len(r.Request) {
+			return fmt.Errorf("the request of member %d names %d resources, that of the role %d", i, len(request), len(r.Request))
+		}
+		for c, q := range request {
+			if q < 0 || q > r.Request[c] {
+				return fmt.Errorf("the request of member %d for resource %d is %d: it must be from 0 to the %d of the role", i, c, q, r.Request[c])
+			}
+		}
+	}
+	return nil
 }
 
 // validateRanks returns an error unless the ranks rise, one for each member.

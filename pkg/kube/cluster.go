@@ -160,7 +160,7 @@ func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo, requests []v1.ResourceList) 
 		node := info.Node()
 		known = append(known, topology.Node{
 			Name:    node.Name,
-			Domains: c.levels.NodeDomains(node.Labels),
+			Domains: c.levels.NodeDomains(node),
 			Model:   GPUProduct(node),
 		})
 	}

@@ -50,6 +50,9 @@ type podSet struct {
 	requests    v1.ResourceList
 	waiting     []member
 	bound       []member
+	// joined says that the pods are of several shapes that share slices; requests
+	// are the most that a waiting one asks for.
+	joined bool
 }
 
 type member struct {
@@ -62,7 +65,7 @@ type member struct {
 // form a role; roles stand in the order of their first member's rank, members
 // in rank order.
 func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.NodeInfo) (*Members, error) {
-	roles := podSetsOf(spec, waiting, scheduled)
+	roles := joinSlicedSets(spec, podSetsOf(spec, waiting, scheduled))
 	requests := make([]v1.ResourceList, len(roles))
 	for i, r := range roles {
 		requests[i] = r.requests
@@ -92,7 +95,8 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 			m.Unmodelled = cmp.Or(m.Unmodelled, unmodelledConstraint(w.pod))
 		}
 		m.Pods = append(m.Pods, pods)
-		fmt.Fprintf(&class, "|%d %v %s", len(r.waiting), m.Roles[i].Request, r.constraints.cacheKey())
+		m.Roles[i].MemberRequests = c.memberRequests(r)
+		fmt.Fprintf(&class, "|%d %v %v %s", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.constraints.cacheKey())
 	}
 	if len(spec.Roles) > 0 {
 		m.applyRoles(spec, roles)

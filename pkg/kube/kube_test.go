@@ -301,3 +301,22 @@ func TestLadder(t *testing.T) {
 	assert.Error(t, Levels{{Name: "a", Keys: []string{"k"}}, {Name: "b", Keys: []string{"k"}}}.Validate())
 	assert.Error(t, Levels{{Name: "a"}}.Validate())
 }
+
+func TestNodeDomains_TheHostIsTheNode(t *testing.T) {
+	levels := DefaultLevels()
+	host := len(levels) - 1
+	for _, test := range []struct {
+		name   string
+		labels map[string]string
+	}{
+		{"a node with its own name as label", map[string]string{v1.LabelHostname: "n1"}},
+		{"a node that shares a hostname with another", map[string]string{v1.LabelHostname: "localhost"}},
+		{"a node without the label", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			domains := levels.NodeDomains(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: test.labels}})
+			assert.Equal(t, "n1", domains[host])
+			assert.Equal(t, make([]string, host), domains[:host], "other levels are named by labels alone")
+		})
+	}
+}

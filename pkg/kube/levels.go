@@ -78,13 +78,18 @@ func (l Levels) FindLevel(name string) (topology.Level, error) {
 		name, strings.Join(l.LevelNames(), ", "))
 }
 
-// NodeDomains returns the domain of each level that the labels name, "" where they
-// name none.
-func (l Levels) NodeDomains(labels map[string]string) []string {
+// NodeDomains returns the domain of each level that a node's labels name, "" where
+// they name none. The host is the node itself: its label may be missing, or the same
+// on two nodes.
+func (l Levels) NodeDomains(node *v1.Node) []string {
 	domains := make([]string, len(l))
 	for i, spec := range l {
 		for _, key := range spec.Keys {
-			if value := labels[key]; value != "" {
+			value := node.Labels[key]
+			if key == v1.LabelHostname {
+				value = node.Name
+			}
+			if value != "" {
 				domains[i] = value
 				break
 			}
@@ -95,7 +100,7 @@ func (l Levels) NodeDomains(labels map[string]string) []string {
 
 // NodeMoved reports whether a node has other domains or another GPU model than before.
 func (l Levels) NodeMoved(before, now *v1.Node) bool {
-	return GPUProduct(before) != GPUProduct(now) || !slices.Equal(l.NodeDomains(before.Labels), l.NodeDomains(now.Labels))
+	return GPUProduct(before) != GPUProduct(now) || !slices.Equal(l.NodeDomains(before), l.NodeDomains(now))
 }
 
 // Validate reports the first thing that makes the ladder ambiguous or empty.

@@ -116,14 +116,14 @@ func (c *checker) checkCapacity() error {
 	width := len(c.usage.Resources)
 	first := make(map[topology.NodeID]int, c.gang.WaitingCount()) // where the row of a node starts
 	var took []int64
-	return c.forEachPlaced(func(r, _ int, n topology.NodeID) error {
+	return c.forEachPlaced(func(r, i int, n topology.NodeID) error {
 		at, ok := first[n]
 		if !ok {
 			at = len(took)
 			first[n] = at
 			took = append(took, make([]int64, width)...)
 		}
-		for col, q := range c.gang.Roles[r].Request {
+		for col, q := range c.gang.Roles[r].RequestOf(i) {
 			took[at+col] += q
 			if free := c.usage.FreeRow(n)[col]; q > 0 && took[at+col] > free {
 				return fmt.Errorf("node %s gives %d of %s, but has %d free", c.tree.Nodes[n].Name, took[at+col], c.usage.Resources[col], free)

@@ -81,6 +81,14 @@ func (p *Planner) ReleaseOn(n topology.NodeID, request []int64) {
 
 // Solve places g on the cluster as it now is, without changing it.
 func (p *Planner) Solve(g *gang.Gang) Plan {
+	if isUneven(g) {
+		return p.solveUneven(g)
+	}
+	return p.solveEven(g)
+}
+
+// solveEven is Solve for a gang of which all members of a role ask for the same.
+func (p *Planner) solveEven(g *gang.Gang) Plan {
 	a := &p.solver
 	if refusal := a.readGang(p, g); refusal != nil {
 		return Plan{Refusal: refusal}

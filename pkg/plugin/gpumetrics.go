@@ -89,7 +89,7 @@ func (f *gpuTotals) addNode(node *v1.Node, offered, used int64) {
 	}
 	f.total.free += here.free
 	f.total.used += here.used
-	names := f.levels.NodeDomains(node.Labels)
+	names := f.levels.NodeDomains(node)
 	for level, name := range names {
 		if name == "" {
 			continue

@@ -213,14 +213,14 @@ func (p *planner) requestsOn(members *kube.Members, plan placement.Plan) []queue
 	usage := p.cluster.Usage()
 	byNode := map[topology.NodeID]queue.Quantities{}
 	for r, nodes := range plan.Nodes {
-		for _, id := range nodes {
+		for i, id := range nodes {
 			if id == placement.NoNode {
 				continue
 			}
 			if byNode[id] == nil {
 				byNode[id] = queue.Quantities{}
 			}
-			for column, amount := range members.Roles[r].Request {
+			for column, amount := range members.Roles[r].RequestOf(i) {
 				byNode[id][usage.Resources[column]] += amount
 			}
 		}
