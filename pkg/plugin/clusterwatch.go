@@ -113,7 +113,7 @@ func (w *clusterWatch) recheckGangOf(pod *v1.Pod) {
 // terminatingEvent is the event of a pod that was told to end.
 func terminatingEvent(pod *v1.Pod) queue.PodTerminating {
 	return queue.PodTerminating{
-		Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName,
+		Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName, Name: pod.Namespace + "/" + pod.Name,
 		Priority: corev1helpers.PodPriority(pod), Gives: requestsOf(pod), Until: pod.DeletionTimestamp.Time,
 		Preempted: slices.ContainsFunc(pod.Status.Conditions, func(c v1.PodCondition) bool {
 			return c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == v1.PodReasonPreemptionByScheduler

@@ -61,7 +61,7 @@ func TestClusterWatch_Pods(t *testing.T) {
 		{"a member that runs", ofGang(holder("p", 2)), ofGang(holder("p", 2)), nil},
 		{"a pod that shrinks gives back the difference", holder("p", 8), holder("p", 5), []queue.Event{queue.PodResized{Gave: queue.Quantities{"nvidia.com/gpu": 3}}}},
 		{"a pod that grows gives back nothing", holder("p", 5), holder("p", 8), nil},
-		{"a pod that is told to end", holder("p", 2), ending(holder("p", 2)), []queue.Event{queue.PodTerminating{Pod: "p", Node: "n", Gives: had2, Until: epoch}}},
+		{"a pod that is told to end", holder("p", 2), ending(holder("p", 2)), []queue.Event{queue.PodTerminating{Pod: "p", Node: "n", Name: "ns/p", Gives: had2, Until: epoch}}},
 		{"a pod that ends still", ending(holder("p", 2)), ending(holder("p", 2)), nil},
 		{"a pod that is gone gives back what it had", holder("p", 2), nil, []queue.Event{queue.PodDeleted{Pod: "p", Node: "n", Gave: had2}}},
 		{"one that had no node gives back nothing", ofGang(waiting(holder("p", 2))), nil, []queue.Event{queue.PodDeleted{Pod: "p", Gang: "ns/train"}}},

@@ -41,6 +41,7 @@ type (
 	// until then, as far as is known. Node is "" for one that waits.
 	PodTerminating struct {
 		Pod, Gang, Node string
+		Name            string // namespace/name of the pod
 		Priority        int32
 		Gives           Quantities
 		Until           time.Time

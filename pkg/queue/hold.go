@@ -237,17 +237,18 @@ func (q *Queue) MayReserve(id GangID, now time.Time) bool {
 			return false
 		}
 	}
-	first := q.bandHeads()[g.key.Priority]
+	first := q.bandHeads(now)[g.key.Priority]
 	return first == nil || first == g || compareGangs(g, first) < 0
 }
 
-// bandHeads returns, for each priority, the first gang that waits for room.
-func (q *Queue) bandHeads() map[int32]*gang {
+// bandHeads returns, for each priority, the first gang that waits for room. Those
+// that had a reservation of late, and made nothing of it, hold back nobody.
+func (q *Queue) bandHeads(now time.Time) map[int32]*gang {
 	heads := map[int32]*gang{}
 	for _, list := range q.classes {
 		g := list[0]
 		first := heads[g.key.Priority]
-		if g.refusal.Remedy == ByRoom && (first == nil || compareGangs(g, first) < 0) {
+		if g.refusal.Remedy == ByRoom && !now.Before(g.noHoldBefore) && (first == nil || compareGangs(g, first) < 0) {
 			heads[g.key.Priority] = g
 		}
 	}

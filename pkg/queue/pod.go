@@ -61,7 +61,7 @@ func (q *Queue) podTerminating(e PodTerminating, now time.Time) {
 		q.rechecks.schedule(e.Gang, now)
 	}
 	if e.Preempted {
-		q.decide(Decision{now, cmp.Or(e.Gang, e.Pod), DecisionPreempted, "", "a pod on node " + e.Node + " ends for another one of higher priority"})
+		q.decide(Decision{now, cmp.Or(e.Gang, e.Name), DecisionPreempted, "", "a pod on node " + e.Node + " ends for another one of higher priority"})
 	}
 	q.retryPromised(now)
 }
@@ -73,7 +73,7 @@ const promiseDelay = time.Second
 // retryPromised has the first gang of each priority tried that waits for room, if
 // the pods that terminate leave as much as it lacks: it may keep that.
 func (q *Queue) retryPromised(now time.Time) {
-	for _, g := range q.bandHeads() {
+	for _, g := range q.bandHeads(now) {
 		if q.holds.reservations[g.id] == nil && q.holds.ending.covers(g.refusal.deficit()) && q.MayReserve(g.id, now) {
 			g.retryBy(now.Add(max(promiseDelay, g.pace())))
 		}

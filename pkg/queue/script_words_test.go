@@ -132,7 +132,7 @@ func (s *script) podEvent(word string) Event {
 	case "terminate":
 		until := scriptStart.Add(l.duration(l.option("until")))
 		preempted := l.flag("preempted")
-		return PodTerminating{Pod: pod, Gang: gang, Node: node, Priority: priority, Until: until, Preempted: preempted, Gives: l.amounts(l.next())}
+		return PodTerminating{Pod: pod, Name: "ns/" + pod, Gang: gang, Node: node, Priority: priority, Until: until, Preempted: preempted, Gives: l.amounts(l.next())}
 	case "nominate":
 		if l.flag("nowhere") {
 			return PodNominated{Pod: pod, Gang: gang, Priority: priority}
