@@ -52,7 +52,6 @@ type eventList struct{ h *evictionHandle }
 
 func (l eventList) WithLogger(klog.Logger) events.EventRecorderLogger { return l }
 
-//nolint:revive // the signature is client-go's
 func (l eventList) Eventf(regarding, _ runtime.Object, _, _, _, note string, args ...any) {
 	name := ""
 	switch o := regarding.(type) {

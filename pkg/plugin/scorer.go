@@ -184,19 +184,19 @@ func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
 }
 
 // classifyPod finds the device that a pod asks most of, and by that its kind.
-func (w *scoreState) classifyPod(pod *v1.Pod, gpus *gpuInventory) {
-	w.kind = noDevice
+func (s *scoreState) classifyPod(pod *v1.Pod, gpus *gpuInventory) {
+	s.kind = noDevice
 	for name, quantity := range kube.PodRequests(pod) {
 		amount := quantity.Value()
-		if isDevice(name) && (amount > w.amount || amount == w.amount && name < w.device) {
-			w.kind, w.device, w.amount = otherDevice, name, amount
+		if isDevice(name) && (amount > s.amount || amount == s.amount && name < s.device) {
+			s.kind, s.device, s.amount = otherDevice, name, amount
 		}
 	}
 	switch {
-	case w.device == gpu.Resource || w.device == "" && gpus.claims.claimedGPUs(pod) > 0:
-		w.kind = gpuCount
-	case strings.HasPrefix(string(w.device), gpu.ResourcePrefix):
-		w.kind = migInstance
+	case s.device == gpu.Resource || s.device == "" && gpus.claims.claimedGPUs(pod) > 0:
+		s.kind = gpuCount
+	case strings.HasPrefix(string(s.device), gpu.ResourcePrefix):
+		s.kind = migInstance
 	}
 }
 

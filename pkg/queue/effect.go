@@ -8,41 +8,41 @@ package queue
 type Effect interface{ isEffect() }
 
 type (
-	// Activate: put a waiting member into the scheduler's queue, and with it its
+	// Activate asks to put a waiting member into the scheduler's queue, and with it its
 	// gang.
 	Activate struct {
 		Gang GangID
 		Name string // namespace/name
 	}
-	// Gate: the gang that a member asked for may not be tried now.
+	// Gate says that the gang that a member asked for may not be tried now.
 	Gate struct {
 		Gang    GangID
 		Verdict *Verdict
 	}
-	// Recheck: read the gang, and answer with GangSeen, GangIdle or GangDeleted.
+	// Recheck asks to read the gang, and answer with GangSeen, GangIdle or GangDeleted.
 	Recheck struct{ Name string } // namespace/name
-	// Evict: give up what is left of a gang that cannot be completed, as a
+	// Evict asks to give up what is left of a gang that cannot be completed, as a
 	// whole. The answer is Evicted or EvictionFailed.
 	Evict struct {
 		Gang GangID
 		Name string // namespace/name
 	}
-	// ClearNominations: the gang holds nodes by nominations that nobody has to
+	// ClearNominations says that the gang holds nodes by nominations that nobody has to
 	// leave any more. Take them back.
 	ClearNominations struct{ Name string } // namespace/name
-	// Offer: room that was kept for a gang is not any more. Single pods that were
+	// Offer says that room that was kept for a gang is not any more. Single pods that were
 	// kept off it are to be tried.
 	Offer struct{}
-	// Decided: log a decision.
+	// Decided asks to log a decision.
 	Decided struct{ Decision Decision }
-	// Report: tell the user a verdict. Settle says that it may be a passing
+	// Report asks to tell the user a verdict. Settle says that it may be a passing
 	// state, as while members are created, and is to stand for a while first.
 	Report struct {
 		Gang    GangID
 		Verdict *Verdict
 		Settle  bool
 	}
-	// Unreport: drop a Report with Settle that was not told yet.
+	// Unreport asks to drop a Report with Settle that was not told yet.
 	Unreport struct{ Gang GangID }
 )
 

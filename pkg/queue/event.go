@@ -18,26 +18,26 @@ type Event interface{ isEvent() }
 // What happens to pods. Gang is the namespace/name of the pod's group, "" for a
 // single pod.
 type (
-	// PodAssigned: a pod has a node, or is reserved for one.
+	// PodAssigned says that a pod has a node, or is reserved for one.
 	PodAssigned struct {
 		Pod      string // UID
 		Priority int32
 	}
-	// PodReleased: a pod gave up its node but exists, as one that could not be
+	// PodReleased says that a pod gave up its node but exists, as one that could not be
 	// bound. Node is "" where it is not known.
 	PodReleased struct {
 		Pod, Node string
 		Gave      Quantities
 	}
-	// PodDeleted: a pod is gone. Gave is nil for one that never had a node, and
+	// PodDeleted says that a pod is gone. Gave is nil for one that never had a node, and
 	// Node is "" where it had one that is not known.
 	PodDeleted struct {
 		Pod, Gang, Node string
 		Gave            Quantities
 	}
-	// PodResized: a pod gave back some of what it had.
+	// PodResized says that a pod gave back some of what it had.
 	PodResized struct{ Gave Quantities }
-	// PodTerminating: a pod was told to end, and will give back what it has
+	// PodTerminating says that a pod was told to end, and will give back what it has
 	// until then, as far as is known. Node is "" for one that waits.
 	PodTerminating struct {
 		Pod, Gang, Node string
@@ -48,7 +48,7 @@ type (
 		// Preempted says that a scheduler told it to end, for another pod.
 		Preempted bool
 	}
-	// PodNominated: a pod without a node is promised one by preemption; Node ""
+	// PodNominated says that a pod without a node is promised one by preemption; Node ""
 	// says that it is not any more.
 	PodNominated struct {
 		Pod, Gang, Node string
@@ -59,20 +59,20 @@ type (
 
 // What happens to nodes.
 type (
-	// NodeChanged: a node is new or not what it was. Version tells its states
+	// NodeChanged says that a node is new or not what it was. Version tells its states
 	// apart. Relevant says that plans look at what changed.
 	NodeChanged struct {
 		Node, Version string
 		Relevant      bool
 	}
-	// NodeDeleted: a node is no more.
+	// NodeDeleted says that a node is no more.
 	NodeDeleted struct{ Node string }
 )
 
 // What happens to gangs. One that was never seen, or whose group is gone, is not
 // known: what is answered of it is of no interest.
 type (
-	// GangChanged: a member or the group came, went or changed. The gang is read
+	// GangChanged says that a member or the group came, went or changed. The gang is read
 	// again soon.
 	GangChanged struct{ Gang string } // namespace/name
 	// GangSeen is the answer to a Recheck, or a member that asks to be queued.
@@ -86,17 +86,17 @@ type (
 		// Fingerprint tells the states of a gang apart; 0 where it was not taken.
 		Fingerprint uint64
 	}
-	// GangIdle: no member of the gang waits.
+	// GangIdle says that no member of the gang waits.
 	GangIdle struct {
 		Gang      GangID
 		Key       Key
 		Readiness Readiness
 	}
-	// GangDeleted: the group is gone.
+	// GangDeleted says that the group is gone.
 	GangDeleted struct{ Gang GangID }
-	// Attempted: the scheduling loop took the gang from its queue.
+	// Attempted says that the scheduling loop took the gang from its queue.
 	Attempted struct{ Gang GangID }
-	// Refused: the gang was tried and has no place.
+	// Refused says that the gang was tried and has no place.
 	Refused struct {
 		Gang GangID
 		// Class names what the gang asks for.
@@ -115,33 +115,33 @@ type (
 		// RetryAfter is when to try again without a reason; 0 for seldom.
 		RetryAfter time.Duration
 	}
-	// Placed: all members of a plan are reserved and about to be bound.
+	// Placed says that all members of a plan are reserved and about to be bound.
 	Placed struct {
 		Gang GangID
 		// Required is Readiness.Required, with which it runs from now on.
 		Required int
 		Message  string
 	}
-	// BindFailed: a member could not be bound. Verdict is told for the pause
+	// BindFailed says that a member could not be bound. Verdict is told for the pause
 	// that follows.
 	BindFailed struct {
 		Gang    GangID
 		Verdict func(pause time.Duration) *Verdict
 	}
-	// EvictionFailed: the gang could not be evicted as a whole now.
+	// EvictionFailed says that the gang could not be evicted as a whole now.
 	EvictionFailed struct{ Gang GangID }
-	// Evicted: the gang was evicted as a whole, or need not be.
+	// Evicted says that the gang was evicted as a whole, or need not be.
 	Evicted struct {
 		Gang   GangID
 		Reason string // "" if it need not be
 	}
 )
 
-// Leading: this replica schedules from now on. What is partly bound at this
+// Leading says that this replica schedules from now on. What is partly bound at this
 // moment was interrupted.
 type Leading struct{}
 
-// Tick: time passed. It carries out what has become due, and is to come about
+// Tick says that time passed. It carries out what has become due, and is to come about
 // every TickInterval.
 type Tick struct{}
 

@@ -7,13 +7,13 @@ package queue
 type Remedy int
 
 const (
-	// ByUser: the gang has to change, in its declaration or its members.
+	// ByUser says that the gang has to change, in its declaration or its members.
 	ByUser Remedy = iota
-	// ByNodes: nodes have to come or change; what pods give back is no help.
+	// ByNodes says that nodes have to come or change; what pods give back is no help.
 	ByNodes
-	// ByRoom: what pods give back can help, and so can nodes.
+	// ByRoom says that what pods give back can help, and so can nodes.
 	ByRoom
-	// ByTime: nothing that can be seen; it is tried again after a while.
+	// ByTime says that nothing can be seen to help; the gang is tried again after a while.
 	ByTime
 )
 
