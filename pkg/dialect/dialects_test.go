@@ -254,3 +254,24 @@ func TestEnabled_ADialectThatIsLeftOutIsNotRead(t *testing.T) {
 		return all
 	}(), ", "))
 }
+
+func TestNativeGroup_WhatIsNotHonoredIsTold(t *testing.T) {
+	for _, test := range []struct{ name, spec, want string }{
+		{"a group of its own", `"schedulingPolicy":{"gang":{"minCount":2}},"schedulingConstraints":{"topology":[{"key":"rack"}]}`, ""},
+		{"a part of a composite group", `"parentCompositePodGroupName":"root","schedulingPolicy":{"gang":{"minCount":2}}`,
+			`PodGroup: spec.parentCompositePodGroupName "root" is not read; the group starts without the others of its parent`},
+		{"a level under a policy without a minimum", `"schedulingPolicy":{"basic":{}},"schedulingConstraints":{"topology":[{"key":"rack"}]}`,
+			`PodGroup: spec.schedulingConstraints.topology "rack" is not read under the policy basic`},
+		{"a policy without a minimum", `"schedulingPolicy":{"basic":{}}`, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			w.SetKind(dialect.NativeGroups, store.Served)
+			w.SetObject(dialect.NativeGroups, groupOf(t, dialect.NativeGroups, `,"spec":{`+test.spec+`}`))
+			gang, ok := w.get("train")
+			require.True(t, ok, "%v", w.gangs)
+			assert.Contains(t, strings.Join(gang.Declaration.Ignored, "\n"), test.want)
+			assert.Equal(t, test.want == "", len(gang.Declaration.Ignored) == 0)
+		})
+	}
+}
