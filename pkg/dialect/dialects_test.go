@@ -254,3 +254,58 @@ func TestEnabled_ADialectThatIsLeftOutIsNotRead(t *testing.T) {
 		return all
 	}(), ", "))
 }
+
+func TestNativeGroup_WhatIsNotHonoredIsTold(t *testing.T) {
+	for _, test := range []struct{ name, spec, want string }{
+		{"a group of its own", `"schedulingPolicy":{"gang":{"minCount":2}},"schedulingConstraints":{"topology":[{"key":"rack"}]}`, ""},
+		{"a part of a composite group", `"parentCompositePodGroupName":"root","schedulingPolicy":{"gang":{"minCount":2}}`,
+			`PodGroup: spec.parentCompositePodGroupName "root" is not read; the group starts without the others of its parent`},
+		{"a level under a policy without a minimum", `"schedulingPolicy":{"basic":{}},"schedulingConstraints":{"topology":[{"key":"rack"}]}`,
+			`PodGroup: spec.schedulingConstraints.topology "rack" is not read under the policy basic`},
+		{"a policy without a minimum", `"schedulingPolicy":{"basic":{}}`, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			w.SetKind(dialect.NativeGroups, store.Served)
+			w.SetObject(dialect.NativeGroups, groupOf(t, dialect.NativeGroups, `,"spec":{`+test.spec+`}`))
+			gang, ok := w.get("train")
+			require.True(t, ok, "%v", w.gangs)
+			assert.Contains(t, strings.Join(gang.Declaration.Ignored, "\n"), test.want)
+			assert.Equal(t, test.want == "", len(gang.Declaration.Ignored) == 0)
+		})
+	}
+}
+
+func TestReadPod_PreferencesThatAreNotHonoredAreTold(t *testing.T) {
+	const soft = ".preferredDuringSchedulingIgnoredDuringExecution is not read for a gang"
+	for _, test := range []struct {
+		name, want string
+		spec       v1.PodSpec
+	}{
+		{"none", "", v1.PodSpec{}},
+		{"requirements are read", "", v1.PodSpec{Affinity: &v1.Affinity{NodeAffinity: &v1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &v1.NodeSelector{}}}}},
+		{"nodes that it prefers", "pods: spec.affinity.nodeAffinity" + soft + "; require the nodes, or write muster.sh/topology-preferred",
+			v1.PodSpec{Affinity: &v1.Affinity{NodeAffinity: &v1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []v1.PreferredSchedulingTerm{{Weight: 1}}}}}},
+		{"pods that it prefers", "pods: spec.affinity.podAffinity" + soft,
+			v1.PodSpec{Affinity: &v1.Affinity{PodAffinity: &v1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []v1.WeightedPodAffinityTerm{{Weight: 1}}}}}},
+		{"pods that it would avoid", "pods: spec.affinity.podAntiAffinity" + soft,
+			v1.PodSpec{Affinity: &v1.Affinity{PodAntiAffinity: &v1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []v1.WeightedPodAffinityTerm{{Weight: 1}}}}}},
+		{"a soft spread", "pods: spec.topologySpreadConstraints with whenUnsatisfiable ScheduleAnyway is not read for a gang",
+			v1.PodSpec{TopologySpreadConstraints: []v1.TopologySpreadConstraint{{WhenUnsatisfiable: v1.ScheduleAnyway}}}},
+		{"a hard spread is left to the scheduler", "", v1.PodSpec{TopologySpreadConstraints: []v1.TopologySpreadConstraint{{WhenUnsatisfiable: v1.DoNotSchedule}}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			for _, name := range []string{"a", "b"} {
+				p := train(name, kube.AnnotationMinCount+"=2")
+				p.Spec.Affinity, p.Spec.TopologySpreadConstraints = test.spec.Affinity, test.spec.TopologySpreadConstraints
+				w.pod(p)
+			}
+			gang, ok := w.get("label~train")
+			require.True(t, ok, "%v", w.gangs)
+			require.Nil(t, gang.Declaration.Invalid)
+			assert.Contains(t, strings.Join(gang.Declaration.Ignored, "\n"), test.want)
+			assert.Equal(t, test.want == "", len(gang.Declaration.Ignored) == 0)
+		})
+	}
+}

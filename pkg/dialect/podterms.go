@@ -86,6 +86,7 @@ func (s Dialects) ReadPod(pod *v1.Pod, name kube.Dialect) PodReading {
 			ignored = append(ignored, r.addTerms(d.readAnyMember(pod), d.aliases)...)
 		}
 	}
+	ignored = append(ignored, ignoredPreferences(&pod.Spec)...)
 	r.Terms.Ignored = strings.Join(append(ignored, misspelledKeys(pod.Labels, pod.Annotations)...), "\n")
 	if len(r.Roles) > 0 {
 		r.Terms.RolesText = kube.FormatRoles(r.Roles)

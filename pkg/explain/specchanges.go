@@ -239,8 +239,8 @@ func (x *explainer) proposeSmallerRequest(column int) ([]Change, error) {
 			return nil, err
 		}
 		for r := range members.Roles {
-			if members.Roles[r].Request[column] > amount {
-				members.Roles[r].Request[column] = amount
+			for _, row := range append(members.Roles[r].MemberRequests, members.Roles[r].Request) {
+				row[column] = min(row[column], amount)
 			}
 		}
 		plan := placement.Solve(x.view.cluster.Usage(), &members.Gang)
