@@ -18,8 +18,7 @@ type Standing string
 const (
 	// StandingWaiting pods have no node and may be scheduled.
 	StandingWaiting Standing = "waiting"
-	// StandingGated pods may not be scheduled before their gates are removed: the
-	// gang does without them, if the others are enough.
+	// StandingGated pods may not be scheduled before their gates are removed.
 	StandingGated Standing = "gated"
 	// StandingBound pods have a node, also one that is lost: they are members until
 	// somebody deletes them or they end.
