@@ -41,11 +41,7 @@ func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, r
 		return "", nil // the last pod is gone
 	}
 	bound := withoutTerminating(state.ScheduledPods())
-	done, err := e.countFinished(ctx, pg)
-	if err != nil {
-		return "", err
-	}
-	if len(bound) == 0 || len(bound)+done >= required {
+	if len(bound) == 0 || len(bound) >= required {
 		return "", nil
 	}
 	why := newVerdict(kube.PartialGang, "gang %s has only %d of the %d pods that must run together and found no room for the others within %s",
@@ -132,24 +128,6 @@ func (e *evictor) evictEach(ctx context.Context, pods []*v1.Pod) (evicted []*v1.
 		}
 	}
 	return evicted, failed
-}
-
-// countFinished counts the members that ran to their end. The scheduler's own
-// view has no pods that are done, so the API server is asked.
-func (e *evictor) countFinished(ctx context.Context, pg *schedulingapi.PodGroup) (int, error) {
-	list, err := e.handle.ClientSet().CoreV1().Pods(pg.Namespace).List(ctx, metav1.ListOptions{
-		FieldSelector: "status.phase=" + string(v1.PodSucceeded),
-	})
-	if err != nil {
-		return 0, err
-	}
-	count := 0
-	for i := range list.Items {
-		if e.reports.groups.GroupOf(&list.Items[i]) == pg.Name {
-			count++
-		}
-	}
-	return count, nil
 }
 
 // evictPod evicts one pod, or with dryRun asks whether that would be allowed, and

@@ -16,7 +16,7 @@ func readJob(r *reader, s *Shape) {
 	parallelism := r.readNumber("spec.parallelism", 1)
 	completions, fixed := r.readOptional("spec.completions")
 	succeeded := r.readNumber("status.succeeded", 0)
-	role := Role{Replicas: parallelism}
+	role := Role{Replicas: parallelism, PodsCounted: true}
 	if fixed {
 		remaining := max(completions-succeeded-countIndexes(r.readText("status.failedIndexes")), 0)
 		role.Replicas = min(parallelism, remaining)

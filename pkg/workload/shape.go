@@ -42,9 +42,24 @@ type Role struct {
 	// CreatedLater says that the controller creates these pods only when others run
 	// or have ended, so that those must not wait for them.
 	CreatedLater bool
+	// PodsCounted says that Replicas leaves out each pod that has done its work,
+	// and not only whole parts of the workload.
+	PodsCounted bool
 	// Waves says that there is more work than pods: the controller replaces
 	// pods that have ended, and the new ones need not start together.
 	Waves bool
+}
+
+// LeastAfter returns the number of the role's pods that must start together after
+// some have done their work, of which the workload itself does not tell.
+func (r *Role) LeastAfter(finished int) int {
+	switch {
+	case finished == 0 || r.PodsCounted:
+		return r.MinCount
+	case r.Waves:
+		return min(r.MinCount, 1) // the first ones started together, else none would be done
+	}
+	return max(r.MinCount-finished, 0)
 }
 
 // addRole appends a role all of whose pods start together.

@@ -70,6 +70,7 @@ func TestRead_Job(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := read(t, "{apiVersion: batch/v1, kind: Job, metadata: {name: train}, spec: "+c.spec+", status: "+c.status+"}")
+			c.want.PodsCounted = true
 			assert.Equal(t, workload.Shape{Roles: []workload.Role{c.want}}, got)
 		})
 	}

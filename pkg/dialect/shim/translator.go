@@ -66,6 +66,7 @@ type Translator struct {
 	store    *store.Store
 	factory  informers.SharedInformerFactory
 	podsRead cache.ResourceEventHandlerRegistration
+	finished cache.SharedIndexInformer
 	groups   *groupWriter
 	pods     *podWriter
 	bindings *bindings
@@ -93,6 +94,9 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 	}
 	t.store = store.New(dialects, t.feed.publish, t.onChange)
 	if err := t.buildFactory(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.watchFinished(); err != nil {
 		return nil, err
 	}
 	t.nodes = t.factory.Core().V1().Nodes().Lister()
@@ -170,6 +174,7 @@ func (t *Translator) setPod(pod *v1.Pod) {
 // and the group objects of the kinds that the API server serves.
 func (t *Translator) run(ctx context.Context) {
 	go t.runWriters(ctx)
+	go t.finished.RunWithContext(ctx)
 	sources := t.newSources()
 	for _, s := range sources {
 		go s.run(ctx, t.options.PollPeriod)
@@ -177,7 +182,7 @@ func (t *Translator) run(ctx context.Context) {
 	deadline := time.Now().Add(syncTimeout)
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(context.Context) (bool, error) {
 		// The pods say which workloads are asked for.
-		if !t.podsRead.HasSynced() {
+		if !t.podsRead.HasSynced() || !t.finished.HasSynced() {
 			return false, nil
 		}
 		late := time.Now().After(deadline)

@@ -26,8 +26,13 @@ type gangState struct {
 	members map[types.UID]*member
 	byTerms map[dialect.PodTerms]map[types.UID]*member
 	// bound, running and problems count the members with a node, those that
-	// run, and those whose own markers make no sense.
-	bound, running, problems int
+	// run, and those whose own markers make no sense. staying counts those with a
+	// node that do not terminate.
+	bound, running, problems, staying int
+	// finished are the pods that have done their work under the gang's name.
+	// declaredCount is what the gang declares, before they are left out.
+	finished      map[types.UID]*finishedPod
+	declaredCount int
 	// object is the group object behind the gang, or nil. Objects of two kinds
 	// may have its name: the first one of objects counts.
 	object  *dialect.Object
@@ -69,7 +74,7 @@ func (s *Store) newGang(key Key) *gangState {
 	name, _ := kube.SplitGroupName(key.Group)
 	return &gangState{
 		key: key, dialectName: name, dialect: s.dialects.Find(name),
-		members: map[types.UID]*member{},
+		members: map[types.UID]*member{}, finished: s.finished[key],
 		byTerms: map[dialect.PodTerms]map[types.UID]*member{},
 	}
 }
@@ -77,8 +82,8 @@ func (s *Store) newGang(key Key) *gangState {
 // upToDate reports whether the scheduler need not see anything else than it
 // does. A gang with a problem names pods in it, and those come and go.
 func (g *gangState) upToDate() bool {
-	return g.published.group != nil && !g.dirty && g.problems == 0 && len(g.byTerms) <= 1 &&
-		g.published.declaration.Invalid == nil
+	return g.published.group != nil && !g.dirty && g.problems == 0 && len(g.byTerms) <= 1 && len(g.finished) == 0 &&
+		g.published.declaration.Invalid == nil && g.hasDisruptionMode(g.published.group)
 }
 
 // withoutKind lists the objects that are of another kind.
@@ -88,8 +93,8 @@ func (g *gangState) withoutKind(k *dialect.Kind) []*dialect.Object {
 
 // minCount is the number of members that must start together, at least 1.
 func (g *gangState) minCount() int {
-	if pg := g.published.group; pg != nil && pg.Spec.SchedulingPolicy.Gang != nil {
-		return max(int(pg.Spec.SchedulingPolicy.Gang.MinCount), 1)
+	if g.published.group != nil && g.declaredCount > 0 {
+		return g.declaredCount
 	}
 	if g.object != nil {
 		return max(g.object.MinCount, 1)

@@ -22,6 +22,9 @@ type member struct {
 	uid            types.UID
 	created        metav1.Time
 	bound, running bool
+	// terminating members were told to end.
+	terminating bool
+	life        kube.Lifetime
 	// owner is the name of the pod's controller, or "".
 	owner string
 	// terms are what it says of its gang, and roles the parts that it names.
@@ -37,10 +40,11 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 	said := s.dialects.ReadPod(pod, name)
 	m := &member{
 		name: pod.Name, uid: pod.UID,
-		created: pod.CreationTimestamp,
-		bound:   pod.Spec.NodeName != "",
-		running: pod.Status.Phase == v1.PodRunning,
-		terms:   said.Terms, roles: said.Roles,
+		created:     pod.CreationTimestamp,
+		bound:       pod.Spec.NodeName != "",
+		running:     pod.Status.Phase == v1.PodRunning,
+		terminating: pod.DeletionTimestamp != nil, life: kube.LifetimeOf(pod),
+		terms: said.Terms, roles: said.Roles,
 	}
 	if name == kube.DialectAuto {
 		m.auto = newAutoMember(pod)
@@ -83,6 +87,7 @@ func (g *gangState) removeMember(uid types.UID) {
 func (g *gangState) countMember(m *member, sign int) {
 	g.bound += sign * oneIf(m.bound)
 	g.running += sign * oneIf(m.running)
+	g.staying += sign * oneIf(m.bound && !m.terminating)
 	g.problems += sign * oneIf(m.problem != nil)
 	g.tallyMember(m, sign)
 }

@@ -23,12 +23,14 @@ type startedWith map[string]int
 // tally counts the members of each role.
 type tally map[string]roleTally
 
-type roleTally struct{ live, bound int }
+// finished counts those that have done their work, beside the live ones.
+type roleTally struct{ live, bound, finished int }
 
 func (t tally) total() (sum roleTally) {
 	for _, r := range t {
 		sum.live += r.live
 		sum.bound += r.bound
+		sum.finished += r.finished
 	}
 	return sum
 }
@@ -59,7 +61,7 @@ func computeNeed(shape *workload.Shape, have tally, began startedWith) need {
 		if r.CreatedLater && at.live == 0 && !inStart {
 			continue // its controller creates it when the others run
 		}
-		least := r.MinCount
+		least := r.LeastAfter(at.finished)
 		if inStart {
 			if least = min(least, first, at.live); r.Waves {
 				least = min(least, 1)
@@ -71,7 +73,7 @@ func computeNeed(shape *workload.Shape, have tally, began startedWith) need {
 		n.roles = append(n.roles, roleNeed{r, least})
 	}
 	if shape.MinCount > 0 {
-		n.count = min(shape.MinCount, replicas)
+		n.count = min(max(shape.MinCount-have.total().finished, 1), replicas)
 		for i := range n.roles {
 			n.roles[i].least = 0 // any of them will do
 		}

@@ -24,7 +24,11 @@ func oneRole(replicas, least int, waves bool) []workload.Role {
 	return []workload.Role{{Replicas: replicas, MinCount: least, Waves: waves}}
 }
 
-func members(live, bound int) tally { return tally{"": {live, bound}} }
+func members(live, bound int) tally { return tally{"": {live: live, bound: bound}} }
+
+func done(live, bound, finished int) tally {
+	return tally{"": {live: live, bound: bound, finished: finished}}
+}
 
 func TestNeed_ThroughTheLifeOfAGang(t *testing.T) {
 	driven := func(driver, workers int) []workload.Role {
@@ -64,20 +68,30 @@ func TestNeed_ThroughTheLifeOfAGang(t *testing.T) {
 			{"two ended, one successor is there", oneRole(4, 1, true), members(3, 2), 1, 1},
 			{"all ended at once", oneRole(4, 1, true), members(4, 0), 1, 1},
 		},
+		"a jobset with more work than pods": {
+			{"runs", oneRole(4, 4, true), members(4, 4), 1, 1},
+			{"all ended at once, and the workload does not tell", oneRole(4, 4, true), done(1, 0, 4), 1, 1},
+		},
+		"a jobset that loses a pod after the others are done": {
+			{"runs", oneRole(4, 4, false), members(4, 4), 4, 4},
+			{"three are done", oneRole(4, 4, false), done(1, 1, 3), 1, 1},
+			{"the last one is lost, and re-created", oneRole(4, 4, false), done(1, 0, 3), 1, 1},
+			{"a job that tells itself how many are left", []workload.Role{{Replicas: 2, MinCount: 2, PodsCounted: true}}, done(2, 0, 2), 2, 2},
+		},
 		"a jobset whose workers come after the driver": {
-			{"the driver", driven(1, 4), both(roleTally{1, 0}, roleTally{}), 1, 1},
-			{"the driver runs", driven(1, 4), both(roleTally{1, 1}, roleTally{}), 1, 1},
-			{"the first worker waits for the others", driven(1, 4), both(roleTally{1, 1}, roleTally{1, 0}), 5, 1},
-			{"the workers have no room: nothing is broken", driven(1, 4), both(roleTally{1, 1}, roleTally{4, 0}), 5, 1},
-			{"the workers bind", driven(1, 4), both(roleTally{1, 1}, roleTally{4, 1}), 5, 5},
-			{"the workers run", driven(1, 4), both(roleTally{1, 1}, roleTally{4, 4}), 5, 5},
-			{"a worker is replaced", driven(1, 4), both(roleTally{1, 1}, roleTally{4, 3}), 5, 5},
-			{"the driver is done", driven(0, 4), both(roleTally{}, roleTally{4, 3}), 4, 4},
+			{"the driver", driven(1, 4), both(roleTally{live: 1, bound: 0}, roleTally{}), 1, 1},
+			{"the driver runs", driven(1, 4), both(roleTally{live: 1, bound: 1}, roleTally{}), 1, 1},
+			{"the first worker waits for the others", driven(1, 4), both(roleTally{live: 1, bound: 1}, roleTally{live: 1, bound: 0}), 5, 1},
+			{"the workers have no room: nothing is broken", driven(1, 4), both(roleTally{live: 1, bound: 1}, roleTally{live: 4, bound: 0}), 5, 1},
+			{"the workers bind", driven(1, 4), both(roleTally{live: 1, bound: 1}, roleTally{live: 4, bound: 1}), 5, 5},
+			{"the workers run", driven(1, 4), both(roleTally{live: 1, bound: 1}, roleTally{live: 4, bound: 4}), 5, 5},
+			{"a worker is replaced", driven(1, 4), both(roleTally{live: 1, bound: 1}, roleTally{live: 4, bound: 3}), 5, 5},
+			{"the driver is done", driven(0, 4), both(roleTally{}, roleTally{live: 4, bound: 3}), 4, 4},
 		},
 		"a job after its initializer": {
-			{"the initializer", driven(1, 4), both(roleTally{1, 0}, roleTally{}), 1, 1},
-			{"it runs", driven(1, 4), both(roleTally{1, 1}, roleTally{}), 1, 1},
-			{"it is done, the first worker is there", driven(0, 4), both(roleTally{}, roleTally{1, 0}), 4, 4},
+			{"the initializer", driven(1, 4), both(roleTally{live: 1, bound: 0}, roleTally{}), 1, 1},
+			{"it runs", driven(1, 4), both(roleTally{live: 1, bound: 1}, roleTally{}), 1, 1},
+			{"it is done, the first worker is there", driven(0, 4), both(roleTally{}, roleTally{live: 1, bound: 0}), 4, 4},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +132,7 @@ func TestNeed_AMinimumOfItsOwn(t *testing.T) {
 	shape := &workload.Shape{MinCount: 5, Roles: []workload.Role{
 		{Name: "worker", Replicas: 8, MinCount: 8}, {Name: "launcher", Replicas: 1, MinCount: 1, CreatedLater: true},
 	}}
-	have := func(live, bound int) tally { return tally{"worker": {live, bound}} }
+	have := func(live, bound int) tally { return tally{"worker": {live: live, bound: bound}} }
 	var began startedWith
 	for _, c := range []struct{ live, bound, count int }{{8, 0, 5}, {8, 8, 5}, {8, 7, 5}, {4, 4, 4}, {8, 0, 5}} {
 		began = began.next(shape, have(c.live, c.bound), true, nil)

@@ -77,7 +77,7 @@ func (o Objects) Gangs(schedulerNames ...string) []dialect.Gang {
 func (o Objects) setMembers(s *Store, a *Assigner) map[Key][]*v1.Pod {
 	members := map[Key][]*v1.Pod{}
 	for _, pod := range o.Pods {
-		if podutil.IsPodTerminal(pod) || !a.IsOurs(pod) {
+		if !a.IsOurs(pod) {
 			continue
 		}
 		group := s.dialects.GroupOf(pod)
@@ -86,6 +86,10 @@ func (o Objects) setMembers(s *Store, a *Assigner) map[Key][]*v1.Pod {
 		}
 		member := *pod
 		member.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &group}
+		if podutil.IsPodTerminal(pod) {
+			s.SetFinished(&member)
+			continue
+		}
 		s.SetPod(&member)
 		key := Key{pod.Namespace, group}
 		members[key] = append(members[key], &member)

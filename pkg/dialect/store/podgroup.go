@@ -26,12 +26,33 @@ func (g *gangState) build(kinds []kindStatus) publication {
 	d.refuse(g.setCount(pg, d))
 	d.refuse(g.setPriority(pg))
 	d.refuse(d.rolesProblem)
-	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
-		policy.MinCount = max(policy.MinCount, int32(kube.TotalMinimum(d.Roles)))
-	}
+	g.leaveOutFinished(pg, d)
 	pg.Spec.DisruptionMode = g.disruptionMode(pg)
 	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
 	return publication{pg, g.finish(d)}
+}
+
+// leaveOutFinished lowers the minimum by the members that have done their work: it
+// is not waited for. A workload that says itself how many start together has
+// left them out.
+func (g *gangState) leaveOutFinished(pg *schedulingapi.PodGroup, d *draft) {
+	policy := pg.Spec.SchedulingPolicy.Gang
+	if policy == nil {
+		return
+	}
+	declared := max(policy.MinCount, int32(kube.TotalMinimum(d.Roles)))
+	g.declaredCount = max(int(declared), 1)
+	policy.MinCount = declared
+	if _, written := d.Terms[kube.AnnotationMinCount]; g.object != nil && g.object.Shape != nil && !written {
+		return
+	}
+	finished := g.finishedInRun()
+	if len(finished) == 0 {
+		return
+	}
+	d.Roles = withoutFinished(d.Roles, finished)
+	needed := kube.NeededMembers(int(declared), len(finished))
+	policy.MinCount = int32(max(needed, kube.TotalMinimum(d.Roles)))
 }
 
 // finish returns the declaration of which nothing is open any more.
@@ -133,15 +154,24 @@ func (g *gangState) setPriority(pg *schedulingapi.PodGroup) *kube.Invalid {
 		"gang %s: the PodGroup has priority %d, pod %s has %d; give both one priorityClassName", g.key.Name(), own, variants[0].firstPod(), priority)}
 }
 
-// disruptionMode has a gang that needs all of its pods preempted as a whole: the
-// rest would hold its GPUs for nothing. Of a gang with more, single ones can go.
-// A native group says so itself.
+// disruptionMode has a gang that needs all of the pods that it has on nodes
+// preempted as a whole: the rest would hold its GPUs for nothing. Of a gang with
+// more, single ones can go. A native group says so itself.
 func (g *gangState) disruptionMode(pg *schedulingapi.PodGroup) *schedulingapi.DisruptionMode {
 	policy := pg.Spec.SchedulingPolicy.Gang
-	if g.isNative() || policy == nil || len(g.members) > int(policy.MinCount) {
+	switch {
+	case g.isNative() || policy == nil:
 		return pg.Spec.DisruptionMode
+	case g.staying > int(policy.MinCount):
+		return nil
 	}
 	return &schedulingapi.DisruptionMode{All: &schedulingapi.AllDisruptionMode{}}
+}
+
+// hasDisruptionMode reports whether a PodGroup has the mode that its pods ask for
+// now.
+func (g *gangState) hasDisruptionMode(pg *schedulingapi.PodGroup) bool {
+	return (g.disruptionMode(pg) == nil) == (pg.Spec.DisruptionMode == nil)
 }
 
 // setConstraints makes sure that the PodGroup has scheduling constraints: the

@@ -69,7 +69,10 @@ type Store struct {
 	open  bool
 	gangs map[Key]*gangState
 	pods  map[types.UID]Key
-	kinds map[schema.GroupVersionResource]Availability
+	// finished are the pods that have done their work, finishedIn by which gang.
+	finished   map[Key]map[types.UID]*finishedPod
+	finishedIn map[types.UID]Key
+	kinds      map[schema.GroupVersionResource]Availability
 	// workloads are those behind gangs. wanted is closed for the kinds of
 	// workload that pods have asked about.
 	workloads map[workloadKey]*workloadState
@@ -82,8 +85,9 @@ type Store struct {
 func New(dialects dialect.Dialects, publish Publish, changed func(Key)) *Store {
 	s := &Store{
 		dialects: dialects, publish: publish, changed: changed,
-		gangs:     map[Key]*gangState{},
-		pods:      map[types.UID]Key{},
+		gangs:    map[Key]*gangState{},
+		pods:     map[types.UID]Key{},
+		finished: map[Key]map[types.UID]*finishedPod{}, finishedIn: map[types.UID]Key{},
 		kinds:     map[schema.GroupVersionResource]Availability{},
 		workloads: map[workloadKey]*workloadState{},
 		wanted:    map[*workload.Kind]chan struct{}{},

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"maps"
 	"time"
 
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
@@ -22,8 +23,23 @@ func (g *gangState) recomputeNeed() bool {
 	a.startedWith = a.startedWith.next(shape, a.have, a.seen, g.presentAtFirstBind())
 	a.seen = a.seen || a.have.total().bound == 0
 	before := a.need
-	a.need = computeNeed(shape, a.have, a.startedWith)
+	a.need = computeNeed(shape, g.tallyWithFinished(), a.startedWith)
 	return !before.equal(a.need)
+}
+
+// tallyWithFinished is the tally of the members, with those that have done their
+// work.
+func (g *gangState) tallyWithFinished() tally {
+	if len(g.finished) == 0 {
+		return g.auto.have
+	}
+	all := maps.Clone(g.auto.have)
+	for role, count := range g.finishedByRole() {
+		t := all[role]
+		t.finished = count
+		all[role] = t
+	}
+	return all
 }
 
 // presentAtFirstBind counts the members of a role that were there when the first member got

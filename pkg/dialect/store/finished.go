@@ -1,0 +1,138 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
+)
+
+// finishedPod is a pod that has done its work as a member of a gang. It outlives
+// the gang's state: the last member may be re-created after the others are done.
+type finishedPod struct {
+	uid  types.UID
+	life kube.Lifetime
+	// role is that of a workload's pod, keys are what selectors of roles look at.
+	role string
+	keys labels.Set
+}
+
+// SetFinished takes in a pod that was added or has changed, with the group that
+// it was given. One that has not done its work is taken out.
+func (s *Store) SetFinished(pod *v1.Pod) {
+	group := kube.GroupOf(pod)
+	if group == "" || kube.StandingOf(pod) != kube.StandingFinished {
+		s.DeleteFinished(pod.UID)
+		return
+	}
+	key := Key{pod.Namespace, group}
+	f := &finishedPod{uid: pod.UID, life: kube.LifetimeOf(pod), keys: labels.Set{}}
+	maps.Copy(f.keys, pod.Annotations)
+	maps.Copy(f.keys, pod.Labels)
+	if ref, why := workload.RefOf(pod); why == "" {
+		f.role = ref.Role
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished[key] == nil {
+		s.finished[key] = map[types.UID]*finishedPod{}
+	}
+	s.finished[key][pod.UID] = f
+	s.finishedIn[pod.UID] = key
+	s.refreshFinished(key)
+}
+
+// DeleteFinished takes out a pod that is gone.
+func (s *Store) DeleteFinished(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, known := s.finishedIn[uid]
+	if !known {
+		return
+	}
+	delete(s.finishedIn, uid)
+	delete(s.finished[key], uid)
+	if len(s.finished[key]) == 0 {
+		delete(s.finished, key)
+	}
+	s.refreshFinished(key)
+}
+
+// refreshFinished publishes a gang of which other members have finished than
+// before.
+func (s *Store) refreshFinished(key Key) {
+	g := s.gangs[key]
+	if g == nil {
+		return
+	}
+	g.finished, g.dirty = s.finished[key], true
+	s.refreshGang(g)
+}
+
+// finishedInRun lists the finished pods whose work counts for the gang as it is
+// now, in order.
+func (g *gangState) finishedInRun() []*finishedPod {
+	if len(g.finished) == 0 {
+		return nil
+	}
+	living := make([]kube.Lifetime, 0, len(g.members))
+	for _, m := range g.members {
+		if g.finished[m.uid] == nil {
+			living = append(living, m.life)
+		}
+	}
+	all := slices.SortedFunc(maps.Values(g.finished), func(a, b *finishedPod) int { return cmp.Compare(a.uid, b.uid) })
+	ended := make([]kube.Lifetime, len(all))
+	for i, f := range all {
+		ended[i] = f.life
+	}
+	var counted []*finishedPod
+	for _, i := range kube.FinishedInRun(living, ended) {
+		if g.object == nil || g.object.Shape != nil || !all[i].life.Ended.Before(g.object.Created.Time) || all[i].life.Ended.IsZero() {
+			counted = append(counted, all[i])
+		}
+	}
+	return counted
+}
+
+// finishedByRole counts the finished pods of each role of a workload.
+func (g *gangState) finishedByRole() map[string]int {
+	count := map[string]int{}
+	for _, f := range g.finishedInRun() {
+		count[f.role]++
+	}
+	return count
+}
+
+// withoutFinished returns roles whose minimum leaves out the members that have
+// finished. A role that stands for several keeps it: which of them the finished
+// members were of is not counted.
+func withoutFinished(roles []kube.Role, finished []*finishedPod) []kube.Role {
+	if len(finished) == 0 || len(roles) == 0 {
+		return roles
+	}
+	left := slices.Clone(roles)
+	for _, f := range finished {
+		for i := range left {
+			selector, err := metav1.LabelSelectorAsSelector(left[i].Selector)
+			if err != nil || left[i].Selector != nil && !selector.Matches(f.keys) {
+				continue
+			}
+			if len(left[i].Each) == 0 {
+				left[i].MinCount = max(left[i].MinCount-1, 0)
+			}
+			break
+		}
+	}
+	return left
+}

@@ -1,0 +1,127 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Standing is what a pod counts as in its gang. docs/lifecycle.md has the table.
+type Standing string
+
+const (
+	// StandingWaiting pods have no node and may be scheduled.
+	StandingWaiting Standing = "waiting"
+	// StandingGated pods may not be scheduled before their gates are removed.
+	StandingGated Standing = "gated"
+	// StandingBound pods have a node, also one that is lost: they are members until
+	// somebody deletes them or they end.
+	StandingBound Standing = "bound"
+	// StandingTerminating pods hold the room on their node and are no members.
+	StandingTerminating Standing = "terminating"
+	// StandingFinished pods have done their work: it is not waited for.
+	StandingFinished Standing = "finished"
+	// StandingFailed pods are no members; who replaces them is.
+	StandingFailed Standing = "failed"
+)
+
+// StandingOf returns what a pod counts as in its gang.
+func StandingOf(pod *v1.Pod) Standing {
+	switch {
+	case pod.Status.Phase == v1.PodSucceeded && pod.Spec.NodeName != "":
+		return StandingFinished
+	case pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed:
+		return StandingFailed
+	case pod.DeletionTimestamp != nil:
+		return StandingTerminating
+	case pod.Spec.NodeName != "":
+		return StandingBound
+	case len(pod.Spec.SchedulingGates) > 0:
+		return StandingGated
+	}
+	return StandingWaiting
+}
+
+// NeededMembers returns how many members must have a node together, of a gang
+// that declares a minimum and of which some have finished. At least one is
+// needed: who comes after all have finished starts alone.
+func NeededMembers(minCount, finished int) int { return max(minCount-max(finished, 0), 1) }
+
+// Lifetime is when a pod lived, and who created it.
+type Lifetime struct {
+	// Controller is the UID of the pod's controller, "" for a bare pod.
+	Controller types.UID
+	Created    time.Time
+	// Ended is zero for a pod that lives, and where it is not known.
+	Ended time.Time
+}
+
+// LifetimeOf reads the lifetime of a pod. The end is the last one of its
+// containers, or the last change of its conditions where those do not say.
+func LifetimeOf(pod *v1.Pod) Lifetime {
+	life := Lifetime{Created: pod.CreationTimestamp.Time}
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
+		life.Controller = owner.UID
+	}
+	if pod.Status.Phase != v1.PodSucceeded && pod.Status.Phase != v1.PodFailed {
+		return life
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if end := pod.Status.ContainerStatuses[i].State.Terminated; end != nil && end.FinishedAt.After(life.Ended) {
+			life.Ended = end.FinishedAt.Time
+		}
+	}
+	if !life.Ended.IsZero() {
+		return life
+	}
+	for i := range pod.Status.Conditions {
+		if at := pod.Status.Conditions[i].LastTransitionTime; at.After(life.Ended) {
+			life.Ended = at.Time
+		}
+	}
+	return life
+}
+
+// FinishedInRun returns the indexes of the finished pods whose work counts for the
+// gang that the living pods make up now, in order. Those of an earlier run under
+// the gang's name do not: a pod counts if a living one has the same controller,
+// or if it had not ended when a pod was created that lives or counts.
+func FinishedInRun(living, finished []Lifetime) []int {
+	if len(living) == 0 || len(finished) == 0 {
+		return nil
+	}
+	controllers := map[types.UID]bool{}
+	began := living[0].Created
+	for _, life := range living {
+		if life.Controller != "" {
+			controllers[life.Controller] = true
+		}
+		if life.Created.Before(began) {
+			began = life.Created
+		}
+	}
+	order := make([]int, len(finished))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return finished[b].Ended.Compare(finished[a].Ended) })
+	var counted []int
+	for _, i := range order {
+		life := finished[i]
+		overlaps := life.Ended.After(began)
+		if overlaps && life.Created.Before(began) {
+			began = life.Created
+		}
+		if overlaps || controllers[life.Controller] {
+			counted = append(counted, i)
+		}
+	}
+	slices.Sort(counted)
+	return counted
+}

@@ -1,0 +1,92 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kube_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
+)
+
+func TestStanding_OfEachPhase(t *testing.T) {
+	pod := func(phase v1.PodPhase, node string, changes ...func(*v1.Pod)) *v1.Pod {
+		p := &v1.Pod{Spec: v1.PodSpec{NodeName: node}, Status: v1.PodStatus{Phase: phase}}
+		for _, change := range changes {
+			change(p)
+		}
+		return p
+	}
+	gated := func(p *v1.Pod) { p.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "quota"}} }
+	terminating := func(p *v1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }
+	lostNode := func(p *v1.Pod) {
+		p.Status.Conditions = []v1.PodCondition{{Type: v1.PodReady, Status: v1.ConditionFalse, Reason: "NodeNotReady"}}
+	}
+	for name, c := range map[string]struct {
+		pod  *v1.Pod
+		want kube.Standing
+	}{
+		"a pod that waits":                              {pod(v1.PodPending, ""), kube.StandingWaiting},
+		"one with a scheduling gate":                    {pod(v1.PodPending, "", gated), kube.StandingGated},
+		"one that is bound and does not run yet":        {pod(v1.PodPending, "n"), kube.StandingBound},
+		"one that runs":                                 {pod(v1.PodRunning, "n"), kube.StandingBound},
+		"one whose node is lost":                        {pod(v1.PodRunning, "n", lostNode), kube.StandingBound},
+		"one that ends on its node":                     {pod(v1.PodRunning, "n", terminating), kube.StandingTerminating},
+		"one that ends before it had a node":            {pod(v1.PodPending, "", terminating), kube.StandingTerminating},
+		"a gated one that ends":                         {pod(v1.PodPending, "", gated, terminating), kube.StandingTerminating},
+		"one that has done its work":                    {pod(v1.PodSucceeded, "n"), kube.StandingFinished},
+		"one that has done it and is deleted":           {pod(v1.PodSucceeded, "n", terminating), kube.StandingFinished},
+		"one that is called done and never had a node":  {pod(v1.PodSucceeded, ""), kube.StandingFailed},
+		"one that failed":                               {pod(v1.PodFailed, "n"), kube.StandingFailed},
+		"one that failed while it was being terminated": {pod(v1.PodFailed, "n", terminating), kube.StandingFailed},
+	} {
+		assert.Equal(t, c.want, kube.StandingOf(c.pod), name)
+	}
+}
+
+func TestNeededMembers_LeavesOutWhatIsDone(t *testing.T) {
+	for name, c := range map[string]struct{ minimum, finished, want int }{
+		"nobody has finished":         {4, 0, 4},
+		"three of four have":          {4, 3, 1},
+		"all have: the next is alone": {4, 4, 1},
+		"more than the minimum have":  {2, 3, 1},
+	} {
+		assert.Equal(t, c.want, kube.NeededMembers(c.minimum, c.finished), name)
+	}
+}
+
+func TestFinishedInRun_TellsRunsOfOneNameApart(t *testing.T) {
+	at := func(seconds int) time.Time {
+		return time.Date(2026, 1, 1, 0, 0, seconds, 0, time.UTC)
+	}
+	alive := func(controller string, created int) kube.Lifetime {
+		return kube.Lifetime{Controller: types.UID(controller), Created: at(created)}
+	}
+	ended := func(controller string, created, end int) kube.Lifetime {
+		return kube.Lifetime{Controller: types.UID(controller), Created: at(created), Ended: at(end)}
+	}
+	for name, c := range map[string]struct {
+		living, finished []kube.Lifetime
+		want             []int
+	}{
+		"nobody lives: there is no run": {nil, []kube.Lifetime{ended("a", 0, 5)}, nil},
+		"the others of a job, however long ago they ended": {
+			[]kube.Lifetime{alive("a", 50)}, []kube.Lifetime{ended("a", 0, 5), ended("a", 0, 7)}, []int{0, 1}},
+		"an earlier job of the name": {[]kube.Lifetime{alive("b", 50)}, []kube.Lifetime{ended("a", 0, 50)}, nil},
+		"a launcher that another controller made": {
+			[]kube.Lifetime{alive("workers", 0)}, []kube.Lifetime{ended("launcher", 0, 5)}, []int{0}},
+		"bare pods that ran together": {[]kube.Lifetime{alive("", 0)}, []kube.Lifetime{ended("", 0, 5)}, []int{0}},
+		"bare pods of an earlier run": {[]kube.Lifetime{alive("", 9)}, []kube.Lifetime{ended("", 0, 5)}, nil},
+		"bare pods one after another": {
+			[]kube.Lifetime{alive("", 9)}, []kube.Lifetime{ended("", 0, 5), ended("", 4, 10), ended("", 0, 3)}, []int{0, 1, 2}},
+		"an end that is not known": {[]kube.Lifetime{alive("", 9)}, []kube.Lifetime{{Created: at(0)}}, nil},
+	} {
+		assert.Equal(t, c.want, kube.FinishedInRun(c.living, c.finished), name)
+	}
+}
