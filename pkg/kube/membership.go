@@ -12,40 +12,40 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Standing is what a pod counts as in its gang. docs/lifecycle.md has the table.
-type Standing string
+// MemberState is what a pod counts as in its gang. docs/lifecycle.md has the table.
+type MemberState string
 
 const (
-	// StandingWaiting pods have no node and may be scheduled.
-	StandingWaiting Standing = "waiting"
-	// StandingGated pods may not be scheduled before their gates are removed.
-	StandingGated Standing = "gated"
-	// StandingBound pods have a node, also one that is lost: they are members until
+	// MemberWaiting pods have no node and may be scheduled.
+	MemberWaiting MemberState = "waiting"
+	// MemberGated pods may not be scheduled before their gates are removed.
+	MemberGated MemberState = "gated"
+	// MemberBound pods have a node, also one that is lost: they are members until
 	// somebody deletes them or they end.
-	StandingBound Standing = "bound"
-	// StandingTerminating pods hold the room on their node and are no members.
-	StandingTerminating Standing = "terminating"
-	// StandingFinished pods have done their work: it is not waited for.
-	StandingFinished Standing = "finished"
-	// StandingFailed pods are no members; who replaces them is.
-	StandingFailed Standing = "failed"
+	MemberBound MemberState = "bound"
+	// MemberTerminating pods hold the room on their node and are no members.
+	MemberTerminating MemberState = "terminating"
+	// MemberFinished pods have done their work: it is not waited for.
+	MemberFinished MemberState = "finished"
+	// MemberFailed pods are no members; who replaces them is.
+	MemberFailed MemberState = "failed"
 )
 
-// StandingOf returns what a pod counts as in its gang.
-func StandingOf(pod *v1.Pod) Standing {
+// MemberStateOf returns what a pod counts as in its gang.
+func MemberStateOf(pod *v1.Pod) MemberState {
 	switch {
 	case pod.Status.Phase == v1.PodSucceeded && pod.Spec.NodeName != "":
-		return StandingFinished
+		return MemberFinished
 	case pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed:
-		return StandingFailed
+		return MemberFailed
 	case pod.DeletionTimestamp != nil:
-		return StandingTerminating
+		return MemberTerminating
 	case pod.Spec.NodeName != "":
-		return StandingBound
+		return MemberBound
 	case len(pod.Spec.SchedulingGates) > 0:
-		return StandingGated
+		return MemberGated
 	}
-	return StandingWaiting
+	return MemberWaiting
 }
 
 // NeededMembers returns how many members must have a node together, of a gang

@@ -15,7 +15,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-func TestStanding_OfEachPhase(t *testing.T) {
+func TestMemberStateOf_EachPhase(t *testing.T) {
 	pod := func(phase v1.PodPhase, node string, changes ...func(*v1.Pod)) *v1.Pod {
 		p := &v1.Pod{Spec: v1.PodSpec{NodeName: node}, Status: v1.PodStatus{Phase: phase}}
 		for _, change := range changes {
@@ -30,23 +30,23 @@ func TestStanding_OfEachPhase(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		pod  *v1.Pod
-		want kube.Standing
+		want kube.MemberState
 	}{
-		"a pod that waits":                              {pod(v1.PodPending, ""), kube.StandingWaiting},
-		"one with a scheduling gate":                    {pod(v1.PodPending, "", gated), kube.StandingGated},
-		"one that is bound and does not run yet":        {pod(v1.PodPending, "n"), kube.StandingBound},
-		"one that runs":                                 {pod(v1.PodRunning, "n"), kube.StandingBound},
-		"one whose node is lost":                        {pod(v1.PodRunning, "n", lostNode), kube.StandingBound},
-		"one that ends on its node":                     {pod(v1.PodRunning, "n", terminating), kube.StandingTerminating},
-		"one that ends before it had a node":            {pod(v1.PodPending, "", terminating), kube.StandingTerminating},
-		"a gated one that ends":                         {pod(v1.PodPending, "", gated, terminating), kube.StandingTerminating},
-		"one that has done its work":                    {pod(v1.PodSucceeded, "n"), kube.StandingFinished},
-		"one that has done it and is deleted":           {pod(v1.PodSucceeded, "n", terminating), kube.StandingFinished},
-		"one that is called done and never had a node":  {pod(v1.PodSucceeded, ""), kube.StandingFailed},
-		"one that failed":                               {pod(v1.PodFailed, "n"), kube.StandingFailed},
-		"one that failed while it was being terminated": {pod(v1.PodFailed, "n", terminating), kube.StandingFailed},
+		"a pod that waits":                              {pod(v1.PodPending, ""), kube.MemberWaiting},
+		"one with a scheduling gate":                    {pod(v1.PodPending, "", gated), kube.MemberGated},
+		"one that is bound and does not run yet":        {pod(v1.PodPending, "n"), kube.MemberBound},
+		"one that runs":                                 {pod(v1.PodRunning, "n"), kube.MemberBound},
+		"one whose node is lost":                        {pod(v1.PodRunning, "n", lostNode), kube.MemberBound},
+		"one that ends on its node":                     {pod(v1.PodRunning, "n", terminating), kube.MemberTerminating},
+		"one that ends before it had a node":            {pod(v1.PodPending, "", terminating), kube.MemberTerminating},
+		"a gated one that ends":                         {pod(v1.PodPending, "", gated, terminating), kube.MemberTerminating},
+		"one that has done its work":                    {pod(v1.PodSucceeded, "n"), kube.MemberFinished},
+		"one that has done it and is deleted":           {pod(v1.PodSucceeded, "n", terminating), kube.MemberFinished},
+		"one that is called done and never had a node":  {pod(v1.PodSucceeded, ""), kube.MemberFailed},
+		"one that failed":                               {pod(v1.PodFailed, "n"), kube.MemberFailed},
+		"one that failed while it was being terminated": {pod(v1.PodFailed, "n", terminating), kube.MemberFailed},
 	} {
-		assert.Equal(t, c.want, kube.StandingOf(c.pod), name)
+		assert.Equal(t, c.want, kube.MemberStateOf(c.pod), name)
 	}
 }
 

@@ -96,12 +96,13 @@ func (pl *Plugin) Less(a, b fwk.QueuedEntityInfo) bool {
 }
 
 // EventsToRegister names the events that can help a single pod that Muster kept
-// off every node. What helps gangs is followed by watchCluster instead.
+// off every node. The queue asks about each pending pod at each such event: what
+// helps gangs is followed by watchCluster instead, and single pods that met room
+// which is kept for a gang are activated when that ends.
 func (pl *Plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: nodeChanges}, QueueingHintFn: hintSingle},
 		{Event: fwk.ClusterEvent{Resource: fwk.TargetPod, ActionType: fwk.UpdatePodLabel}, QueueingHintFn: hintSingle},
-		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: hintSingle},
 	}, nil
 }
 

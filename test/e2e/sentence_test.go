@@ -83,12 +83,11 @@ func TestPartialGang_IsEvictedWholeOrNotAtAll(t *testing.T) {
 	c.allowDisruptions("train", 3)
 	require.Eventually(t, func() bool { return len(c.bound("train")) == 0 }, patience, poll, "all are evicted")
 	const told = "all 3 were evicted"
-	require.Eventually(t, func() bool {
-		return slices.ContainsFunc(c.eventsOn("ConfigMap", "owner", string(kube.PartialGang)), func(note string) bool { return strings.Contains(note, told) })
-	}, patience, poll)
 	for i := range 3 {
 		name := fmt.Sprintf("train-%d", i)
-		require.Eventually(t, func() bool { return len(c.eventsOn("Pod", name, string(kube.PartialGang))) > 0 }, patience, poll)
+		require.Eventually(t, func() bool {
+			return slices.ContainsFunc(c.eventsOn("Pod", name, string(kube.PartialGang)), func(note string) bool { return strings.Contains(note, told) })
+		}, patience, poll, "%s is not told", name)
 	}
 	assert.Contains(t, scheduler.Log(), "Evicted a partly started gang")
 }

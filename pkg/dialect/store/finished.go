@@ -31,7 +31,7 @@ type finishedPod struct {
 // it was given. One that has not done its work is taken out.
 func (s *Store) SetFinished(pod *v1.Pod) {
 	group := kube.GroupOf(pod)
-	if group == "" || kube.StandingOf(pod) != kube.StandingFinished {
+	if group == "" || kube.MemberStateOf(pod) != kube.MemberFinished {
 		s.DeleteFinished(pod.UID)
 		return
 	}
