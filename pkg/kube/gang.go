@@ -73,30 +73,13 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 	if err := c.UpdateNodes(nodes, requests...); err != nil {
 		return nil, err
 	}
-	var class strings.Builder
-	fmt.Fprintf(&class, "%d %d %d %v %v %v", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices)
 	m := &Members{Gang: gang.Gang{
 		Name: spec.Name, MinCount: spec.MinCount, Models: spec.Models,
 		Required: spec.Required, Preferred: spec.Preferred, Slices: spec.Slices,
 	}}
 	for i, r := range roles {
-		m.Roles = append(m.Roles, gang.Role{
-			Name:     roleName(roles, i),
-			Count:    len(r.waiting),
-			Request:  c.requestRow(r.requests),
-			Filter:   c.NodeFilter(r.template, c.Sharing.GPURequirementsOf(r.template, spec.Models, spec.Memory)),
-			Required: topology.NoLevel,
-			NearRole: -1,
-		})
+		m.addRole(c, spec, roleName(roles, i), r)
 		m.Invalid = cmp.Or(m.Invalid, CheckProfiles(r.template, nodes))
-		pods := make([]*v1.Pod, len(r.waiting))
-		for j, w := range r.waiting {
-			pods[j] = w.pod
-			m.Unmodelled = cmp.Or(m.Unmodelled, unmodelledConstraint(w.pod))
-		}
-		m.Pods = append(m.Pods, pods)
-		m.Roles[i].MemberRequests = c.memberRequests(r)
-		fmt.Fprintf(&class, "|%d %v %v %s", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.constraints.cacheKey())
 	}
 	if len(spec.Roles) > 0 {
 		m.applyRoles(spec, roles)
@@ -104,22 +87,57 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 			r.Request = c.requestRow(nil)
 			m.Roles, m.Pods = append(m.Roles, r), append(m.Pods, nil)
 		}
+	}
+	for i, r := range roles {
+		m.assignRanks(i, r, c)
+	}
+	m.equivalenceClass = m.classOf(spec, roles, preemptionPolicy(waiting), len(scheduled) > 0)
+	return m, nil
+}
+
+// addRole adds the role of the pods of one shape.
+func (m *Members) addRole(c *Cluster, spec *Spec, name string, r *podSet) {
+	m.Roles = append(m.Roles, gang.Role{
+		Name:           name,
+		Count:          len(r.waiting),
+		Request:        c.requestRow(r.requests),
+		MemberRequests: c.memberRequests(r),
+		Filter:         c.NodeFilter(r.template, c.Sharing.GPURequirementsOf(r.template, spec.Models, spec.Memory)),
+		Required:       topology.NoLevel,
+		NearRole:       -1,
+	})
+	pods := make([]*v1.Pod, len(r.waiting))
+	for j, w := range r.waiting {
+		pods[j] = w.pod
+		m.Unmodelled = cmp.Or(m.Unmodelled, unmodelledConstraint(w.pod))
+	}
+	m.Pods = append(m.Pods, pods)
+}
+
+// classOf names everything that the plan of the gang depends on, but for the cluster,
+// and what else decides whether it finds room: whether it may preempt, and whether
+// other plugins check it. A gang with bound members is a class of its own.
+func (m *Members) classOf(spec *Spec, roles []*podSet, policy v1.PreemptionPolicy, hasBound bool) string {
+	var class strings.Builder
+	fmt.Fprintf(&class, "%d %d %d %v %v %v", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices)
+	for i, r := range roles {
+		fmt.Fprintf(&class, "|%d %v %v %s", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.constraints.cacheKey())
+	}
+	if len(spec.Roles) > 0 {
 		for _, r := range m.Roles {
 			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.NearRole)
 		}
 	}
-	for i, r := range roles {
-		m.assignRanks(i, r, c)
+	for i := range roles {
 		if ranks := m.Roles[i].Ranks; ranks != nil {
 			fmt.Fprintf(&class, "|%v", ranks)
 		}
 	}
-	fmt.Fprintf(&class, "|%s %s", m.Unmodelled, preemptionPolicy(waiting))
-	if len(scheduled) > 0 {
+	fmt.Fprintf(&class, "|%s %s", m.Unmodelled, policy)
+	if hasBound {
 		fmt.Fprintf(&class, "|%s", spec.UID)
 	}
-	m.equivalenceClass = class.String()
-	return m, nil
+	return class.String()
 }
 
 // preemptionPolicy is the policy that pods of one gang share: kube-scheduler refuses

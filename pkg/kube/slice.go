@@ -63,38 +63,24 @@ func (r *Role) validateSlices() error {
 	return nil
 }
 
-// readSlices reads the terms for slices.
+// readSlices reads the terms for slices: levels, the size for each, and whether they
+// stand in one another.
 func (s *Spec) readSlices(d *Declaration, levels Levels) *Invalid {
 	size, sized := d.Terms[AnnotationSliceSize]
-	sizes := size.Value
-	levelled := false
-	var layers []gang.Slice
-	for _, key := range []string{AnnotationSliceTopology, AnnotationSliceTopologyPreferred} {
-		term, ok := d.Terms[key]
-		if !ok {
-			continue
-		}
-		levelled = true
-		for word := range strings.SplitSeq(term.Value, ",") {
-			layer := gang.Slice{Preferred: key == AnnotationSliceTopologyPreferred}
-			if bad := s.resolveLevel(&layer.Level, d.OriginOf(key).Word, strings.TrimSpace(word), levels); bad != nil {
-				return bad
-			}
-			if layers = append(layers, layer); len(layers) > gang.MaxSlices {
-				return s.invalidSpec("%s: found more than %d levels, want at most that many slices inside slices", key, gang.MaxSlices)
-			}
-		}
+	layers, bad := s.readSliceLevels(d, levels)
+	if bad != nil {
+		return bad
 	}
-	if sized != levelled {
+	if sized != (layers != nil) {
 		return s.invalidSpec("%s and %s go together: write both or none", AnnotationSliceSize, AnnotationSliceTopology)
 	}
 	if !sized {
 		return nil
 	}
 	slices.SortStableFunc(layers, func(a, b gang.Slice) int { return cmp.Compare(a.Level, b.Level) })
-	words := strings.Split(sizes, ",")
+	words := strings.Split(size.Value, ",")
 	if len(words) != len(layers) {
-		return s.invalidSpec("%s: found %s, want a size for each of the %d levels of slices, the largest first", AnnotationSliceSize, QuoteInput(sizes), len(layers))
+		return s.invalidSpec("%s: found %s, want a size for each of the %d levels of slices, the largest first", AnnotationSliceSize, QuoteInput(size.Value), len(layers))
 	}
 	for i, word := range words {
 		n, err := ParseMinCount(strings.TrimSpace(word))
@@ -108,6 +94,28 @@ func (s *Spec) readSlices(d *Declaration, levels Levels) *Invalid {
 	}
 	s.Slices = layers
 	return nil
+}
+
+// readSliceLevels reads the levels of slices, required and preferred, as they are
+// listed; nil for none.
+func (s *Spec) readSliceLevels(d *Declaration, levels Levels) ([]gang.Slice, *Invalid) {
+	var layers []gang.Slice
+	for _, key := range []string{AnnotationSliceTopology, AnnotationSliceTopologyPreferred} {
+		term, ok := d.Terms[key]
+		if !ok {
+			continue
+		}
+		for word := range strings.SplitSeq(term.Value, ",") {
+			layer := gang.Slice{Preferred: key == AnnotationSliceTopologyPreferred}
+			if bad := s.resolveLevel(&layer.Level, d.OriginOf(key).Word, strings.TrimSpace(word), levels); bad != nil {
+				return nil, bad
+			}
+			if layers = append(layers, layer); len(layers) > gang.MaxSlices {
+				return nil, s.invalidSpec("%s: found more than %d levels, want at most that many slices inside slices", key, gang.MaxSlices)
+			}
+		}
+	}
+	return layers, nil
 }
 
 // readRoleSlices reads the slices of one role.
