@@ -44,6 +44,8 @@ func waitsForRoom(r *placement.Refusal) string {
 		return fmt.Sprintf("nodes for %s in %s; %s", formatPodCount(r.Needed), describeScope(r), describeNearest(r, "would hold"))
 	case placement.NoFittingDomain:
 		return fmt.Sprintf("room for %s in %s; %s", formatPodCount(r.Needed), describeScope(r), describeNearest(r, "has room for"))
+	case placement.GangTooComplex:
+		return "fewer roles, or fewer different pods"
 	case placement.GangIncomplete, placement.InvalidGangSpec:
 	}
 	return "a change of its declaration"

@@ -5,12 +5,21 @@ package gang
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
 // MaxSlices is the number of nested layers of slices that a gang may ask for.
 const MaxSlices = 3
+
+// MaxRoles is the number of roles that one gang may have, and MaxShapes the number
+// of distinct shapes of its members: what they ask for, and the nodes that they may
+// use. A plan counts each shape on each node, and places each role by itself.
+const (
+	MaxRoles  = 512
+	MaxShapes = 64
+)
 
 // MaxMembers is the number of members that one role may have, and one slice.
 const MaxMembers = 1 << 20
@@ -64,6 +73,9 @@ func (g *Gang) Validate(levels, resources int) error {
 	if err := validateSlices(g.Slices, levels); err != nil {
 		return err
 	}
+	if err := g.validateSize(); err != nil {
+		return err
+	}
 	for r := range g.Roles {
 		if err := g.validateRole(r, levels, resources); err != nil {
 			return fmt.Errorf("role %d %s: %w", r, g.Roles[r].Name, err)
@@ -78,6 +90,34 @@ func (g *Gang) Validate(levels, resources int) error {
 }
 
 // validateRole is Validate for one role; the caller names it in the error.
+// validateSize returns an error for a gang of more roles or shapes than a plan may have.
+func (g *Gang) validateSize() error {
+	if len(g.Roles) > MaxRoles {
+		return fmt.Errorf("its pods are in %d groups: at most %d are planned together", len(g.Roles), MaxRoles)
+	}
+	if len(g.Roles) <= MaxShapes {
+		return nil
+	}
+	shapes := make([]*Role, 0, MaxShapes)
+	for r := range g.Roles {
+		role := &g.Roles[r]
+		if slices.ContainsFunc(shapes, role.hasShapeOf) {
+			continue
+		}
+		if len(shapes) == MaxShapes {
+			return fmt.Errorf("its pods have more than %d shapes: requests, node selection and tolerations; give pods of one kind the same", MaxShapes)
+		}
+		shapes = append(shapes, role)
+	}
+	return nil
+}
+
+// hasShapeOf reports whether the members of two roles ask for the same and may use the
+// same nodes.
+func (r *Role) hasShapeOf(o *Role) bool {
+	return r.Filter == o.Filter && slices.Equal(r.Request, o.Request)
+}
+
 func (g *Gang) validateRole(r, levels, resources int) error {
 	role := &g.Roles[r]
 	switch {

@@ -115,6 +115,8 @@ const (
 	NoFittingDomain Reason = "NoFittingDomain"
 	// GangTooLarge: no domain could hold the gang even if it were empty.
 	GangTooLarge Reason = "GangTooLarge"
+	// GangTooComplex: the steps that one plan may take do not suffice for the gang.
+	GangTooComplex Reason = "GangTooComplex"
 	// PartialGang: fewer members than the minimum are bound, and the rest
 	// find no room.
 	PartialGang Reason = "PartialGang"

@@ -21,7 +21,7 @@ type candidate struct {
 // the members in the roles. It goes from the preferred level to the required one, or
 // to the cluster; false means that no level has a domain for the gang.
 func (s *solver) chooseDomain() (topology.DomainID, bool) {
-	for level := s.narrowestLevel(); level >= s.widestLevel(); level-- {
+	for level := s.narrowestLevel(); level >= s.widestLevel() && !s.isExhausted(); level-- {
 		if d, ok := s.chooseAtLevel(level); ok {
 			return d, true
 		}
@@ -60,10 +60,14 @@ func (s *solver) chooseAtLevel(level topology.Level) (topology.DomainID, bool) {
 	if s.fitDomain(best.domain) {
 		return best.domain, true
 	}
+	s.spend(16 * len(s.candidates)) // comparisons of each
 	slices.SortFunc(s.candidates, s.compareCandidates)
 	for _, c := range s.candidates[1:] {
-		if s.placementSteps < 0 { // the gang has cost enough
+		if s.isExhausted() {
 			break
+		}
+		if s.lacksTotal(c.domain) {
+			continue
 		}
 		if s.fitDomain(c.domain) {
 			return c.domain, true
@@ -90,6 +94,7 @@ func (s *solver) addCandidate(d topology.DomainID) {
 		return
 	}
 	c := candidate{domain: d}
+	s.spend(len(s.roles))
 	for r := range s.roles {
 		room := s.placeableMembers(r, d)
 		if room < s.roles[r].minToPlace {
@@ -101,6 +106,31 @@ func (s *solver) addCandidate(d topology.DomainID) {
 		return
 	}
 	s.candidates = append(s.candidates, c)
+}
+
+// lacksTotal reports whether domain d has less of some resource on all of its nodes
+// together than the least that must be placed asks for: roles that fit one by one may
+// be too much together.
+func (s *solver) lacksTotal(d topology.DomainID) bool {
+	if len(s.roles) < 2 {
+		return false
+	}
+	u, domain := s.planner.usage, &s.tree.Domains[d]
+	s.spend(int(domain.End-domain.First) + len(s.roles))
+	s.totals = resize(s.totals, len(u.Resources))
+	clear(s.totals)
+	for r := range s.roles {
+		role := &s.roles[r]
+		for c, q := range role.Request {
+			s.totals[c] += q * int64(role.minToPlace)
+		}
+	}
+	for n := domain.First; n < domain.End; n++ {
+		for c, free := range u.FreeRow(n) {
+			s.totals[c] -= max(free, 0)
+		}
+	}
+	return slices.ContainsFunc(s.totals, func(lack int64) bool { return lack > 0 })
 }
 
 // placeableMembers returns the most waiting members of role r that domain d may

@@ -57,6 +57,9 @@ type headroom struct {
 	largestChildNodes int
 
 	usage *topology.Usage
+	// takenSeen is how many of the solver's touchedNodes are counted with what the try
+	// at hand has taken there.
+	takenSeen int
 	// terms are the resources that the request names, GPUs first.
 	terms []resourceTerm
 	// changesSeen is the position in the planner's log up to which perNode is true.
@@ -76,10 +79,6 @@ type headroom struct {
 	layerDepth []int8
 	// directSum is the part of perDomain on nodes that hang right below a domain.
 	directSum []int64
-	// fullSlices and partialSlice are what the children of a domain hold where the
-	// next layer lies below it: whole slices, and the longest part of one more.
-	fullSlices   []int64
-	partialSlice []int64
 }
 
 // hasShape reports whether h is counted for a shape. Filters are compared by
@@ -92,6 +91,8 @@ func (h *headroom) hasShape(request []int64, filter *gang.Filter, product int, l
 // headroomFor returns the headroom of a shape: counted anew, which costs a pass over
 // the nodes, or brought up to date, which costs the nodes that changed since.
 func (p *Planner) headroomFor(request []int64, filter *gang.Filter, product int, layers []gang.Slice) *headroom {
+	// Whether it was counted before must not change the plan: it costs the same steps.
+	p.solver.spend(len(p.usage.Tree.Nodes) + 2*len(p.usage.Tree.Domains) + 2*len(p.solver.roles))
 	for i, r := range p.headrooms {
 		if r.hasShape(request, filter, product, layers) {
 			p.headrooms = append(slices.Delete(p.headrooms, i, i+1), r)
@@ -155,13 +156,14 @@ func (p *Planner) applyChanges(r *headroom) {
 		r.countAll()
 		return
 	}
+	if len(nodes) == 0 {
+		return
+	}
 	for _, n := range nodes {
 		r.updateNode(n, nil)
 	}
-	if len(nodes) > 0 {
-		r.refreshDomains(0)
-		r.computeLevelMax()
-	}
+	r.refreshDomains(0)
+	r.computeLevelMax()
 }
 
 // countAll counts from scratch, in one pass over the nodes and one over the domains.
@@ -170,8 +172,6 @@ func (h *headroom) countAll() {
 	h.perNode = resize(h.perNode, len(t.Nodes))
 	h.perDomain = resize(h.perDomain, len(t.Domains))
 	h.directSum = resize(h.directSum, len(t.Domains))
-	h.fullSlices = resize(h.fullSlices, len(t.Domains))
-	h.partialSlice = resize(h.partialSlice, len(t.Domains))
 	h.layerDepth = resize(h.layerDepth, len(t.Domains))
 	h.computeLayerDepth(t)
 	h.widestLevel, h.narrowestLevel = widestSplitLevel(t), narrowestSharedLevel(t)
@@ -179,7 +179,7 @@ func (h *headroom) countAll() {
 	clear(h.directSum)
 	h.nodeHistogram = resize(h.nodeHistogram, memberLimit+1)
 	clear(h.nodeHistogram[:h.nodeMax+1])
-	h.nodeMax = 0
+	h.nodeMax, h.takenSeen = 0, 0
 	inside := int8(len(h.layers))
 	for n := range h.perNode {
 		x := h.nodeHeadroom(topology.NodeID(n), nil)
@@ -290,38 +290,62 @@ func (h *headroom) refreshDomains(root topology.DomainID) {
 	}
 }
 
+// refreshAround does the same for the domains around the given nodes alone. around is
+// a buffer, which it returns.
+func (h *headroom) refreshAround(nodes []topology.NodeID, root topology.DomainID, around []topology.DomainID) []topology.DomainID {
+	t := h.usage.Tree
+	around = around[:0]
+	for i, n := range nodes {
+		if i > 0 && t.LeafDomain(n) == t.LeafDomain(nodes[i-1]) {
+			continue
+		}
+		for d := t.LeafDomain(n); d != root; d = t.Domains[d].Parent {
+			around = append(around, d)
+		}
+	}
+	slices.Sort(around)
+	around = slices.Compact(around)
+	for _, d := range slices.Backward(around) {
+		h.sumDomain(d)
+	}
+	h.sumDomain(root)
+	return around
+}
+
 // sumDomains computes the room of root and the domains inside it from their nodes,
 // bottom up: children come behind their parents, so that one pass from the back
 // finds each of them complete.
 func (h *headroom) sumDomains(root topology.DomainID) {
-	t := h.usage.Tree
-	end := t.SubtreeEnd(root)
-	clear(h.fullSlices[root:end])
-	clear(h.partialSlice[root:end])
-	copy(h.perDomain[root:end], h.directSum[root:end])
-	for d := end - 1; d > root; d-- {
-		h.foldSlices(d)
-		parent := t.Domains[d].Parent
-		k := int(h.layerDepth[parent])
-		switch {
-		case h.layerDepth[d] == offLayer:
-		case k == len(h.layers):
-			h.perDomain[parent] += h.perDomain[d]
-		default:
-			size := int64(h.layers[k].Size)
-			h.fullSlices[parent] += h.perDomain[d] / size
-			h.partialSlice[parent] = max(h.partialSlice[parent], h.perDomain[d]%size)
-		}
+	for d := h.usage.Tree.SubtreeEnd(root) - 1; d >= root; d-- {
+		h.sumDomain(d)
 	}
-	h.foldSlices(root)
 }
 
-// foldSlices turns the slices that the children of d hold into the room of d, where
-// the next layer lies below it.
-func (h *headroom) foldSlices(d topology.DomainID) {
-	if k := int(h.layerDepth[d]); k != offLayer && k < len(h.layers) {
-		h.perDomain[d] = h.fullSlices[d]*int64(h.layers[k].Size) + h.partialSlice[d]
+// sumDomain computes the room of d from its nodes and the domains right below it.
+// Where the next layer of slices lies below d, those hold whole slices, and the
+// longest part of one more.
+func (h *headroom) sumDomain(d topology.DomainID) {
+	t, depth := h.usage.Tree, int(h.layerDepth[d])
+	sum := h.directSum[d]
+	if depth == offLayer {
+		h.perDomain[d] = sum
+		return
 	}
+	if depth == len(h.layers) {
+		for c, end := d+1, t.SubtreeEnd(d); c < end; c = t.SubtreeEnd(c) {
+			sum += h.perDomain[c]
+		}
+		h.perDomain[d] = sum
+		return
+	}
+	whole, part, size := int64(0), int64(0), int64(h.layers[depth].Size)
+	for c, end := d+1, t.SubtreeEnd(d); c < end; c = t.SubtreeEnd(c) {
+		if h.layerDepth[c] != offLayer {
+			whole += h.perDomain[c] / size
+			part = max(part, h.perDomain[c]%size)
+		}
+	}
+	h.perDomain[d] = whole*size + part
 }
 
 // computeLevelMax finds the room of the largest domain of each level, which is tried

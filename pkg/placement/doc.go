@@ -83,7 +83,8 @@
 // shape of members; a Planner that has counted a shape before pays for the nodes
 // that changed since. Choosing compares numbers of domains, and assigning reads the
 // boxes that the gang is spread over. What goes beyond that is bounded by constants:
-// maxPlacementSteps, maxSpreadSteps, maxSearchSteps and maxInnerCandidates.
+// maxSpreadSteps, maxSearchSteps and maxInnerCandidates, and all of it together by
+// stepBudget: a gang whose budget is spent is GangTooComplex.
 //
 // # Repair
 //

@@ -13,8 +13,9 @@ import (
 // nearestDomain is the domain with the most room for a gang that fits in none.
 type nearestDomain struct {
 	domain  topology.DomainID
-	fitting int // members that fit, bound ones included
-	role    int // the first role that falls short of its own minimum, or -1
+	fitting int  // members that fit, bound ones included
+	role    int  // the first role that falls short of its own minimum, or -1
+	atLeast bool // more may fit: the budget is spent
 }
 
 // explainRefusal returns why the gang fits in no domain. It counts and solves
@@ -99,7 +100,7 @@ func (s *solver) explainNearest(r *Refusal, best nearestDomain, product int) {
 func (s *solver) blockedSlice(n nearestDomain) (topology.DomainID, bool) {
 	for r := range s.roles {
 		role := &s.roles[r]
-		if role.unslicedHeadroom == nil || role.toPlace == role.Count {
+		if role.unslicedHeadroom == nil || role.toPlace == role.Count || s.isExhausted() {
 			continue
 		}
 		role.toPlace++
@@ -190,7 +191,11 @@ func (s *solver) levelUnused() bool {
 func (s *solver) findNearest() (best nearestDomain, product int) {
 	best.fitting = -1
 	wishes := s.relaxations()
-	for _, p := range s.products {
+	for i, p := range s.products {
+		if i > 0 && s.isExhausted() {
+			best.atLeast = true
+			break
+		}
 		s.countHeadroom(p, wishes[len(wishes)-1])
 		if n := s.nearestOfProduct(); n.fitting > best.fitting {
 			best, product = n, p
@@ -212,6 +217,7 @@ func (s *solver) nearestOfProduct() nearestDomain {
 	// The room of each role alone finds the domain; growRoles then counts the members
 	// that fit together.
 	most, best := -1, topology.DomainID(0)
+	s.spend(len(domains) * len(s.roles))
 	for _, d := range domains {
 		sum := 0
 		for r := range s.roles {
@@ -226,6 +232,7 @@ func (s *solver) nearestOfProduct() nearestDomain {
 		s.roles[r].maxToPlace, s.roles[r].toPlace = s.placeableMembers(r, best), 0
 	}
 	s.growRoles(best)
+	n.atLeast = s.isExhausted()
 	for r := range s.roles {
 		role := &s.roles[r]
 		n.fitting += role.toPlace
@@ -237,8 +244,8 @@ func (s *solver) nearestOfProduct() nearestDomain {
 }
 
 // solveEmptyCluster reports whether the gang would fit in the same cluster without
-// any load and without exclusions that pass, and else the domain that comes
-// nearest. It solves with a planner of its own: this one's counts stay as they are.
+// any load and without exclusions that pass, or that is not known, and else the domain
+// that comes nearest. It solves with a planner of its own: this one's counts stay as they are.
 func (s *solver) solveEmptyCluster() (nearestDomain, bool) {
 	empty := &topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Capacity, Capacity: s.planner.usage.Capacity}
 	g := *s.gang
@@ -255,7 +262,9 @@ func (s *solver) solveEmptyCluster() (nearestDomain, bool) {
 	if refusal := p.solver.readGang(p, &g); refusal != nil {
 		return nearestDomain{role: -1}, false
 	}
-	if _, ok := p.solver.tryProducts(); ok {
+	p.solver.stepsLeft = s.stepsLeft // one budget for all
+	defer func() { s.stepsLeft = p.solver.stepsLeft }()
+	if _, ok := p.solver.tryProducts(); ok || p.solver.isExhausted() {
 		return nearestDomain{}, true
 	}
 	n, _ := p.solver.findNearest()
@@ -277,7 +286,7 @@ func permanentOnly(f *gang.Filter) *gang.Filter {
 // setNearest completes the refusal by the nearest domain. Its path is named where
 // another domain of its level has the same name.
 func (s *solver) setNearest(r *Refusal, n nearestDomain) {
-	r.Room = n.fitting
+	r.Room, r.RoomAtLeast = n.fitting, n.atLeast
 	if n.role >= 0 && n.fitting >= r.Needed {
 		role := &s.roles[n.role]
 		r.Role, r.RoleNeeded = role.Name, role.minToPlace

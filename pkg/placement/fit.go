@@ -13,11 +13,6 @@ import (
 // roles in one domain before the domain is given up.
 const maxSpreadSteps = 16
 
-// maxPlacementSteps bounds the members that one Solve places, over all its tries, before
-// it looks at no more domains: some milliseconds. A gang of one role needs
-// one try.
-const maxPlacementSteps = 1 << 16
-
 // maxInnerCandidates bounds the domains of one level that fitNarrowerDomain tries.
 const maxInnerCandidates = 4
 
@@ -52,11 +47,12 @@ func (s *solver) fitNarrowerDomain(d topology.DomainID) bool {
 	if s.activeRoles() < 2 || len(s.boundNodes) > 0 {
 		return false
 	}
+	s.spend(int(s.tree.Domains[d].End - s.tree.Domains[d].First))
 	if s.fitSingleNode(d) {
 		return true
 	}
 	level := topology.Level(len(s.tree.Levels) - 1)
-	for ; level > s.tree.Domains[d].Level; level-- {
+	for ; level > s.tree.Domains[d].Level && !s.isExhausted(); level-- {
 		s.innerCandidates = s.innerCandidates[:0]
 		for _, e := range s.tree.DomainsAt(level) {
 			if s.isWithin(e, d) && s.domainHoldsAll(e) {
@@ -113,6 +109,7 @@ func (s *solver) fitSingleNode(d topology.DomainID) bool {
 // The headroom of each role alone is checked first: it rules out most nodes.
 func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 	leaf := s.tree.LeafDomain(n)
+	s.spend(len(s.roles))
 	for _, r := range s.roleOrder {
 		role := &s.roles[r]
 		if role.toPlace > 0 && (int(role.headroom.perNode[n]) < role.toPlace || int(role.headroom.layerDepth[leaf]) != len(role.headroom.layers)) {
@@ -135,6 +132,7 @@ func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 // domainHoldsAll reports whether d has room for each counted role alone, which is
 // necessary for all of them and not enough.
 func (s *solver) domainHoldsAll(d topology.DomainID) bool {
+	s.spend(len(s.roles))
 	for r := range s.roles {
 		if role := &s.roles[r]; role.headroom.perDomain[d] < int64(role.toPlace) {
 			return false
@@ -152,12 +150,13 @@ func (s *solver) spreadMinimum(r, extra int, placeAll func() bool) bool {
 		s.spreadSteps--
 		return placeAll()
 	}
+	s.spend(len(s.roles) - r)
 	rest := 0
 	for i := r + 1; i < len(s.roles); i++ {
 		rest += s.roles[i].maxToPlace - s.roles[i].minToPlace
 	}
 	role := &s.roles[r]
-	for x := min(extra, role.maxToPlace-role.minToPlace); x >= max(0, extra-rest) && s.spreadSteps > 0 && s.placementSteps >= 0; x-- {
+	for x := min(extra, role.maxToPlace-role.minToPlace); x >= max(0, extra-rest) && s.spreadSteps > 0 && !s.isExhausted(); x-- {
 		role.toPlace = role.minToPlace + x
 		if s.spreadMinimum(r+1, extra-x, placeAll) {
 			return true
@@ -173,7 +172,7 @@ func (s *solver) growRoles(d topology.DomainID) bool {
 	for r := range s.roles {
 		role := &s.roles[r]
 		fits, most := role.toPlace, role.maxToPlace
-		for fits < most {
+		for fits < most && !s.isExhausted() {
 			role.toPlace = (fits + most + 1) / 2
 			if s.tryWithHoles(d) {
 				fits = role.toPlace
@@ -235,34 +234,40 @@ func (s *solver) isRelaxed() bool {
 // the ones before them have taken; restoreTaken must follow, whatever came of it.
 func (s *solver) placeRoles(d topology.DomainID, order []int, preferWhole bool) bool {
 	s.runs, s.memberBuffer = s.runs[:0], s.memberBuffer[:0]
-	s.placementSteps -= 1 + s.countToPlace()
+	s.spend(len(s.roles) + s.countToPlace())
+	for r := range s.roles { // a role may ask where another one is that comes later
+		for m := range s.roles[r].assigned {
+			s.roles[r].assigned[m] = NoNode
+		}
+	}
 	for i, r := range order {
 		role := &s.roles[r]
-		for m := range role.assigned {
-			role.assigned[m] = NoNode
-		}
+		s.syncHeadroom(role.headroom, d)
+		s.syncHeadroom(role.preferredHeadroom, d)
 		first := len(s.runs)
 		if !s.planRuns(r, d, preferWhole) {
 			return false
 		}
 		for j := first; j < len(s.runs); j++ {
 			run := &s.runs[j]
+			s.syncHeadroom(run.headroom, d)
 			if run.headroom.perDomain[run.domain] < int64(len(run.members)) {
 				s.failedDomain = run.domain
 				return false
 			}
+			s.spend(int(s.tree.SubtreeEnd(run.domain) - run.domain))
 			s.assignRun(run)
-			if j+1 < len(s.runs) || i+1 < len(order) { // no later run reads the headroom of the last one
-				s.deductRun(run, d)
+			if j+1 < len(s.runs) || i+1 < len(order) { // no later run reads what the last one takes
+				s.deductRun(run)
 			}
 		}
 	}
 	return true
 }
 
-// deductRun subtracts the resources of a placed run from the headroom of every
-// role inside d.
-func (s *solver) deductRun(run *memberRun, d topology.DomainID) {
+// deductRun takes the resources of a placed run. The headroom of each role follows
+// when it is read: see syncHeadroom.
+func (s *solver) deductRun(run *memberRun) {
 	role := &s.roles[run.role]
 	s.sizeTaken()
 	width := len(role.Request)
@@ -280,7 +285,6 @@ func (s *solver) deductRun(run *memberRun, d topology.DomainID) {
 			s.touchedNodes = append(s.touchedNodes, n)
 		}
 	}
-	s.updateHeadroom(s.touchedNodes[first:], d)
 }
 
 // sizeTaken makes the planner's table of taken resources fit its usage. Between
@@ -307,22 +311,46 @@ func (s *solver) restoreTaken(d topology.DomainID) {
 	for _, n := range s.touchedNodes {
 		clear(s.takenOn(n))
 	}
-	s.updateHeadroom(s.touchedNodes, d)
+	for r := range s.roles {
+		s.restoreHeadroom(s.roles[r].headroom, d)
+		s.restoreHeadroom(s.roles[r].preferredHeadroom, d)
+	}
 	s.touchedNodes = s.touchedNodes[:0]
 }
 
-// updateHeadroom brings the headroom of every role inside d up to date with what
-// is taken on nodes.
-func (s *solver) updateHeadroom(nodes []topology.NodeID, d topology.DomainID) {
-	for r := range s.roles {
-		for _, h := range []*headroom{s.roles[r].headroom, s.roles[r].preferredHeadroom} {
-			if h == nil {
-				continue
-			}
-			for _, n := range nodes {
-				h.updateNode(n, s.takenOn(n))
-			}
-			h.refreshDomains(d)
-		}
+// syncHeadroom brings h up to date, inside d, with what the try at hand has taken.
+// Roles of one shape share their headroom, so that it costs each shape the nodes
+// that were touched since it was last read.
+func (s *solver) syncHeadroom(h *headroom, d topology.DomainID) {
+	if h != nil && h.takenSeen < len(s.touchedNodes) {
+		s.recountNodes(h, s.touchedNodes[h.takenSeen:], d)
+		h.takenSeen = len(s.touchedNodes)
 	}
+}
+
+// restoreHeadroom takes back what syncHeadroom did, once nothing is taken any more.
+func (s *solver) restoreHeadroom(h *headroom, d topology.DomainID) {
+	if h != nil && h.takenSeen > 0 {
+		s.recountNodes(h, s.touchedNodes[:h.takenSeen], d)
+		h.takenSeen = 0
+	}
+}
+
+// recountNodes counts nodes inside d again, and the domains around them inside d.
+func (s *solver) recountNodes(h *headroom, nodes []topology.NodeID, d topology.DomainID) {
+	for _, n := range nodes {
+		h.updateNode(n, s.takenOn(n))
+	}
+	s.spend(len(nodes) * (1 + len(h.terms)))
+	if len(h.layers) == 0 {
+		return
+	}
+	inside := int(s.tree.SubtreeEnd(d) - d)
+	if len(nodes)*len(s.tree.Levels) >= inside {
+		s.spend(inside)
+		h.sumDomains(d)
+		return
+	}
+	s.aroundBuffer = h.refreshAround(nodes, d, s.aroundBuffer)
+	s.spend(4 * len(s.aroundBuffer))
 }

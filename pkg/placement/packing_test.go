@@ -5,6 +5,7 @@ package placement
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -48,6 +49,7 @@ func TestSolve_PacksRoles(t *testing.T) {
 		a := &NewPlanner(u).solver
 		fits := func(budget int) bool {
 			require.Nil(t, a.readGang(NewPlanner(u), g))
+			a.stepsLeft = math.MaxInt // only the search is limited
 			a.countHeadroom(anyProduct, false)
 			a.searchSteps = budget
 			_, ok := a.chooseDomain()

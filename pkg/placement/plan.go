@@ -42,6 +42,9 @@ const (
 	TopologyDrift Reason = "TopologyDrift"
 	// GangIncomplete: the gang has fewer members than it must start with.
 	GangIncomplete Reason = "GangIncomplete"
+	// GangTooComplex: the steps that one plan may take are spent, and it is not known
+	// whether the gang fits; Detail says what is complex.
+	GangTooComplex Reason = "GangTooComplex"
 	// InvalidGangSpec: what is asked for makes no sense; Detail says why.
 	InvalidGangSpec Reason = "InvalidGangSpec"
 )
@@ -78,10 +81,12 @@ type Refusal struct {
 	// Best is the name of the domain with the most room, its path where the
 	// name is not enough; empty if no domain has any. Domain is that domain, 0
 	// (the cluster) if none. Room is the number of members that fit there now,
-	// bound ones included.
-	Best   string
-	Domain topology.DomainID
-	Room   int
+	// bound ones included; at least so many do if RoomAtLeast is set, because the steps
+	// that one plan may take are spent.
+	Best        string
+	Domain      topology.DomainID
+	Room        int
+	RoomAtLeast bool
 	// Excluded counts the nodes of Best that are excluded, by reason; those of the
 	// whole cluster if Best is empty. For a gang that is too large only permanent
 	// reasons count.
@@ -94,7 +99,7 @@ type Refusal struct {
 	Models  []string
 	NoModel bool
 	// Detail is the rest of the sentence for the reasons that are not about
-	// room: InvalidGangSpec and TopologyDrift.
+	// room: InvalidGangSpec, GangTooComplex and TopologyDrift.
 	Detail string
 }
 

@@ -18,6 +18,8 @@ func (r *Refusal) Error() string {
 		return fmt.Sprintf("gang %s: %s", r.Gang, r.Detail)
 	case GangIncomplete:
 		return fmt.Sprintf("%s, but has %d", r.needsText(), r.Room)
+	case GangTooComplex:
+		return r.needsText() + r.constraintsText() + ", which is too complex to plan: " + r.Detail
 	case TopologyDrift:
 		return r.needsText() + r.constraintsText() + ", but " + r.Detail
 	case TopologyLevelUnused:
@@ -63,12 +65,20 @@ func (r *Refusal) constraintsText() string {
 	return b.String()
 }
 
+// atLeast stands before a number of members that was not counted to its end.
+func (r *Refusal) atLeast() string {
+	if r.RoomAtLeast {
+		return "at least "
+	}
+	return ""
+}
+
 // clusterName is how the root domain is called.
 const clusterName = "cluster"
 
 // bestText returns how near the best domain came.
 func (r *Refusal) bestText() string {
-	room := fmt.Sprintf("has room for %d", r.Room)
+	room := fmt.Sprintf("has room for %s%d", r.atLeast(), r.Room)
 	if r.Role != "" {
 		room = fmt.Sprintf("has no room for %s at the same time", countNoun(r.RoleNeeded, r.Role+" pod"))
 	}
@@ -91,7 +101,7 @@ func (r *Refusal) bestText() string {
 
 // emptyText returns how many the largest domain could hold if it were empty.
 func (r *Refusal) emptyText() string {
-	room := fmt.Sprintf("would hold %d if it were empty", r.Room)
+	room := fmt.Sprintf("would hold %s%d if it were empty", r.atLeast(), r.Room)
 	if r.Role != "" {
 		room = fmt.Sprintf("would not hold %s at the same time if it were empty", countNoun(r.RoleNeeded, r.Role+" pod"))
 	}

@@ -260,7 +260,7 @@ func (s *solver) planRunsBetweenBound(r int, d topology.DomainID, members []int3
 	before := NoNode
 	for len(members) > 0 {
 		rank := role.waitingRanks[members[0]]
-		for len(bound) > 0 && bound[0].rank < rank {
+		for len(bound) > 0 && bound[0].rank <= rank { // equal: two members claim one rank
 			before = bound[0].node
 			bound = bound[1:]
 		}

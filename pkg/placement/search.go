@@ -48,6 +48,7 @@ func (s *solver) searchFrom(d topology.DomainID, i, m int) bool {
 	}
 	for n := first; n < s.tree.Domains[d].End && s.searchSteps > 0; n++ {
 		s.searchSteps--
+		s.spend(2)
 		if !s.isFeasible(s.roleOrder[i], m, n) || s.isInterchangeable(n, first) {
 			continue
 		}
@@ -119,6 +120,7 @@ func (s *solver) isInterchangeable(n, first topology.NodeID) bool {
 	if n == first || s.tree.LeafDomain(n) != s.tree.LeafDomain(n-1) {
 		return false
 	}
+	s.spend(len(s.roles))
 	u := s.planner.usage
 	width := len(u.Resources)
 	for _, q := range s.planner.taken[int(n-1)*width : int(n+1)*width] {

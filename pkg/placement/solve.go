@@ -89,14 +89,19 @@ func (p *Planner) Solve(g *gang.Gang) Plan {
 
 // solveEven is Solve for a gang of which all members of a role ask for the same.
 func (p *Planner) solveEven(g *gang.Gang) Plan {
-	a := &p.solver
-	if refusal := a.readGang(p, g); refusal != nil {
+	s := &p.solver
+	if refusal := s.readGang(p, g); refusal != nil {
 		return Plan{Refusal: refusal}
 	}
-	if plan, ok := a.tryProducts(); ok {
+	plan, ok := s.tryProducts()
+	switch {
+	case ok:
 		return plan
+	case s.isExhausted():
+		return Plan{Refusal: s.complexRefusal()}
 	}
-	return Plan{Refusal: a.explainRefusal()}
+	s.releaseReserve()
+	return Plan{Refusal: s.explainRefusal()}
 }
 
 // EvaluatedDomains returns the number of domains whose headroom the last Solve
@@ -108,6 +113,9 @@ func (p *Planner) EvaluatedDomains() int { return p.solver.domainsEvaluated }
 func (s *solver) tryProducts() (Plan, bool) {
 	for _, relaxed := range s.relaxations() {
 		for _, product := range s.products {
+			if s.isExhausted() {
+				return Plan{}, false
+			}
 			s.countHeadroom(product, relaxed) // bottom up: members that fit under each domain
 			if d, ok := s.chooseDomain(); ok {
 				return s.buildPlan(d, product), true

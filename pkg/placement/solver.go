@@ -48,10 +48,11 @@ type solver struct {
 
 	// What is left of the limits of one Solve, and what it cost.
 	//
+	// stepsLeft is what is left of the budget, stepsKept what is kept of it for the
+	// explanation, and stepsGiven the whole: see stepBudget.
+	stepsLeft, stepsKept, stepsGiven int
 	// searchSteps is the number of nodes that searchDomain may still try.
 	searchSteps int
-	// placementSteps is the number of members that may still be placed in vain.
-	placementSteps int
 	// spreadSteps is the number of ways left to spread the minimum over the roles
 	// of one domain.
 	spreadSteps int
@@ -64,6 +65,8 @@ type solver struct {
 	shareStack      []childShare
 	candidates      []candidate
 	innerCandidates []candidate // of fitNarrowerDomain, while candidates is in use
+	aroundBuffer    []topology.DomainID
+	totals          []int64
 	sorter          boxSorter
 }
 
@@ -113,7 +116,8 @@ type boundMember struct {
 // to be counted for one: the gang is not valid, not complete, or has drifted.
 func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 	s.planner, s.gang, s.tree = p, g, p.usage.Tree
-	s.searchSteps, s.placementSteps, s.domainsEvaluated = maxSearchSteps, maxPlacementSteps, 0
+	s.searchSteps, s.domainsEvaluated = maxSearchSteps, 0
+	s.startBudget(len(s.tree.Nodes), g.MemberCount())
 	s.touchedNodes = s.touchedNodes[:0]
 	s.boundNodes = s.boundNodes[:0]
 	s.minToPlace = 0
