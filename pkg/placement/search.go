@@ -46,7 +46,7 @@ func (s *solver) searchFrom(d topology.DomainID, i, m int) bool {
 	if m > 0 && len(role.sliceLayers) == 0 {
 		first = role.assigned[m-1]
 	}
-	for n := first; n < s.tree.Domains[d].End && s.searchSteps > 0; n++ {
+	for n := first; n < s.tree.Domains[d].End && s.searchSteps > 0 && !s.isExhausted(); n++ {
 		s.searchSteps--
 		s.spend(2)
 		if !s.isFeasible(s.roleOrder[i], m, n) || s.isInterchangeable(n, first) {
@@ -120,18 +120,21 @@ func (s *solver) isInterchangeable(n, first topology.NodeID) bool {
 	if n == first || s.tree.LeafDomain(n) != s.tree.LeafDomain(n-1) {
 		return false
 	}
-	s.spend(len(s.roles))
 	u := s.planner.usage
+	if !slices.Equal(u.FreeRow(n), u.FreeRow(n-1)) {
+		return false
+	}
 	width := len(u.Resources)
 	for _, q := range s.planner.taken[int(n-1)*width : int(n+1)*width] {
 		if q != 0 {
 			return false
 		}
 	}
+	s.spend(len(s.roles))
 	for i := range s.roles {
-		if rooms := s.roles[i].headroom; (rooms.nodeHeadroom(n, nil) > 0) != (rooms.nodeHeadroom(n-1, nil) > 0) {
+		if rooms := s.roles[i].headroom.perNode; (rooms[n] > 0) != (rooms[n-1] > 0) {
 			return false
 		}
 	}
-	return slices.Equal(u.FreeRow(n), u.FreeRow(n-1))
+	return true
 }
