@@ -37,7 +37,7 @@ func BenchmarkFollow(b *testing.B) {
 			info, err := framework.NewPodInfo(pod)
 			require.NoError(b, err)
 			cluster := kube.NewCluster(kube.DefaultLevels())
-			require.NoError(b, cluster.UpdateNodes(nodes, one.Requests))
+			require.NoError(b, cluster.UpdateNodes(nodes))
 			next := 0
 			b.ReportAllocs()
 			for b.Loop() {
@@ -47,7 +47,7 @@ func BenchmarkFollow(b *testing.B) {
 					nodes[next].AddPodInfo(info)
 				}
 				b.StartTimer()
-				if err := cluster.UpdateNodes(nodes, one.Requests); err != nil {
+				if err := cluster.UpdateNodes(nodes); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -38,6 +38,7 @@ type Cluster struct {
 	// epoch counts the changes of what filters look at.
 	epoch   uint64
 	filters filterCache
+	shapes  shapeCache
 	// touched are the nodes whose rows changed in the last Update; rebuilt
 	// says that the tree is a new one.
 	touched []topology.NodeID
@@ -74,13 +75,12 @@ func (c *Cluster) NodeID(info fwk.NodeInfo) (topology.NodeID, bool) {
 	return id, ok
 }
 
-// UpdateNodes brings the cluster up to date with a snapshot. The requests are those
-// that are about to be planned: a resource that no node offers needs a column
-// too. The error is that of topology.NewTree.
-func (c *Cluster) UpdateNodes(nodes []fwk.NodeInfo, requests ...v1.ResourceList) error {
+// UpdateNodes brings the cluster up to date with a snapshot. The error is that of
+// topology.NewTree.
+func (c *Cluster) UpdateNodes(nodes []fwk.NodeInfo) error {
 	c.touched, c.rebuilt = c.touched[:0], false
-	if !c.hasColumns(requests) || !c.readChanges(nodes) {
-		return c.rebuildTree(nodes, requests)
+	if !c.readChanges(nodes) {
+		return c.rebuildTree(nodes)
 	}
 	return nil
 }
@@ -134,17 +134,6 @@ func (c *Cluster) samePlace(state *nodeState, node *v1.Node) bool {
 	return true
 }
 
-func (c *Cluster) hasColumns(requests []v1.ResourceList) bool {
-	for _, list := range requests {
-		for name := range list {
-			if _, ok := c.columns[name]; !ok {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 func (c *Cluster) hasColumnsFor(allocatable fwk.Resource) bool {
 	for name := range allocatable.GetScalarResources() {
 		if _, ok := c.columns[name]; !ok {
@@ -154,7 +143,7 @@ func (c *Cluster) hasColumnsFor(allocatable fwk.Resource) bool {
 	return true
 }
 
-func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo, requests []v1.ResourceList) error {
+func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo) error {
 	known := make([]topology.Node, 0, len(nodes))
 	for _, info := range nodes {
 		node := info.Node()
@@ -168,8 +157,8 @@ func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo, requests []v1.ResourceList) 
 	if err != nil {
 		return err
 	}
-	c.setColumns(nodes, requests)
-	names := make([]string, len(c.columns))
+	c.setColumns(nodes)
+	names := make([]string, len(c.columns)+1) // the last one is what no node offers
 	for name, column := range c.columns {
 		names[column] = string(name)
 	}
@@ -188,25 +177,33 @@ func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo, requests []v1.ResourceList) 
 	return nil
 }
 
-// setColumns keeps the columns there are, so that a resource is not forgotten
-// while its only node is away, and adds new ones by name.
-func (c *Cluster) setColumns(nodes []fwk.NodeInfo, requests []v1.ResourceList) {
-	wanted := map[v1.ResourceName]struct{}{}
+// setColumns gives a column to each resource that a node offers, by name. What pods
+// alone name has none, so that no tenant's words stay behind.
+func (c *Cluster) setColumns(nodes []fwk.NodeInfo) {
+	offered := map[v1.ResourceName]struct{}{}
 	for _, info := range nodes {
 		for name := range info.GetAllocatable().GetScalarResources() {
-			wanted[name] = struct{}{}
+			offered[name] = struct{}{}
 		}
 	}
-	for _, list := range requests {
-		for name := range list {
-			wanted[name] = struct{}{}
+	c.columns = map[v1.ResourceName]int{}
+	for i, name := range slices.Concat(baseResources, slices.Sorted(maps.Keys(offered))) {
+		c.columns[name] = i
+	}
+}
+
+// nameUnknownResource calls the last column what the pods of a gang ask for and no node
+// offers: the first such name, or "".
+func (c *Cluster) nameUnknownResource(sets []*podSet) {
+	first := v1.ResourceName("")
+	for _, set := range sets {
+		for name, quantity := range set.requests {
+			if _, known := c.columns[name]; !known && !quantity.IsZero() && (first == "" || name < first) {
+				first = name
+			}
 		}
 	}
-	for _, name := range slices.Concat(baseResources, slices.Sorted(maps.Keys(wanted))) {
-		if _, ok := c.columns[name]; !ok {
-			c.columns[name] = len(c.columns)
-		}
-	}
+	c.usage.Resources[len(c.columns)] = string(first)
 }
 
 // fillRow reads capacity and free amounts of one node: milli-cores, bytes,

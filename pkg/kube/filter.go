@@ -4,7 +4,6 @@
 package kube
 
 import (
-	"encoding/json"
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
@@ -21,8 +20,14 @@ const maxFilters = 256
 
 // filterCache keeps the gang.Filter of each set of constraints seen.
 type filterCache struct {
-	byKey map[string]*cachedFilter
+	byKey map[filterKey]*cachedFilter
 	clock uint64
+}
+
+// filterKey is what a filter depends on, but for the nodes.
+type filterKey struct {
+	constraints  digest
+	requirements string
 }
 
 type cachedFilter struct {
@@ -34,37 +39,19 @@ type cachedFilter struct {
 	used     uint64
 }
 
-func (f *filterCache) clearFilters() { f.byKey = map[string]*cachedFilter{} }
-
-// constraints are the fields of a pod that decide which nodes it may use,
-// apart from resources.
-type constraints struct {
-	Selector    map[string]string
-	Affinity    *v1.NodeSelector
-	Tolerations []v1.Toleration
-}
-
-func constraintsOf(pod *v1.Pod) constraints {
-	c := constraints{Selector: pod.Spec.NodeSelector, Tolerations: pod.Spec.Tolerations}
-	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil {
-		c.Affinity = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
-	}
-	return c
-}
-
-// cacheKey tells constraints apart. Selectors and tolerations hold nothing that JSON
-// cannot.
-func (c constraints) cacheKey() string {
-	text, _ := json.Marshal(c)
-	return string(text)
-}
+func (f *filterCache) clearFilters() { f.byKey = map[filterKey]*cachedFilter{} }
 
 // NodeFilter returns which nodes the pod may use by its tolerations, selector, node
 // affinity and the GPUs that it wishes for, or nil when it may use all of them.
 func (c *Cluster) NodeFilter(pod *v1.Pod, requirements GPURequirements) *gang.Filter {
-	key := constraintsOf(pod).cacheKey()
+	return c.nodeFilter(pod, constraintsOf(pod).digest(), requirements)
+}
+
+// nodeFilter is NodeFilter for a pod whose constraints are digested already.
+func (c *Cluster) nodeFilter(pod *v1.Pod, constraints digest, requirements GPURequirements) *gang.Filter {
+	key := filterKey{constraints: constraints}
 	if !requirements.AcceptsAny() {
-		key += fmt.Sprintf("%+v", requirements)
+		key.requirements = fmt.Sprintf("%+v", requirements)
 	}
 	cached, ok := c.filters.byKey[key]
 	if !ok {
@@ -88,7 +75,7 @@ func (f *filterCache) evictOldest() {
 	if len(f.byKey) < maxFilters {
 		return
 	}
-	oldest, at := "", f.clock+1
+	oldest, at := filterKey{}, f.clock+1
 	for key, cached := range f.byKey {
 		if cached.used < at {
 			oldest, at = key, cached.used

@@ -6,12 +6,10 @@ package kube
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	resourcehelper "k8s.io/component-helpers/resource"
@@ -44,12 +42,12 @@ func (m *Members) EquivalenceClass() string { return m.equivalenceClass }
 
 // podSet gathers the pods of one shape and part while a gang is read.
 type podSet struct {
-	key         roleKey
-	template    *v1.Pod
-	constraints constraints
-	requests    v1.ResourceList
-	waiting     []member
-	bound       []member
+	key      roleKey
+	shape    shape
+	template *v1.Pod
+	requests v1.ResourceList
+	waiting  []member
+	bound    []member
 	// joined says that the pods are of several shapes that share slices; requests
 	// are the most that a waiting one asks for.
 	joined bool
@@ -65,21 +63,24 @@ type member struct {
 // form a role; roles stand in the order of their first member's rank, members
 // in rank order.
 func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk.NodeInfo) (*Members, error) {
-	roles := joinSlicedSets(spec, podSetsOf(spec, waiting, scheduled))
-	requests := make([]v1.ResourceList, len(roles))
-	for i, r := range roles {
-		requests[i] = r.requests
-	}
-	if err := c.UpdateNodes(nodes, requests...); err != nil {
+	if err := c.UpdateNodes(nodes); err != nil {
 		return nil, err
 	}
+	roles := joinBoundSets(spec, joinSlicedSets(spec, c.podSetsOf(spec, waiting, scheduled)))
 	m := &Members{Gang: gang.Gang{
 		Name: spec.Name, MinCount: spec.MinCount, Models: spec.Models,
 		Required: spec.Required, Preferred: spec.Preferred, Slices: spec.Slices,
 	}}
+	if m.Invalid = checkSize(spec, roles); m.Invalid != nil {
+		m.equivalenceClass = string(spec.UID)
+		return m, nil
+	}
+	c.nameUnknownResource(roles)
 	for i, r := range roles {
 		m.addRole(c, spec, roleName(roles, i), r)
-		m.Invalid = cmp.Or(m.Invalid, CheckProfiles(r.template, nodes))
+		if m.Invalid == nil {
+			m.Invalid = CheckProfiles(r.template, nodes)
+		}
 	}
 	if len(spec.Roles) > 0 {
 		m.applyRoles(spec, roles)
@@ -102,7 +103,7 @@ func (m *Members) addRole(c *Cluster, spec *Spec, name string, r *podSet) {
 		Count:          len(r.waiting),
 		Request:        c.requestRow(r.requests),
 		MemberRequests: c.memberRequests(r),
-		Filter:         c.NodeFilter(r.template, c.Sharing.GPURequirementsOf(r.template, spec.Models, spec.Memory)),
+		Filter:         c.nodeFilter(r.template, r.shape.constraints, c.Sharing.GPURequirementsOf(r.template, spec.Models, spec.Memory)),
 		Required:       topology.NoLevel,
 		NearRole:       -1,
 	})
@@ -121,7 +122,7 @@ func (m *Members) classOf(spec *Spec, roles []*podSet, policy v1.PreemptionPolic
 	var class strings.Builder
 	fmt.Fprintf(&class, "%d %d %d %v %v %v", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices)
 	for i, r := range roles {
-		fmt.Fprintf(&class, "|%d %v %v %s", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.constraints.cacheKey())
+		fmt.Fprintf(&class, "|%d %v %v %s", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.shape.constraints)
 	}
 	if len(spec.Roles) > 0 {
 		for _, r := range m.Roles {
@@ -185,13 +186,16 @@ func (c *Cluster) nodeOf(pod *v1.Pod) topology.NodeID {
 }
 
 // requestRow lays a request out in the columns of the usage. Every pod takes one
-// of its node's pod slots.
+// of its node's pod slots. What no node offers is one column, of which there is none.
 func (c *Cluster) requestRow(requests v1.ResourceList) []int64 {
-	row := make([]int64, len(c.columns))
+	row := make([]int64, len(c.columns)+1)
 	row[c.columns[v1.ResourcePods]] = 1
 	for name, quantity := range requests {
+		amount := ResourceUnits(name, quantity)
 		if column, ok := c.columns[name]; ok {
-			row[column] = ResourceUnits(name, quantity)
+			row[column] = amount
+		} else {
+			row[len(c.columns)] = max(row[len(c.columns)], amount)
 		}
 	}
 	return row
@@ -206,24 +210,40 @@ func ResourceUnits(name v1.ResourceName, quantity resource.Quantity) int64 {
 	return quantity.Value()
 }
 
-func podSetsOf(spec *Spec, waiting, scheduled []*v1.Pod) []*podSet {
-	var roles []*podSet
+// podSetsOf gathers the pods of one shape and part.
+func (c *Cluster) podSetsOf(spec *Spec, waiting, scheduled []*v1.Pod) []*podSet {
+	type setKey struct {
+		part  roleKey
+		shape shape
+	}
+	var sets []*podSet
+	known := map[setKey]*podSet{}
+	find := spec.roleFinder()
+	setOf := func(pod *v1.Pod) *podSet {
+		key := setKey{find(pod), c.shapes.shapeOf(pod)}
+		set := known[key]
+		if set == nil {
+			set = &podSet{key: key.part, shape: key.shape, template: pod, requests: PodRequests(pod)}
+			known[key], sets = set, append(sets, set)
+		}
+		return set
+	}
 	for _, pod := range waiting {
-		r := podSetFor(&roles, pod, spec.roleKeyOf(pod))
-		r.waiting = append(r.waiting, member{pod, rankOf(pod)})
+		set := setOf(pod)
+		set.waiting = append(set.waiting, member{pod, rankOf(pod)})
 	}
 	for _, pod := range scheduled {
-		r := podSetFor(&roles, pod, spec.roleKeyOf(pod))
-		r.bound = append(r.bound, member{pod, rankOf(pod)})
+		set := setOf(pod)
+		set.bound = append(set.bound, member{pod, rankOf(pod)})
 	}
-	for _, r := range roles {
-		slices.SortFunc(r.waiting, compareMembers)
-		slices.SortFunc(r.bound, compareMembers)
+	for _, set := range sets {
+		slices.SortFunc(set.waiting, compareMembers)
+		slices.SortFunc(set.bound, compareMembers)
 	}
-	slices.SortStableFunc(roles, func(a, b *podSet) int {
+	slices.SortStableFunc(sets, func(a, b *podSet) int {
 		return compareMembers(a.firstMember(), b.firstMember())
 	})
-	return roles
+	return sets
 }
 
 func (r *podSet) firstMember() member {
@@ -241,32 +261,9 @@ func compareMembers(a, b member) int {
 	)
 }
 
-func podSetFor(roles *[]*podSet, pod *v1.Pod, part roleKey) *podSet {
-	requests := PodRequests(pod)
-	wants := constraintsOf(pod)
-	for _, r := range *roles {
-		if r.key == part && sameRequests(r.requests, requests) && r.constraints.equalTo(wants) {
-			return r
-		}
-	}
-	r := &podSet{key: part, template: pod, constraints: wants, requests: requests}
-	*roles = append(*roles, r)
-	return r
-}
-
 // PodRequests returns what a pod asks of its node.
 func PodRequests(pod *v1.Pod) v1.ResourceList {
 	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
-}
-
-func sameRequests(a, b v1.ResourceList) bool {
-	return maps.EqualFunc(a, b, func(x, y resource.Quantity) bool { return x.Cmp(y) == 0 })
-}
-
-func (c constraints) equalTo(o constraints) bool {
-	return maps.Equal(c.Selector, o.Selector) &&
-		slices.EqualFunc(c.Tolerations, o.Tolerations, func(x, y v1.Toleration) bool { return x.MatchToleration(&y) }) &&
-		(c.Affinity == o.Affinity || equality.Semantic.DeepEqual(c.Affinity, o.Affinity))
 }
 
 // podAffinityKind names the affinity to other pods that must hold, if there is one.

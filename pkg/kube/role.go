@@ -213,19 +213,59 @@ type roleKey struct {
 	values string
 }
 
-func (s *Spec) roleKeyOf(pod *v1.Pod) roleKey {
+// roleFinder returns a function that finds the role of a pod. Most selectors are one
+// label with one value: those are looked up, so that a pod does not cost as much as
+// there are roles.
+func (s *Spec) roleFinder() func(*v1.Pod) roleKey {
+	type pair struct{ key, value string }
+	byPair, keys := map[pair]int{}, []string{}
+	var others []int
 	for i := range s.Roles {
-		r := &s.Roles[i]
-		if !r.selector.Matches(podKeys{pod}) {
+		selector := s.Roles[i].Selector
+		if selector == nil || len(selector.MatchLabels) != 1 || len(selector.MatchExpressions) > 0 {
+			others = append(others, i)
 			continue
 		}
-		p := roleKey{role: i}
-		for _, key := range r.Each {
-			p.values += strconv.Quote(podKeys{pod}.Get(key))
+		for key, value := range selector.MatchLabels {
+			if _, taken := byPair[pair{key, value}]; !taken {
+				byPair[pair{key, value}] = i
+			}
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
 		}
-		return p
 	}
-	return roleKey{role: -1}
+	return func(pod *v1.Pod) roleKey {
+		first := len(s.Roles)
+		for _, key := range keys {
+			if value, ok := (podKeys{pod}).Lookup(key); ok {
+				if i, found := byPair[pair{key, value}]; found {
+					first = min(first, i)
+				}
+			}
+		}
+		for _, i := range others {
+			if i >= first {
+				break
+			}
+			if s.Roles[i].selector.Matches(podKeys{pod}) {
+				first = i
+			}
+		}
+		return s.roleKeyAt(first, pod)
+	}
+}
+
+// roleKeyAt is the key of a pod in the role of an index; none beyond the last.
+func (s *Spec) roleKeyAt(i int, pod *v1.Pod) roleKey {
+	if i >= len(s.Roles) {
+		return roleKey{role: -1}
+	}
+	key := roleKey{role: i}
+	for _, name := range s.Roles[i].Each {
+		key.values += strconv.Quote(podKeys{pod}.Get(name))
+	}
+	return key
 }
 
 // applyRoles gives the roles of a gang what the parts of it ask for. shapes are the

@@ -20,18 +20,55 @@ var resizable = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.Resource
 // not stand in for one another, such as a launcher without GPUs, and where the
 // indexes of their pods do not number them together.
 func joinSlicedSets(spec *Spec, sets []*podSet) []*podSet {
+	type slicedKey struct {
+		part                       roleKey
+		constraints, fixedRequests digest
+	}
+	keyOf := func(set *podSet) slicedKey {
+		return slicedKey{set.key, set.shape.constraints, set.shape.fixedRequests}
+	}
+	alike := map[slicedKey][]*podSet{}
+	for _, set := range sets {
+		if spec.isSliced(set.key) {
+			alike[keyOf(set)] = append(alike[keyOf(set)], set)
+		}
+	}
 	var joined []*podSet
 	for _, set := range sets {
-		if !spec.isSliced(set.key) {
+		same := alike[keyOf(set)]
+		if len(same) < 2 || !spec.isSliced(set.key) {
 			joined = append(joined, set)
 			continue
 		}
-		at := slices.IndexFunc(joined, func(s *podSet) bool { return s.sharesSlicesWith(set) })
-		if at < 0 {
+		both := joinSets(same)
+		switch numbered := both.positions(both.lowestIndex()) != nil; {
+		case !numbered:
+			joined = append(joined, set)
+		case same[0] == set:
+			joined = append(joined, both)
+		}
+	}
+	return joined
+}
+
+// joinBoundSets joins the sets of one part that wait for nothing: what their pods ask
+// for is counted on their nodes, so that a gang whose running members were resized
+// one by one is not of many shapes.
+func joinBoundSets(spec *Spec, sets []*podSet) []*podSet {
+	first := map[roleKey]*podSet{}
+	joined := sets[:0]
+	for _, set := range sets {
+		if len(set.waiting) > 0 || spec.isSliced(set.key) {
 			joined = append(joined, set)
 			continue
 		}
-		joined[at] = joinSets(joined[at], set)
+		if one := first[set.key]; one != nil {
+			one.bound = append(one.bound, set.bound...)
+			slices.SortFunc(one.bound, compareMembers)
+			continue
+		}
+		first[set.key] = set
+		joined = append(joined, set)
 	}
 	return joined
 }
@@ -46,43 +83,25 @@ func (s *Spec) isSliced(part roleKey) bool {
 	return required != topology.NoLevel || len(layers) > 0 || len(s.Slices) > 0
 }
 
-// sharesSlicesWith reports whether two sets are one but for what resizing changes, and
-// are numbered together.
-func (r *podSet) sharesSlicesWith(o *podSet) bool {
-	if r.key != o.key || !r.constraints.equalTo(o.constraints) || !sameRequests(withoutResizable(r.requests), withoutResizable(o.requests)) {
-		return false
+// joinSets returns the pods of several sets as one, in rank order. It asks for the most
+// that a waiting member of any asks for: what bound ones hold is counted on
+// their nodes.
+func joinSets(sets []*podSet) *podSet {
+	first := sets[0]
+	if i := slices.IndexFunc(sets, func(set *podSet) bool { return len(set.waiting) > 0 }); i > 0 {
+		first = sets[i]
 	}
-	both := joinSets(r, o)
-	return both.positions(both.lowestIndex()) != nil
-}
-
-func withoutResizable(requests v1.ResourceList) v1.ResourceList {
-	rest := v1.ResourceList{}
-	for name, quantity := range requests {
-		if !slices.Contains(resizable, name) {
-			rest[name] = quantity
+	all := &podSet{key: first.key, shape: first.shape, template: first.template, requests: first.requests, joined: true}
+	for _, set := range sets {
+		all.waiting = append(all.waiting, set.waiting...)
+		all.bound = append(all.bound, set.bound...)
+		if set != first && len(set.waiting) > 0 {
+			all.requests = mostOf(all.requests, set.requests)
 		}
 	}
-	return rest
-}
-
-// joinSets returns the pods of two sets as one, in rank order. It asks for the most
-// that a waiting member of either asks for: what bound ones hold is counted on
-// their nodes.
-func joinSets(a, b *podSet) *podSet {
-	both := &podSet{key: a.key, template: a.template, constraints: a.constraints, requests: a.requests, joined: true}
-	both.waiting = slices.Concat(a.waiting, b.waiting)
-	both.bound = slices.Concat(a.bound, b.bound)
-	slices.SortFunc(both.waiting, compareMembers)
-	slices.SortFunc(both.bound, compareMembers)
-	switch {
-	case len(b.waiting) == 0:
-	case len(a.waiting) == 0:
-		both.template, both.requests = b.template, b.requests
-	default:
-		both.requests = mostOf(a.requests, b.requests)
-	}
-	return both
+	slices.SortFunc(all.waiting, compareMembers)
+	slices.SortFunc(all.bound, compareMembers)
+	return all
 }
 
 func mostOf(a, b v1.ResourceList) v1.ResourceList {
