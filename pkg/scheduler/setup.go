@@ -23,6 +23,7 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/muster-scheduler/muster/pkg/dialect/shim"
+	"github.com/muster-scheduler/muster/pkg/lease"
 	"github.com/muster-scheduler/muster/pkg/plugin"
 	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
 )
@@ -37,6 +38,10 @@ func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*app
 // setupWithHistory is Setup, with the place where the plugins' histories are found.
 func setupWithHistory(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
 	c, err := buildConfig(ctx, opts)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	term, err := fenceWrites(ctx, c)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -60,7 +65,7 @@ func setupWithHistory(ctx context.Context, opts *options.Options, history *histo
 		}
 	}
 	cc := c.Complete()
-	sched, err := buildScheduler(ctx, &cc, translator, registry, opts.WriteConfigTo)
+	sched, err := buildScheduler(ctx, &cc, translator, term, registry, opts.WriteConfigTo)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -147,7 +152,7 @@ func settingsOf(profiles []config.KubeSchedulerProfile) (pluginconfig.Settings, 
 
 // buildScheduler builds the upstream scheduler on the translator's client and
 // informers.
-func buildScheduler(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
+func buildScheduler(ctx context.Context, cc *appconfig.CompletedConfig, translator *shim.Translator, term *lease.Term, registry frameworkruntime.Registry, writeConfigTo string) (*upstream.Scheduler, error) {
 	recorders := translator.Recorders(func(name string) events.EventRecorderLogger {
 		return cc.EventBroadcaster.NewRecorder(name)
 	})
@@ -175,7 +180,11 @@ func buildScheduler(ctx context.Context, cc *appconfig.CompletedConfig, translat
 	next := sched.NextEntity
 	sched.NextEntity = func(logger klog.Logger) (framework.QueuedEntityInfo, error) {
 		translator.Lead()
-		return next(logger)
+		entity, err := next(logger)
+		if err == nil {
+			err = term.Wait(ctx) // it may have waited for long
+		}
+		return entity, err
 	}
 	return sched, options.LogOrWriteConfig(klog.FromContext(ctx), writeConfigTo, cfg, profiles)
 }

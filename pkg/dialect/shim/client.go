@@ -6,6 +6,7 @@ package shim
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
@@ -48,15 +49,27 @@ type podClient struct {
 	t         *Translator
 }
 
-// Bind waits for a slot: the scheduler binds all members of a gang at once.
+// Bind waits for a slot: the scheduler binds all members of a gang at once. It tries
+// again where the API server could not do it: the siblings of the pod hold their GPUs
+// meanwhile, and its gang would have to pause.
 func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1.CreateOptions) error {
-	err := c.t.bindings.runInSlot(ctx, func() error {
-		if err := c.checkNode(binding.Target.Name); err != nil {
+	for pauses := bindRetryBackoff; ; {
+		err := c.t.bindings.runInSlot(ctx, func() error {
+			if err := c.checkNode(binding.Target.Name); err != nil {
+				return err
+			}
+			return c.PodInterface.Bind(ctx, binding, options)
+		})
+		again, err := c.resolveOutcome(ctx, binding, err)
+		if !again || pauses.Steps == 0 {
 			return err
 		}
-		return c.PodInterface.Bind(ctx, binding, options)
-	})
-	return c.resolveOutcome(ctx, binding, err)
+		select {
+		case <-time.After(pauses.Step()):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Patch leaves a patch that only says that a member of a gang is not scheduled

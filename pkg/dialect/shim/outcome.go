@@ -30,26 +30,35 @@ func (c podClient) checkNode(node string) error {
 // no answer about: for some 25 s, the room of the pod being kept meanwhile.
 var bindCheckBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 9}
 
-// resolveOutcome returns what became of a binding. An answer that was lost may be that the
-// pod is bound. The scheduler would give its room away, and the pod's gang a
-// pause, if it were told that the binding failed.
-func (c podClient) resolveOutcome(ctx context.Context, binding *v1.Binding, err error) error {
-	if err == nil || ctx.Err() != nil || !isAmbiguous(err) {
-		return err
+// bindRetryBackoff is when a binding that was not made is tried again: for some 4 s.
+var bindRetryBackoff = wait.Backoff{Duration: 50 * time.Millisecond, Factor: 1.8, Steps: 7}
+
+// resolveOutcome returns what became of a binding that was answered with err, and
+// whether to try again: it was not made, and another time it may be. An answer that was
+// lost may be that the pod is bound. The scheduler would give its room away, and the
+// pod's gang a pause, if it were told that the binding failed.
+func (c podClient) resolveOutcome(ctx context.Context, binding *v1.Binding, err error) (again bool, outcome error) {
+	if err == nil || ctx.Err() != nil {
+		return false, err
 	}
-	bound := false
+	if !isAmbiguous(err) {
+		return apierrors.IsTooManyRequests(err) || utilnet.IsConnectionRefused(err), err
+	}
+	var pod *v1.Pod
 	_ = wait.ExponentialBackoffWithContext(ctx, bindCheckBackoff, func(ctx context.Context) (bool, error) {
-		pod, unanswered := c.Get(ctx, binding.Name, metav1.GetOptions{})
-		if unanswered != nil {
-			return apierrors.IsNotFound(unanswered), nil
+		now, unanswered := c.Get(ctx, binding.Name, metav1.GetOptions{})
+		if unanswered == nil {
+			pod = now
 		}
-		bound = pod.UID == binding.UID && pod.Spec.NodeName == binding.Target.Name
-		return true, nil
+		return unanswered == nil || apierrors.IsNotFound(unanswered), nil
 	})
-	if bound {
-		return nil
+	switch {
+	case pod == nil || pod.UID != binding.UID || pod.DeletionTimestamp != nil:
+		return false, err
+	case pod.Spec.NodeName == binding.Target.Name:
+		return false, nil
 	}
-	return err
+	return pod.Spec.NodeName == "", err
 }
 
 // isAmbiguous reports whether a binding may have been made in spite of an error. The API

@@ -27,7 +27,9 @@ import (
 // lossyBinder is an API server whose answers to bindings are errors.
 type lossyBinder struct {
 	corev1.PodInterface
+	// answer is what a binding is answered, the first few times only if busy is not 0.
 	answer error
+	busy   int
 	// pod is what it has of the pod, nil for nothing; it says so from the
 	// time it was asked often enough.
 	pod   *v1.Pod
@@ -38,6 +40,9 @@ type lossyBinder struct {
 
 func (l *lossyBinder) Bind(context.Context, *v1.Binding, metav1.CreateOptions) error {
 	l.bound++
+	if l.busy > 0 && l.bound > l.busy {
+		return nil
+	}
 	return l.answer
 }
 
@@ -74,9 +79,10 @@ func TestClient_BindsToNoNodeThatWentAway(t *testing.T) {
 }
 
 func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
-	before := bindCheckBackoff
+	check, retry := bindCheckBackoff, bindRetryBackoff
 	bindCheckBackoff = wait.Backoff{Duration: time.Microsecond, Factor: 1, Steps: 5}
-	t.Cleanup(func() { bindCheckBackoff = before })
+	bindRetryBackoff = wait.Backoff{Duration: time.Microsecond, Factor: 1, Steps: 2}
+	t.Cleanup(func() { bindCheckBackoff, bindRetryBackoff = check, retry })
 	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	conflict := apierrors.NewConflict(v1.Resource("pods/binding"), "a", errors.New("pod a is already assigned to node n1"))
 	denied := apierrors.NewForbidden(v1.Resource("pods/binding"), "a", errors.New("not today"))
@@ -84,24 +90,31 @@ func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
 	elsewhere := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u1"}, Spec: v1.PodSpec{NodeName: "n2"}}
 	another := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u2"}, Spec: v1.PodSpec{NodeName: "n1"}}
 	waiting := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u1"}}
+	ending := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u1", DeletionTimestamp: &metav1.Time{Time: time.Now()}}}
+	tooMany := apierrors.NewTooManyRequests("later", 1)
 	rows := []struct {
 		name  string
 		api   lossyBinder
 		bound bool
 		asked int
+		tries int
 	}{
-		{"an answer that it is bound", lossyBinder{pod: bound}, true, 0},
-		{"a lost answer", lossyBinder{answer: io.EOF, pod: bound}, true, 1},
-		{"a lost answer, and more of them", lossyBinder{answer: io.EOF, pod: bound, often: 3}, true, 4},
-		{"no answer at all", lossyBinder{answer: io.EOF, pod: bound, often: 100}, false, 5},
-		{"an error of the API server's own", lossyBinder{answer: apierrors.NewInternalError(io.EOF), pod: bound}, true, 1},
-		{"a second try", lossyBinder{answer: conflict, pod: bound}, true, 1},
-		{"it was not made", lossyBinder{answer: io.EOF, pod: waiting}, false, 1},
-		{"another scheduler was faster", lossyBinder{answer: conflict, pod: elsewhere}, false, 1},
-		{"another pod of the name", lossyBinder{answer: conflict, pod: another}, false, 1},
-		{"the pod is gone", lossyBinder{answer: io.EOF}, false, 1},
-		{"the API server does not want to", lossyBinder{answer: denied, pod: bound}, false, 0},
-		{"nobody heard of it", lossyBinder{answer: refused, pod: bound}, false, 0},
+		{"an answer that it is bound", lossyBinder{pod: bound}, true, 0, 1},
+		{"a lost answer", lossyBinder{answer: io.EOF, pod: bound}, true, 1, 1},
+		{"a lost answer, and more of them", lossyBinder{answer: io.EOF, pod: bound, often: 3}, true, 4, 1},
+		{"no answer at all", lossyBinder{answer: io.EOF, pod: bound, often: 100}, false, 5, 1},
+		{"an error of the API server's own", lossyBinder{answer: apierrors.NewInternalError(io.EOF), pod: bound}, true, 1, 1},
+		{"a second try", lossyBinder{answer: conflict, pod: bound}, true, 1, 1},
+		{"it was not made", lossyBinder{answer: io.EOF, pod: waiting}, false, 3, 3},
+		{"it was not made for want of time, and is then", lossyBinder{answer: tooMany, busy: 2}, true, 0, 3},
+		{"it was not made for an error, and is then", lossyBinder{answer: apierrors.NewInternalError(io.EOF), busy: 1, pod: waiting}, true, 1, 2},
+		{"it is never made for want of time", lossyBinder{answer: tooMany}, false, 0, 3},
+		{"it was not made, and the pod ends", lossyBinder{answer: io.EOF, pod: ending}, false, 1, 1},
+		{"another scheduler was faster", lossyBinder{answer: conflict, pod: elsewhere}, false, 1, 1},
+		{"another pod of the name", lossyBinder{answer: conflict, pod: another}, false, 1, 1},
+		{"the pod is gone", lossyBinder{answer: io.EOF}, false, 1, 1},
+		{"the API server does not want to", lossyBinder{answer: denied, pod: bound}, false, 0, 1},
+		{"nobody heard of it", lossyBinder{answer: refused, pod: bound}, false, 0, 3},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -114,6 +127,7 @@ func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
 				assert.ErrorIs(t, err, row.api.answer)
 			}
 			assert.Equal(t, row.asked, row.api.asked)
+			assert.Equal(t, row.tries, row.api.bound, "tries")
 		})
 	}
 }
