@@ -13,8 +13,8 @@ import (
 // which workload controllers number their pods. A LeaderWorkerSet is made of
 // StatefulSets, whose own index numbers its leaders by group: its label goes
 // first. Sources: the documentation of Job, StatefulSet, Kubeflow Training
-// Operator, JobSet, LeaderWorkerSet and KubeRay (from v1.5 on, for groups of
-// several hosts).
+// Operator, JobSet, LeaderWorkerSet, KubeRay (from v1.5 on, for groups of several
+// hosts) and Grove.
 var rankKeys = []string{
 	"leaderworkerset.sigs.k8s.io/worker-index",
 	"kueue.x-k8s.io/pod-group-pod-index",
@@ -23,6 +23,7 @@ var rankKeys = []string{
 	"apps.kubernetes.io/pod-index",
 	"training.kubeflow.org/replica-index",
 	"ray.io/replica-host-index",
+	"grove.io/podclique-pod-index",
 }
 
 // groupRankKeys number the group that a pod's own index counts within: the

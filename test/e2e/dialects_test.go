@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,9 +25,10 @@ import (
 
 // declared is one way to declare a gang that must share a rack.
 type declared struct {
-	// kind is the group object; empty for none. spec is its spec for a gang of
-	// so many pods.
+	// kind is the group object, called name or else PodGroup; empty for none. spec
+	// is its spec for a gang of so many pods.
 	kind schema.GroupVersionResource
+	name string
 	spec func(pods int) map[string]any
 	// mark puts a pod into the gang of that name.
 	mark func(gang string, pods int) func(*v1.Pod)
@@ -139,6 +141,24 @@ func dialects() map[string]declared {
 			refused: func(status map[string]any, reason string) bool {
 				return condition(status["conditions"], "Scheduled", "False", reason) &&
 					condition(status["schedulingConditions"], "UnschedulableOnNodePool", "True", reason) && status["pending"] == int64(5)
+			},
+		},
+		"grove": {
+			kind: schema.GroupVersionResource{Group: "scheduler.grove.io", Version: "v1alpha1", Resource: "podgangs"}, name: "PodGang",
+			spec: func(pods int) map[string]any {
+				return map[string]any{
+					"podgroups":          []any{map[string]any{"name": "worker", "minReplicas": int64(pods), "podReferences": []any{}}},
+					"topologyConstraint": map[string]any{"packConstraint": map[string]any{"required": rackWord}},
+				}
+			},
+			mark: func(gang string, _ int) func(*v1.Pod) {
+				return both(label("grove.io/podgang", gang), label("grove.io/podclique", "worker"))
+			},
+			placed: func(status map[string]any, _ string) bool {
+				return condition(status["conditions"], "muster.sh/Scheduled", "True", "Scheduled") && (status["phase"] == "Starting" || status["phase"] == "Running")
+			},
+			refused: func(status map[string]any, reason string) bool {
+				return condition(status["conditions"], "muster.sh/Scheduled", "False", reason) && status["phase"] == "Pending"
 			},
 		},
 	}
@@ -263,7 +283,7 @@ func (c *cluster) declare(d declared, gang string, pods int) {
 	}
 	group := &unstructured.Unstructured{Object: map[string]any{"spec": d.spec(pods)}}
 	group.SetAPIVersion(d.kind.GroupVersion().String())
-	group.SetKind("PodGroup")
+	group.SetKind(cmp.Or(d.name, "PodGroup"))
 	group.SetName(gang)
 	require.Eventually(c.t, func() bool { // the kind is served soon after it is there
 		_, err := c.of(d).Create(background, group, metav1.CreateOptions{})
