@@ -96,7 +96,7 @@ func everyDialect() map[string]declared {
 		"grove": {
 			labels: "grove.io/podgang: train, grove.io/podclique: worker", version: "scheduler.grove.io/v1alpha1", kind: "PodGang",
 			spec:    "podgroups: [{name: worker, minReplicas: 3, podReferences: []}]\n  topologyConstraint: {packConstraint: {required: " + rackKey + "}}",
-			dialect: "grove", proposed: 2,
+			dialect: "grove", changes: []explain.ChangeKind{explain.ChangeWiderLevel}, proposed: 2,
 			settings: map[explain.ChangeKind]string{
 				explain.ChangePreferredLevel: "muster.sh/topology-preferred: rack in place of spec.topologyConstraint.packConstraint.required",
 			},
@@ -201,8 +201,9 @@ func (l *live) follow(t *testing.T, d declared, command string) {
 	version, err := schema.ParseGroupVersion(d.version)
 	require.NoError(t, err)
 	resource, patch := mergePatch(t, command)
-	require.Equal(t, "podgroups."+version.Group, resource, command)
-	objects := client.Resource(version.WithResource("podgroups")).Namespace("default")
+	plural := strings.ToLower(cmp.Or(d.kind, "PodGroup")) + "s"
+	require.Equal(t, plural+"."+version.Group, resource, command)
+	objects := client.Resource(version.WithResource(plural)).Namespace("default")
 	before, err := objects.Get(t.Context(), "train", metav1.GetOptions{})
 	require.NoError(t, err)
 	_, err = objects.Patch(t.Context(), "train", types.MergePatchType, patch, metav1.PatchOptions{})
