@@ -26,6 +26,9 @@ var rankKeys = []string{
 	"grove.io/podclique-pod-index",
 }
 
+// rankKeyAnnotation names the label that has the pod's number, for Kueue.
+const rankKeyAnnotation = "kueue.x-k8s.io/pod-group-pod-index-label"
+
 // groupRankKeys number the group that a pod's own index counts within: the
 // replicated job of a JobSet, the group of a LeaderWorkerSet, the replica of a
 // Ray worker group.
@@ -48,6 +51,9 @@ func PodRank(pod *v1.Pod) int { return rankOf(pod).index }
 // number at the end of its name.
 func rankOf(pod *v1.Pod) rank {
 	r := rank{group: firstNumber(pod, groupRankKeys), index: firstNumber(pod, rankKeys)}
+	if key := pod.Annotations[rankKeyAnnotation]; key != "" && r.index < 0 {
+		r.index = firstNumber(pod, []string{key})
+	}
 	if r.index < 0 {
 		r.index = trailingNumber(pod.Name)
 	}
