@@ -194,11 +194,16 @@ func (o *Object) keepTogether(t *groveTogether, groups []groveGroup, roles []kub
 	case required == "":
 		first := slices.IndexFunc(roles, isOf)
 		for i := range roles {
-			if r := &roles[i]; isOf(*r) && i > first {
+			r := &roles[i]
+			if !isOf(*r) {
+				continue
+			}
+			if r.Preferred = cmp.Or(r.Preferred, preferred); i > first {
 				r.NearRole = roles[first].Name
 			}
 		}
-		o.ignore("Grove: group %s prefers %s for pod groups as a whole, which is not read; each of them stands near %s, where there is room", kube.QuoteInput(t.Name), kube.QuoteInput(preferred), kube.QuoteInput(roles[first].Name))
+		o.ignore("Grove: group %s prefers %s for its pod groups as a whole, which is not read; each of them prefers it by itself, near %s",
+			kube.QuoteInput(t.Name), kube.QuoteInput(preferred), kube.QuoteInput(roles[first].Name))
 	default:
 		return o.joinRoles(t, groups, roles)
 	}
