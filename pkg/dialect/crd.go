@@ -69,7 +69,14 @@ func (s groupStatus) hasEnded() bool { return s.Phase == phaseFinished || s.Phas
 
 // readCRD reads a scheduling.x-k8s.io/v1alpha1 PodGroup.
 func readCRD(o *Object, u *unstructured.Unstructured) {
+	o.readCRDFields(u, "Coscheduling")
+}
+
+// readCRDFields reads what the PodGroups of coscheduling have, and those of the
+// project that took them over.
+func (o *Object) readCRDFields(u *unstructured.Unstructured, project string) {
 	o.readCount(u)
+	o.ignoreMinResources(u, project)
 	o.readTimeout(u, "spec", "scheduleTimeoutSeconds")
 	status := readStatus(o.Status)
 	o.Started, o.Ended = status.hasStarted(), status.hasEnded()

@@ -7,9 +7,9 @@
 // clock and no other gang.
 //
 //   - registry.go lists the dialects, each with a file of its own (native.go,
-//     crd.go, koordinator.go, volcano.go, kai.go, label.go, workload.go, kueue.go):
-//     where a pod names its gang, how group objects are read, and what their status
-//     says of a gang's progress (kind.go, conditions.go);
+//     crd.go, koordinator.go, volcano.go, kai.go, grove.go, label.go, workload.go,
+//     kueue.go): where a pod names its gang, how group objects are read, and what
+//     their status says of a gang's progress (kind.go, conditions.go);
 //   - marker.go finds the one gang that a pod names;
 //   - podterms.go reads what a pod says of its gang, object.go what an object says;
 //   - ignored.go tells of what is written and not read, countfield.go where a

@@ -26,7 +26,8 @@ var fieldNames = strings.Fields(`minMember minTaskMember minResources queue netw
 	subGroupPolicy subGroupSize minSubGroups labelSelector matchLabels matchExpressions key operator values matchLabelKeys name
 	minSubGroup subGroups parent topologyConstraint requiredTopologyLevel preferredTopologyLevel scheduleTimeoutSeconds
 	schedulingPolicy gang minCount schedulingConstraints topology phase running conditions schedulingConditions type status reason
-	message lastTransitionTime spec`)
+	message lastTransitionTime spec podgroups minReplicas podReferences namespace packConstraint required preferred
+	topologyConstraintGroupConfigs podGroupNames priorityClassName reuseReservationRef`)
 
 func (d dice) name() string { return fieldNames[d.IntN(len(fieldNames))] }
 
@@ -68,6 +69,27 @@ func (d dice) fields(depth int) map[string]any {
 	return fields
 }
 
+// setCount gives an object a number of members that start together, whatever else
+// it has.
+func (d dice) setCount(u *unstructured.Unstructured, k *dialect.Kind) {
+	if k != dialect.GroveGangs {
+		_ = unstructured.SetNestedField(u.Object, int64(2), "spec", k.CountField[len(k.CountField)-1])
+		return
+	}
+	var groups []any
+	for _, name := range []string{"a", "b", "c"} {
+		group := map[string]any{"name": name, "minReplicas": int64(d.IntN(3))}
+		if d.IntN(8) == 0 {
+			group[d.name()] = d.value(3)
+		}
+		groups = append(groups, group)
+	}
+	_ = unstructured.SetNestedSlice(u.Object, groups, "spec", "podgroups")
+	pack := map[string]any{"packConstraint": map[string]any{"required": d.text(), "preferred": d.text()}}
+	together := map[string]any{"name": d.text(), "podGroupNames": []any{"a", "b", d.text()}[:1+d.IntN(3)], "topologyConstraint": pack}
+	_ = unstructured.SetNestedSlice(u.Object, []any{together}, "spec", "topologyConstraintGroupConfigs")
+}
+
 // Whatever stands in a group object: it is read without harm, and either it is
 // a gang of a sensible size or a sentence says why not. Its status can be made.
 func TestReaders_TakeAnything(t *testing.T) {
@@ -81,7 +103,7 @@ func TestReaders_TakeAnything(t *testing.T) {
 			for range 5_000 {
 				u := &unstructured.Unstructured{Object: map[string]any{"spec": d.fields(5), "status": d.fields(4)}}
 				if d.IntN(2) == 0 {
-					_ = unstructured.SetNestedField(u.Object, int64(2), "spec", k.CountField[len(k.CountField)-1])
+					d.setCount(u, k)
 				}
 				u.SetName("train")
 				u.SetNamespace("ns")

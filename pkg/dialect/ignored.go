@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -71,6 +72,15 @@ func (o *Object) ignoreField(u *unstructured.Unstructured, project, field, why s
 	value, _, _ := unstructured.NestedString(u.Object, "spec", field)
 	if value != "" && !slices.Contains(usual, value) {
 		o.ignore("%s: spec.%s %s is not read; %s", project, field, kube.QuoteInput(value), why)
+	}
+}
+
+// ignoreMinResources tells of spec.minResources that a user wrote: the controllers of a
+// project write what the pods ask for anyway.
+func (o *Object) ignoreMinResources(u *unstructured.Unstructured, project string) {
+	resources, _, _ := unstructured.NestedMap(u.Object, "spec", "minResources")
+	if len(resources) > 0 && (o.MinCount <= 1 || metav1.GetControllerOf(u) == nil) {
+		o.ignore("%s: spec.minResources is not read; the requests of the pods count, %d at a time", project, max(o.MinCount, 1))
 	}
 }
 

@@ -81,6 +81,9 @@ func readKAI(o *Object, u *unstructured.Unstructured) {
 	if backoff, found, bad := readNumber(u, "spec", "schedulingBackoff"); found && backoff != -1 {
 		o.ignore("KAI: spec.schedulingBackoff %s is not read; a gang is tried whenever there may be room for it", showNumber(bad, backoff))
 	}
+	if mark, found, _ := unstructured.NestedBool(u.Object, "spec", "markUnschedulable"); found && !mark {
+		o.ignore("KAI: spec.markUnschedulable false is not read; the pods of a gang that waits say why")
+	}
 	phase, _ := o.Status["phase"].(string)
 	running, _ := wholeNumber(o.Status["running"])
 	o.Started = running > 0 || phase == "Running"
@@ -140,9 +143,7 @@ func (o *Object) kaiRoles(subs []kaiSub) []kube.Role {
 			if s.Topology != nil && s.Topology.Required != "" {
 				o.refuse("%s.topologyConstraint: sub-group %s has sub-groups, and cannot be held in one domain as a whole; ask for it in each of them, or in spec.topologyConstraint", where, s.Name)
 			}
-			if s.MinSubGroup != nil {
-				o.ignore("KAI: sub-group %s: minSubGroup is not read; all its sub-groups start together", s.Name)
-			}
+			o.ignoreParentFields(s)
 			continue
 		}
 		role := kube.Role{Name: s.Name, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{kaiSubGroup: s.Name}}}
@@ -159,6 +160,19 @@ func (o *Object) kaiRoles(subs []kaiSub) []kube.Role {
 		roles = append(roles, role)
 	}
 	return roles
+}
+
+// ignoreParentFields tells what a sub-group asks for that has sub-groups of its own.
+func (o *Object) ignoreParentFields(s *kaiSub) {
+	if s.MinSubGroup != nil {
+		o.ignore("KAI: sub-group %s: minSubGroup is not read; all its sub-groups start together", s.Name)
+	}
+	if s.MinMember != nil {
+		o.ignore("KAI: sub-group %s: minMember is not read; those of its sub-groups count", s.Name)
+	}
+	if s.Topology != nil && s.Topology.Preferred != "" {
+		o.ignore("KAI: sub-group %s: preferredTopologyLevel %s is not read; those of its sub-groups count", s.Name, kube.QuoteInput(s.Topology.Preferred))
+	}
 }
 
 // makeKAIStatus is the status of KAI's PodGroup: its counts, a condition of its

@@ -4,7 +4,9 @@
 package dialect
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -33,6 +35,9 @@ const (
 	koordPolicy  = "gang.scheduling.koordinator.sh/match-policy"
 	koordGroups  = "gang.scheduling.koordinator.sh/groups"
 	koordNetwork = "gang.scheduling.koordinator.sh/network-topology-spec"
+	// koordPolicyAlias says the same as koordPolicy, which goes before.
+	koordPolicyAlias = "pod-group.scheduling.sigs.k8s.io/match-policy"
+	koordSelector    = "scheduling.koordinator.sh/network-topology-selector"
 	// The same in labels, as lightweight coscheduling had it.
 	koordNameLabel  = "pod-group.scheduling.sigs.k8s.io/name"
 	koordCountLabel = "pod-group.scheduling.sigs.k8s.io/min-available"
@@ -195,7 +200,7 @@ func (t *koordTerms) readMode(annotations map[string]string) string {
 }
 
 func (t *koordTerms) readPolicy(annotations map[string]string) string {
-	if policy := annotations[koordPolicy]; policy != "" && policy != "waiting-and-running" {
+	if policy := cmp.Or(annotations[koordPolicy], annotations[koordPolicyAlias]); policy != "" && policy != "waiting-and-running" {
 		t.ignored = append(t.ignored, "Koordinator: match-policy "+kube.QuoteInput(policy)+" is not read; waiting and running members count")
 	}
 	return ""
@@ -211,14 +216,18 @@ func (t *koordTerms) readTotal(annotations map[string]string) string {
 // readNetwork reads the level of each strategy; of two layers with one strategy
 // the last counts.
 func (t *koordTerms) readNetwork(annotations map[string]string) string {
+	if selector := annotations[koordSelector]; selector != "" {
+		t.ignored = append(t.ignored, "Koordinator: network-topology-selector "+kube.QuoteInput(selector)+" is not read; select the nodes in the pods")
+	}
 	text := annotations[koordNetwork]
 	if text == "" {
 		return ""
 	}
 	var spec struct {
 		GatherStrategy []struct {
-			Layer    string `json:"layer"`
-			Strategy string `json:"strategy"`
+			Layer            string `json:"layer"`
+			Strategy         string `json:"strategy"`
+			PodCountMultiple int    `json:"podCountMultiple"`
 		} `json:"gatherStrategy"`
 	}
 	if json.Unmarshal([]byte(text), &spec) != nil {
@@ -231,6 +240,9 @@ func (t *koordTerms) readNetwork(annotations map[string]string) string {
 			return "annotation " + koordNetwork + ": found strategy " + kube.QuoteInput(rule.Strategy) + ", want MustGather or PreferGather"
 		}
 		level := koordLayerLevel(rule.Layer)
+		if n := rule.PodCountMultiple; n > 1 {
+			t.ignored = append(t.ignored, fmt.Sprintf("Koordinator: podCountMultiple %d of layer %s is not read; write %s and %s", n, kube.QuoteInput(rule.Layer), kube.AnnotationSliceSize, kube.AnnotationSliceTopology))
+		}
 		if before, twice := found[key]; twice && before != level {
 			t.ignored = append(t.ignored, "Koordinator: of two layers with "+rule.Strategy+", "+before+" is not read")
 		}
@@ -255,7 +267,7 @@ func koordLayerLevel(layer string) string {
 
 // readKoordinator reads a scheduling.sigs.k8s.io/v1alpha1 PodGroup.
 func readKoordinator(o *Object, u *unstructured.Unstructured) {
-	readCRD(o, u)
+	o.readCRDFields(u, "Koordinator")
 	if text, ok := o.annotations[koordWait]; ok && o.TimeoutSeconds == 0 {
 		seconds, bad := readKoordWait(text)
 		if bad != "" {

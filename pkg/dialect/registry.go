@@ -17,8 +17,8 @@ import (
 // registry holds every way to declare a gang, in the order in which messages
 // name them. An entry and the file it comes from are all there is to a dialect.
 var registry = Dialects{
-	nativeDialect, coschedulingDialect, koordinatorDialect, volcanoDialect, kaiDialect, labelDialect,
-	autoDialect, kueueDialect,
+	nativeDialect, coschedulingDialect, koordinatorDialect, volcanoDialect, kaiDialect, groveDialect,
+	labelDialect, autoDialect, kueueDialect,
 }
 
 // Dialect is one way to declare a gang.
@@ -57,6 +57,8 @@ type precedence int
 const (
 	// explicit markers name a gang for a scheduler.
 	explicit precedence = iota
+	// created markers stand on every pod of a controller that makes gangs.
+	created
 	// admission markers name the unit of something else than scheduling.
 	admission
 	// byDefault markers stand for a pod that says nothing.

@@ -63,10 +63,7 @@ func readVolcano(o *Object, u *unstructured.Unstructured) {
 	o.setRoles(roles, where)
 	o.ignoreField(u, "Volcano", "queue", noQueues, "default")
 	o.ignoreField(u, "Volcano", "priorityClassName", ownPriority)
-	// Volcano's own controllers write what the pods ask for.
-	if resources, found, _ := unstructured.NestedMap(u.Object, "spec", "minResources"); found && len(resources) > 0 && (o.MinCount <= 1 || metav1.GetControllerOf(u) == nil) {
-		o.ignore("Volcano: spec.minResources is not read; the requests of the pods count, %d at a time", max(o.MinCount, 1))
-	}
+	o.ignoreMinResources(u, "Volcano")
 	phase, _ := o.Status["phase"].(string)
 	o.Started = phase == "Running" || phase == "Unknown" || phase == "Completed"
 	o.Ended = phase == "Completed"
@@ -208,6 +205,9 @@ func (o *Object) subGroupRole(i int, value any) *kube.Role {
 		o.MinCount = int(min(max(int64(o.MinCount), groups**p.SubGroupSize), kube.MaxMinCount))
 	}
 	level, soft := o.readTier(where+".networkTopology", p.topology)
+	if size := *p.SubGroupSize; size > 1 && *p.MinSubGroups == 0 && (level == "" || soft || len(role.Each) > 0) {
+		o.ignore("Volcano: %s.subGroupSize %d is not read; it counts with minSubGroups, or with a hard networkTopology and no matchLabelKeys", where, size)
+	}
 	switch {
 	case level == "":
 	case soft:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -32,7 +33,7 @@ func (x *explainer) originOf(key string) kube.Origin {
 
 // editCommand returns the kubectl command that edits the object behind the
 // gang, "" where the declaration is on pods, which keep theirs for life, or in
-// a field that is immutable.
+// a field that is immutable or that its controller puts back.
 func (x *explainer) editCommand(e groupEdit) string {
 	resource := x.gang.Declaration.Resource
 	if resource == "" {
@@ -42,7 +43,7 @@ func (x *explainer) editCommand(e groupEdit) string {
 	annotations, spec := map[string]any{}, map[string]any{}
 	for _, key := range e.drop {
 		switch o := x.originOf(key); {
-		case o.OnPods, o.IsField() && x.gang.Dialect == kube.DialectNative:
+		case o.OnPods, o.IsField() && (x.gang.Dialect == kube.DialectNative || x.gang.Dialect == dialect.DialectGrove):
 			return ""
 		case o.IsField():
 			removeField(spec, strings.Split(strings.TrimPrefix(o.Word, "spec."), "."))

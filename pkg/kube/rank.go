@@ -13,8 +13,8 @@ import (
 // which workload controllers number their pods. A LeaderWorkerSet is made of
 // StatefulSets, whose own index numbers its leaders by group: its label goes
 // first. Sources: the documentation of Job, StatefulSet, Kubeflow Training
-// Operator, JobSet, LeaderWorkerSet and KubeRay (from v1.5 on, for groups of
-// several hosts).
+// Operator, JobSet, LeaderWorkerSet, KubeRay (from v1.5 on, for groups of several
+// hosts) and Grove.
 var rankKeys = []string{
 	"leaderworkerset.sigs.k8s.io/worker-index",
 	"kueue.x-k8s.io/pod-group-pod-index",
@@ -23,7 +23,11 @@ var rankKeys = []string{
 	"apps.kubernetes.io/pod-index",
 	"training.kubeflow.org/replica-index",
 	"ray.io/replica-host-index",
+	"grove.io/podclique-pod-index",
 }
+
+// rankKeyAnnotation names the label that has the pod's number, for Kueue.
+const rankKeyAnnotation = "kueue.x-k8s.io/pod-group-pod-index-label"
 
 // groupRankKeys number the group that a pod's own index counts within: the
 // replicated job of a JobSet, the group of a LeaderWorkerSet, the replica of a
@@ -47,6 +51,9 @@ func PodRank(pod *v1.Pod) int { return rankOf(pod).index }
 // number at the end of its name.
 func rankOf(pod *v1.Pod) rank {
 	r := rank{group: firstNumber(pod, groupRankKeys), index: firstNumber(pod, rankKeys)}
+	if key := pod.Annotations[rankKeyAnnotation]; key != "" && r.index < 0 {
+		r.index = firstNumber(pod, []string{key})
+	}
 	if r.index < 0 {
 		r.index = trailingNumber(pod.Name)
 	}

@@ -45,6 +45,7 @@ func TestRankOf_ReadsTheIndexesOfEveryController(t *testing.T) {
 				"ray.io/worker-group-replica-index": "1", "ray.io/replica-host-index": "2",
 			}, rank{1, 2},
 		},
+		"grove":                         {"serve-0-worker-4-x7k2p", map[string]string{"grove.io/podclique-pod-index": "4"}, rank{-1, 4}},
 		"number at the end of the name": {"train-12", nil, rank{-1, 12}},
 		"no number":                     {"train", nil, rank{-1, -1}},
 		"senseless index":               {"train-1", map[string]string{"apps.kubernetes.io/pod-index": "-4"}, rank{-1, 1}},

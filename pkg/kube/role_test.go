@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/muster-scheduler/muster/pkg/placement"
@@ -131,6 +132,27 @@ func TestRoles_ArePlaced(t *testing.T) {
 	require.NotNil(t, refusal, "four of one role are no gang of two and two")
 	assert.Equal(t, placement.GangIncomplete, refusal.Reason)
 	assert.Equal(t, "b", refusal.Role)
+}
+
+// A leader that asks for more CPU than its workers is in their rack, although the
+// numbers of its pods and theirs are the same.
+func TestRoles_PodsThatDifferInCPUShareADomain(t *testing.T) {
+	spec, invalid := readRoles(3, `[{"name":"prefill","minCount":3,"topologyRequired":"rack",
+		"selector":{"matchExpressions":[{"key":"role","operator":"In","values":["leader","worker"]}]}}]`)
+	require.Nil(t, invalid)
+	pods := crew("leader=1x8", "worker=2x8")
+	pods[0].Spec.Containers[0].Resources.Requests[v1.ResourceCPU] = resource.MustParse("2")
+	c := NewCluster(DefaultLevels())
+	m, err := c.ReadGang(spec, pods, nil, infos(node("n1", "r1", 8), node("n2", "r1", 8), node("n3", "r2", 8), node("n4", "r2", 8), node("n5", "r2", 8)))
+	require.NoError(t, err)
+	require.Nil(t, m.Invalid)
+	require.Len(t, m.Roles, 1)
+	assert.Equal(t, 3, m.Roles[0].MinCount)
+	plan := placement.NewPlanner(c.Usage()).Solve(&m.Gang)
+	require.Nil(t, plan.Refusal)
+	for _, n := range plan.Nodes[0] {
+		assert.Equal(t, "r2", c.NodeInfo(n).Node().Labels["topology.kubernetes.io/rack"])
+	}
 }
 
 func TestReadSpec_RolesThatCannotBeRead(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 // may ask for more than its workers, and a member may be resized in place.
 var resizable = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage}
 
-// joinSlicedSets joins the sets of pods that share slices: slices are runs of ranks
-// over all members, whatever each of them asks for. Sets stay apart where they could
-// not stand in for one another, such as a launcher without GPUs, and where the
-// indexes of their pods do not number them together.
+// joinSlicedSets joins the sets of pods that share a domain or slices: slices are runs
+// of ranks over all members, whatever each of them asks for. Sets stay apart where they
+// could not stand in for one another, such as a launcher without GPUs, and where there
+// are slices and the indexes of their pods do not number them together.
 func joinSlicedSets(spec *Spec, sets []*podSet) []*podSet {
 	type slicedKey struct {
 		part                       roleKey
@@ -41,8 +41,8 @@ func joinSlicedSets(spec *Spec, sets []*podSet) []*podSet {
 			continue
 		}
 		both := joinSets(same)
-		switch numbered := both.positions(both.lowestIndex()) != nil; {
-		case !numbered:
+		switch {
+		case spec.hasSlices(set.key) && both.positions(both.lowestIndex()) == nil:
 			joined = append(joined, set)
 		case same[0] == set:
 			joined = append(joined, both)
@@ -77,10 +77,19 @@ func joinBoundSets(spec *Spec, sets []*podSet) []*podSet {
 // all of them.
 func (s *Spec) isSliced(part roleKey) bool {
 	if part.role < 0 {
+		return s.hasSlices(part)
+	}
+	required, _, _ := s.Roles[part.role].narrowerThan(s.Required)
+	return required != topology.NoLevel || s.hasSlices(part)
+}
+
+// hasSlices reports whether pods of a part have to keep together in runs of ranks.
+func (s *Spec) hasSlices(part roleKey) bool {
+	if part.role < 0 || len(s.Slices) > 0 {
 		return len(s.Slices) > 0
 	}
-	required, _, layers := s.Roles[part.role].narrowerThan(s.Required)
-	return required != topology.NoLevel || len(layers) > 0 || len(s.Slices) > 0
+	_, _, layers := s.Roles[part.role].narrowerThan(s.Required)
+	return len(layers) > 0
 }
 
 // joinSets returns the pods of several sets as one, in rank order. It asks for the most

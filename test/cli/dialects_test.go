@@ -4,6 +4,7 @@
 package cli_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,15 +32,18 @@ import (
 // labels and annotations of the pods, and the group object, if there is one.
 type declared struct {
 	labels, annotations string
-	// version is that of the group object, wishes are its annotations.
-	version, wishes, spec string
-	dialect               kube.Dialect
-	gang                  string
+	// version is that of the group object, called kind or else PodGroup, and wishes
+	// are its annotations.
+	version, kind, wishes, spec string
+	dialect                     kube.Dialect
+	gang                        string
 	// settings are parts of what the changes write.
 	settings map[explain.ChangeKind]string
 	// changes are what the command can propose as a command, since it stands on
 	// an object that can be changed.
 	changes []explain.ChangeKind
+	// proposed is how many it proposes in all, 0 for 3.
+	proposed int
 }
 
 func everyDialect() map[string]declared {
@@ -89,6 +93,14 @@ func everyDialect() map[string]declared {
 			wishes: "kai.scheduler/topology-required-placement: " + rackKey, spec: "minMember: 3",
 			dialect: "kai", changes: all,
 		},
+		"grove": {
+			labels: "grove.io/podgang: train, grove.io/podclique: worker", version: "scheduler.grove.io/v1alpha1", kind: "PodGang",
+			spec:    "podgroups: [{name: worker, minReplicas: 3, podReferences: []}]\n  topologyConstraint: {packConstraint: {required: " + rackKey + "}}",
+			dialect: "grove", changes: []explain.ChangeKind{explain.ChangeWiderLevel}, proposed: 2,
+			settings: map[explain.ChangeKind]string{
+				explain.ChangePreferredLevel: "muster.sh/topology-preferred: rack in place of spec.topologyConstraint.packConstraint.required",
+			},
+		},
 		"kueue": {
 			labels:      "kueue.x-k8s.io/pod-group-name: train",
 			annotations: `kueue.x-k8s.io/pod-group-total-count: "3", kueue.x-k8s.io/podset-required-topology: ` + rackKey,
@@ -106,8 +118,8 @@ func everyDialect() map[string]declared {
 func (d declared) manifest() string {
 	group, member := "", ""
 	if d.version != "" {
-		group = fmt.Sprintf("apiVersion: %s\nkind: PodGroup\nmetadata: {name: train, namespace: default, annotations: {%s}}\nspec:\n  %s\n---\n",
-			d.version, d.wishes, d.spec)
+		group = fmt.Sprintf("apiVersion: %s\nkind: %s\nmetadata: {name: train, namespace: default, annotations: {%s}}\nspec:\n  %s\n---\n",
+			d.version, cmp.Or(d.kind, "PodGroup"), d.wishes, d.spec)
 	}
 	if d.dialect == kube.DialectNative {
 		member = "\n      schedulingGroup: {podGroupName: train}"
@@ -170,7 +182,7 @@ func TestLive_EveryDialect(t *testing.T) {
 				}
 			}
 			assert.Equal(t, d.changes, changes, "%+v", e.Changes)
-			assert.Len(t, e.Changes, 3, "%+v", e.Changes)
+			assert.Len(t, e.Changes, cmp.Or(d.proposed, 3), "%+v", e.Changes)
 
 			dir := t.TempDir() + "/report"
 			_, _, errs := l.muster(t, "snapshot", dir)
@@ -189,8 +201,9 @@ func (l *live) follow(t *testing.T, d declared, command string) {
 	version, err := schema.ParseGroupVersion(d.version)
 	require.NoError(t, err)
 	resource, patch := mergePatch(t, command)
-	require.Equal(t, "podgroups."+version.Group, resource, command)
-	objects := client.Resource(version.WithResource("podgroups")).Namespace("default")
+	plural := strings.ToLower(cmp.Or(d.kind, "PodGroup")) + "s"
+	require.Equal(t, plural+"."+version.Group, resource, command)
+	objects := client.Resource(version.WithResource(plural)).Namespace("default")
 	before, err := objects.Get(t.Context(), "train", metav1.GetOptions{})
 	require.NoError(t, err)
 	_, err = objects.Patch(t.Context(), "train", types.MergePatchType, patch, metav1.PatchOptions{})

@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,9 +13,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
@@ -24,9 +27,10 @@ import (
 
 // declared is one way to declare a gang that must share a rack.
 type declared struct {
-	// kind is the group object; empty for none. spec is its spec for a gang of
-	// so many pods.
+	// kind is the group object, called name or else PodGroup; empty for none. spec
+	// is its spec for a gang of so many pods.
 	kind schema.GroupVersionResource
+	name string
 	spec func(pods int) map[string]any
 	// mark puts a pod into the gang of that name.
 	mark func(gang string, pods int) func(*v1.Pod)
@@ -141,6 +145,24 @@ func dialects() map[string]declared {
 					condition(status["schedulingConditions"], "UnschedulableOnNodePool", "True", reason) && status["pending"] == int64(5)
 			},
 		},
+		"grove": {
+			kind: schema.GroupVersionResource{Group: "scheduler.grove.io", Version: "v1alpha1", Resource: "podgangs"}, name: "PodGang",
+			spec: func(pods int) map[string]any {
+				return map[string]any{
+					"podgroups":          []any{map[string]any{"name": "worker", "minReplicas": int64(pods), "podReferences": []any{}}},
+					"topologyConstraint": map[string]any{"packConstraint": map[string]any{"required": rackWord}},
+				}
+			},
+			mark: func(gang string, _ int) func(*v1.Pod) {
+				return both(label("grove.io/podgang", gang), label("grove.io/podclique", "worker"))
+			},
+			placed: func(status map[string]any, _ string) bool {
+				return condition(status["conditions"], "muster.sh/Scheduled", "True", "Scheduled") && (status["phase"] == "Starting" || status["phase"] == "Running")
+			},
+			refused: func(status map[string]any, reason string) bool {
+				return condition(status["conditions"], "muster.sh/Scheduled", "False", reason) && status["phase"] == "Pending"
+			},
+		},
 	}
 }
 
@@ -153,6 +175,7 @@ func TestDialects(t *testing.T) {
 	installCRDs(t, box)
 	t.Run("a gang starts whole", func(t *testing.T) { gangsStartWhole(t, box) })
 	t.Run("slices", func(t *testing.T) { slicesLieInsideOneAnother(t, box) })
+	t.Run("a PodGang", func(t *testing.T) { podGroupsShareARack(t, box) })
 }
 
 // gangsStartWhole has a gang wait for its last pod, whereupon all of it starts
@@ -199,6 +222,65 @@ func slicesLieInsideOneAnother(t *testing.T, box *sandbox.Sandbox) {
 	})
 }
 
+// podGroupsShareARack has a PodGang as Grove writes it for a router, and a leader with
+// workers that must share a rack. Grove holds its pods by a gate until it lists them,
+// and takes the minima away from a gang that has started.
+func podGroupsShareARack(t *testing.T, box *sandbox.Sandbox) {
+	c := on(t, box, racks(8, 4)...)
+	startQuickScheduler(t, box)
+	group := func(name string, least int) any {
+		return map[string]any{"name": name, "minReplicas": int64(least), "podReferences": []any{}}
+	}
+	d := dialects()["grove"]
+	d.spec = func(int) map[string]any {
+		return map[string]any{
+			"podgroups": []any{group("router", 1), group("leader", 1), group("worker", 3)},
+			"topologyConstraintGroupConfigs": []any{map[string]any{
+				"name": "decode", "podGroupNames": []any{"leader", "worker"},
+				"topologyConstraint": map[string]any{"packConstraint": map[string]any{"required": rackWord}},
+			}},
+		}
+	}
+	c.declare(d, "serve", 5)
+	member := func(clique string, index int) *v1.Pod {
+		return pod(fmt.Sprintf("serve-%s-%d", clique, index), 8, label("grove.io/podgang", "serve"), label("grove.io/podclique", clique),
+			label("grove.io/podclique-pod-index", fmt.Sprint(index)), func(p *v1.Pod) {
+				p.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "grove.io/podgang-pending-creation"}}
+			})
+	}
+	pods := []*v1.Pod{member("router", 0), member("leader", 0), member("worker", 0), member("worker", 1), member("worker", 2)}
+	pods[1].Spec.Containers[0].Resources.Requests[v1.ResourceCPU] = resource.MustParse("4")
+	c.create(pods...)
+	c.ungate(pods[:4]...)
+	c.stayPending("serve")
+	c.ungate(pods[4])
+	bound := c.awaitBound("serve", 5)
+	router := bound["serve-router-0"]
+	delete(bound, "serve-router-0")
+	assert.Len(t, c.domains(bound, rackKey), 1, "%v and %s", bound, router)
+
+	_, err := c.of(d).Patch(background, "serve", types.MergePatchType, []byte(`{"spec":{"podgroups":[
+		{"name":"router","minReplicas":0,"podReferences":[]},{"name":"leader","minReplicas":0,"podReferences":[]},{"name":"worker","minReplicas":0,"podReferences":[]}]}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	require.NoError(t, c.client.CoreV1().Pods(c.namespace).Delete(background, "serve-worker-2", atOnce))
+	require.Eventually(t, func() bool { return len(c.pods("serve-worker-2")) == 0 }, patience, poll)
+	again := member("worker", 2)
+	again.Spec.SchedulingGates = nil
+	c.create(again)
+	bound = c.awaitBound("serve", 5)
+	delete(bound, "serve-router-0")
+	assert.Len(t, c.domains(bound, rackKey), 1, "%v", bound)
+}
+
+// ungate takes the scheduling gates off pods.
+func (c *cluster) ungate(pods ...*v1.Pod) {
+	c.t.Helper()
+	for _, p := range pods {
+		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, p.Name, types.JSONPatchType, []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`), metav1.PatchOptions{})
+		require.NoError(c.t, err)
+	}
+}
+
 // inEachDialect runs a test once for each dialect, with one scheduler.
 func inEachDialect(t *testing.T, box *sandbox.Sandbox, nodes []*v1.Node, test func(c *cluster, name string, d declared)) {
 	t.Helper()
@@ -228,10 +310,7 @@ func TestDialects_AGatedMemberIsWaitedFor(t *testing.T) {
 	}
 	c.create(pods...)
 	c.stayPending("train")
-	for _, p := range pods[2:] {
-		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, p.Name, "application/json-patch+json", []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`), metav1.PatchOptions{})
-		require.NoError(t, err)
-	}
+	c.ungate(pods[2:]...)
 	assert.Len(t, c.domains(c.awaitBound("train", 4), rackKey), 1)
 }
 
@@ -263,7 +342,7 @@ func (c *cluster) declare(d declared, gang string, pods int) {
 	}
 	group := &unstructured.Unstructured{Object: map[string]any{"spec": d.spec(pods)}}
 	group.SetAPIVersion(d.kind.GroupVersion().String())
-	group.SetKind("PodGroup")
+	group.SetKind(cmp.Or(d.name, "PodGroup"))
 	group.SetName(gang)
 	require.Eventually(c.t, func() bool { // the kind is served soon after it is there
 		_, err := c.of(d).Create(background, group, metav1.CreateOptions{})

@@ -88,7 +88,7 @@ func (c *cluster) everyKindOfGroupIsServed() {
 	c.t.Helper()
 	files, err := filepath.Glob("../e2e/testdata/crds/*.yaml")
 	require.NoError(c.t, err)
-	require.Len(c.t, files, 3)
+	require.Len(c.t, files, 4)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(c.t, err)
@@ -98,8 +98,12 @@ func (c *cluster) everyKindOfGroupIsServed() {
 		"volcano":     {"scheduling.volcano.sh/v1beta1", "annotations: {scheduling.k8s.io/group-name: volcano}"},
 		"kai":         {"scheduling.run.ai/v2alpha2", "annotations: {pod-group-name: kai}"},
 		"koordinator": {"scheduling.sigs.k8s.io/v1alpha1", "labels: {pod-group.scheduling.sigs.k8s.io: koordinator}"},
+		"grove":       {"scheduler.grove.io/v1alpha1", "labels: {grove.io/podgang: grove, grove.io/podclique: worker}"},
 	} {
 		group := fmt.Sprintf("apiVersion: %s\nkind: PodGroup\nmetadata: {name: %s}\nspec: {minMember: 1}\n", kind[0], name)
+		if name == "grove" {
+			group = fmt.Sprintf("apiVersion: %s\nkind: PodGang\nmetadata: {name: %s}\nspec: {podgroups: [{name: worker, minReplicas: 1, podReferences: []}]}\n", kind[0], name)
+		}
 		c.eventually(func() bool { return c.served(kind[0]) }, "%s is served", kind[0])
 		c.applyText(group)
 		c.applyText(fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, %s}\nspec: {schedulerName: muster, containers: [{name: c, image: none}]}\n", name, kind[1]))

@@ -254,15 +254,13 @@ func dialects(t *testing.T) []string {
 func TestEveryDialectHasItsOwnPermissions(t *testing.T) {
 	objects := render(t)
 	for _, name := range dialects(t) {
-		var want []string
-		for _, kind := range dialect.Kinds(kube.Dialect(name)) {
-			want = append(want, kind.Group)
-		}
-		require.NotEmpty(t, want, name)
+		kinds := dialect.Kinds(kube.Dialect(name))
+		require.Len(t, kinds, 1, name)
+		groups, resource := []string{kinds[0].Group}, kinds[0].Resource
 		read := find[*rbacv1.ClusterRole](t, objects, "muster-scheduler-"+name)
 		write := find[*rbacv1.ClusterRole](t, objects, "muster-scheduler-workloads-"+name)
-		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: want, Resources: []string{"podgroups"}, Verbs: []string{"get", "list", "watch"}}}, read.Rules)
-		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: want, Resources: []string{"podgroups/status"}, Verbs: []string{"patch"}}}, write.Rules)
+		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: groups, Resources: []string{resource}, Verbs: []string{"get", "list", "watch"}}}, read.Rules)
+		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: groups, Resources: []string{resource + "/status"}, Verbs: []string{"patch"}}}, write.Rules)
 	}
 	for _, name := range dialect.Names() {
 		if len(dialect.Kinds(name)) > 0 {

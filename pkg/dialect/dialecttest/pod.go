@@ -27,6 +27,7 @@ var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 var labels = []string{
 	kube.LabelGang, kube.LabelPodGroup, kube.LabelPodGroupOld,
 	"kueue.x-k8s.io/pod-group-name", "kueue.x-k8s.io/podset", "kai.scheduler/subgroup-name", "volcano.sh/task-spec",
+	"grove.io/podgang", "grove.io/podclique",
 	"pod-group.scheduling.sigs.k8s.io/name", "pod-group.scheduling.sigs.k8s.io/min-available",
 }
 

@@ -19,5 +19,5 @@ func TestDecode_Dialects(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []kube.Dialect{"label", "volcano"}, args.Dialects)
 	_, err = config.Decode(&runtime.Unknown{Raw: []byte(`dialects: [slurm]`)})
-	require.ErrorContains(t, err, `dialects: found "slurm", want some of native, crd, koordinator, volcano, kai, label, auto, kueue`)
+	require.ErrorContains(t, err, `dialects: found "slurm", want some of native, crd, koordinator, volcano, kai, grove, label, auto, kueue`)
 }
