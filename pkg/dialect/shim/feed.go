@@ -48,9 +48,9 @@ type change struct {
 	declaration *kube.Declaration
 }
 
-// logLength bounds the memory for watchers that lag behind. One that lags
-// further lists again.
-const logLength = 16384
+// logLength bounds the memory for watchers that lag behind, of some 4 KiB an event,
+// which stays when the gangs are gone. One that lags further lists again.
+const logLength = 2048
 
 func newFeed() *feed {
 	return &feed{
