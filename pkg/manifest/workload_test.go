@@ -27,10 +27,10 @@ spec:
     metadata: {labels: {muster.sh/gang: auto}}
     spec: {restartPolicy: Never, containers: [{name: main, image: none, env: [{name: TOKEN, value: hunter2}]}]}
 ---
-apiVersion: ray.io/v1
-kind: RayCluster
+apiVersion: example.com/v1
+kind: Thing
 metadata: {name: other}
-`), "team")
+`), "team", nil)
 	require.NoError(t, err)
 	gangs := store.Objects{Pods: m.Pods, Groups: m.Groups}.Gangs()
 	require.Len(t, gangs, 1)
@@ -39,5 +39,5 @@ metadata: {name: other}
 	text, err := m.Groups[0].MarshalJSON()
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "hunter2")
-	assert.Equal(t, []string{"RayCluster other is not planned: what pods it creates is not known here"}, m.Notes)
+	assert.Equal(t, []string{"Thing other is not planned: what pods it creates is not known here"}, m.Notes)
 }

@@ -113,7 +113,7 @@ func TestAuto_PodsOfAnEarlierJobOfTheNameAreNoMembers(t *testing.T) {
 }
 
 func TestAuto_PodsThatCannotBeAGangAreToldWhy(t *testing.T) {
-	const end = "; that works for the pods of " + workload.SupportedText + "; else give the gang a name in that label, and the annotation muster.sh/min-count"
+	var end = "; that works for the pods of " + workload.SupportedText() + "; else give the gang a name in that label, and the annotation muster.sh/min-count"
 	for want, pod := range map[string]*v1.Pod{
 		"pod p asks for muster.sh/gang: auto, but it has no controller" + end:                  newPod("p", asks),
 		"pod p asks for muster.sh/gang: auto, but its controller is ReplicaSet web-5d4f" + end: owned("p", "ReplicaSet apps/v1 web-5d4f 1", asks),
