@@ -275,6 +275,40 @@ func TestAuto_MembersThatComeLaterAreNoBrokenGang(t *testing.T) {
 	check("they do", 2, 2)
 }
 
+// A driver creates its executors: it never waits for them, and they start together,
+// also where the driver itself is no member.
+func TestAuto_ExecutorsStartTogetherOnceTheirDriverRuns(t *testing.T) {
+	const group = "auto~sparkapplication~etl"
+	driver := func(words ...string) *v1.Pod {
+		return owned("etl-driver", "SparkApplication sparkoperator.k8s.io/v1beta2 etl 1", append(words, "label:spark-role=driver", "label:sparkoperator.k8s.io/app-name=etl")...)
+	}
+	executor := func(name string, words ...string) *v1.Pod {
+		return owned(name, "Pod v1 etl-driver 2", append(words, asks, "label:spark-role=executor", "label:sparkoperator.k8s.io/app-name=etl")...)
+	}
+	for name, c := range map[string]struct {
+		allocation string
+		pods       []*v1.Pod
+		count      int
+	}{
+		"a driver alone":             {"", []*v1.Pod{driver(asks)}, 1},
+		"and three executors":        {"", []*v1.Pod{driver(asks, "node=n1"), executor("etl-exec-1")}, 4},
+		"three without their driver": {"", []*v1.Pod{driver("node=n1"), executor("etl-exec-1")}, 3},
+		"as many as are kept":        {", dynamicAllocation: {enabled: true, minExecutors: 2}", []*v1.Pod{executor("etl-exec-1")}, 2},
+		"none of them is kept":       {", dynamicAllocation: {enabled: true}", []*v1.Pod{executor("etl-exec-1")}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.workload(t, "{apiVersion: sparkoperator.k8s.io/v1beta2, kind: SparkApplication, metadata: {name: etl, uid: 1}, spec: {sparkVersion: 4.0.0, executor: {instances: 3}"+c.allocation+"}}")
+			for _, pod := range c.pods {
+				w.pod(pod)
+			}
+			require.NotNil(t, w.get(group))
+			assert.Empty(t, w.problem(group).Message)
+			assert.EqualValues(t, c.count, w.get(group).Spec.SchedulingPolicy.Gang.MinCount)
+		})
+	}
+}
+
 func TestAuto_WhatIsKnownOfAKindIsTold(t *testing.T) {
 	w := openWorld()
 	w.pod(childOf("workers", 0))
