@@ -99,6 +99,30 @@ func TestParse_SurvivesBrokenText(t *testing.T) {
 		seeds = append(seeds, text)
 	}
 	seeds = append(seeds, []byte(`{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"}},null,[]]}`))
+	seeds = append(seeds, []byte(`apiVersion: batch.volcano.sh/v1alpha1
+kind: Job
+metadata: {name: vc}
+spec: {minAvailable: 2, tasks: [{name: w, replicas: 2, minAvailable: 1, template: {spec: {containers: [{name: c, image: i}]}}}]}
+---
+apiVersion: ray.io/v1
+kind: RayJob
+metadata: {name: ray}
+spec: {rayClusterSpec: {headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{groupName: g, replicas: 2, numOfHosts: 2}]}}
+`), []byte(`apiVersion: trainer.kubeflow.org/v1alpha1
+kind: TrainJob
+metadata: {name: llm}
+spec: {runtimeRef: {name: r}, trainer: {numNodes: 2, resourcesPerNode: {limits: {nvidia.com/gpu: 8}}}}
+---
+apiVersion: trainer.kubeflow.org/v1alpha1
+kind: ClusterTrainingRuntime
+metadata: {name: r}
+spec: {mlPolicy: {numNodes: 1}, template: {spec: {replicatedJobs: [{name: node, template: {spec: {template: {spec: {}}}}}]}}}
+---
+apiVersion: sparkoperator.k8s.io/v1beta2
+kind: SparkApplication
+metadata: {name: etl}
+spec: {type: Python, sparkVersion: "3.1", driver: {memory: 2g}, executor: {instances: 3, gpu: {name: a/b, quantity: 1}, template: {spec: {containers: []}}}}
+`))
 	const slips = "0-:{}[]\"\n \x00~9"
 	r := rand.New(rand.NewPCG(1, 2))
 	parsed := 0

@@ -29,13 +29,18 @@ func (m *Manifest) addWorkload(u *unstructured.Unstructured, kind *workload.Kind
 			return err
 		}
 	}
+	templates := map[string]*v1.PodTemplateSpec{} // sets share them
 	for i := range layout.Pods {
+		set := &layout.Pods[i]
 		if len(m.Pods) > MaxPods {
 			break // the caller refuses
 		}
-		if err := m.addPodSet(&layout.Pods[i], u); err != nil {
-			return err
+		if templates[set.Where] == nil {
+			if templates[set.Where], err = readTemplate(set); err != nil {
+				return err
+			}
 		}
+		m.addPodSet(set, templates[set.Where], u)
 	}
 	return nil
 }
@@ -54,14 +59,7 @@ func (m *Manifest) addCreated(o *workload.Object, namespace string) error {
 }
 
 // addPodSet adds the pods of one template of a workload.
-func (m *Manifest) addPodSet(set *workload.PodSet, u *unstructured.Unstructured) error {
-	template, err := readTemplate(set)
-	if err != nil {
-		return err
-	}
-	if template.Spec.SchedulerName == "" {
-		template.Spec.SchedulerName = set.Scheduler
-	}
+func (m *Manifest) addPodSet(set *workload.PodSet, template *v1.PodTemplateSpec, u *unstructured.Unstructured) {
 	for i := range min(set.Count, MaxPods+1) {
 		number := strconv.Itoa(set.First + i)
 		pod := &v1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
@@ -81,7 +79,6 @@ func (m *Manifest) addPodSet(set *workload.PodSet, u *unstructured.Unstructured)
 		}
 		m.addPod(pod, u.GetNamespace())
 	}
-	return nil
 }
 
 // readTemplate reads a pod template strictly.
@@ -93,6 +90,9 @@ func readTemplate(set *workload.PodSet) (*v1.PodTemplateSpec, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", set.Where, err)
+	}
+	if template.Spec.SchedulerName == "" {
+		template.Spec.SchedulerName = set.Scheduler
 	}
 	return template, nil
 }

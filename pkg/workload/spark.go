@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,8 @@ const (
 	sparkDriver   = "driver"
 	sparkExecutor = "executor"
 
+	// sparkWorkload is the batchScheduler that makes native groups.
+	sparkWorkload = "workload"
 	// sparkBatch is the number of executors that Spark creates at a time where it
 	// is not set, in the versions that wait for these before they create more.
 	sparkBatch = 5
@@ -95,8 +98,12 @@ func (r *reader) readConf(key string, otherwise int) int {
 // layOutSparkApplication makes the driver and the executors that it begins with.
 func layOutSparkApplication(r *reader, l *Layout) {
 	if batch := r.readText("spec.batchScheduler"); batch != "" {
-		l.Notes = append(l.Notes, fmt.Sprintf("%s: with batchScheduler %s its operator makes the pods' group, and they have schedulerName %s: leave batchScheduler out, and put the label muster.sh/gang: auto "+
-			"on driver and executor; planned without the group", r.describe(), quoteValue(batch), quoteValue(batch)))
+		makes := "makes the pods' group, and they have schedulerName " + quoteValue(batch)
+		if batch == sparkWorkload {
+			makes = "makes a PodGroup of scheduling.k8s.io/v1alpha2, which Muster does not read"
+		}
+		l.Notes = append(l.Notes, fmt.Sprintf("%s: with batchScheduler %s its operator %s: leave batchScheduler out, and put the label muster.sh/gang: auto "+
+			"on driver and executor; planned without the group", r.describe(), quoteValue(batch), makes))
 	}
 	count, _ := readExecutors(r)
 	driver := r.name() + "-" + sparkDriver
@@ -116,48 +123,40 @@ func layOutSparkApplication(r *reader, l *Layout) {
 // user gives, with what the fields beside it ask for.
 func (r *reader) makeSparkTemplate(role string) map[string]any {
 	part := r.readPart("spec."+role, r.getValue("spec."+role))
-	template := maps.Clone(part.readObject("template"))
-	if template == nil {
-		template = map[string]any{}
-	}
-	inner := &reader{object: template, path: part.path + ".template"}
-	meta, spec := maps.Clone(inner.readObject("metadata")), maps.Clone(inner.readObject("spec"))
-	if meta == nil {
-		meta = map[string]any{}
-	}
-	if spec == nil {
-		spec = map[string]any{}
-	}
+	given := &reader{object: part.readObject("template"), path: part.path + ".template"}
+	meta, spec := copyFields(given.readObject("metadata")), copyFields(given.readObject("spec"))
 	for _, field := range []string{"labels", "annotations"} {
-		all := maps.Clone(inner.readObject("metadata." + field))
-		if all == nil {
-			all = map[string]any{}
-		}
-		maps.Copy(all, part.readObject(field))
-		meta[field] = all
+		meta[field] = copyFields(given.readObject("metadata."+field), part.readObject(field))
 	}
 	for _, field := range []string{"nodeSelector", "affinity", "tolerations", "schedulerName", "priorityClassName", "hostNetwork", "initContainers"} {
 		if value := part.getValue(field); value != nil {
 			spec[field] = value
 		}
 	}
-	if batch := r.readText("spec.batchScheduler"); batch != "" {
+	if batch := r.readText("spec.batchScheduler"); batch != "" && batch != sparkWorkload {
 		spec["schedulerName"] = batch
 	}
-	containers := inner.readList("spec.containers")
-	main := map[string]any{}
+	main, containers := map[string]any{}, given.readList("spec.containers")
 	if len(containers) > 0 {
-		first, _ := containers[0].(map[string]any)
-		maps.Copy(main, first)
-		containers = containers[1:]
+		first := given.readPart("spec.containers[0]", containers[0])
+		main, containers = copyFields(first.object), containers[1:]
 	}
 	main["name"], main["resources"] = "spark-kubernetes-"+role, r.makeSparkResources(part)
-	all := append([]any{main}, containers...)
-	spec["containers"] = append(all, part.readList("sidecars")...)
+	spec["containers"] = slices.Concat([]any{main}, containers, part.readList("sidecars"))
+	template := copyFields(given.object)
 	template["metadata"], template["spec"] = meta, spec
 	r.adoptProblem(part)
-	r.adoptProblem(inner)
+	r.adoptProblem(given)
 	return template
+}
+
+// copyFields is a new object with the fields of others, the last of which count.
+func copyFields(objects ...map[string]any) map[string]any {
+	all := map[string]any{}
+	for _, object := range objects {
+		maps.Copy(all, object)
+	}
+	return all
 }
 
 // makeSparkResources is what Spark requests for a driver or an executor.

@@ -47,59 +47,59 @@ func layOutTrainJob(r *reader, l *Layout) {
 	r.adoptProblem(of)
 }
 
-// addJobSet adds the JobSet that a TrainJob makes of its runtime.
+// addJobSet adds the JobSet that a TrainJob makes of its runtime, and the PodGroup
+// that its pods name where the runtime has a policy for one.
 func (l *Layout) addJobSet(r, of *reader) {
+	const jobs = "spec.template.spec.replicatedJobs"
 	set := r.makeObject("jobset.x-k8s.io/v1alpha2", jobSet.Name, r.name(), of.readObject("spec.template.spec"))
-	r.copyTrainJobMeta(of, set)
-	nodes := r.readNumber("spec.trainer.numNodes", of.readNumber("spec.mlPolicy.numNodes", 1))
-	launcherIsNode := of.readFlag("spec.mlPolicy.mpi.runLauncherAsNode")
-	members := 0
-	var templates []map[string]any
-	for i, entry := range of.readList("spec.template.spec.replicatedJobs") {
-		part := of.readPart(fmt.Sprintf("spec.template.spec.replicatedJobs[%d]", i), entry)
-		spec := part.makeChild("template", "spec")
-		template := part.makeChild("template", "spec", "template")
-		if spec == nil || template == nil {
-			of.adoptProblem(part)
-			return
+	meta := set["metadata"].(map[string]any)
+	for _, field := range []string{"labels", "annotations"} {
+		meta[field] = copyFields(of.readObject("spec.template.metadata."+field), r.readObject("spec."+field))
+	}
+	grouped, members := of.getValue("spec.podGroupPolicy.coscheduling") != nil, 0
+	for i, entry := range of.readList(jobs) {
+		part := of.readPart(fmt.Sprintf("%s[%d]", jobs, i), entry)
+		if template := part.makeChild("template", "spec", "template"); template != nil {
+			r.setNodes(of, part)
+			r.overrideTemplate(part.readText("name"), template)
+			if grouped {
+				setMeta(template, "labels", map[string]any{labelPodGroup: r.name()})
+			}
 		}
-		role, ancestor := part.readText("name"), part.readLabel("template.metadata", labelAncestor)
-		mpi := of.getValue("spec.mlPolicy.mpi") != nil
-		switch {
-		case ancestor == ancestorTrainer && !mpi, mpi && role == trainerNode && !launcherIsNode:
-			spec["parallelism"], spec["completions"] = int64(nodes), int64(nodes)
-		case mpi && role == trainerNode:
-			spec["parallelism"], spec["completions"] = int64(max(nodes-1, 1)), int64(max(nodes-1, 1))
-		}
-		if ancestor == ancestorTrainer || role == trainerNode {
-			r.setNodeResources(part, template)
-		}
-		r.overrideTemplate(role, template)
-		of.adoptProblem(part)
 		pods, _ := initialPods(part, "template.spec")
 		members += pods
-		templates = append(templates, template)
+		of.adoptProblem(part)
 	}
 	l.Objects = append(l.Objects, Object{Fields: set, From: "spec.runtimeRef"})
-	if of.getValue("spec.podGroupPolicy.coscheduling") == nil {
-		return
+	if grouped {
+		group := r.makeObject(podGroupAPI, "PodGroup", r.name(), map[string]any{"minMember": int64(members)})
+		l.Objects = append(l.Objects, Object{Fields: group})
 	}
-	for _, template := range templates {
-		setLabels(template, map[string]any{labelPodGroup: r.name()})
-	}
-	group := r.makeObject(podGroupAPI, "PodGroup", r.name(), map[string]any{"minMember": int64(members)})
-	l.Objects = append(l.Objects, Object{Fields: group})
 }
 
-// copyTrainJobMeta gives the JobSet the labels and annotations of the template, and
-// those of the TrainJob's specification.
-func (r *reader) copyTrainJobMeta(of *reader, set map[string]any) {
-	meta, _ := set["metadata"].(map[string]any)
-	for _, field := range []string{"labels", "annotations"} {
-		all := map[string]any{}
-		maps.Copy(all, of.readObject("spec.template.metadata."+field))
-		maps.Copy(all, r.readObject("spec."+field))
-		meta[field] = all
+// setNodes gives a replicated job of a runtime the number of nodes, and what each
+// of them asks for. Under MPI the nodes are the job of that name, of which there
+// is one less where the launcher is a node.
+func (r *reader) setNodes(of, part *reader) {
+	nodes := r.readNumber("spec.trainer.numNodes", of.readNumber("spec.mlPolicy.numNodes", 1))
+	trainer := part.readLabel("template.metadata", labelAncestor) == ancestorTrainer
+	node := part.readText("name") == trainerNode
+	mpi := of.getValue("spec.mlPolicy.mpi") != nil
+	if mpi && of.readFlag("spec.mlPolicy.mpi.runLauncherAsNode") {
+		nodes = max(nodes-1, 1)
+	}
+	if mpi && node || !mpi && trainer {
+		spec := part.makeChild("template", "spec")
+		spec["parallelism"], spec["completions"] = int64(nodes), int64(nodes)
+	}
+	resources := r.readObject("spec.trainer.resourcesPerNode")
+	if !trainer && !node || len(resources) == 0 {
+		return
+	}
+	for _, entry := range part.readList("template.spec.template.spec.containers") {
+		if c, ok := entry.(map[string]any); ok && c["name"] == trainerNode {
+			c["resources"] = resources
+		}
 	}
 }
 
@@ -130,19 +130,6 @@ func (r *reader) makeChild(path ...string) map[string]any {
 		at = next
 	}
 	return at
-}
-
-// setNodeResources gives the container of a node what the TrainJob asks for.
-func (r *reader) setNodeResources(part *reader, template map[string]any) {
-	resources := r.readObject("spec.trainer.resourcesPerNode")
-	if len(resources) == 0 {
-		return
-	}
-	for _, entry := range part.readList("template.spec.template.spec.containers") {
-		if c, ok := entry.(map[string]any); ok && c["name"] == trainerNode {
-			c["resources"] = resources
-		}
-	}
 }
 
 // overrideTemplate applies what the TrainJob says of the pods of one replicated
@@ -202,16 +189,12 @@ func mergeTemplate(template, meta, spec map[string]any) {
 		}
 	}
 	if selector, ok := spec["nodeSelector"].(map[string]any); ok {
-		all := map[string]any{}
 		before, _ := own["nodeSelector"].(map[string]any)
-		maps.Copy(all, before)
-		maps.Copy(all, selector)
-		own["nodeSelector"] = all
+		own["nodeSelector"] = copyFields(before, selector)
 	}
 }
 
-func setLabels(template, values map[string]any) { setMeta(template, "labels", values) }
-
+// setMeta adds labels or annotations to a template.
 func setMeta(template map[string]any, field string, values map[string]any) {
 	if len(values) == 0 {
 		return
