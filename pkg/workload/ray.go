@@ -82,7 +82,7 @@ func layOutRayCluster(r *reader, l *Layout) {
 	}
 }
 
-// layOutRayJob makes the RayCluster of a RayJob, and the pod that submits to it
+// layOutRayJob makes the RayCluster of a RayJob, and the Job that submits to it
 // where its template is given; KubeRay's own one is small and not Muster's.
 func layOutRayJob(r *reader, l *Layout) {
 	l.noteSuspended(r, "spec.suspend")
@@ -93,9 +93,7 @@ func layOutRayJob(r *reader, l *Layout) {
 	}
 	mode := r.readText("spec.submissionMode")
 	if submitter := r.getValue("spec.submitterPodTemplate"); submitter != nil && (mode == "" || mode == "K8sJobMode") {
-		l.Pods = append(l.Pods, PodSet{
-			Template: submitter, Where: "spec.submitterPodTemplate", Owner: Owner{"batch/v1", "Job", r.name()}, Name: r.name(), Count: 1,
-		})
+		l.Objects = append(l.Objects, Object{Fields: r.makeObject("batch/v1", job.Name, r.name(), map[string]any{"template": submitter})})
 	}
 }
 
