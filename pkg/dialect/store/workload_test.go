@@ -268,9 +268,11 @@ func TestAuto_MembersThatComeLaterAreNoBrokenGang(t *testing.T) {
 		assert.Equal(t, runningMinimum, kube.RunningMinimum(pg, w.declared("auto~jobset~train")), what)
 	}
 	check("the driver starts alone", 1, 1)
+	assert.Equal(t, []string{"workers"}, w.declared("auto~jobset~train").LaterRoles)
 	w.pod(childOf("driver", 0, "node=n1"))
 	w.pod(childOf("workers", 0))
 	check("the workers start together", 9, 1)
+	assert.Empty(t, w.declared("auto~jobset~train").LaterRoles)
 	w.pod(childOf("workers", 0, "node=n1"))
 	check("they do", 2, 2)
 }
