@@ -159,3 +159,42 @@ func TestParse_TrainJob(t *testing.T) {
 	assert.Len(t, gangs[0].Pods, 4)
 	assert.EqualValues(t, 4, gangs[0].Group.Spec.SchedulingPolicy.Gang.MinCount)
 }
+
+// How many pods of a Volcano Job start together, by the PodGroup that Volcano makes.
+func TestParse_VolcanoJob(t *testing.T) {
+	for _, test := range []struct {
+		name, spec string
+		min        int32
+		roles      int
+	}{
+		{"all replicas", "tasks: [{name: a, replicas: 2, template: {}}, {replicas: 3, template: {}}]", 5, 2},
+		{"some of each task", "tasks: [{name: a, replicas: 2, template: {}}, {replicas: 3, minAvailable: 1, template: {}}]", 3, 2},
+		{"some of the job, of any task", "minAvailable: 4, tasks: [{name: a, replicas: 2, template: {}}, {replicas: 3, template: {}}]", 4, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m, err := manifest.Parse([]byte("apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nmetadata: {name: vc}\nspec: {schedulerName: muster, "+test.spec+"}"), "team", nil)
+			require.NoError(t, err)
+			require.Len(t, m.Pods, 5)
+			assert.Equal(t, "muster", m.Pods[0].Spec.SchedulerName)
+			assert.Equal(t, "vc-default1-2", m.Pods[4].Name)
+			gangs := store.Objects{Pods: m.Pods, Groups: m.Groups}.Gangs()
+			require.Len(t, gangs, 1)
+			assert.Nil(t, gangs[0].Declaration.Invalid)
+			assert.Len(t, gangs[0].Pods, 5)
+			assert.Equal(t, test.min, gangs[0].Group.Spec.SchedulingPolicy.Gang.MinCount)
+			assert.Len(t, gangs[0].Declaration.Roles, test.roles)
+		})
+	}
+}
+
+// What is wrong in an object that a workload makes is wrong where it was written.
+func TestParse_NamesTheFieldThatWasWritten(t *testing.T) {
+	for text, want := range map[string]string{
+		"kind: RayJob\nspec: {rayClusterSpec: {workerGroupSpecs: [{replicas: two}]}}": `object 1, RayJob: spec.rayClusterSpec.workerGroupSpecs[0].replicas: found "two"`,
+		"kind: RayService\nspec: {rayClusterConfig: {headGroupSpec: {template: 7}}}":  "object 1, RayService: spec.rayClusterConfig.headGroupSpec.template: ",
+		"kind: RayJob\nspec: {submitterPodTemplate: {spec: {contaners: []}}}":         `object 1, RayJob: its Job: spec.template: unknown field "spec.contaners"`,
+	} {
+		_, err := manifest.Parse([]byte("apiVersion: ray.io/v1\nmetadata: {name: r}\n"+text), "team", nil)
+		assert.ErrorContains(t, err, want)
+	}
+}
