@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 var (
@@ -126,4 +128,9 @@ func TestEveryReasonForWaitingIsExplained(t *testing.T) {
 			assert.Contains(t, all["../docs/waiting.md"], "\n| `"+reason[1]+"` |", "docs/waiting.md")
 		}
 	}
+}
+
+// What auto and plan read is one table in the code.
+func TestWorkloadsAreTheTableOfTheCode(t *testing.T) {
+	assert.Contains(t, pages(t)["../docs/workloads.md"], "\n"+workload.TableText()+"\n", "docs/workloads.md")
 }

@@ -69,7 +69,9 @@ func readVolcano(o *Object, u *unstructured.Unstructured) {
 	o.Ended = phase == "Completed"
 }
 
-// readVolcanoTasks reads spec.minTaskMember.
+// readVolcanoTasks reads spec.minTaskMember. A smaller minMember says that any of
+// the pods will do, as in Volcano's CheckTaskValid: its job controller writes the
+// number of each task always.
 func (o *Object) readVolcanoTasks(u *unstructured.Unstructured) []kube.Role {
 	tasks, _, err := unstructured.NestedMap(u.Object, "spec", "minTaskMember")
 	if err != nil {
@@ -87,6 +89,9 @@ func (o *Object) readVolcanoTasks(u *unstructured.Unstructured) []kube.Role {
 			Name: task, MinCount: int(least),
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{volcanoTask: task}},
 		})
+	}
+	if o.MinCount < kube.TotalMinimum(roles) {
+		return nil
 	}
 	return roles
 }

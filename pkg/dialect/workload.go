@@ -68,7 +68,7 @@ func workloadMark(pod *v1.Pod) mark {
 	}
 	if why != "" {
 		m.problem = &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "pod " + pod.Name + " asks for " + kube.LabelGang + ": " + kube.GangAuto + ", but " + why +
-			"; that works for the pods of " + workload.SupportedText + "; else give the gang a name in that label, and the annotation " + kube.AnnotationMinCount}
+			"; that works for the pods of " + workload.SupportedText() + "; else give the gang a name in that label, and the annotation " + kube.AnnotationMinCount}
 		return m
 	}
 	m.gang = ref.DisplayName()

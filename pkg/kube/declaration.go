@@ -33,6 +33,10 @@ type Declaration struct {
 	// started is broken, nil for its minimum: members that come later have still
 	// to start together.
 	RunningMinimum *int
+	// LaterRoles are the roles of a workload that the number of members does not
+	// count yet: its controller creates their pods when others run. The first of
+	// these changes the number.
+	LaterRoles []string
 	// ScheduleTimeout is how long members may wait for one another once they
 	// have nodes; 0 for the scheduler's own time.
 	ScheduleTimeout time.Duration

@@ -2,16 +2,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package manifest reads what a user is about to apply and makes the pods that
-// the API server and the controllers would make of it: from Pods, Jobs,
-// StatefulSets, JobSets, LeaderWorkerSets and Kubeflow's jobs, with the defaults
-// of the API. It looks at no cluster: what admission would add there, such as a
-// priority or a limit range, is not known to it.
+// the API server and the controllers would make of it: from Pods and from the
+// workloads that package workload knows, with the defaults of the API. It looks at
+// no cluster: what admission would add there, such as a priority or a limit range,
+// is not known to it.
 package manifest
 
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +27,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // Manifest is what a user is about to apply.
@@ -36,15 +41,23 @@ type Manifest struct {
 	Skipped []string
 	// Notes are what the user should know of what was read.
 	Notes []string
+
+	// runtimes are what TrainJobs name, find looks for those that are elsewhere.
+	runtimes []*unstructured.Unstructured
+	find     workload.Finder
 }
 
 // MaxPods bounds what one file may ask for, as a typing error soon does.
 const MaxPods = 100_000
 
 // Parse reads YAML or JSON with any number of objects. Objects without a
-// namespace are in the given one.
-func Parse(text []byte, namespace string) (*Manifest, error) {
-	m := &Manifest{}
+// namespace are in the given one. find looks for what workloads name and the text
+// does not have, such as the runtime of a TrainJob; nil where there is nothing.
+func Parse(text []byte, namespace string, find workload.Finder) (*Manifest, error) {
+	m := &Manifest{find: find}
+	if err := m.readRuntimes(text); err != nil {
+		return nil, err
+	}
 	n := 0
 	err := snapshot.EachObject(text, func(kind metav1.TypeMeta, object []byte) error {
 		n++
@@ -62,6 +75,16 @@ func Parse(text []byte, namespace string) (*Manifest, error) {
 	return m, nil
 }
 
+// typed are the kinds whose objects are read into their types, so that a field
+// which the kind does not have is refused. Of other kinds the templates are.
+var typed = map[string]func() any{
+	"batch/v1 Job":          func() any { return &batchv1.Job{} },
+	"apps/v1 StatefulSet":   func() any { return &appsv1.StatefulSet{} },
+	nativeAPI + " PodGroup": func() any { return &schedulingapi.PodGroup{} },
+}
+
+var nativeAPI = schedulingapi.SchemeGroupVersion.String()
+
 // addObject adds an object, and the pods that it makes.
 func (m *Manifest) addObject(kind metav1.TypeMeta, object []byte, namespace string) error {
 	if kind.APIVersion == "v1" && kind.Kind == "Pod" {
@@ -78,31 +101,58 @@ func (m *Manifest) addObject(kind metav1.TypeMeta, object []byte, namespace stri
 	}
 	u.SetAPIVersion(kind.APIVersion) // items of a typed list do not say
 	u.SetKind(kind.Kind)
-	expand := expanders[kind.APIVersion+" "+kind.Kind]
-	if expand == nil && (!dialect.IsGroup(kind.APIVersion, kind.Kind) || dialect.IsWorkload(kind.APIVersion, kind.Kind)) {
-		m.skipObject(u)
+	m.updateNative(u)
+	if empty := typed[u.GetAPIVersion()+" "+u.GetKind()]; empty != nil {
+		if err := decodeStrict(object, empty()); err != nil {
+			return err
+		}
+	}
+	return m.addUnstructured(u, namespace)
+}
+
+// updateNative reads a native PodGroup of another version as one of the version
+// that Muster reads.
+func (m *Manifest) updateNative(u *unstructured.Unstructured) {
+	version := u.GetAPIVersion()
+	if u.GetKind() != "PodGroup" || !strings.HasPrefix(version, schedulingapi.GroupName+"/") || version == nativeAPI {
+		return
+	}
+	u.SetAPIVersion(nativeAPI)
+	m.Notes = append(m.Notes, "PodGroup "+u.GetName()+" is of "+version+"; Muster reads "+nativeAPI+", which Kubernetes serves since 1.37: write that; planned as if it were there")
+}
+
+// addUnstructured adds an object, and the pods that it makes.
+func (m *Manifest) addUnstructured(u *unstructured.Unstructured, namespace string) error {
+	kind := workload.Find(u.GetAPIVersion(), u.GetKind())
+	if kind != nil && !slices.Contains(kind.Versions, u.GroupVersionKind().Version) {
+		kind = nil
+	}
+	planned := kind != nil && kind.IsPlanned()
+	group := dialect.IsGroup(u.GetAPIVersion(), u.GetKind())
+	if !planned && (!group || dialect.IsWorkload(u.GetAPIVersion(), u.GetKind())) {
+		m.skipObject(u, kind)
 		return nil
 	}
-	if kind.APIVersion == schedulingapi.SchemeGroupVersion.String() {
-		if err := decodeStrict(object, &schedulingapi.PodGroup{}); err != nil {
-			return err
-		}
-	}
 	setIdentity(u, namespace)
-	if expand != nil {
-		if err := m.addPodSets(u, expand); err != nil {
+	if planned {
+		if err := m.addWorkload(u, kind); err != nil {
 			return err
 		}
 	}
-	m.Groups = append(m.Groups, snapshot.StripGroup(u))
+	if group {
+		m.Groups = append(m.Groups, snapshot.StripGroup(u))
+	}
 	return nil
 }
 
 // skipObject passes over an object that creates no pods, or not in a known way.
-func (m *Manifest) skipObject(u *unstructured.Unstructured) {
+func (m *Manifest) skipObject(u *unstructured.Unstructured, kind *workload.Kind) {
 	name := u.GetKind() + " " + u.GetName()
 	m.Skipped = append(m.Skipped, name)
-	if !podless[u.GetKind()] {
+	switch {
+	case kind != nil:
+		m.Notes = append(m.Notes, name+" is not planned: a "+kind.Name+" is a workload "+kind.Advice)
+	case !podless[u.GetKind()]:
 		m.Notes = append(m.Notes, name+" is not planned: what pods it creates is not known here")
 	}
 }
@@ -117,6 +167,7 @@ func decodeStrict(object []byte, into any) error {
 // podless are kinds that often stand in a file and create no pods.
 var podless = map[string]bool{
 	"Service": true, "ConfigMap": true, "Secret": true, "ServiceAccount": true, "Namespace": true, "PersistentVolumeClaim": true,
+	"ClusterTrainingRuntime": true, "TrainingRuntime": true,
 	"Role": true, "RoleBinding": true, "ClusterRole": true, "ClusterRoleBinding": true, "NetworkPolicy": true, "PriorityClass": true,
 }
 

@@ -23,7 +23,7 @@ func TestParse_MakesThePodsOfTheExamples(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("../../manifests/examples", file))
 			require.NoError(t, err)
-			m, err := manifest.Parse(text, "research")
+			m, err := manifest.Parse(text, "research", nil)
 			require.NoError(t, err)
 			require.Len(t, m.Pods, 8)
 			assert.Empty(t, m.Notes)
@@ -55,10 +55,11 @@ func TestParse_CountsPodsAsTheirControllersDo(t *testing.T) {
 		{"replicas", set + "replicas: 4, template: {}}", 4},
 		{"a list", "apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}, {metadata: {name: b}}]", 2},
 		{"a list of jobs, which carry no kind", "apiVersion: batch/v1\nkind: JobList\nitems: [{metadata: {name: a}, spec: {parallelism: 2, template: {}}}]", 2},
+		{"a RayCluster has a head", "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: r}\nspec: {workerGroupSpecs: [{groupName: g, replicas: 3, numOfHosts: 2}]}", 7},
 		{"nothing", "# a comment\n---\n---\n", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m, err := manifest.Parse([]byte(test.text), v1.NamespaceDefault)
+			m, err := manifest.Parse([]byte(test.text), v1.NamespaceDefault, nil)
 			require.NoError(t, err)
 			assert.Len(t, m.Pods, test.want)
 		})
@@ -76,11 +77,12 @@ func TestParse_Refuses(t *testing.T) {
 			`object 1, JobSet: spec.replicatedJobs[0].template.spec.template: unknown field "spec.schedulername"`},
 		{"one key twice in JSON", `{"apiVersion": "batch/v1", "kind": "Job", "spec": {"parallelism": 1, "parallelism": 2}}`, `object 1, Job: duplicate field "spec.parallelism"`},
 		{"a number of the wrong type", "apiVersion: batch/v1\nkind: Job\nspec: {parallelism: two}", "object 1, Job: "},
-		{"fewer than no pods", "apiVersion: batch/v1\nkind: Job\nspec: {parallelism: -1}", "object 1, Job: spec.parallelism: found -1, want 0 or more"},
-		{"more pods than anyone means", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {parallelism: 2000000000, template: {}}", "object 1, Job: more than 100000 pods"},
+		{"fewer than no pods", "apiVersion: batch/v1\nkind: Job\nspec: {parallelism: -1}", "object 1, Job: spec.parallelism: found -1, want a number from 0 to 100000"},
+		{"more pods than anyone means", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {parallelism: 2000000000, template: {}}", "object 1, Job: spec.parallelism: found 2000000000, want a number from 0 to 100000"},
+		{"more pods in all", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {parallelism: 100000, template: {}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}", "object 2, Pod: more than 100000 pods"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := manifest.Parse([]byte(test.text), v1.NamespaceDefault)
+			_, err := manifest.Parse([]byte(test.text), v1.NamespaceDefault, nil)
 			assert.ErrorContains(t, err, test.want)
 		})
 	}
@@ -97,6 +99,30 @@ func TestParse_SurvivesBrokenText(t *testing.T) {
 		seeds = append(seeds, text)
 	}
 	seeds = append(seeds, []byte(`{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"}},null,[]]}`))
+	seeds = append(seeds, []byte(`apiVersion: batch.volcano.sh/v1alpha1
+kind: Job
+metadata: {name: vc}
+spec: {minAvailable: 2, tasks: [{name: w, replicas: 2, minAvailable: 1, template: {spec: {containers: [{name: c, image: i}]}}}]}
+---
+apiVersion: ray.io/v1
+kind: RayJob
+metadata: {name: ray}
+spec: {rayClusterSpec: {headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{groupName: g, replicas: 2, numOfHosts: 2}]}}
+`), []byte(`apiVersion: trainer.kubeflow.org/v1alpha1
+kind: TrainJob
+metadata: {name: llm}
+spec: {runtimeRef: {name: r}, trainer: {numNodes: 2, resourcesPerNode: {limits: {nvidia.com/gpu: 8}}}}
+---
+apiVersion: trainer.kubeflow.org/v1alpha1
+kind: ClusterTrainingRuntime
+metadata: {name: r}
+spec: {mlPolicy: {numNodes: 1}, template: {spec: {replicatedJobs: [{name: node, template: {spec: {template: {spec: {}}}}}]}}}
+---
+apiVersion: sparkoperator.k8s.io/v1beta2
+kind: SparkApplication
+metadata: {name: etl}
+spec: {type: Python, sparkVersion: "3.1", driver: {memory: 2g}, executor: {instances: 3, gpu: {name: a/b, quantity: 1}, template: {spec: {containers: []}}}}
+`))
 	const slips = "0-:{}[]\"\n \x00~9"
 	r := rand.New(rand.NewPCG(1, 2))
 	parsed := 0
@@ -114,7 +140,7 @@ func TestParse_SurvivesBrokenText(t *testing.T) {
 				text[from] = slips[r.IntN(len(slips))]
 			}
 		}
-		m, err := manifest.Parse(text, v1.NamespaceDefault)
+		m, err := manifest.Parse(text, v1.NamespaceDefault, nil)
 		if err != nil {
 			continue
 		}
@@ -143,7 +169,7 @@ func TestParse_RequestsOfAPodAsAWholeFollowItsLimits(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			text := "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {resources: {" + test.resources +
 				"}, containers: [{name: c, image: i, resources: {" + test.container + "}}]}"
-			m, err := manifest.Parse([]byte(text), v1.NamespaceDefault)
+			m, err := manifest.Parse([]byte(text), v1.NamespaceDefault, nil)
 			require.NoError(t, err)
 			got := kube.PodRequests(m.Pods[0])[test.resource]
 			assert.Equal(t, test.want, got.String())

@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // gangQueue runs the queue's core beside kube-scheduler's own queue: it turns
@@ -128,7 +130,7 @@ func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 	q.groups[id] = pg
 	q.mu.Unlock()
 	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readinessOf(pg, state), Asking: asking != nil}
-	if why := outdatedGroup(pg, state, asking); why != nil && event.Readiness.Problem == nil {
+	if why := outdatedGroup(pg, q.reports.groups.DeclarationOf(pg), state, asking); why != nil && event.Readiness.Problem == nil {
 		event.Readiness.Problem = why
 	}
 	if asking == nil {
@@ -161,19 +163,28 @@ func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupSt
 // outdatedGroup returns why a gang has to wait for a newer version of its group, or
 // nil. A group object without members has no priority in memory, and its first
 // member may be seen before the version that has it: the scheduler takes the two
-// for an error.
-func outdatedGroup(pg *schedulingapi.PodGroup, state fwk.PodGroupState, asking *v1.Pod) *queue.Verdict {
-	differs := func(pod *v1.Pod) bool { return corev1helpers.PodPriority(pod) != priorityOf(pg) }
-	outdated := asking != nil && differs(asking)
+// for an error. The first pod of a role that comes later may be seen before the
+// version that counts it: it would start without the others.
+func outdatedGroup(pg *schedulingapi.PodGroup, declaration *kube.Declaration, state fwk.PodGroupState, asking *v1.Pod) *queue.Verdict {
+	waiting := map[string]*v1.Pod{"": asking}
 	if asking == nil {
-		for _, pod := range state.UnscheduledPods() {
-			outdated = outdated || pod.DeletionTimestamp == nil && differs(pod)
+		waiting = state.UnscheduledPods()
+	}
+	later := false
+	for _, pod := range waiting {
+		switch {
+		case asking == nil && pod.DeletionTimestamp != nil:
+		case corev1helpers.PodPriority(pod) != priorityOf(pg):
+			return newVerdict(kube.GangNotFound, "pod group %s is not known yet with the priority of its pods", pg.Name)
+		case declaration != nil && len(declaration.LaterRoles) > 0:
+			ref, problem := workload.RefOf(pod)
+			later = later || problem == "" && slices.Contains(declaration.LaterRoles, ref.Role)
 		}
 	}
-	if !outdated {
-		return nil
+	if later {
+		return newVerdict(kube.GangIncomplete, "gang %s has pods of another role than those that started; they are counted now", kube.GangName(pg))
 	}
-	return newVerdict(kube.GangNotFound, "pod group %s is not known yet with the priority of its pods", pg.Name)
+	return nil
 }
 
 // specOf reads what a gang asks for, or why that cannot be read.

@@ -14,8 +14,8 @@ import (
 )
 
 // ControllersOf returns the controllers of some pods of one namespace, by kind and
-// name, at most so many: the JobSet of a pod whose labels agree with its Job and
-// tell it, else the controller that the pod itself names. Pods without one are
+// name, at most so many: the workload above, such as a JobSet, where the labels of a
+// pod agree with its controller and tell its UID, else the controller itself. Pods without one are
 // left out.
 func ControllersOf(pods []*v1.Pod, most int) []*v1.ObjectReference {
 	byUID := map[types.UID]*v1.ObjectReference{}
@@ -36,9 +36,12 @@ func controllerOf(pod *v1.Pod) *v1.ObjectReference {
 		return nil
 	}
 	controller := &v1.ObjectReference{APIVersion: owner.APIVersion, Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name, UID: owner.UID}
-	uid := types.UID(pod.Labels[labelJobSetUID])
-	if ref, problem := RefOf(pod); problem == "" && ref.Kind == jobSet && uid != "" {
-		controller.APIVersion, controller.Kind = jobSet.ServedResources()[0].GroupVersion().String(), jobSet.Name
+	ref, problem := RefOf(pod)
+	if problem != "" || ref.Kind.uidLabel == "" {
+		return controller
+	}
+	if uid := types.UID(pod.Labels[ref.Kind.uidLabel]); uid != "" {
+		controller.APIVersion, controller.Kind = ref.Kind.ServedResources()[0].GroupVersion().String(), ref.Kind.Name
 		controller.Name, controller.UID = ref.Workload, uid
 	}
 	return controller

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package workload reads what workload controllers say of the pods that they
-// create together: which object a pod belongs to (RefOf), and how many pods of
-// which roles that object wants at once (Kind.ReadShape). It knows no client and no
-// gang; package dialect makes gangs of it.
+// create together: which object a pod belongs to (RefOf), how many pods of which
+// roles that object wants at once (Kind.ReadShape), and what pods a new one brings
+// about (Kind.LayOut). All that is known of a controller is one row of one table
+// (table.go). It knows no client and no gang; package dialect makes gangs of it.
 //
 // A workload is read as its API documents it:
 //
@@ -14,8 +15,11 @@
 //   - LeaderWorkerSet: https://lws.sigs.k8s.io/docs/reference/leaderworkerset.v1/
 //   - Kubeflow v1 jobs: https://www.kubeflow.org/docs/components/trainer/legacy-v1/
 //   - MPIJob v2beta1: https://github.com/kubeflow/mpi-operator
-//   - RayCluster: https://docs.ray.io/en/latest/cluster/kubernetes/references.html
+//   - TrainJob: https://www.kubeflow.org/docs/components/trainer/
+//   - RayCluster, RayJob, RayService: https://docs.ray.io/en/latest/cluster/kubernetes/references.html
+//   - SparkApplication: https://www.kubeflow.org/docs/components/spark-operator/
+//   - Volcano's Job: https://volcano.sh/en/docs/vcjob/
+//   - Workflow: https://argo-workflows.readthedocs.io/en/latest/fields/
 //
-// A TrainJob of Kubeflow Trainer is read as the JobSet that stands for it, a
-// RayJob and a RayService as their RayClusters, a CronJob as its Jobs.
+// A CronJob is read as its Jobs.
 package workload

@@ -41,6 +41,13 @@ func (r *reader) fullPath(path string) string {
 	return r.path + "." + path
 }
 
+// recordReason records a problem that is no wrong value of a field.
+func (r *reader) recordReason(text string) {
+	if r.problem == "" {
+		r.problem = text
+	}
+}
+
 func (r *reader) recordProblem(path string, found any, want string) {
 	if r.problem == "" {
 		r.problem = fmt.Sprintf("%s: found %s, want %s", r.fullPath(path), quoteValue(found), want)

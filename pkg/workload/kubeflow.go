@@ -14,6 +14,7 @@ const (
 	labelKubeflowJob      = "training.kubeflow.org/job-name"
 	labelKubeflowOperator = "training.kubeflow.org/operator-name"
 	labelReplicaType      = "training.kubeflow.org/replica-type"
+	labelReplicaIndex     = "training.kubeflow.org/replica-index"
 	labelKubeflowRole     = "training.kubeflow.org/job-role"
 	mpiOperator           = "mpi-operator"
 

@@ -6,9 +6,11 @@ package workload
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -46,30 +48,31 @@ func RefOf(pod *v1.Pod) (ref Ref, problem string) {
 	if owner == nil {
 		return Ref{}, "it has no controller"
 	}
-	kind := kindOf(owner.APIVersion, owner.Kind)
-	if kind == nil {
-		return Ref{}, "its controller is " + owner.Kind + " " + owner.Name
+	nobody := "its controller is " + owner.Kind + " " + owner.Name
+	version, err := schema.ParseGroupVersion(owner.APIVersion)
+	if err != nil {
+		return Ref{}, nobody
 	}
-	ref = Ref{Kind: kind, Workload: owner.Name, Instance: InstanceOf(owner.UID)}
-	switch kind {
-	case job:
-		return jobOwner(pod, ref)
-	case statefulSet:
-		return statefulSetOwner(pod, ref)
-	case mpiJob:
-		ref.Instance = "" // the launcher's pod does not tell it
-		ref.Role = pod.Labels[labelKubeflowRole]
-		if kind := pod.Labels[labelReplicaType]; kind != "" {
-			ref.Role = kind
+	for _, k := range controllers {
+		if l := k.linkOf(version.Group, owner.Kind, pod.Labels); l != nil {
+			return k.follow(l, owner, pod.Labels)
 		}
-		return ref, checkLabel(pod, labelKubeflowJob, ref)
-	case rayCluster:
-		ref.Role = pod.Labels[labelRayGroup]
-		return ref, checkLabel(pod, labelRayCluster, ref)
-	default:
-		ref.Role = pod.Labels[labelReplicaType]
-		return ref, checkLabel(pod, labelKubeflowJob, ref)
 	}
+	kind := findIn(version.Group, owner.Kind)
+	switch {
+	case kind == nil:
+		return Ref{}, nobody
+	case !kind.IsGang():
+		return Ref{}, strings.TrimSuffix(nobody+", "+kind.Advice, ", ")
+	}
+	if name, ok := pod.Labels[kind.nameLabel]; ok && name != owner.Name {
+		return Ref{}, mismatchText(kind.nameLabel, name, owner)
+	}
+	ref = Ref{Kind: kind, Workload: owner.Name, Role: kind.roleOf(pod.Labels)}
+	if !kind.sharesName {
+		ref.Instance = InstanceOf(owner.UID)
+	}
+	return ref, ""
 }
 
 // InstanceOf is as much of a UID as tells two objects of one name apart.
@@ -77,57 +80,6 @@ func InstanceOf(uid types.UID) string {
 	return string(uid[:min(len(uid), 8)])
 }
 
-// checkLabel compares a label that repeats the name of the controller.
-func checkLabel(pod *v1.Pod, label string, ref Ref) string {
-	name, ok := pod.Labels[label]
-	if !ok || name == ref.Workload {
-		return ""
-	}
-	return mismatchText(label, name, ref)
-}
-
-func mismatchText(label, value string, ref Ref) string {
-	return fmt.Sprintf("its label %s says %s, but its controller is %s %s", label, strconv.QuoteToASCII(value), ref.Kind.Name, ref.Workload)
-}
-
-// jobOwner finds the controller above a Job: a JobSet, or the MPIJob whose
-// launcher the Job is.
-func jobOwner(pod *v1.Pod, ref Ref) (Ref, string) {
-	if name, ok := pod.Labels[labelJobSet]; ok {
-		role := pod.Labels[labelReplicatedJob]
-		if ref.Workload != name+"-"+role+"-"+pod.Labels[labelJobIndex] {
-			return Ref{}, mismatchText(labelJobSet, name, ref)
-		}
-		return Ref{Kind: jobSet, Workload: name, Role: role, Instance: InstanceOf(types.UID(pod.Labels[labelJobSetUID]))}, ""
-	}
-	if name, ok := pod.Labels[labelKubeflowJob]; ok && pod.Labels[labelKubeflowOperator] == mpiOperator {
-		if ref.Workload != name+"-"+launcher {
-			return Ref{}, mismatchText(labelKubeflowJob, name, ref)
-		}
-		return Ref{Kind: mpiJob, Workload: name, Role: launcher}, ""
-	}
-	return ref, ""
-}
-
-// statefulSetOwner finds the LeaderWorkerSet above a StatefulSet. Its leaders are
-// in one that has its name, the workers of each group in one that has the name
-// of their leader.
-func statefulSetOwner(pod *v1.Pod, ref Ref) (Ref, string) {
-	name, ok := pod.Labels[labelLWS]
-	if !ok {
-		return ref, ""
-	}
-	group, worker := pod.Labels[labelLWSGroup], pod.Labels[labelLWSWorker]
-	if n, err := strconv.Atoi(group); err != nil || n < 0 || strconv.Itoa(n) != group {
-		return Ref{}, fmt.Sprintf("its label %s says %s, which is no index", labelLWSGroup, strconv.QuoteToASCII(group))
-	}
-	lws := Ref{Kind: leaderWorkerSet, Workload: name, Part: group, Role: lwsWorkers}
-	holder := name + "-" + group
-	if worker == "0" {
-		lws.Role, holder = lwsLeader, name
-	}
-	if ref.Workload != holder {
-		return Ref{}, mismatchText(labelLWS, name, ref)
-	}
-	return lws, ""
+func mismatchText(label, value string, owner *metav1.OwnerReference) string {
+	return fmt.Sprintf("its label %s says %s, but its controller is %s %s", label, strconv.QuoteToASCII(value), owner.Kind, owner.Name)
 }

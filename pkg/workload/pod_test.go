@@ -99,6 +99,14 @@ func TestOf(t *testing.T) {
 			}),
 			found{"raycluster/ray", "0a1b2c3d", "headgroup"},
 		},
+		"driver of a SparkApplication": {
+			pod("sparkoperator.k8s.io/v1beta2", "SparkApplication", "pi", map[string]string{"sparkoperator.k8s.io/app-name": "pi", "spark-role": "driver"}),
+			found{"sparkapplication/pi", "", "driver"},
+		},
+		"executor of a SparkApplication": {
+			pod("v1", "Pod", "pi-driver", map[string]string{"sparkoperator.k8s.io/app-name": "pi", "spark-role": "executor", "spark-exec-id": "3"}),
+			found{"sparkapplication/pi", "", "executor"},
+		},
 		"worker of a RayCluster": {
 			pod("ray.io/v1alpha1", "RayCluster", "ray", map[string]string{
 				"ray.io/cluster": "ray", "ray.io/node-type": "worker", "ray.io/group": "gpus",
@@ -134,10 +142,16 @@ func TestOf_TrustsNoLabelWithoutItsOwner(t *testing.T) {
 		pod  *v1.Pod
 		want string
 	}{
-		"label without an owner":        {bare, "it has no controller"},
-		"owner that does not control":   {owned, "it has no controller"},
-		"another controller's pod":      {pod("apps/v1", "ReplicaSet", "web-5d4f", nil), "its controller is ReplicaSet web-5d4f"},
-		"a kind of another group":       {pod("batch.volcano.sh/v1alpha1", "Job", "train", nil), "its controller is Job train"},
+		"label without an owner":      {bare, "it has no controller"},
+		"owner that does not control": {owned, "it has no controller"},
+		"another controller's pod":    {pod("apps/v1", "ReplicaSet", "web-5d4f", nil), "its controller is ReplicaSet web-5d4f"},
+		"a kind of another group":     {pod("batch.example.com/v1", "Job", "train", nil), "its controller is Job train"},
+		"a gang of its own":           {pod("batch.volcano.sh/v1alpha1", "Job", "train", nil), "its controller is Job train, and Volcano makes its pods a gang of their own: take the label off them"},
+		"a step of a workflow": {pod("argoproj.io/v1alpha1", "Workflow", "nightly", map[string]string{"workflows.argoproj.io/workflow": "nightly"}),
+			"its controller is Workflow nightly, which starts a pod for each step: let a step create a Job or a JobSet (a template with resource), with the label muster.sh/gang: auto on its pods"},
+		"executor of another driver": {pod("v1", "Pod", "mine-driver", map[string]string{"spark-role": "executor", "sparkoperator.k8s.io/app-name": "other"}),
+			`its label sparkoperator.k8s.io/app-name says "other", but its controller is Pod mine-driver`},
+		"a pod that another pod made":   {pod("v1", "Pod", "mine-driver", map[string]string{"spark-role": "executor"}), "its controller is Pod mine-driver"},
 		"no API version":                {pod("a/b/c", "Job", "train", nil), "its controller is Job train"},
 		"label of another JobSet":       {pod("batch/v1", "Job", "mine", jobSet), `its label jobset.sigs.k8s.io/jobset-name says "train", but its controller is Job mine`},
 		"label of another LWS":          {pod("apps/v1", "StatefulSet", "mine", lws), `its label leaderworkerset.sigs.k8s.io/name says "serve", but its controller is StatefulSet mine`},
@@ -150,15 +164,5 @@ func TestOf_TrustsNoLabelWithoutItsOwner(t *testing.T) {
 			_, problem := workload.RefOf(c.pod)
 			assert.Equal(t, c.want, problem)
 		})
-	}
-}
-
-func TestKinds_AreServedSomewhere(t *testing.T) {
-	for _, k := range workload.SupportedKinds() {
-		assert.NotEmpty(t, k.ServedResources(), k.Name)
-		assert.Contains(t, workload.SupportedText, k.Name)
-		for _, kind := range k.ServedResources() {
-			assert.NotEmpty(t, kind.Version, k.Name)
-		}
 	}
 }

@@ -3,7 +3,13 @@
 
 package workload
 
-import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
 
 // StripPodSpecs takes out of a workload what Read does not look at and what can be
 // large or secret: the specifications of its pods above all.
@@ -17,6 +23,12 @@ func StripPodSpecs(u *unstructured.Unstructured) {
 	stripValue(u.Object)
 }
 
+// strippedFields are fields outside the specifications of pods.
+var strippedFields = []string{
+	"volumeClaimTemplates", "rayStartParams", "redisPassword", "runtimeEnvYAML", "entrypoint",
+	"env", "envFrom", "envVars", "envSecretKeyRefs", "hadoopConf", "arguments", "javaOptions", "sidecars", "initContainers", "volumes",
+}
+
 func stripValue(value any) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -24,7 +36,12 @@ func stripValue(value any) {
 			clear(v)
 			return
 		}
-		delete(v, "volumeClaimTemplates")
+		for _, field := range strippedFields {
+			delete(v, field)
+		}
+		maps.DeleteFunc(v, func(key string, _ any) bool {
+			return strings.HasPrefix(key, "spark.") && !slices.Contains(sparkKeys, key)
+		})
 		for _, field := range v {
 			stripValue(field)
 		}

@@ -4,6 +4,7 @@
 package workload_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -302,6 +303,42 @@ func TestRead_RayCluster(t *testing.T) {
 	}, read(t, head+"\n  enableInTreeAutoscaling: true"+groups).Roles)
 }
 
+func TestRead_SparkApplication(t *testing.T) {
+	executors := func(count, least int) workload.Role {
+		return workload.Role{Name: "executor", Label: "spark-role", Value: "executor", Replicas: count, MinCount: least, CreatedLater: true}
+	}
+	for name, c := range map[string]struct {
+		spec    string
+		want    workload.Role
+		problem string
+	}{
+		"nothing said":                 {"{}", executors(1, 1), ""},
+		"instances":                    {"{executor: {instances: 4}}", executors(4, 4), ""},
+		"instances by configuration":   {`{sparkConf: {spark.executor.instances: "4"}}`, executors(4, 4), ""},
+		"idle ones are given back":     {"{executor: {instances: 4}, dynamicAllocation: {enabled: true, minExecutors: 2, initialExecutors: 3}}", executors(4, 2), ""},
+		"more at first than asked":     {"{dynamicAllocation: {enabled: true, minExecutors: 2, initialExecutors: 3}}", executors(3, 2), ""},
+		"by configuration alone":       {`{sparkConf: {spark.dynamicAllocation.enabled: "true", spark.dynamicAllocation.minExecutors: "5"}}`, executors(5, 5), ""},
+		"not enabled":                  {"{executor: {instances: 4}, dynamicAllocation: {enabled: false, minExecutors: 2}}", executors(4, 4), ""},
+		"in batches, which wait":       {"{sparkVersion: 3.1.2, executor: {instances: 6}}", executors(6, 6), "creates its executors 5 at a time"},
+		"in one batch":                 {"{sparkVersion: 3.1.2, executor: {instances: 5}}", executors(5, 5), ""},
+		"in one batch, made so":        {`{sparkVersion: "2.4", sparkConf: {spark.kubernetes.allocation.batch.size: "6"}, executor: {instances: 6}}`, executors(6, 6), ""},
+		"in batches, which do not":     {"{sparkVersion: 3.2.0, executor: {instances: 6}}", executors(6, 6), ""},
+		"a version that is none":       {"{sparkVersion: latest, executor: {instances: 6}}", executors(6, 6), ""},
+		"a number that is no text":     {"{sparkConf: {spark.executor.instances: 4}}", executors(1, 1), "spec.sparkConf.spark.executor.instances: found 4, want a number as text"},
+		"a text that is no number":     {"{sparkConf: {spark.executor.instances: four}}", executors(1, 1), `spec.sparkConf.spark.executor.instances: found "four", want a number from 0 to 100000`},
+		"fewer than none":              {"{executor: {instances: -1}}", executors(0, 0), "spec.executor.instances: found -1"},
+		"a configuration that is none": {"{sparkConf: none}", executors(1, 1), `spec.sparkConf: found "none", want an object`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := read(t, "{apiVersion: sparkoperator.k8s.io/v1beta2, kind: SparkApplication, metadata: {name: etl}, spec: "+c.spec+"}")
+			driver := workload.Role{Name: "driver", Label: "spark-role", Value: "driver", Replicas: 1, MinCount: 1, CreatedLater: true}
+			assert.Equal(t, []workload.Role{driver, c.want}, got.Roles)
+			assert.Equal(t, c.problem == "", got.Problem == "", got.Problem)
+			assert.Contains(t, got.Problem, c.problem)
+		})
+	}
+}
+
 func TestRead_StatefulSet(t *testing.T) {
 	for spec, problem := range map[string]string{
 		"{replicas: 4, podManagementPolicy: Parallel}":     "",
@@ -340,4 +377,20 @@ spec:
 	assert.NotContains(t, string(text), "managedFields")
 	assert.Contains(t, string(text), "mine: kept")
 	assert.Contains(t, string(text), "app: serve")
+}
+
+func TestStrip_KeepsNoSecretsOfSparkAndRay(t *testing.T) {
+	for _, text := range []string{
+		`{apiVersion: sparkoperator.k8s.io/v1beta2, kind: SparkApplication, metadata: {name: etl}, spec: {arguments: [secret], hadoopConf: {key: secret},
+			sparkConf: {spark.hadoop.fs.s3a.secret.key: secret, spark.executor.instances: "4"}, driver: {javaOptions: -Dpassword=secret, env: [{name: A, value: secret}]},
+			executor: {envVars: {A: secret}, sidecars: [{name: secret}], template: {spec: {containers: [{name: secret}]}}}}}`,
+		`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: ray}, spec: {autoscalerOptions: {env: [{name: A, value: secret}]}, gcsFaultToleranceOptions: {redisPassword: {value: secret}},
+			headGroupSpec: {rayStartParams: {redis-password: secret}}}}`,
+	} {
+		u := object(t, text)
+		workload.StripPodSpecs(u)
+		kept, err := yaml.Marshal(u.Object)
+		require.NoError(t, err)
+		assert.NotContains(t, strings.ToLower(string(kept)), "secret")
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -102,6 +103,54 @@ func (l *live) pods(t testing.TB, gang string, labels, annotations map[string]st
 		_, err := l.Client().CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
+}
+
+// TestLive_PlanReadsTheRuntimeOfATrainJob: what pods a TrainJob has stands in an
+// object of the cluster.
+func TestLive_PlanReadsTheRuntimeOfATrainJob(t *testing.T) {
+	l := startLive(t)
+	l.rack(t, "r1", "n1", "n2")
+	file := t.TempDir() + "/trainjob.yaml"
+	require.NoError(t, os.WriteFile(file, []byte(`
+apiVersion: trainer.kubeflow.org/v1alpha1
+kind: TrainJob
+metadata: {name: llm}
+spec: {runtimeRef: {name: torch}, trainer: {numNodes: 2}}
+`), 0o600))
+	status, _, errs := l.muster(t, "plan", "-f", file)
+	assert.Equal(t, 2, status)
+	assert.Contains(t, errs, `spec.runtimeRef: ClusterTrainingRuntime "torch" says what pods it has, and is not here`)
+
+	l.apply(t, `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: clustertrainingruntimes.trainer.kubeflow.org}
+spec:
+  group: trainer.kubeflow.org
+  names: {kind: ClusterTrainingRuntime, plural: clustertrainingruntimes}
+  scope: Cluster
+  versions:
+    - {name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+---
+apiVersion: trainer.kubeflow.org/v1alpha1
+kind: ClusterTrainingRuntime
+metadata: {name: torch}
+spec:
+  template:
+    spec:
+      replicatedJobs:
+        - name: node
+          template:
+            metadata: {labels: {trainer.kubeflow.org/trainjob-ancestor-step: trainer}}
+            spec:
+              template:
+                metadata: {labels: {muster.sh/gang: auto}}
+                spec: {schedulerName: muster, containers: [{name: node, image: pause, resources: {limits: {nvidia.com/gpu: 8}}}]}
+`)
+	status, out, errs := l.muster(t, "plan", "-f", file)
+	assert.Equal(t, 0, status, errs)
+	assert.Contains(t, out, "gang default/jobset/llm: would start 2 of 2 pods on 2 nodes")
+	assert.Empty(t, errs)
 }
 
 // TestLive_AdviceWorks makes each proposed change on the API server, one after

@@ -169,7 +169,7 @@ func addWorkload(ts *testscript.TestScript, args []string, change func(*snapshot
 	for _, file := range args[1:] {
 		s, err := snapshot.LoadFolder(dir)
 		ts.Check(err)
-		m, err := manifest.Parse([]byte(ts.ReadFile(file)), "default")
+		m, err := manifest.Parse([]byte(ts.ReadFile(file)), "default", nil)
 		ts.Check(err)
 		s.Pods, s.Groups = append(s.Pods, m.Pods...), append(s.Groups, m.Groups...)
 		change(s, m)

@@ -13,11 +13,15 @@ import (
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/manifest"
 	"github.com/muster-scheduler/muster/pkg/report"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // planVerb returns the command plan.
@@ -27,10 +31,9 @@ func planVerb(o *options) *cobra.Command {
 		Use:   "plan -f FILE",
 		Short: "Say where the gangs of a manifest would go, without creating anything",
 		Long: `Say where the gangs of a manifest would go if it were applied now, without
-creating anything. Pods, Jobs, StatefulSets, JobSets, LeaderWorkerSets, jobs of
-the Kubeflow Training Operator and pod groups are read; the gangs are placed one
-after the other, in the order of the file. What waits in the
-cluster already is not placed first.`,
+creating anything. Pods, pod groups and the workloads of docs/workloads.md are
+read; the gangs are placed one after the other, in the order of the file. What
+waits in the cluster already is not placed first.`,
 		Example: `  muster plan -f job.yaml
   helm template train ./chart | muster plan -f -`,
 		Args: cobra.NoArgs,
@@ -39,7 +42,7 @@ cluster already is not placed first.`,
 			if err != nil {
 				return err
 			}
-			m, err := o.readManifest(files, cmd.InOrStdin())
+			m, err := o.readManifest(cmd.Context(), files, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -70,18 +73,26 @@ cluster already is not placed first.`,
 
 // readManifest reads the files as one manifest. A file that has something else
 // only is an error: an empty plan would look like success.
-func (o *options) readManifest(files []string, stdin io.Reader) (*manifest.Manifest, error) {
+func (o *options) readManifest(ctx context.Context, files []string, stdin io.Reader) (*manifest.Manifest, error) {
 	namespace, err := o.targetNamespace()
 	if err != nil {
 		return nil, err
 	}
-	var all manifest.Manifest
-	for _, name := range files {
-		text, err := readFile(name, stdin)
-		if err != nil {
+	texts := make([][]byte, len(files))
+	var runtimes []*unstructured.Unstructured
+	for i, name := range files {
+		if texts[i], err = readFile(name, stdin); err != nil {
 			return nil, err
 		}
-		m, err := manifest.Parse(text, namespace)
+		found, err := manifest.ReadRuntimes(texts[i])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		runtimes = append(runtimes, found...)
+	}
+	var all manifest.Manifest
+	for i, name := range files {
+		m, err := manifest.Parse(texts[i], namespace, o.findRuntime(ctx, runtimes))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -94,9 +105,35 @@ func (o *options) readManifest(files []string, stdin io.Reader) (*manifest.Manif
 		if len(all.Skipped) > 0 {
 			found = strings.Join(all.Skipped, ", ")
 		}
-		return nil, fmt.Errorf("%s: found %s, want Pods, Jobs, StatefulSets, JobSets, LeaderWorkerSets or jobs of Kubeflow; of other workloads, plan the pods that they create", strings.Join(files, ", "), found)
+		// Why something was skipped says what to do.
+		return nil, fmt.Errorf("%s", strings.Join(append([]string{fmt.Sprintf("%s: found %s, want a Pod, %s; of other workloads, plan the pods that they create",
+			strings.Join(files, ", "), found, workload.PlannedText())}, all.Notes...), "\nnote: "))
 	}
 	return &all, nil
+}
+
+// findRuntime returns what finds the runtime of a TrainJob: among those of the
+// files, else in the cluster. A snapshot has none.
+func (o *options) findRuntime(ctx context.Context, here []*unstructured.Unstructured) workload.Finder {
+	return func(apiVersion, kind, namespace, name string) (*unstructured.Unstructured, error) {
+		if found := manifest.FindRuntime(here, apiVersion, kind, namespace, name); found != nil || o.snapshot != "" {
+			return found, nil
+		}
+		version, err := schema.ParseGroupVersion(apiVersion)
+		if err != nil {
+			return nil, err
+		}
+		clients, err := o.clusterClients()
+		if err != nil {
+			return nil, err
+		}
+		objects := clients.Dynamic.Resource(version.WithResource(strings.ToLower(kind) + "s"))
+		found, err := objects.Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return found, err
+	}
 }
 
 // readFile reads a file, or standard input for "-".
@@ -181,7 +218,7 @@ func withoutGang(pod *v1.Pod) *v1.Pod {
 func replaceObjects(old, new []*unstructured.Unstructured) []*unstructured.Unstructured {
 	out := slices.DeleteFunc(slices.Clone(old), func(o *unstructured.Unstructured) bool {
 		return slices.ContainsFunc(new, func(n *unstructured.Unstructured) bool {
-			return o.GetAPIVersion() == n.GetAPIVersion() && o.GetNamespace() == n.GetNamespace() && o.GetName() == n.GetName()
+			return o.GetAPIVersion() == n.GetAPIVersion() && o.GetKind() == n.GetKind() && o.GetNamespace() == n.GetNamespace() && o.GetName() == n.GetName()
 		})
 	})
 	return append(out, new...)

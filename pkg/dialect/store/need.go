@@ -39,6 +39,8 @@ func (t tally) total() (sum roleTally) {
 type need struct {
 	// roles are those that are there or must be, with the number of each.
 	roles []roleNeed
+	// later are the roles whose pods are created later and count then.
+	later []string
 	// count is the number in all, and runningMinimum the number below which a
 	// gang that has started is broken.
 	count, runningMinimum int
@@ -59,6 +61,9 @@ func computeNeed(shape *workload.Shape, have tally, began startedWith) need {
 		at := have[r.Name]
 		first, inStart := began[r.Name]
 		if r.CreatedLater && at.live == 0 && !inStart {
+			if r.MinCount > 0 {
+				n.later = append(n.later, r.Name)
+			}
 			continue // its controller creates it when the others run
 		}
 		least := r.LeastAfter(at.finished)
@@ -123,7 +128,7 @@ func (s startedWith) next(shape *workload.Shape, have tally, seen bool, presentA
 const skew = 10 * time.Second
 
 func (n need) equal(o need) bool {
-	return n.count == o.count && n.runningMinimum == o.runningMinimum && slices.EqualFunc(n.roles, o.roles, func(a, b roleNeed) bool {
+	return n.count == o.count && n.runningMinimum == o.runningMinimum && slices.Equal(n.later, o.later) && slices.EqualFunc(n.roles, o.roles, func(a, b roleNeed) bool {
 		return a.least == b.least && *a.Role == *b.Role
 	})
 }

@@ -113,7 +113,7 @@ func TestAuto_PodsOfAnEarlierJobOfTheNameAreNoMembers(t *testing.T) {
 }
 
 func TestAuto_PodsThatCannotBeAGangAreToldWhy(t *testing.T) {
-	const end = "; that works for the pods of " + workload.SupportedText + "; else give the gang a name in that label, and the annotation muster.sh/min-count"
+	var end = "; that works for the pods of " + workload.SupportedText() + "; else give the gang a name in that label, and the annotation muster.sh/min-count"
 	for want, pod := range map[string]*v1.Pod{
 		"pod p asks for muster.sh/gang: auto, but it has no controller" + end:                  newPod("p", asks),
 		"pod p asks for muster.sh/gang: auto, but its controller is ReplicaSet web-5d4f" + end: owned("p", "ReplicaSet apps/v1 web-5d4f 1", asks),
@@ -268,11 +268,47 @@ func TestAuto_MembersThatComeLaterAreNoBrokenGang(t *testing.T) {
 		assert.Equal(t, runningMinimum, kube.RunningMinimum(pg, w.declared("auto~jobset~train")), what)
 	}
 	check("the driver starts alone", 1, 1)
+	assert.Equal(t, []string{"workers"}, w.declared("auto~jobset~train").LaterRoles)
 	w.pod(childOf("driver", 0, "node=n1"))
 	w.pod(childOf("workers", 0))
 	check("the workers start together", 9, 1)
+	assert.Empty(t, w.declared("auto~jobset~train").LaterRoles)
 	w.pod(childOf("workers", 0, "node=n1"))
 	check("they do", 2, 2)
+}
+
+// A driver creates its executors: it never waits for them, and they start together,
+// also where the driver itself is no member.
+func TestAuto_ExecutorsStartTogetherOnceTheirDriverRuns(t *testing.T) {
+	const group = "auto~sparkapplication~etl"
+	driver := func(words ...string) *v1.Pod {
+		return owned("etl-driver", "SparkApplication sparkoperator.k8s.io/v1beta2 etl 1", append(words, "label:spark-role=driver", "label:sparkoperator.k8s.io/app-name=etl")...)
+	}
+	executor := func(name string, words ...string) *v1.Pod {
+		return owned(name, "Pod v1 etl-driver 2", append(words, asks, "label:spark-role=executor", "label:sparkoperator.k8s.io/app-name=etl")...)
+	}
+	for name, c := range map[string]struct {
+		allocation string
+		pods       []*v1.Pod
+		count      int
+	}{
+		"a driver alone":             {"", []*v1.Pod{driver(asks)}, 1},
+		"and three executors":        {"", []*v1.Pod{driver(asks, "node=n1"), executor("etl-exec-1")}, 4},
+		"three without their driver": {"", []*v1.Pod{driver("node=n1"), executor("etl-exec-1")}, 3},
+		"as many as are kept":        {", dynamicAllocation: {enabled: true, minExecutors: 2}", []*v1.Pod{executor("etl-exec-1")}, 2},
+		"none of them is kept":       {", dynamicAllocation: {enabled: true}", []*v1.Pod{executor("etl-exec-1")}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.workload(t, "{apiVersion: sparkoperator.k8s.io/v1beta2, kind: SparkApplication, metadata: {name: etl, uid: 1}, spec: {sparkVersion: 4.0.0, executor: {instances: 3}"+c.allocation+"}}")
+			for _, pod := range c.pods {
+				w.pod(pod)
+			}
+			require.NotNil(t, w.get(group))
+			assert.Empty(t, w.problem(group).Message)
+			assert.EqualValues(t, c.count, w.get(group).Spec.SchedulingPolicy.Gang.MinCount)
+		})
+	}
 }
 
 func TestAuto_WhatIsKnownOfAKindIsTold(t *testing.T) {

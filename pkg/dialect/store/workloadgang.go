@@ -75,6 +75,7 @@ func (g *gangState) setWorkloadCount(pg *schedulingapi.PodGroup, d *draft) *kube
 	if n.runningMinimum != n.count {
 		d.RunningMinimum = new(n.runningMinimum)
 	}
+	d.LaterRoles = n.later
 	if _, written := d.Terms[kube.AnnotationRoles]; !written && d.Roles == nil {
 		g.setWorkloadRoles(n, d)
 	}
