@@ -20,7 +20,7 @@ func (g *Gang) waitsForUser(r *queue.Readiness) string {
 	}
 	switch kube.Reason(obstacle.Reason) {
 	case queue.ReasonIncomplete:
-		return fmt.Sprintf("%d of %s to be created", r.MinCount-r.Bound-r.Waiting, formatPodCount(r.MinCount))
+		return fmt.Sprintf("%d of %s to be created", r.MinCount-r.Bound-r.Waiting-r.Gated, formatPodCount(r.MinCount))
 	case queue.ReasonGated:
 		return fmt.Sprintf("the gate %s to be taken off %d of %s", r.Gates, r.Gated, formatPodCount(len(g.Members())))
 	case kube.GangNotFound:

@@ -138,15 +138,18 @@ func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 }
 
 // readinessOf counts the members of a gang against its declaration. Pods that
-// terminate are no members.
+// terminate are no members. The scheduler has no state of a gang of which all
+// members are gated.
 func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupState) queue.Readiness {
-	endings := ask(q, func(core *queue.Queue) queue.Endings { return core.Endings(pg.Namespace + "/" + pg.Name) })
-	scheduled := state.ScheduledPodsCount()
-	r := queue.Readiness{
-		Gang:    kube.GangName(pg),
-		Bound:   max(0, scheduled-endings.Bound),
-		Waiting: max(0, state.AllPodsCount()-scheduled-endings.Unbound),
+	r := queue.Readiness{Gang: kube.GangName(pg)}
+	if state != nil {
+		endings := ask(q, func(core *queue.Queue) queue.Endings { return core.Endings(pg.Namespace + "/" + pg.Name) })
+		scheduled := state.ScheduledPodsCount()
+		r.Bound = max(0, scheduled-endings.Bound)
+		r.Waiting = max(0, state.AllPodsCount()-scheduled-endings.Unbound)
 	}
+	gated, gates := q.reports.groups.GatedMembers(pg)
+	r.Gated, r.Gates = gated, strings.Join(gates, ", ")
 	r.Required = kube.RunningMinimum(pg, q.reports.groups.DeclarationOf(pg))
 	spec, invalid := q.specOf(pg)
 	if invalid != nil {
@@ -208,7 +211,7 @@ var fingerprintSeed = maphash.MakeSeed()
 func fingerprintOf(pg *schedulingapi.PodGroup, waiting iter.Seq[*v1.Pod], scheduled int) uint64 {
 	sum := maphash.Comparable(fingerprintSeed, [2]string{string(pg.UID), pg.ResourceVersion})
 	for pod := range waiting {
-		if pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 {
+		if pod.DeletionTimestamp == nil {
 			sum += maphash.Comparable(fingerprintSeed, podVersion{pod.UID, pod.Generation})
 		}
 	}

@@ -26,6 +26,7 @@ func TestStatusOf(t *testing.T) {
 		{"short of a member", Readiness{Waiting: 3}, nil, Waiting, ReasonIncomplete},
 		{"short of a member after it was refused", Readiness{Waiting: 3}, refusal, Waiting, ReasonIncomplete},
 		{"held back as a whole", Readiness{Gated: 4}, nil, Gated, ReasonGated},
+		{"held back in part, and short of a member", Readiness{Waiting: 2, Gated: 1}, nil, Waiting, ReasonIncomplete},
 		{"held back in part", Readiness{Waiting: 3, Gated: 1}, nil, Gated, ReasonGated},
 		{"complete beside a member that is held back", Readiness{Waiting: 4, Gated: 1}, nil, Queued, ""},
 		{"misdeclared", Readiness{Waiting: 4, Problem: problem}, refusal, Waiting, "Misdeclared"},
@@ -69,7 +70,9 @@ func TestReadiness_ObstacleSaysWhatIsMissing(t *testing.T) {
 		{"nobody", Readiness{MinCount: 1}, "gang train has none of the 1 pod that must start together; waiting for them to be created"},
 		{"some", Readiness{MinCount: 4, Bound: 1, Waiting: 2}, "gang train has 3 of the 4 pods that must start together; waiting for the others to be created"},
 		{"a gate", Readiness{MinCount: 4, Waiting: 3, Gated: 1, Gates: "quota"}, "gang train: the scheduling gate quota holds back 1 pod of 4; whoever put it there has to remove it"},
+		{"a gate, and some", Readiness{MinCount: 4, Waiting: 1, Gated: 2, Gates: "quota"}, "gang train has 3 of the 4 pods that must start together (the scheduling gate quota holds back 2 of them); waiting for the others to be created"},
 		{"nothing", Readiness{MinCount: 4, Bound: 1, Waiting: 3}, ""},
+		{"enough beside a gate", Readiness{MinCount: 3, Waiting: 3, Gated: 1, Gates: "quota"}, ""},
 		{"more than enough", Readiness{MinCount: 4, Waiting: 9}, ""},
 	}
 	for _, test := range tests {

@@ -29,6 +29,10 @@ type gangState struct {
 	// run, and those whose own markers make no sense. staying counts those with a
 	// node that do not terminate.
 	bound, running, problems, staying int
+	// gated counts the members that scheduling gates hold back, gates those of
+	// each gate. The scheduler knows them as single pods until their gates go.
+	gated int
+	gates map[string]int
 	// finished are the pods that have done their work under the gang's name.
 	// declaredCount is what the gang declares, before they are left out.
 	finished      map[types.UID]*finishedPod
