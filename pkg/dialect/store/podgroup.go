@@ -134,7 +134,7 @@ func (g *gangState) setCountOf(pg *schedulingapi.PodGroup, text string) *kube.In
 // setPriority gives the PodGroup the priority of its members. The scheduler
 // refuses a group that differs from them.
 func (g *gangState) setPriority(pg *schedulingapi.PodGroup) *kube.Invalid {
-	variants := g.variants()
+	variants := g.decidingVariants()
 	if len(variants) == 0 {
 		return nil
 	}
