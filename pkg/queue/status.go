@@ -3,8 +3,6 @@
 
 package queue
 
-import "fmt"
-
 // Phase is what a gang does.
 type Phase string
 
@@ -60,9 +58,7 @@ func StatusOf(r Readiness, refusal *Verdict) Status {
 	case r.Assumed > 0:
 		return Status{Phase: Binding}
 	case r.Bound > 0 && r.Problem == nil && idle && r.Bound < r.Required:
-		return Status{Running, ReasonPartial, fmt.Sprintf(
-			"gang %s: %d of the %d pods that start together have a node and none waits; the others have ended or are still to be created",
-			r.Gang, r.Bound, r.MinCount)}
+		return r.leftover().status(Running)
 	case r.Bound > 0 && idle:
 		return Status{Phase: Running}
 	case r.Bound > 0 && r.Bound >= r.Required:
