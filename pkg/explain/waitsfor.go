@@ -15,8 +15,11 @@ import (
 // lack; "" if nothing.
 func (g *Gang) waitsForUser(r *queue.Readiness) string {
 	obstacle := r.Obstacle()
-	if obstacle == nil || r.Waiting+r.Gated == 0 && r.Bound > 0 {
+	if obstacle == nil || r.Waiting+r.Gated+r.Later == 0 && r.Bound > 0 {
 		return ""
+	}
+	if obstacle.Message == r.LaterWhy {
+		return "another run under its name to end"
 	}
 	switch kube.Reason(obstacle.Reason) {
 	case queue.ReasonIncomplete:

@@ -150,6 +150,7 @@ func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupSt
 	}
 	gated, gates := q.reports.groups.GatedMembers(pg)
 	r.Gated, r.Gates = gated, strings.Join(gates, ", ")
+	q.countLater(&r, pg, state)
 	r.Required = kube.RunningMinimum(pg, q.reports.groups.DeclarationOf(pg))
 	spec, invalid := q.specOf(pg)
 	if invalid != nil {
@@ -159,6 +160,21 @@ func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupSt
 	}
 	r.MinCount, r.Required = spec.MinCount, spec.RunningMinimum
 	return r
+}
+
+// countLater takes the members that wait for another run of their gang out of those
+// that wait.
+func (q *gangQueue) countLater(r *queue.Readiness, pg *schedulingapi.PodGroup, state fwk.PodGroupState) {
+	d := q.reports.groups.DeclarationOf(pg)
+	if d == nil || d.Runs == nil || state == nil {
+		return
+	}
+	for _, pod := range state.UnscheduledPods() {
+		if pod.DeletionTimestamp == nil && d.Runs.IsLater(pod) {
+			r.Later++
+		}
+	}
+	r.Waiting, r.LaterWhy = max(0, r.Waiting-r.Later), d.Runs.Message
 }
 
 // outdatedGroup returns why a gang has to wait for a newer version of its group, or
@@ -294,7 +310,7 @@ func (q *gangQueue) recheckGang(key string) {
 		return
 	}
 	seen := q.readGang(pg, state, nil)
-	if seen.Readiness.Waiting == 0 {
+	if seen.Readiness.Waiting+seen.Readiness.Later == 0 {
 		q.step(queue.GangIdle{Gang: seen.Gang, Key: seen.Key, Readiness: seen.Readiness})
 		return
 	}

@@ -22,6 +22,10 @@ type Readiness struct {
 	// somebody removes their scheduling gates, named in Gates.
 	Waiting, Gated int
 	Gates          string
+	// Later members belong to another run under the gang's name, and wait until this
+	// one has ended; LaterWhy says so.
+	Later    int
+	LaterWhy string
 	// Problem is why the declaration cannot be scheduled as it is; nil if it
 	// can.
 	Problem *Verdict
@@ -45,6 +49,8 @@ func (r *Readiness) Obstacle() *Verdict {
 		return &Verdict{Reason: ReasonGated, Message: fmt.Sprintf(
 			"gang %s: the scheduling gate %s holds back %s of %d; whoever put it there has to remove it",
 			r.Gang, r.Gates, podCount(r.Gated), have+r.Gated)}
+	case r.Later > 0 && r.Waiting == 0:
+		return &Verdict{Reason: ReasonConflict, Message: r.LaterWhy}
 	}
 	return nil
 }

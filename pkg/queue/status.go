@@ -34,6 +34,7 @@ const (
 	ReasonGated      = "SchedulingGated"
 	ReasonIncomplete = "GangIncomplete"
 	ReasonPartial    = "PartialGang"
+	ReasonConflict   = "GangConfigConflict"
 )
 
 // Status is the phase of a gang and, where it waits for something, why.
@@ -53,7 +54,7 @@ func StatusOf(r Readiness, refusal *Verdict) Status {
 	if obstacle == nil {
 		obstacle = refusal
 	}
-	idle := r.Waiting+r.Gated == 0
+	idle := r.Waiting+r.Gated+r.Later == 0
 	switch {
 	case r.Assumed > 0:
 		return Status{Phase: Binding}

@@ -42,13 +42,16 @@ func TestStatusOf(t *testing.T) {
 		{"partial while the others have no room", Readiness{Bound: 2, Waiting: 2}, refusal, Partial, "NoRoom"},
 		{"partial while too few others wait", Readiness{Bound: 2, Waiting: 1}, nil, Partial, ReasonIncomplete},
 		{"partial while the others are held back", Readiness{Bound: 2, Gated: 2}, nil, Partial, ReasonGated},
+		{"running, and another run waits for its end", Readiness{Bound: 4, Later: 4}, nil, Running, ReasonConflict},
+		{"complete beside another run", Readiness{Waiting: 4, Later: 4}, nil, Queued, ""},
+		{"short of a member beside another run", Readiness{Waiting: 3, Later: 4}, nil, Waiting, ReasonIncomplete},
 		{"what is left of a gang, and nobody waits", Readiness{Bound: 2}, nil, Running, ReasonPartial},
 	}
 	seen := map[Phase]bool{}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r := test.readiness
-			r.Gang, r.MinCount, r.Required, r.Gates = "train", 4, 4, "kueue.x-k8s.io/admission"
+			r.Gang, r.MinCount, r.Required, r.Gates, r.LaterWhy = "train", 4, 4, "kueue.x-k8s.io/admission", "two runs under one name"
 			status := StatusOf(r, test.refusal)
 			assert.Equal(t, test.phase, status.Phase)
 			assert.Equal(t, test.reason, status.Reason)

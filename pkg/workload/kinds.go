@@ -19,6 +19,9 @@ type Kind struct {
 	Group    string
 	Versions []string
 	Resource string
+	// EndsByItself says that a workload of this kind is a run that comes to its end,
+	// and not a service.
+	EndsByItself bool
 
 	readShape func(*reader, *Shape)
 }
@@ -50,19 +53,19 @@ func (k *Kind) ReadShape(u *unstructured.Unstructured) Shape {
 // The kinds.
 var (
 	job = &Kind{
-		Name: "Job", Group: "batch", Versions: []string{"v1"}, Resource: "jobs", readShape: readJob,
+		Name: "Job", Group: "batch", Versions: []string{"v1"}, Resource: "jobs", EndsByItself: true, readShape: readJob,
 	}
 	statefulSet = &Kind{
 		Name: "StatefulSet", Group: "apps", Versions: []string{"v1"}, Resource: "statefulsets", readShape: readStatefulSet,
 	}
 	jobSet = &Kind{
-		Name: "JobSet", Group: "jobset.x-k8s.io", Versions: []string{"v1alpha2"}, Resource: "jobsets", readShape: readJobSet,
+		Name: "JobSet", Group: "jobset.x-k8s.io", Versions: []string{"v1alpha2"}, Resource: "jobsets", EndsByItself: true, readShape: readJobSet,
 	}
 	leaderWorkerSet = &Kind{
 		Name: "LeaderWorkerSet", Group: "leaderworkerset.x-k8s.io", Versions: []string{"v1"}, Resource: "leaderworkersets", readShape: readLeaderWorkerSet,
 	}
 	mpiJob = &Kind{
-		Name: "MPIJob", Group: kubeflowGroup, Versions: []string{"v2beta1", "v1"}, Resource: "mpijobs", readShape: readReplicaSpecs("mpiReplicaSpecs"),
+		Name: "MPIJob", Group: kubeflowGroup, Versions: []string{"v2beta1", "v1"}, Resource: "mpijobs", EndsByItself: true, readShape: readReplicaSpecs("mpiReplicaSpecs"),
 	}
 	rayCluster = &Kind{
 		Name: "RayCluster", Group: "ray.io", Versions: []string{"v1"}, Resource: "rayclusters", readShape: readRayCluster,
@@ -84,7 +87,7 @@ const kubeflowGroup = "kubeflow.org"
 func kubeflowKind(name, field string) *Kind {
 	return &Kind{
 		Name: name, Group: kubeflowGroup, Versions: []string{"v1"},
-		Resource: strings.ToLower(name) + "s", readShape: readReplicaSpecs(field),
+		Resource: strings.ToLower(name) + "s", EndsByItself: true, readShape: readReplicaSpecs(field),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -129,4 +130,27 @@ func TestLife_AMinimumAboveWhatIsWanted(t *testing.T) {
 	c.awaitReason("broken", kube.GangIncomplete, "1 of the 4")
 	notes := strings.Join(c.events(string(kube.PartialGang)), "\n")
 	assert.Contains(t, notes, "gang broken has only 1 of the 4 pods that must run together on nodes and only 2 of them exist: no more were created within 1s")
+}
+
+// TestLife_TwoJobsUnderOneName has two Jobs of four pods in one gang of four, and
+// room for six: one runs whole, and the other one when it has ended.
+func TestLife_TwoJobsUnderOneName(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t, sandbox.Options{})
+	c := on(t, box, racks(6, 6)...)
+	startQuickScheduler(t, box)
+	inGang := both(label(kube.LabelGang, "nightly"), annotation(kube.AnnotationMinCount, "4"))
+	c.createJob("nightly1", 4, 4, inGang)
+	c.createJob("nightly2", 4, 4, inGang)
+	c.awaitBound("nightly1", 4)
+	c.awaitReason("nightly2", kube.GangConfigConflict, "Job nightly1 and Job nightly2 have 4 pods or more each",
+		"The pods of Job nightly2 wait until those of Job nightly1 have ended", "muster.sh/gang: auto")
+	c.stayPending("nightly2")
+	for name := range c.bound("nightly1") {
+		assert.Empty(t, c.bound("nightly2"), "the other Job has not ended")
+		c.end(name, v1.PodSucceeded)
+	}
+	c.awaitBound("nightly2", 4)
+	c.deleteJob("nightly1")
+	c.deleteJob("nightly2")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // member is one live pod of a gang.
@@ -25,6 +26,8 @@ type member struct {
 	// terminating members were told to end.
 	terminating bool
 	revision    kube.Revision
+	// run is the workload that it is of, if that comes to its end by itself.
+	run workload.Run
 	// gates are what keeps it from being scheduled.
 	gates []string
 	life  kube.Lifetime
@@ -56,6 +59,8 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 	}
 	if name == kube.DialectAuto {
 		m.auto = newAutoMember(pod)
+	} else {
+		m.run = workload.RunOf(pod)
 	}
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
 		m.owner = owner.Name
@@ -107,6 +112,7 @@ func (g *gangState) countMember(m *member, sign int) {
 	g.staying += sign * oneIf(m.bound && !m.terminating)
 	g.problems += sign * oneIf(m.problem != nil)
 	g.countGates(m, sign)
+	g.countRun(m, sign)
 	g.tallyMember(m, sign)
 }
 
