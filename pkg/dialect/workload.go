@@ -84,13 +84,27 @@ func IsWorkload(apiVersion, name string) bool {
 	return slices.ContainsFunc(autoDialect.kinds, func(k *Kind) bool { return k.isNamed(apiVersion, name) })
 }
 
-// Workloads lists the kinds of workload that any of the pods asks about.
+// Workloads lists the kinds of workload that any of the pods asks about: that of a
+// workload's own gang, and those that come to their end and of which several have
+// pods in one gang.
 func (s Dialects) Workloads(pods []*v1.Pod) []schema.GroupVersionResource {
+	type gangKind struct {
+		namespace, group string
+		kind             *workload.Kind
+	}
 	var all []schema.GroupVersionResource
+	first := map[gangKind]string{} // workload
 	for _, pod := range pods {
 		m, _ := s.ReadMarker(pod)
 		ref, why := workload.RefOf(pod)
-		if m.Dialect != kube.DialectAuto || why != "" {
+		if why != "" || m.Group == "" {
+			continue
+		}
+		key, name := gangKind{pod.Namespace, m.Group, ref.Kind}, ref.Workload+"/"+ref.Instance
+		if first[key] == "" {
+			first[key] = name
+		}
+		if m.Dialect != kube.DialectAuto && (first[key] == name || !ref.Kind.EndsByItself) {
 			continue
 		}
 		for _, resource := range ref.Kind.ServedResources() {

@@ -109,7 +109,10 @@ func (v *ClusterView) currentVerdict(g *Gang) (verdict, error) {
 func (g *Gang) queueReadiness() queue.Readiness {
 	r := queue.Readiness{
 		Gang: g.Name, Bound: len(g.Bound), Waiting: len(g.Waiting), Gated: len(g.Gated),
-		Gates: strings.Join(gateNames(g.Gated), ", "),
+		Gates: strings.Join(gateNames(g.Gated), ", "), Later: len(g.Later),
+	}
+	if r.Later > 0 {
+		r.LaterWhy = g.Declaration.Runs.Message
 	}
 	if g.Invalid != nil {
 		r.Required = kube.RunningMinimum(g.Group, g.Declaration)

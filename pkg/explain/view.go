@@ -55,6 +55,8 @@ type Gang struct {
 	// Bound members have a node. Waiting ones have none, and Gated ones may
 	// not be scheduled before someone removes their scheduling gates.
 	Bound, Waiting, Gated []*v1.Pod
+	// Later members wait until another run under the gang's name has ended.
+	Later []*v1.Pod
 	// Terminating pods are no members any more; those with a node still hold
 	// what they asked for.
 	Terminating []*v1.Pod
@@ -124,6 +126,8 @@ func (v *ClusterView) readGang(d dialect.Gang) *Gang {
 			g.Bound = append(g.Bound, pod)
 		case len(pod.Spec.SchedulingGates) > 0:
 			g.Gated = append(g.Gated, pod)
+		case d.Declaration.Runs.IsLater(pod):
+			g.Later = append(g.Later, pod)
 		default:
 			g.Waiting = append(g.Waiting, pod)
 		}
@@ -187,7 +191,7 @@ func (v *ClusterView) Node(id topology.NodeID) *v1.Node {
 }
 
 // Members returns all members of the gang.
-func (g *Gang) Members() []*v1.Pod { return slices.Concat(g.Bound, g.Waiting, g.Gated) }
+func (g *Gang) Members() []*v1.Pod { return slices.Concat(g.Bound, g.Waiting, g.Gated, g.Later) }
 
 // allPods are the members, and the pods of the gang that terminate.
 func (g *Gang) allPods() []*v1.Pod { return slices.Concat(g.Members(), g.Terminating) }

@@ -15,12 +15,15 @@ import (
 // lack; "" if nothing.
 func (g *Gang) waitsForUser(r *queue.Readiness) string {
 	obstacle := r.Obstacle()
-	if obstacle == nil || r.Waiting+r.Gated == 0 && r.Bound > 0 {
+	if obstacle == nil || r.Waiting+r.Gated+r.Later == 0 && r.Bound > 0 {
 		return ""
+	}
+	if obstacle.Message == r.LaterWhy {
+		return "another run under its name to end"
 	}
 	switch kube.Reason(obstacle.Reason) {
 	case queue.ReasonIncomplete:
-		return fmt.Sprintf("%d of %s to be created", r.MinCount-r.Bound-r.Waiting, formatPodCount(r.MinCount))
+		return fmt.Sprintf("%d of %s to be created", r.MinCount-r.Bound-r.Waiting-r.Gated, formatPodCount(r.MinCount))
 	case queue.ReasonGated:
 		return fmt.Sprintf("the gate %s to be taken off %d of %s", r.Gates, r.Gated, formatPodCount(len(g.Members())))
 	case kube.GangNotFound:

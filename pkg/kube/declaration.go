@@ -4,10 +4,14 @@
 package kube
 
 import (
+	"slices"
 	"strings"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Declaration is what the user declared of a gang, wherever and in whatever
@@ -37,12 +41,51 @@ type Declaration struct {
 	// count yet: its controller creates their pods when others run. The first of
 	// these changes the number.
 	LaterRoles []string
+	// Runs is set where several runs have pods in the gang, nil elsewhere.
+	Runs *Runs
 	// ScheduleTimeout is how long members may wait for one another once they
 	// have nodes; 0 for the scheduler's own time.
 	ScheduleTimeout time.Duration
 	// Ignored are sentences on what the gang asks for in its dialect and Muster
 	// does not read.
 	Ignored []string
+}
+
+// Runs are workloads that come to their end and have pods in one gang. Two of a kind
+// each of which has as many pods as start together are not one gang, though they name
+// one: the earliest is the gang, and the pods of the others wait until it has ended.
+type Runs struct {
+	// Known are the controllers of the pods of all runs, in order.
+	Known []types.UID
+	// Later are the controllers of the pods that wait, in order.
+	Later []types.UID
+	// Message says whose pods wait for whose, "" where none do.
+	Message string
+}
+
+// Know reports whether these are among the controllers that the declaration was made
+// with. It may be asked of nil.
+func (r *Runs) Know(controllers []types.UID) bool {
+	return !slices.ContainsFunc(controllers, func(uid types.UID) bool { return r == nil || !slices.Contains(r.Known, uid) })
+}
+
+// IsLater reports whether a pod waits for another run of its gang. It may be asked of
+// nil.
+func (r *Runs) IsLater(pod *v1.Pod) bool {
+	if r == nil || pod.Spec.NodeName != "" {
+		return false
+	}
+	owner := metav1.GetControllerOfNoCopy(pod)
+	return owner != nil && slices.Contains(r.Later, owner.UID)
+}
+
+// WithoutLater returns the pods that do not wait for another run of their gang. It may
+// be asked of nil.
+func (r *Runs) WithoutLater(pods []*v1.Pod) []*v1.Pod {
+	if r == nil {
+		return pods
+	}
+	return slices.DeleteFunc(slices.Clone(pods), r.IsLater)
 }
 
 // Term is one thing that a gang asks for, in its user's words.

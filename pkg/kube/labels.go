@@ -99,6 +99,8 @@ const (
 	InvalidMIGProfile Reason = "InvalidMIGProfile"
 	// GangIncomplete: members are still to be created.
 	GangIncomplete Reason = "GangIncomplete"
+	// SchedulingGated: scheduling gates leave fewer members than must start together.
+	SchedulingGated Reason = "SchedulingGated"
 	// GangNotFound: the group object that the pods name does not exist.
 	GangNotFound Reason = "GangNotFound"
 	// GangAPIUnavailable: the API server does not serve the group's kind.

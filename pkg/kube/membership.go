@@ -5,8 +5,10 @@ package kube
 
 import (
 	"slices"
+	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,11 +44,52 @@ func MemberStateOf(pod *v1.Pod) MemberState {
 		return MemberTerminating
 	case pod.Spec.NodeName != "":
 		return MemberBound
-	case len(pod.Spec.SchedulingGates) > 0:
+	case IsGated(pod):
 		return MemberGated
 	}
 	return MemberWaiting
 }
+
+// IsGated reports whether scheduling gates keep a pod without a node from being
+// scheduled.
+func IsGated(pod *v1.Pod) bool {
+	return pod.Spec.NodeName == "" && len(pod.Spec.SchedulingGates) > 0
+}
+
+// Revision tells the pods that one workload created from one version of its
+// template from those of another.
+type Revision struct {
+	// Of is the workload, "" where the pod tells of no revisions, and Hash the
+	// version.
+	Of, Hash string
+}
+
+// RevisionOf reads the revision of a pod that a ReplicaSet, a LeaderWorkerSet, or a
+// controller with revisions of its own (a StatefulSet) created.
+func RevisionOf(pod *v1.Pod) Revision {
+	if name, hash := pod.Labels[labelLWSName], pod.Labels[labelLWSRevision]; name != "" && hash != "" {
+		return Revision{"LeaderWorkerSet/" + name, hash}
+	}
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		return Revision{}
+	}
+	hash := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	if deployment, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && owner.Kind == "ReplicaSet" {
+		return Revision{"Deployment/" + deployment, hash}
+	}
+	if hash := pod.Labels[appsv1.ControllerRevisionHashLabelKey]; hash != "" {
+		return Revision{string(owner.UID), hash}
+	}
+	return Revision{}
+}
+
+// The labels of a LeaderWorkerSet's pods that tell its revisions. Source:
+// kubernetes-sigs/lws, api/leaderworkerset/v1, v0.7.
+const (
+	labelLWSName     = "leaderworkerset.sigs.k8s.io/name"
+	labelLWSRevision = "leaderworkerset.sigs.k8s.io/template-revision-hash"
+)
 
 // NeededMembers returns how many members must have a node together, of a gang
 // that declares a minimum and of which some have finished. At least one is

@@ -25,7 +25,9 @@ type Spec struct {
 	MinCount int
 	// RunningMinimum is the number of members with a node below which a gang that has
 	// begun is broken: MinCount, or less where members are still to come.
-	RunningMinimum      int
+	RunningMinimum int
+	// Runs is set where several runs have pods in the gang.
+	Runs                *Runs
 	Required, Preferred topology.Level
 	Slices              []gang.Slice
 	// Roles are the parts that ask for something of their own.
@@ -50,7 +52,7 @@ func ReadSpec(pg *schedulingapi.PodGroup, d *Declaration, levels Levels) (*Spec,
 	if d.Invalid != nil {
 		return nil, d.Invalid
 	}
-	s := &Spec{UID: pg.UID, Name: GangName(pg), MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel}
+	s := &Spec{UID: pg.UID, Name: GangName(pg), MinCount: 1, Runs: d.Runs, Required: topology.NoLevel, Preferred: topology.NoLevel}
 	if policy := pg.Spec.SchedulingPolicy.Gang; policy != nil {
 		s.MinCount = int(policy.MinCount)
 	}

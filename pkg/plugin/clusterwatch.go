@@ -28,11 +28,13 @@ const nodeChanges = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | 
 type clusterWatch struct {
 	step   func(queue.Event)
 	forget func(types.UID) // a group that is gone
+	// groupOf is the group that the markers of a pod name, "" for none.
+	groupOf func(*v1.Pod) string
 }
 
 // watchCluster starts to follow the cluster.
 func watchCluster(gangs *gangQueue) error {
-	w := &clusterWatch{step: func(e queue.Event) { gangs.step(e) }, forget: gangs.forgetGang}
+	w := &clusterWatch{step: func(e queue.Event) { gangs.step(e) }, forget: gangs.forgetGang, groupOf: gangs.reports.groups.GroupOf}
 	factory := gangs.handle.SharedInformerFactory()
 	if _, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { w.onPodUpsert(nil, obj) },
@@ -103,9 +105,16 @@ func (w *clusterWatch) onWaiting(old, pod *v1.Pod) {
 	}
 }
 
-// recheckGangOf has the gang of a pod read again.
+// recheckGangOf has the gang of a pod read again. A gated member has no group yet:
+// to how many of them the gang has come is told, and starts nothing.
 func (w *clusterWatch) recheckGangOf(pod *v1.Pod) {
-	if gang := gangOf(pod); gang != "" {
+	gang := gangOf(pod)
+	if gang == "" && kube.IsGated(pod) {
+		if group := w.groupOf(pod); group != "" {
+			gang = pod.Namespace + "/" + group
+		}
+	}
+	if gang != "" {
 		w.step(queue.GangChanged{Gang: gang})
 	}
 }
@@ -133,6 +142,9 @@ func (w *clusterWatch) onPodDelete(obj any) {
 		gone.Gave = requestsOf(pod)
 	}
 	w.step(gone)
+	if kube.IsGated(pod) {
+		w.recheckGangOf(pod)
+	}
 }
 
 // onNodeUpsert follows a node that is new or not what it was.

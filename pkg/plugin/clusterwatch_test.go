@@ -17,7 +17,17 @@ import (
 // watching is a cluster watch, and the events that it has made.
 func watching() (*clusterWatch, *[]queue.Event) {
 	var events []queue.Event
-	return &clusterWatch{step: func(e queue.Event) { events = append(events, e) }}, &events
+	return &clusterWatch{
+		step:    func(e queue.Event) { events = append(events, e) },
+		groupOf: func(pod *v1.Pod) string { return pod.Labels["gang"] },
+	}, &events
+}
+
+// gated holds a pod of the gang train back. It has no group until its gate goes.
+func gated(p *v1.Pod) *v1.Pod {
+	p.Labels = map[string]string{"gang": "train"}
+	p.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "quota"}}
+	return p
 }
 
 // ofGang makes a pod a member of the gang train.
@@ -55,6 +65,8 @@ func TestClusterWatch_Pods(t *testing.T) {
 	}{
 		{"a single pod that waits", nil, waiting(holder("p", 2)), nil},
 		{"a new member", nil, ofGang(waiting(holder("p", 2))), []queue.Event{changed}},
+		{"a new member that a gate holds back", nil, gated(waiting(holder("p", 2))), []queue.Event{changed}},
+		{"a member that goes while a gate holds it back", gated(waiting(holder("p", 2))), nil, []queue.Event{queue.PodDeleted{Pod: "p"}, changed}},
 		{"a member of which only the status changed", ofGang(waiting(holder("p", 2))), ofGang(waiting(holder("p", 2))), nil},
 		{"a member of which the spec changed", ofGang(waiting(holder("p", 2))), generation(ofGang(waiting(holder("p", 2))), 2), []queue.Event{changed}},
 		{"a member that got a node", ofGang(waiting(holder("p", 2))), ofGang(holder("p", 2)), []queue.Event{queue.PodAssigned{Pod: "p"}, changed}},

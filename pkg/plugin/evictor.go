@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,8 +24,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
-// evictor gives up gangs that started, lost members and found no room for them
-// within the grace period. Members that belong to a controller are evicted
+// evictor gives up gangs that started, lost members, and found no room for them or
+// had too few of them created within the grace period. Members that belong to a controller are evicted
 // together, so that the controller creates them again and the gang starts as a
 // whole. Bare pods are never touched; the gang is then only reported.
 type evictor struct {
@@ -44,8 +45,14 @@ func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, r
 	if len(bound) == 0 || len(bound) >= required {
 		return "", nil
 	}
-	why := newVerdict(kube.PartialGang, "gang %s has only %d of the %d pods that must run together and found no room for the others within %s",
-		kube.GangName(pg), len(bound), required, e.grace)
+	missing := "found no room for the others"
+	gated, _ := e.reports.groups.GatedMembers(pg)
+	waiting := withoutTerminating(slices.Collect(maps.Values(state.UnscheduledPods())))
+	if exist := len(bound) + len(waiting) + gated; exist < required {
+		missing = fmt.Sprintf("only %d of them exist: no more were created", exist)
+	}
+	why := newVerdict(kube.PartialGang, "gang %s has only %d of the %d pods that must run together on nodes and %s within %s",
+		kube.GangName(pg), len(bound), required, missing, e.grace)
 	if slices.ContainsFunc(bound, func(pod *v1.Pod) bool { return metav1.GetControllerOf(pod) == nil }) {
 		why.Message += "; some of them have no controller that would create them again, so none is evicted: make room for the others, or delete them"
 		e.keepGang(ctx, pg, why)

@@ -161,14 +161,15 @@ func (g *groupPods) addPod(pod *v1.Pod) {
 // statusOf says what a gang does, as the scheduler's cache knows it.
 func (c *gangCollector) statusOf(pg *schedulingapi.PodGroup, pods *groupPods) queue.Status {
 	state, err := c.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
-	if err != nil {
+	var ready queue.Readiness
+	switch {
+	case err == nil:
+		ready = c.gangs.readinessOf(pg, state)
+		ready.Assumed = state.AssumedPods().Len()
+	case pods.gated > 0: // all of them, as a rule
+		ready = c.gangs.readinessOf(pg, nil)
+	default:
 		return queue.Status{Phase: queue.Queued} // its first pod is on the way to the cache
-	}
-	ready := c.gangs.readinessOf(pg, state)
-	ready.Assumed = state.AssumedPods().Len()
-	if pods.gated > 0 {
-		// The gate of one member holds back the whole gang.
-		ready.Gated, ready.Waiting = max(pods.gated, ready.Waiting), 0
 	}
 	id := queue.GangID(pg.UID)
 	refusal := ask(c.gangs, func(core *queue.Queue) *queue.Verdict {

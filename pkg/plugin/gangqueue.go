@@ -140,15 +140,19 @@ func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 }
 
 // readinessOf counts the members of a gang against its declaration. Pods that
-// terminate are no members.
+// terminate are no members. The scheduler has no state of a gang of which all
+// members are gated.
 func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupState) queue.Readiness {
-	endings := ask(q, func(core *queue.Queue) queue.Endings { return core.Endings(pg.Namespace + "/" + pg.Name) })
-	scheduled := state.ScheduledPodsCount()
-	r := queue.Readiness{
-		Gang:    kube.GangName(pg),
-		Bound:   max(0, scheduled-endings.Bound),
-		Waiting: max(0, state.AllPodsCount()-scheduled-endings.Unbound),
+	r := queue.Readiness{Gang: kube.GangName(pg)}
+	if state != nil {
+		endings := ask(q, func(core *queue.Queue) queue.Endings { return core.Endings(pg.Namespace + "/" + pg.Name) })
+		scheduled := state.ScheduledPodsCount()
+		r.Bound = max(0, scheduled-endings.Bound)
+		r.Waiting = max(0, state.AllPodsCount()-scheduled-endings.Unbound)
 	}
+	gated, gates := q.reports.groups.GatedMembers(pg)
+	r.Gated, r.Gates = gated, strings.Join(gates, ", ")
+	q.countLater(&r, pg, state)
 	r.Required = kube.RunningMinimum(pg, q.reports.groups.DeclarationOf(pg))
 	spec, invalid := q.specOf(pg)
 	if invalid != nil {
@@ -158,6 +162,21 @@ func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupSt
 	}
 	r.MinCount, r.Required = spec.MinCount, spec.RunningMinimum
 	return r
+}
+
+// countLater takes the members that wait for another run of their gang out of those
+// that wait.
+func (q *gangQueue) countLater(r *queue.Readiness, pg *schedulingapi.PodGroup, state fwk.PodGroupState) {
+	d := q.reports.groups.DeclarationOf(pg)
+	if d == nil || d.Runs == nil || state == nil {
+		return
+	}
+	for _, pod := range state.UnscheduledPods() {
+		if pod.DeletionTimestamp == nil && d.Runs.IsLater(pod) {
+			r.Later++
+		}
+	}
+	r.Waiting, r.LaterWhy = max(0, r.Waiting-r.Later), d.Runs.Message
 }
 
 // outdatedGroup returns why a gang has to wait for a newer version of its group, or
@@ -219,7 +238,7 @@ var fingerprintSeed = maphash.MakeSeed()
 func fingerprintOf(pg *schedulingapi.PodGroup, waiting iter.Seq[*v1.Pod], scheduled int) uint64 {
 	sum := maphash.Comparable(fingerprintSeed, [2]string{string(pg.UID), pg.ResourceVersion})
 	for pod := range waiting {
-		if pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 {
+		if pod.DeletionTimestamp == nil {
 			sum += maphash.Comparable(fingerprintSeed, podVersion{pod.UID, pod.Generation})
 		}
 	}
@@ -302,7 +321,7 @@ func (q *gangQueue) recheckGang(key string) {
 		return
 	}
 	seen := q.readGang(pg, state, nil)
-	if seen.Readiness.Waiting == 0 {
+	if seen.Readiness.Waiting+seen.Readiness.Later == 0 {
 		q.step(queue.GangIdle{Gang: seen.Gang, Key: seen.Key, Readiness: seen.Readiness})
 		return
 	}

@@ -106,7 +106,7 @@ const reasonOther kube.Reason = "Other"
 
 // waitReasons are the reasons for which gangs wait.
 var waitReasons = []kube.Reason{
-	kube.InvalidGangSpec, kube.GangConfigConflict, kube.InvalidMIGProfile, kube.GangIncomplete, kube.GangNotFound,
+	kube.InvalidGangSpec, kube.GangConfigConflict, kube.InvalidMIGProfile, kube.GangIncomplete, kube.SchedulingGated, kube.GangNotFound,
 	kube.GangAPIUnavailable, kube.PriorityMismatch, kube.TopologyUnknownLevel, kube.TopologyLevelUnused,
 	kube.TopologyDrift, kube.NoFittingDomain, kube.GangTooLarge, kube.GangTooComplex, kube.PartialGang, kube.BindDenied, reasonOther,
 }

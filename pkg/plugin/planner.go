@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -16,6 +17,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/topology"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // planner owns the view of the cluster that plans are made on. The scheduler
@@ -52,10 +54,13 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 	if invalid != nil {
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
 	}
-	waiting, bound := withoutTerminating(group.GetUnscheduledPods()), withoutTerminating(state.ScheduledPods())
+	waiting, bound := withoutTerminating(spec.Runs.WithoutLater(group.GetUnscheduledPods())), withoutTerminating(state.ScheduledPods())
 	ready := queue.Readiness{Gang: spec.Name, MinCount: spec.MinCount, Required: spec.RunningMinimum, Bound: len(bound), Waiting: len(waiting)}
 	if obstacle := ready.Obstacle(); obstacle != nil {
 		return &gangPlan{refusal: obstacle, fingerprint: fingerprint}, nil // a member went since it was queued
+	}
+	if why := unknownRuns(pg, spec, waiting, bound); why != nil {
+		return &gangPlan{refusal: why, fingerprint: fingerprint, retryAfter: releaseRetry}, nil
 	}
 	if why := p.barriers.stillHeld(pg, state); why != nil {
 		return &gangPlan{refusal: why, fingerprint: fingerprint, retryAfter: releaseRetry}, nil
@@ -73,6 +78,22 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 	}
 	out.spec, out.fingerprint, out.boundBefore = spec, fingerprint, len(bound)
 	return out, nil
+}
+
+// unknownRuns returns why a gang has to wait for a newer version of its group, or nil:
+// a pod of another run may be seen before the version that knows of it, and makes
+// up the number with pods that are not of its gang.
+func unknownRuns(pg *schedulingapi.PodGroup, spec *kube.Spec, waiting, bound []*v1.Pod) *queue.Verdict {
+	name, _ := kube.SplitGroupName(pg.Name)
+	if len(waiting) == 0 || spec.MinCount < 2 || len(spec.Roles) > 0 || name == kube.DialectAuto {
+		return nil
+	}
+	// A group of Kubernetes' own may have pods of another scheduler on nodes.
+	ours := slices.DeleteFunc(slices.Concat(waiting, bound), func(pod *v1.Pod) bool { return pod.Spec.SchedulerName != waiting[0].Spec.SchedulerName })
+	if spec.Runs.Know(workload.ControllersOfRuns(ours)) {
+		return nil
+	}
+	return newVerdict(kube.GangNotFound, "pod group %s is not known yet with all workloads of its pods", pg.Name)
 }
 
 // solveGang asks the engine, with what is held for others out of its reach.

@@ -41,6 +41,10 @@ type Groups interface {
 	// GroupOf returns the name of the group of a pod as it stands in the API
 	// server, or "".
 	GroupOf(pod *v1.Pod) string
+	// GatedMembers returns how many members of a gang may not be scheduled before
+	// somebody removes their scheduling gates, and the names of the gates. To the
+	// scheduler they are single pods until then.
+	GatedMembers(pg *schedulingapi.PodGroup) (count int, gates []string)
 	// Leading is closed when this replica begins to schedule.
 	Leading() <-chan struct{}
 }

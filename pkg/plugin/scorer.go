@@ -84,7 +84,10 @@ const (
 // node.
 func (s *podScorer) preFilterMember(plan *gangPlan, pod *v1.Pod) (*fwk.PreFilterResult, *fwk.Status) {
 	node, ok := plan.nodes[pod.UID]
-	if !ok {
+	switch {
+	case plan.spec.Runs.IsLater(pod):
+		return nil, fwk.NewStatus(fwk.Unschedulable, textOf(newVerdict(kube.GangConfigConflict, "%s", plan.spec.Runs.Message)))
+	case !ok:
 		return nil, fwk.NewStatus(fwk.Unschedulable, "the gang runs, but its domain has no room for this member now")
 	}
 	s.gpus.observePod(pod, s.gpus.sharing.GPURequirementsOf(pod, plan.spec.Models, plan.spec.Memory))

@@ -59,6 +59,10 @@ type gang struct {
 	// what a crash or a loss left, and not how somebody made it.
 	partialSince time.Time
 	interrupted  bool
+	// shortage is what the members of a partial gang do that have no node; leftover
+	// is what to tell where nobody waits, and partialReported what was told.
+	shortage                  shortage
+	leftover, partialReported *Verdict
 	// evictAfter puts off the next try to evict.
 	evictAfter time.Time
 

@@ -164,6 +164,20 @@ func (t termination) expected(now time.Time) bool {
 // Endings returns how many members of a gang, as namespace/name, terminate.
 func (q *Queue) Endings(gang string) Endings { return q.holds.endings[gang] }
 
+// awaitsEnd reports whether members of a gang, as namespace/name, are still expected
+// to end.
+func (h *holdLedger) awaitsEnd(gang string, now time.Time) bool {
+	if h.endings[gang].Bound == 0 {
+		return false
+	}
+	for _, t := range h.terminating {
+		if t.gang == gang && t.expected(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // addTermination notes a pod that was told to end.
 func (h *holdLedger) addTermination(pod string, t termination) {
 	h.removeTermination(pod)

@@ -28,8 +28,12 @@ func (q *Queue) followPartial(g *gang, r *Readiness, now time.Time) {
 		g.startedWith = r.Required
 	}
 	if r.Bound == 0 || r.Bound >= g.required(r.Required) {
-		g.partialSince, g.interrupted = time.Time{}, false
+		g.partialSince, g.interrupted, g.shortage, g.partialReported = time.Time{}, false, enoughWait, nil
 		return
+	}
+	g.shortage = r.shortage()
+	if g.shortage == noneWaits {
+		g.leftover = r.leftover()
 	}
 	if g.partialSince.IsZero() {
 		g.partialSince = now
@@ -43,8 +47,10 @@ func (q *Queue) goesFirst(g *gang, now time.Time) bool {
 	return g.interrupted && now.Sub(g.partialSince) < cmp.Or(q.cfg.PartialGrace, lastInterrupted)
 }
 
-// evictPartial gives up gangs that started, lost members and found no room for
-// them within the grace period: what is left holds devices and does no work.
+// evictPartial gives up gangs that started, lost members, and within the grace
+// period found no room for those or had too few of them created: what is left holds
+// devices and does no work. Where nobody waits it may well work, as where its
+// controller was scaled down and the minimum was not: that is told, once.
 func (q *Queue) evictPartial(now time.Time) {
 	if q.cfg.PartialGrace <= 0 || now.Sub(q.partialTick) < partialInterval {
 		return
@@ -52,14 +58,25 @@ func (q *Queue) evictPartial(now time.Time) {
 	q.partialTick = now
 	var due []*gang
 	for _, g := range q.gangs {
-		if g.refusal != nil && !g.partialSince.IsZero() && now.Sub(g.partialSince) > q.cfg.PartialGrace && !now.Before(g.evictAfter) {
+		if !g.partialSince.IsZero() && now.Sub(g.partialSince) > q.cfg.PartialGrace {
 			due = append(due, g)
 		}
 	}
 	slices.SortFunc(due, compareGangs)
 	for _, g := range due {
-		g.evictAfter = now.Add(evictionRetry)
-		q.emit(Evict{g.id, g.key.Name})
+		switch {
+		case g.shortage != enoughWait && q.holds.awaitsEnd(g.key.Name, now):
+			g.evictAfter = now.Add(q.cfg.PartialGrace) // many are created again only then
+		case now.Before(g.evictAfter):
+		case g.shortage == noneWaits:
+			if g.partialReported == nil || g.partialReported.Message != g.leftover.Message {
+				g.partialReported = g.leftover
+				q.emit(Report{g.id, g.leftover, false})
+			}
+		case g.refusal != nil || g.shortage == tooFewExist:
+			g.evictAfter = now.Add(evictionRetry)
+			q.emit(Evict{g.id, g.key.Name})
+		}
 	}
 }
 

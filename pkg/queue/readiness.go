@@ -22,6 +22,10 @@ type Readiness struct {
 	// somebody removes their scheduling gates, named in Gates.
 	Waiting, Gated int
 	Gates          string
+	// Later members belong to another run under the gang's name, and wait until this
+	// one has ended; LaterWhy says so.
+	Later    int
+	LaterWhy string
 	// Problem is why the declaration cannot be scheduled as it is; nil if it
 	// can.
 	Problem *Verdict
@@ -35,18 +39,61 @@ func (r *Readiness) Obstacle() *Verdict {
 	}
 	have := r.Bound + r.Waiting
 	switch {
+	case have+r.Gated == 0:
+		return &Verdict{Reason: ReasonIncomplete, Message: fmt.Sprintf(
+			"gang %s has none of the %s that must start together; waiting for them to be created", r.Gang, podCount(r.MinCount))}
+	case have+r.Gated < r.MinCount:
+		return &Verdict{Reason: ReasonIncomplete, Message: fmt.Sprintf(
+			"gang %s has %d of the %d pods that must start together%s; waiting for the others to be created", r.Gang, have+r.Gated, r.MinCount, r.gatedClause())}
 	case r.Gated > 0 && (have < r.MinCount || r.Waiting == 0):
 		return &Verdict{Reason: ReasonGated, Message: fmt.Sprintf(
 			"gang %s: the scheduling gate %s holds back %s of %d; whoever put it there has to remove it",
 			r.Gang, r.Gates, podCount(r.Gated), have+r.Gated)}
-	case have == 0:
-		return &Verdict{Reason: ReasonIncomplete, Message: fmt.Sprintf(
-			"gang %s has none of the %s that must start together; waiting for them to be created", r.Gang, podCount(r.MinCount))}
-	case have < r.MinCount:
-		return &Verdict{Reason: ReasonIncomplete, Message: fmt.Sprintf(
-			"gang %s has %d of the %d pods that must start together; waiting for the others to be created", r.Gang, have, r.MinCount)}
+	case r.Later > 0 && r.Waiting == 0:
+		return &Verdict{Reason: ReasonConflict, Message: r.LaterWhy}
 	}
 	return nil
+}
+
+// gatedClause says how many of the members are gated, as part of a sentence.
+func (r *Readiness) gatedClause() string {
+	if r.Gated == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (the scheduling gate %s holds back %d of them)", r.Gates, r.Gated)
+}
+
+// shortage is what the members of a partial gang do that have no node.
+type shortage int
+
+const (
+	// enoughWait: with those that wait there are enough, or the declaration has to
+	// change first.
+	enoughWait shortage = iota
+	// tooFewExist: some wait, and not as many as are needed.
+	tooFewExist
+	// noneWaits: the others have ended, or nobody created them.
+	noneWaits
+)
+
+// shortage says what the members without a node do, of a gang that is partial.
+func (r *Readiness) shortage() shortage {
+	switch {
+	case r.Problem != nil:
+		return enoughWait
+	case r.Waiting+r.Gated == 0:
+		return noneWaits
+	case r.Bound+r.Waiting+r.Gated < r.MinCount:
+		return tooFewExist
+	}
+	return enoughWait
+}
+
+// leftover is the verdict on a partial gang of which nobody waits.
+func (r *Readiness) leftover() *Verdict {
+	return &Verdict{Reason: ReasonPartial, Message: fmt.Sprintf(
+		"gang %s: %d of the %d pods that start together have a node and none waits; the others have ended or are still to be created: if no more are to come, lower the minimum",
+		r.Gang, r.Bound, r.MinCount)}
 }
 
 // podCount is a number with its noun.

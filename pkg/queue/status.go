@@ -3,8 +3,6 @@
 
 package queue
 
-import "fmt"
-
 // Phase is what a gang does.
 type Phase string
 
@@ -36,6 +34,7 @@ const (
 	ReasonGated      = "SchedulingGated"
 	ReasonIncomplete = "GangIncomplete"
 	ReasonPartial    = "PartialGang"
+	ReasonConflict   = "GangConfigConflict"
 )
 
 // Status is the phase of a gang and, where it waits for something, why.
@@ -55,14 +54,12 @@ func StatusOf(r Readiness, refusal *Verdict) Status {
 	if obstacle == nil {
 		obstacle = refusal
 	}
-	idle := r.Waiting+r.Gated == 0
+	idle := r.Waiting+r.Gated+r.Later == 0
 	switch {
 	case r.Assumed > 0:
 		return Status{Phase: Binding}
 	case r.Bound > 0 && r.Problem == nil && idle && r.Bound < r.Required:
-		return Status{Running, ReasonPartial, fmt.Sprintf(
-			"gang %s: %d of the %d pods that start together have a node and none waits; the others have ended or are still to be created",
-			r.Gang, r.Bound, r.MinCount)}
+		return r.leftover().status(Running)
 	case r.Bound > 0 && idle:
 		return Status{Phase: Running}
 	case r.Bound > 0 && r.Bound >= r.Required:

@@ -26,6 +26,7 @@ func TestStatusOf(t *testing.T) {
 		{"short of a member", Readiness{Waiting: 3}, nil, Waiting, ReasonIncomplete},
 		{"short of a member after it was refused", Readiness{Waiting: 3}, refusal, Waiting, ReasonIncomplete},
 		{"held back as a whole", Readiness{Gated: 4}, nil, Gated, ReasonGated},
+		{"held back in part, and short of a member", Readiness{Waiting: 2, Gated: 1}, nil, Waiting, ReasonIncomplete},
 		{"held back in part", Readiness{Waiting: 3, Gated: 1}, nil, Gated, ReasonGated},
 		{"complete beside a member that is held back", Readiness{Waiting: 4, Gated: 1}, nil, Queued, ""},
 		{"misdeclared", Readiness{Waiting: 4, Problem: problem}, refusal, Waiting, "Misdeclared"},
@@ -41,13 +42,16 @@ func TestStatusOf(t *testing.T) {
 		{"partial while the others have no room", Readiness{Bound: 2, Waiting: 2}, refusal, Partial, "NoRoom"},
 		{"partial while too few others wait", Readiness{Bound: 2, Waiting: 1}, nil, Partial, ReasonIncomplete},
 		{"partial while the others are held back", Readiness{Bound: 2, Gated: 2}, nil, Partial, ReasonGated},
+		{"running, and another run waits for its end", Readiness{Bound: 4, Later: 4}, nil, Running, ReasonConflict},
+		{"complete beside another run", Readiness{Waiting: 4, Later: 4}, nil, Queued, ""},
+		{"short of a member beside another run", Readiness{Waiting: 3, Later: 4}, nil, Waiting, ReasonIncomplete},
 		{"what is left of a gang, and nobody waits", Readiness{Bound: 2}, nil, Running, ReasonPartial},
 	}
 	seen := map[Phase]bool{}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r := test.readiness
-			r.Gang, r.MinCount, r.Required, r.Gates = "train", 4, 4, "kueue.x-k8s.io/admission"
+			r.Gang, r.MinCount, r.Required, r.Gates, r.LaterWhy = "train", 4, 4, "kueue.x-k8s.io/admission", "two runs under one name"
 			status := StatusOf(r, test.refusal)
 			assert.Equal(t, test.phase, status.Phase)
 			assert.Equal(t, test.reason, status.Reason)
@@ -69,7 +73,9 @@ func TestReadiness_ObstacleSaysWhatIsMissing(t *testing.T) {
 		{"nobody", Readiness{MinCount: 1}, "gang train has none of the 1 pod that must start together; waiting for them to be created"},
 		{"some", Readiness{MinCount: 4, Bound: 1, Waiting: 2}, "gang train has 3 of the 4 pods that must start together; waiting for the others to be created"},
 		{"a gate", Readiness{MinCount: 4, Waiting: 3, Gated: 1, Gates: "quota"}, "gang train: the scheduling gate quota holds back 1 pod of 4; whoever put it there has to remove it"},
+		{"a gate, and some", Readiness{MinCount: 4, Waiting: 1, Gated: 2, Gates: "quota"}, "gang train has 3 of the 4 pods that must start together (the scheduling gate quota holds back 2 of them); waiting for the others to be created"},
 		{"nothing", Readiness{MinCount: 4, Bound: 1, Waiting: 3}, ""},
+		{"enough beside a gate", Readiness{MinCount: 3, Waiting: 3, Gated: 1, Gates: "quota"}, ""},
 		{"more than enough", Readiness{MinCount: 4, Waiting: 9}, ""},
 	}
 	for _, test := range tests {

@@ -21,6 +21,9 @@ func readJob(r *reader, s *Shape) {
 		remaining := max(completions-succeeded-countIndexes(r.readText("status.failedIndexes")), 0)
 		role.Replicas = min(parallelism, remaining)
 		role.Waves = completions > parallelism
+		if whole := min(parallelism, completions); whole > role.Replicas {
+			s.Started = whole
+		}
 	}
 	role.MinCount = role.Replicas
 	if succeeded > 0 && (role.Waves || !fixed) {

@@ -26,6 +26,9 @@ type Kind struct {
 	Group    string
 	Versions []string
 	Resource string
+	// EndsByItself says that a workload of this kind is a run that comes to its end,
+	// and not a service.
+	EndsByItself bool
 
 	// Gang, Together and Parts are what the documentation says of its gangs: what
 	// one gang is, how many of its pods start together, and its roles.

@@ -14,6 +14,8 @@ type Shape struct {
 	// MinCount is the number of pods that must start together as the workload
 	// itself says it, or 0 when that follows from its roles.
 	MinCount int
+	// Started is the number of pods that it began with, 0 where it keeps as many now.
+	Started int
 	// Problem is why its pods cannot start together, as what follows the name
 	// of the workload in a sentence; "" if they can.
 	Problem string
@@ -48,6 +50,19 @@ type Role struct {
 	// Waves says that there is more work than pods: the controller replaces
 	// pods that have ended, and the new ones need not start together.
 	Waves bool
+}
+
+// StartCount returns the number of pods that the workload keeps before any has done
+// its work.
+func (s *Shape) StartCount() int {
+	if s.Started > 0 {
+		return s.Started
+	}
+	count := 0
+	for i := range s.Roles {
+		count += s.Roles[i].Replicas
+	}
+	return count
 }
 
 // LeastAfter returns the number of the role's pods that must start together after

@@ -10,7 +10,7 @@ const kubeflowGroup = "kubeflow.org"
 // The rows of the table that code names.
 var (
 	job = &Kind{
-		Name: "Job", Group: "batch", Versions: []string{"v1"}, Resource: "jobs",
+		Name: "Job", Group: "batch", Versions: []string{"v1"}, Resource: "jobs", EndsByItself: true,
 		Gang: "the Job", Together: "min(`parallelism`, `completions` not yet reached)",
 		readShape: readJob, layOut: layOutJob,
 	}
@@ -20,7 +20,7 @@ var (
 		readShape: readStatefulSet, layOut: layOutStatefulSet,
 	}
 	jobSet = &Kind{
-		Name: "JobSet", Group: "jobset.x-k8s.io", Versions: []string{"v1alpha2"}, Resource: "jobsets",
+		Name: "JobSet", Group: "jobset.x-k8s.io", Versions: []string{"v1alpha2"}, Resource: "jobsets", EndsByItself: true,
 		Gang: "the JobSet", Together: "the pods of all its Jobs that have not succeeded", Parts: "each replicated job; each Job is a slice",
 		uidLabel: labelJobSetUID, roleLabels: []string{labelReplicatedJob},
 		links: []link{{
@@ -40,7 +40,7 @@ var (
 		readShape: readLeaderWorkerSet, layOut: layOutLeaderWorkerSet,
 	}
 	mpiJob = &Kind{
-		Name: "MPIJob", Group: kubeflowGroup, Versions: []string{"v2beta1", "v1"}, Resource: "mpijobs",
+		Name: "MPIJob", Group: kubeflowGroup, Versions: []string{"v2beta1", "v1"}, Resource: "mpijobs", EndsByItself: true,
 		Gang: "the job", Together: replicasTogether, Parts: "launcher, worker",
 		nameLabel: labelKubeflowJob, roleLabels: []string{labelReplicaType, labelKubeflowRole},
 		sharesName: true, // the launcher's pod is a Job's, and does not tell it
@@ -58,7 +58,7 @@ var (
 		readShape: readRayCluster, layOut: layOutRayCluster,
 	}
 	volcanoJob = &Kind{
-		Name: "Job", Group: "batch.volcano.sh", Versions: []string{"v1alpha1"}, Resource: "jobs",
+		Name: "Job", Group: "batch.volcano.sh", Versions: []string{"v1alpha1"}, Resource: "jobs", EndsByItself: true,
 		Gang: "its PodGroup, by the dialect `volcano`", Together: "`minAvailable`", Parts: "each task",
 		Advice: "and Volcano makes its pods a gang of their own: take the label off them",
 		layOut: layOutVolcanoJob,
@@ -111,7 +111,7 @@ var controllers = []*Kind{
 // kubeflowKind is a job of the Kubeflow Training Operator.
 func kubeflowKind(name, field string) *Kind {
 	return &Kind{
-		Name: name, Group: kubeflowGroup, Versions: []string{"v1"}, Resource: strings.ToLower(name) + "s",
+		Name: name, Group: kubeflowGroup, Versions: []string{"v1"}, Resource: strings.ToLower(name) + "s", EndsByItself: true,
 		Gang: "the job", Together: replicasTogether, Parts: "each replica type",
 		nameLabel: labelKubeflowJob, roleLabels: []string{labelReplicaType},
 		readShape: readReplicaSpecs(field), layOut: layOutReplicaSpecs(field),

@@ -53,26 +53,28 @@ func TestRead_Job(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec, status string
 		want         workload.Role
+		started      int // where it keeps fewer now
 	}{
-		"nothing said":                     {"{}", "{}", workload.Role{Replicas: 1, MinCount: 1}},
-		"indexed, a pod an index":          {"{parallelism: 8, completions: 8, completionMode: Indexed}", "{}", workload.Role{Replicas: 8, MinCount: 8}},
-		"fewer completions than pods":      {"{parallelism: 8, completions: 3}", "{}", workload.Role{Replicas: 3, MinCount: 3}},
-		"work queue":                       {"{parallelism: 4}", "{}", workload.Role{Replicas: 4, MinCount: 4}},
-		"work queue at its end":            {"{parallelism: 4}", "{succeeded: 1}", workload.Role{Replicas: 4, MinCount: 1}},
-		"some ended":                       {"{parallelism: 8, completions: 8}", "{succeeded: 3}", workload.Role{Replicas: 5, MinCount: 5}},
-		"some indexes given up":            {"{parallelism: 8, completions: 8}", `{succeeded: 3, failedIndexes: "0,2-3"}`, workload.Role{Replicas: 2, MinCount: 2}},
-		"all ended":                        {"{parallelism: 8, completions: 8}", "{succeeded: 8}", workload.Role{}},
-		"first wave":                       {"{parallelism: 4, completions: 10}", "{active: 4}", workload.Role{Replicas: 4, MinCount: 4, Waves: true}},
-		"a wave that follows":              {"{parallelism: 4, completions: 10}", "{succeeded: 2}", workload.Role{Replicas: 4, MinCount: 1, Waves: true}},
-		"the last wave":                    {"{parallelism: 4, completions: 10}", "{succeeded: 8}", workload.Role{Replicas: 2, MinCount: 1, Waves: true}},
-		"suspended":                        {"{parallelism: 8, completions: 8, suspend: true}", "{}", workload.Role{Replicas: 8, MinCount: 8}},
-		"scaled down to none":              {"{parallelism: 0}", "{}", workload.Role{}},
-		"failed indexes beyond all bounds": {"{parallelism: 8, completions: 8}", `{failedIndexes: "x,5-1,0-9999999999"}`, workload.Role{}},
+		"nothing said":                     {"{}", "{}", workload.Role{Replicas: 1, MinCount: 1}, 0},
+		"indexed, a pod an index":          {"{parallelism: 8, completions: 8, completionMode: Indexed}", "{}", workload.Role{Replicas: 8, MinCount: 8}, 0},
+		"fewer completions than pods":      {"{parallelism: 8, completions: 3}", "{}", workload.Role{Replicas: 3, MinCount: 3}, 0},
+		"work queue":                       {"{parallelism: 4}", "{}", workload.Role{Replicas: 4, MinCount: 4}, 0},
+		"work queue at its end":            {"{parallelism: 4}", "{succeeded: 1}", workload.Role{Replicas: 4, MinCount: 1}, 0},
+		"some ended":                       {"{parallelism: 8, completions: 8}", "{succeeded: 3}", workload.Role{Replicas: 5, MinCount: 5}, 8},
+		"some indexes given up":            {"{parallelism: 8, completions: 8}", `{succeeded: 3, failedIndexes: "0,2-3"}`, workload.Role{Replicas: 2, MinCount: 2}, 8},
+		"all ended":                        {"{parallelism: 8, completions: 8}", "{succeeded: 8}", workload.Role{}, 8},
+		"first wave":                       {"{parallelism: 4, completions: 10}", "{active: 4}", workload.Role{Replicas: 4, MinCount: 4, Waves: true}, 0},
+		"a wave that follows":              {"{parallelism: 4, completions: 10}", "{succeeded: 2}", workload.Role{Replicas: 4, MinCount: 1, Waves: true}, 0},
+		"the last wave":                    {"{parallelism: 4, completions: 10}", "{succeeded: 8}", workload.Role{Replicas: 2, MinCount: 1, Waves: true}, 4},
+		"suspended":                        {"{parallelism: 8, completions: 8, suspend: true}", "{}", workload.Role{Replicas: 8, MinCount: 8}, 0},
+		"scaled down to none":              {"{parallelism: 0}", "{}", workload.Role{}, 0},
+		"failed indexes beyond all bounds": {"{parallelism: 8, completions: 8}", `{failedIndexes: "x,5-1,0-9999999999"}`, workload.Role{}, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := read(t, "{apiVersion: batch/v1, kind: Job, metadata: {name: train}, spec: "+c.spec+", status: "+c.status+"}")
 			c.want.PodsCounted = true
-			assert.Equal(t, workload.Shape{Roles: []workload.Role{c.want}}, got)
+			assert.Equal(t, workload.Shape{Roles: []workload.Role{c.want}, Started: c.started}, got)
+			assert.Equal(t, max(c.started, c.want.Replicas), got.StartCount())
 		})
 	}
 }

@@ -176,29 +176,6 @@ func TestMoments_AMinimumIsRaisedWhileTheGangRuns(t *testing.T) {
 	c.awaitBound("train", 3)
 }
 
-// TestMoments_AGateHoldsTheWholeGangBack leaves a member of a gang gated. The
-// scheduler's queue keeps a gang together, so that its gate is the gang's, also
-// where the others would be enough.
-func TestMoments_AGateHoldsTheWholeGangBack(t *testing.T) {
-	c := newCluster(t, racks(8, 8)...)
-	gate := func(pods []*v1.Pod) []*v1.Pod {
-		pods[0].Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "example.com/quota"}}
-		return pods
-	}
-	c.create(gate(gangPods("enough", 3, "2"))...)
-	c.create(gate(gangPods("short", 3, "3"))...)
-	c.create(gangPods("other", 1, "1")...)
-	c.awaitBound("other", 1)
-	c.stayPending("enough")
-	c.stayPending("short")
-	for _, name := range []string{"enough-0", "short-0"} {
-		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, name, types.JSONPatchType, []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`), metav1.PatchOptions{})
-		require.NoError(t, err)
-	}
-	c.awaitBound("enough", 3)
-	c.awaitBound("short", 3)
-}
-
 // TestMoments_PodsOfAnotherSchedulerAreNoMembers gives a gang a member that is
 // for another scheduler.
 func TestMoments_PodsOfAnotherSchedulerAreNoMembers(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -298,13 +299,7 @@ func TestQueue_AMemberThatIsEndingCostsNoAttempts(t *testing.T) {
 func (c *cluster) letGo(names []string) {
 	c.t.Helper()
 	for _, name := range names {
-		p, err := c.client.CoreV1().Pods(c.namespace).Get(background, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		require.NoError(c.t, err)
-		p.Finalizers = nil
-		_, err = c.client.CoreV1().Pods(c.namespace).Update(background, p, metav1.UpdateOptions{})
+		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 		if !apierrors.IsNotFound(err) {
 			require.NoError(c.t, err)
 		}

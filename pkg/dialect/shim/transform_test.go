@@ -4,6 +4,7 @@
 package shim
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -108,8 +109,11 @@ func TestSplitter(t *testing.T) {
 		AddFunc:    func(obj any, _ bool) { seen = append(seen, "add "+string(obj.(*v1.Pod).UID)) },
 		UpdateFunc: func(_, obj any) { seen = append(seen, "update "+string(obj.(*v1.Pod).UID)) },
 		DeleteFunc: func(obj any) {
-			gone := obj.(cache.DeletedFinalStateUnknown)
-			seen = append(seen, "delete "+gone.Key+" "+string(gone.Obj.(*v1.Pod).UID))
+			if gone, unseen := obj.(cache.DeletedFinalStateUnknown); unseen {
+				seen = append(seen, "delete unseen "+gone.Key+" "+string(gone.Obj.(*v1.Pod).UID))
+				return
+			}
+			seen = append(seen, "delete "+string(obj.(*v1.Pod).UID))
 		},
 	}}
 	old, again := newPod("a"), newPod("a")
@@ -121,5 +125,41 @@ func TestSplitter(t *testing.T) {
 		p.UID = "uid-a2"
 		return p
 	}())
-	assert.Equal(t, []string{"update uid-a", "delete ns/a uid-a", "add uid-a2", "delete ns/a uid-a2", "add uid-a2"}, seen)
+	assert.Equal(t, []string{"update uid-a", "delete unseen ns/a uid-a", "add uid-a2", "delete uid-a2", "add uid-a2"}, seen)
+}
+
+// A member that a gate holds back is a single pod to the scheduler, which gets its
+// group at the moment when the gate goes.
+func TestGateKeeper(t *testing.T) {
+	var seen []string
+	tell := func(what string, obj any) {
+		if gone, unseen := obj.(cache.DeletedFinalStateUnknown); unseen {
+			what, obj = what+" unseen", gone.Obj
+		}
+		p := obj.(*v1.Pod)
+		seen = append(seen, fmt.Sprintf("%s %s of %q, %d gates", what, p.Name, kube.GroupOf(p), len(p.Spec.SchedulingGates)))
+	}
+	handler := gateKeeper{splitter{cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc:    func(obj any, _ bool) { tell("add", obj) },
+		UpdateFunc: func(_, obj any) { tell("update", obj) },
+		DeleteFunc: func(obj any) { tell("delete", obj) },
+	}}}
+	member := func(gates int, words ...string) *v1.Pod {
+		p := newPod("a", append([]string{"group=train"}, words...)...)
+		p.Spec.SchedulingGates = make([]v1.PodSchedulingGate, gates)
+		return p
+	}
+	gated := member(2)
+	handler.OnAdd(gated, true)
+	handler.OnUpdate(gated, member(1))
+	handler.OnUpdate(member(1), member(0))
+	handler.OnUpdate(member(0), member(0, "node=n1"))
+	handler.OnDelete(member(1))
+	handler.OnDelete(cache.DeletedFinalStateUnknown{Key: "ns/a", Obj: member(1)})
+	assert.Equal(t, []string{
+		`add a of "", 2 gates`, `update a of "", 1 gates`,
+		`delete a of "", 1 gates`, `add a of "train", 0 gates`, `update a of "train", 0 gates`,
+		`delete a of "", 1 gates`, `delete unseen a of "", 1 gates`,
+	}, seen)
+	assert.Equal(t, "train", kube.GroupOf(gated), "the informer's own pod is not changed")
 }

@@ -121,7 +121,8 @@ func (t *Translator) buildFactory(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if t.podsRead, err = (podInformer{pods}).AddEventHandler(t.podHandler()); err != nil {
+	// The store knows gated members too.
+	if t.podsRead, err = pods.AddEventHandler(splitter{t.podHandler()}); err != nil {
 		return err
 	}
 	var once sync.Once
@@ -277,6 +278,12 @@ func (t *Translator) DeclarationOf(pg *schedulingapi.PodGroup) *kube.Declaration
 
 // GroupOf returns the group of a pod as it stands in the API server, or "".
 func (t *Translator) GroupOf(pod *v1.Pod) string { return t.dialects.GroupOf(pod) }
+
+// GatedMembers returns how many members of a gang may not be scheduled before
+// somebody removes their scheduling gates, and the names of the gates.
+func (t *Translator) GatedMembers(pg *schedulingapi.PodGroup) (count int, gates []string) {
+	return t.store.GatedMembers(store.Key{Namespace: pg.Namespace, Group: pg.Name})
+}
 
 // Verdict tells the object behind a group why its gang is not scheduled, or
 // that it is. It does not wait for the write. A gang without an object, and an

@@ -29,11 +29,11 @@ func (d *draft) refuse(problem *kube.Invalid) { d.invalid = cmp.Or(d.invalid, pr
 
 // declare joins what the object and the members say of the gang. Where the
 // object says something no member may say otherwise; where it does not, all
-// members must say the same.
+// members that decide must say the same.
 func (g *gangState) declare() *draft {
 	d := &draft{}
 	d.Terms = make(map[string]kube.Term, len(dialect.TermKeys))
-	variants := g.variants()
+	variants := g.decidingVariants()
 	for i, key := range dialect.TermKeys {
 		term, found, conflict := g.mergeTerm(i, variants)
 		if found {
@@ -102,15 +102,11 @@ func (g *gangState) ignored() []string {
 	return all
 }
 
-// anyMemberDeclares reports whether a member has one of dialect.TermKeys.
+// anyMemberDeclares reports whether a member that decides has one of
+// dialect.TermKeys.
 func (g *gangState) anyMemberDeclares(key string) bool {
 	i := slices.Index(dialect.TermKeys[:], key)
-	for t := range g.byTerms {
-		if t.Terms[i].Set {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.decidingVariants(), func(v variant) bool { return v.terms.Terms[i].Set })
 }
 
 // variant groups the members of a gang whose terms are identical. The terms of
@@ -144,6 +140,55 @@ func (g *gangState) variants() []variant {
 		slices.SortFunc(all, func(a, b variant) int { return cmp.Compare(a.firstPod(), b.firstPod()) })
 	}
 	return all
+}
+
+// decidingVariants lists the terms of the members that decide what holds for the
+// gang.
+func (g *gangState) decidingVariants() []variant {
+	all := g.variants()
+	if len(all) <= 1 {
+		return all
+	}
+	decides := g.decidingMembers()
+	for i := range all {
+		members := map[types.UID]*member{}
+		for uid, m := range all[i].members {
+			if decides(m) {
+				members[uid] = m
+			}
+		}
+		all[i].members = members
+	}
+	all = slices.DeleteFunc(all, func(v variant) bool { return len(v.members) == 0 })
+	slices.SortFunc(all, func(a, b variant) int { return cmp.Compare(a.firstPod(), b.firstPod()) })
+	return all
+}
+
+// decidingMembers tells which members decide: those that wait, since the others
+// have been placed; and of pods that wait of one workload those of the revision that
+// it created a pod of last. Where nobody waits, the youngest member decides.
+func (g *gangState) decidingMembers() func(*member) bool {
+	newest := map[string]*member{} // by workload
+	var youngest *member
+	waiting := false
+	for _, m := range g.members {
+		if youngest == nil || m.isYoungerThan(youngest) {
+			youngest = m
+		}
+		if !m.waits() {
+			continue
+		}
+		waiting = true
+		if last := newest[m.revision.Of]; last == nil || m.isYoungerThan(last) {
+			newest[m.revision.Of] = m
+		}
+	}
+	if !waiting {
+		return func(m *member) bool { return m == youngest }
+	}
+	return func(m *member) bool {
+		return m.waits() && (m.revision.Of == "" || m.revision.Hash == newest[m.revision.Of].revision.Hash)
+	}
 }
 
 func (g *gangState) conflict(what, one, other string) *kube.Invalid {

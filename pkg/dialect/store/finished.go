@@ -22,6 +22,8 @@ import (
 type finishedPod struct {
 	uid  types.UID
 	life kube.Lifetime
+	// run is the workload that it was of, if that comes to its end by itself.
+	run workload.Run
 	// role is that of a workload's pod, keys are what selectors of roles look at.
 	role string
 	keys labels.Set
@@ -36,7 +38,7 @@ func (s *Store) SetFinished(pod *v1.Pod) {
 		return
 	}
 	key := Key{pod.Namespace, group}
-	f := &finishedPod{uid: pod.UID, life: kube.LifetimeOf(pod), keys: labels.Set{}}
+	f := &finishedPod{uid: pod.UID, life: kube.LifetimeOf(pod), run: workload.RunOf(pod), keys: labels.Set{}}
 	maps.Copy(f.keys, pod.Annotations)
 	maps.Copy(f.keys, pod.Labels)
 	if ref, why := workload.RefOf(pod); why == "" {
@@ -76,6 +78,7 @@ func (s *Store) refreshFinished(key Key) {
 		return
 	}
 	g.finished, g.dirty = s.finished[key], true
+	s.followRuns(g)
 	s.refreshGang(g)
 }
 

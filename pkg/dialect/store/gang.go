@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // gangState is all that is known of one gang.
@@ -29,6 +30,13 @@ type gangState struct {
 	// run, and those whose own markers make no sense. staying counts those with a
 	// node that do not terminate.
 	bound, running, problems, staying int
+	// gated counts the members that scheduling gates hold back, gates those of
+	// each gate. The scheduler knows them as single pods until their gates go.
+	gated int
+	gates map[string]int
+	// livingRuns counts the members of each run, readRun finds its workload.
+	livingRuns map[workload.Run]int
+	readRun    runCatalog
 	// finished are the pods that have done their work under the gang's name.
 	// declaredCount is what the gang declares, before they are left out.
 	finished      map[types.UID]*finishedPod
@@ -75,14 +83,14 @@ func (s *Store) newGang(key Key) *gangState {
 	return &gangState{
 		key: key, dialectName: name, dialect: s.dialects.Find(name),
 		members: map[types.UID]*member{}, finished: s.finished[key],
-		byTerms: map[dialect.PodTerms]map[types.UID]*member{},
+		byTerms: map[dialect.PodTerms]map[types.UID]*member{}, readRun: s.readRun,
 	}
 }
 
 // upToDate reports whether the scheduler need not see anything else than it
 // does. A gang with a problem names pods in it, and those come and go.
 func (g *gangState) upToDate() bool {
-	return g.published.group != nil && !g.dirty && g.problems == 0 && len(g.byTerms) <= 1 && len(g.finished) == 0 &&
+	return g.published.group != nil && !g.dirty && g.problems == 0 && len(g.byTerms) <= 1 && len(g.livingRuns) <= 1 && len(g.finished) == 0 &&
 		g.published.declaration.Invalid == nil && g.hasDisruptionMode(g.published.group)
 }
 

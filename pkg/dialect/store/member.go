@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // member is one live pod of a gang.
@@ -24,7 +25,12 @@ type member struct {
 	bound, running bool
 	// terminating members were told to end.
 	terminating bool
-	life        kube.Lifetime
+	revision    kube.Revision
+	// run is the workload that it is of, if that comes to its end by itself.
+	run workload.Run
+	// gates are what keeps it from being scheduled.
+	gates []string
+	life  kube.Lifetime
 	// owner is the name of the pod's controller, or "".
 	owner string
 	// terms are what it says of its gang, and roles the parts that it names.
@@ -43,11 +49,18 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 		created:     pod.CreationTimestamp,
 		bound:       pod.Spec.NodeName != "",
 		running:     pod.Status.Phase == v1.PodRunning,
-		terminating: pod.DeletionTimestamp != nil, life: kube.LifetimeOf(pod),
+		terminating: pod.DeletionTimestamp != nil, life: kube.LifetimeOf(pod), revision: kube.RevisionOf(pod),
 		terms: said.Terms, roles: said.Roles,
+	}
+	if kube.MemberStateOf(pod) == kube.MemberGated {
+		for _, gate := range pod.Spec.SchedulingGates {
+			m.gates = append(m.gates, gate.Name)
+		}
 	}
 	if name == kube.DialectAuto {
 		m.auto = newAutoMember(pod)
+	} else {
+		m.run = workload.RunOf(pod)
 	}
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
 		m.owner = owner.Name
@@ -57,6 +70,15 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 		m.problem = cmp.Or(s.dialects.MarkerProblem(pod), said.Problem)
 	}
 	return m
+}
+
+// waits reports whether a member is still to be placed.
+func (m *member) waits() bool { return !m.bound && !m.terminating }
+
+// isYoungerThan reports whether a member was created after another one; of those
+// that end, none is younger than one that does not.
+func (m *member) isYoungerThan(o *member) bool {
+	return cmp.Or(oneIf(o.terminating)-oneIf(m.terminating), m.created.Compare(o.created.Time), cmp.Compare(o.name, m.name)) > 0
 }
 
 func (g *gangState) addMember(m *member) {
@@ -89,7 +111,26 @@ func (g *gangState) countMember(m *member, sign int) {
 	g.running += sign * oneIf(m.running)
 	g.staying += sign * oneIf(m.bound && !m.terminating)
 	g.problems += sign * oneIf(m.problem != nil)
+	g.countGates(m, sign)
+	g.countRun(m, sign)
 	g.tallyMember(m, sign)
+}
+
+// countGates adds a member that scheduling gates hold back to those of its gang, or
+// takes it out.
+func (g *gangState) countGates(m *member, sign int) {
+	if len(m.gates) == 0 {
+		return
+	}
+	if g.gates == nil {
+		g.gates = map[string]int{}
+	}
+	g.gated += sign
+	for _, gate := range m.gates {
+		if g.gates[gate] += sign; g.gates[gate] == 0 {
+			delete(g.gates, gate)
+		}
+	}
 }
 
 func oneIf(yes bool) int {

@@ -4,7 +4,9 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -54,9 +56,19 @@ func (m *model) members(key Key) []*v1.Pod {
 	return members
 }
 
+// deciding are the members that say what holds: those that wait, else one.
+func (m *model) deciding(key Key) []*v1.Pod {
+	all := m.members(key)
+	waiting := slices.DeleteFunc(slices.Clone(all), func(pod *v1.Pod) bool { return pod.Spec.NodeName != "" })
+	if len(waiting) > 0 || len(all) == 0 {
+		return waiting
+	}
+	return []*v1.Pod{slices.MinFunc(all, func(a, b *v1.Pod) int { return cmp.Compare(a.Name, b.Name) })}
+}
+
 func (m *model) first(key Key) *v1.Pod {
 	var first *v1.Pod
-	for _, pod := range m.members(key) {
+	for _, pod := range m.deciding(key) {
 		if first == nil || pod.Name < first.Name {
 			first = pod
 		}
@@ -78,7 +90,7 @@ func (m *model) reason(key Key) kube.Reason {
 	case dialect == kube.DialectConflict:
 		return kube.GangConfigConflict
 	}
-	members := m.members(key)
+	members := m.deciding(key)
 	for _, a := range members {
 		for _, b := range members {
 			if a.Annotations[kube.AnnotationMinCount] != b.Annotations[kube.AnnotationMinCount] {

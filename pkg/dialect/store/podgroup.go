@@ -6,11 +6,13 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // build returns the PodGroup that stands for the gang and what is declared of
@@ -33,7 +35,8 @@ func (g *gangState) build(kinds []kindStatus) publication {
 }
 
 // leaveOutFinished lowers the minimum by the members that have done their work: it
-// is not waited for. A workload that says itself how many start together has
+// is not waited for. What other runs under the gang's name have done is not its
+// work. A workload that says itself how many start together has
 // left them out.
 func (g *gangState) leaveOutFinished(pg *schedulingapi.PodGroup, d *draft) {
 	policy := pg.Spec.SchedulingPolicy.Gang
@@ -46,7 +49,13 @@ func (g *gangState) leaveOutFinished(pg *schedulingapi.PodGroup, d *draft) {
 	if _, written := d.Terms[kube.AnnotationMinCount]; g.object != nil && g.object.Shape != nil && !written {
 		return
 	}
-	finished := g.finishedInRun()
+	var others map[workload.Run]bool
+	if len(d.Roles) == 0 {
+		var problem *kube.Invalid
+		others, d.Runs, problem = g.separateRuns(int(declared))
+		d.refuse(problem)
+	}
+	finished := slices.DeleteFunc(g.finishedInRun(), func(f *finishedPod) bool { return others[f.run] })
 	if len(finished) == 0 {
 		return
 	}
@@ -134,7 +143,7 @@ func (g *gangState) setCountOf(pg *schedulingapi.PodGroup, text string) *kube.In
 // setPriority gives the PodGroup the priority of its members. The scheduler
 // refuses a group that differs from them.
 func (g *gangState) setPriority(pg *schedulingapi.PodGroup) *kube.Invalid {
-	variants := g.variants()
+	variants := g.decidingVariants()
 	if len(variants) == 0 {
 		return nil
 	}

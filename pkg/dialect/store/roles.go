@@ -73,12 +73,11 @@ func (g *gangState) kueueOrigin(key string) kube.Origin {
 	return kube.Origin{Word: cmp.Or(dialect.KueueAliases[key], key), OnPods: g.hasGroupObject()}
 }
 
-// rolesByName returns the roles that members name, and whether all members name
-// the same ones.
+// rolesByName returns the roles that members name, and whether all name the same
+// ones. Of those that do not decide, what they name counts unless others say it otherwise.
 func (g *gangState) rolesByName(variants []variant) (named map[string]kube.Role, alike bool, bad *kube.Invalid) {
 	named, alike = map[string]kube.Role{}, true
 	for _, v := range variants {
-		alike = alike && v.terms.RolesText == variants[0].terms.RolesText
 		roles := v.firstMember().roles
 		if err := kube.CheckRoles(roles); err != nil {
 			return nil, false, &kube.Invalid{Reason: kube.InvalidGangSpec, Message: "gang " + g.key.Name() + ": the parts that pod " + v.firstPod() + " names: " + err.Error()}
@@ -93,6 +92,18 @@ func (g *gangState) rolesByName(variants []variant) (named map[string]kube.Role,
 				return nil, false, g.conflict("what the part "+kube.QuoteInput(r.Name)+" asks for", "pod "+variants[0].firstPod()+" says one thing", "pod "+v.firstPod()+" another")
 			}
 			named[r.Name] = r
+		}
+	}
+	for _, v := range g.variants() {
+		alike = alike && v.terms.RolesText == variants[0].terms.RolesText
+		roles := v.firstMember().roles
+		if kube.CheckRoles(roles) != nil {
+			continue
+		}
+		for _, r := range roles {
+			if _, known := named[r.Name]; !known {
+				named[r.Name] = r
+			}
 		}
 	}
 	return named, alike, nil

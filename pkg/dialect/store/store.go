@@ -77,6 +77,8 @@ type Store struct {
 	// workload that pods have asked about.
 	workloads map[workloadKey]*workloadState
 	wanted    map[*workload.Kind]chan struct{}
+	// contested are the gangs that have pods of several runs.
+	contested map[Key]*gangState
 }
 
 // New returns a store of gangs in these dialects, which publishes nothing before
@@ -91,6 +93,7 @@ func New(dialects dialect.Dialects, publish Publish, changed func(Key)) *Store {
 		kinds:     map[schema.GroupVersionResource]Availability{},
 		workloads: map[workloadKey]*workloadState{},
 		wanted:    map[*workload.Kind]chan struct{}{},
+		contested: map[Key]*gangState{},
 	}
 	for _, k := range workload.SupportedKinds() {
 		s.wanted[k] = make(chan struct{})
@@ -232,6 +235,9 @@ func (s *Store) setAvailability(k *dialect.Kind, a Availability) (dropped []Key)
 		g.dirty = true
 		s.publishOrForget(g)
 	}
+	if k.Workload != nil {
+		s.refreshContested()
+	}
 	return dropped
 }
 
@@ -269,6 +275,7 @@ func (s *Store) publishOrForget(g *gangState) {
 	if len(g.members) == 0 && g.auto != nil {
 		s.leaveWorkload(g)
 	}
+	s.followRuns(g)
 	s.refreshGang(g)
 	if len(g.members) == 0 && g.object == nil {
 		delete(s.gangs, g.key)

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"maps"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
@@ -42,6 +43,18 @@ func (s *Store) View(key Key) *View {
 		v.Labels = g.dialect.Labels
 	}
 	return v
+}
+
+// GatedMembers returns how many members of a gang may not be scheduled before
+// somebody removes their scheduling gates, and the names of the gates, in order.
+func (s *Store) GatedMembers(key Key) (count int, gates []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.gangs[key]
+	if g == nil {
+		return 0, nil
+	}
+	return g.gated, slices.Sorted(maps.Keys(g.gates))
 }
 
 // SetEnded records how many pods of a gang have ended, as a list of them said.

@@ -120,6 +120,7 @@ func (s *Store) updateWorkload(key workloadKey, apply func(*workloadState)) {
 	w := s.workloadOf(key)
 	apply(w)
 	s.publishWorkload(key, w)
+	s.refreshContested()
 }
 
 func (s *Store) workloadOf(key workloadKey) *workloadState {
