@@ -163,7 +163,7 @@ func (q *Queue) Terminating(now time.Time) []NodeAmount {
 // expected reports whether a pod that terminates is on a node and still expected
 // to end.
 func (t termination) expected(now time.Time) bool {
-	return t.node != "" && now.Before(t.until.Add(terminationSlack))
+	return t.node != "" && isExpected(t.until, now)
 }
 
 // Endings returns how many members of a gang, as namespace/name, terminate.

@@ -29,6 +29,14 @@ type Victim struct {
 	Until time.Time
 }
 
+// IsExpected reports whether the pod is still expected to end. A kubelet that is dead
+// never ends one.
+func (v Victim) IsExpected(now time.Time) bool { return isExpected(v.Until, now) }
+
+// isExpected reports whether a pod on a node is still expected to end whose grace
+// period is over at a time.
+func isExpected(until, now time.Time) bool { return now.Before(until.Add(terminationSlack)) }
+
 // RoomVerdict says that room is being made for a gang, by whom, where and until
 // when. What is in other namespaces is counted and not named: who reads a gang's
 // sentence may not be allowed to read those.
