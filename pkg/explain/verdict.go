@@ -66,7 +66,7 @@ func (v *ClusterView) Status(g *Gang, now time.Time) (Status, error) {
 	}
 	s.AgeSeconds = secondsBetween(s.Created, now)
 	s.WaitSeconds = s.AgeSeconds
-	verdict, err := v.currentVerdict(g)
+	verdict, err := v.currentVerdict(g, now)
 	s.Phase, s.Reason, s.Message, s.WaitsFor = verdict.Phase, kube.Reason(verdict.Reason), verdict.Message, verdict.waitsFor
 	if s.Phase == queue.Running {
 		s.WaitSeconds = secondsBetween(s.Created, startTime(g))
@@ -82,7 +82,7 @@ type verdict struct {
 }
 
 // currentVerdict returns what the scheduler would say of the gang now.
-func (v *ClusterView) currentVerdict(g *Gang) (verdict, error) {
+func (v *ClusterView) currentVerdict(g *Gang, now time.Time) (verdict, error) {
 	ready := g.queueReadiness()
 	if ready.Obstacle() != nil || ready.Waiting == 0 {
 		return verdict{queue.StatusOf(ready, nil), g.waitsForUser(&ready)}, nil
@@ -96,6 +96,9 @@ func (v *ClusterView) currentVerdict(g *Gang) (verdict, error) {
 		refusal := &queue.Verdict{Reason: string(bad.Reason), Message: "gang " + g.Name + ": " + bad.Message}
 		return verdict{queue.StatusOf(ready, refusal), "a change of what its pods ask for"}, nil
 	case plan.Refusal != nil:
+		if room := v.roomVerdict(g, now); room != nil && plan.Refusal.Reason == placement.NoFittingDomain {
+			return verdict{queue.StatusOf(ready, room), "the pods that it preempted to end"}, nil
+		}
 		refusal := &queue.Verdict{Reason: string(plan.Refusal.Reason), Message: plan.Refusal.Error()}
 		return verdict{queue.StatusOf(ready, refusal), waitsForRoom(plan.Refusal)}, nil
 	}

@@ -115,6 +115,8 @@ const (
 	TopologyDrift Reason = "TopologyDrift"
 	// NoFittingDomain: no domain has room now.
 	NoFittingDomain Reason = "NoFittingDomain"
+	// RoomBeingMade: it preempted others, and they have not ended yet.
+	RoomBeingMade Reason = "RoomBeingMade"
 	// GangTooLarge: no domain could hold the gang even if it were empty.
 	GangTooLarge Reason = "GangTooLarge"
 	// GangTooComplex: the steps that one plan may take do not suffice for the gang.

@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -61,7 +62,9 @@ func (a *attempt) reportAnswer(ctx context.Context, plan *gangPlan) *queue.Verdi
 		Snapshot: snapshotView{a.planner.handle.SnapshotSharedLister().NodeInfos()},
 		Promise:  plan.promise, RetryAfter: plan.retryAfter,
 	})
-	return a.gangs.reports.shownRefusal(a.group, plan.refusal)
+	// While room is being made for it, that is what stands.
+	stands := ask(a.gangs, func(core *queue.Queue) *queue.Verdict { return core.Refusal(queue.GangID(a.group.UID)) })
+	return a.gangs.reports.shownRefusal(a.group, cmp.Or(stands, plan.refusal))
 }
 
 // pluginRefusalRetry is how soon a gang is tried again whose plan other plugins
@@ -73,9 +76,10 @@ func refusedByPlugins(ctx context.Context, gangs *gangQueue, group fwk.PodGroupI
 	pg := group.GetPodGroup()
 	attempts.WithLabelValues("refused").Inc()
 	why := newVerdict(kube.NoFittingDomain,
-		"gang %s has room in %s, but only %d of its %d waiting pods pass every other check there (%s); the PodScheduled condition of the others says which check it is",
+		"gang %s has room in %s, but only %d of its %d waiting pods pass every other check there (%s)",
 		kube.GangName(pg), plan.domain, plan.barrier.expectedCount(), len(group.GetUnscheduledPods()), plan.otherChecks())
 	klog.FromContext(ctx).V(2).Info("Refused gang", "gang", klog.KObj(pg), "reason", why.Reason, "message", why.Message)
+	gangs.reports.holdRefusal(pg, why)
 	gangs.step(queue.Refused{
 		Gang: queue.GangID(pg.UID), Verdict: why, Fingerprint: plan.fingerprint, ByPlugins: true, RetryAfter: pluginRefusalRetry,
 		Snapshot: snapshotView{gangs.handle.SnapshotSharedLister().NodeInfos()},

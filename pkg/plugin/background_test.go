@@ -33,7 +33,7 @@ func TestBackground_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 		why := newVerdict(kube.NoFittingDomain, "room for none")
 		gangs.step(queue.GangSeen{Gang: queue.GangID(pg.UID), Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 		gangs.step(queue.Refused{Gang: queue.GangID(pg.UID), Class: "class", Verdict: why})
-		gangs.reports.reportRefused(pg, why)
+		gangs.reports.reportKept(pg, why)
 	}
 	gangs.step(queue.GangSeen{Gang: "denied", Readiness: queue.Readiness{MinCount: 1, Waiting: 1}, Asking: true})
 	gangs.step(queue.BindFailed{Gang: "denied", Verdict: func(time.Duration) *queue.Verdict { return newVerdict(kube.BindDenied, "denied") }})

@@ -72,6 +72,8 @@ func (b *permitHandle) pod(p *v1.Pod) {
 // undeclared are groups of which nothing is declared.
 type undeclared struct{ Groups }
 
+func (undeclared) SetSentence(*schedulingapi.PodGroup, string, string) {}
+
 func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
 	return &kube.Declaration{}
 }

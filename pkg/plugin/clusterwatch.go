@@ -122,7 +122,7 @@ func (w *clusterWatch) recheckGangOf(pod *v1.Pod) {
 // terminatingEvent is the event of a pod that was told to end.
 func terminatingEvent(pod *v1.Pod) queue.PodTerminating {
 	return queue.PodTerminating{
-		Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName, Name: pod.Namespace + "/" + pod.Name,
+		Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName, Name: pod.Namespace + "/" + pod.Name, GangName: gangName(pod),
 		Priority: corev1helpers.PodPriority(pod), Gives: requestsOf(pod), Until: pod.DeletionTimestamp.Time,
 		Preempted: slices.ContainsFunc(pod.Status.Conditions, func(c v1.PodCondition) bool {
 			return c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == v1.PodReasonPreemptionByScheduler
@@ -185,6 +185,12 @@ func gangOf(pod *v1.Pod) string {
 		return pod.Namespace + "/" + group
 	}
 	return ""
+}
+
+// gangName is what users call a pod's gang, "" for a single pod.
+func gangName(pod *v1.Pod) string {
+	_, name := kube.SplitGroupName(kube.GroupOf(pod))
+	return name
 }
 
 // requestsOf is what a pod takes from its node: the most that the scheduler may

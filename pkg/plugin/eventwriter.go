@@ -5,6 +5,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -24,12 +25,14 @@ type eventWriter struct {
 	groups Groups
 }
 
-// recordEvent records the event of a notice on each object that it is about.
-func (w *eventWriter) recordEvent(ctx context.Context, pg *schedulingapi.PodGroup, waiting []*v1.Pod, n *notice) {
+// recordEvent records the event of a notice on each object that it is about. The
+// recorder only counts a second event that differs from the first in nothing but its
+// text, and does not write the text: the number of the event makes its action another.
+func (w *eventWriter) recordEvent(ctx context.Context, pg *schedulingapi.PodGroup, n *notice, number int) {
 	recorder := w.handle.EventRecorder().WithLogger(klog.FromContext(ctx))
-	message := truncateNote(n.message)
-	for _, regarding := range w.regardingObjects(pg, waiting, n.evicted) {
-		recorder.Eventf(regarding, nil, n.kind, n.reason, "Scheduling", "%s", message)
+	message, action := truncateNote(n.message), fmt.Sprintf("Scheduling-%d", number)
+	for _, regarding := range w.regardingObjects(pg, n) {
+		recorder.Eventf(regarding, nil, n.kind, n.reason, action, "%s", message)
 	}
 }
 
@@ -47,36 +50,45 @@ func (w *eventWriter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
 	return sorted
 }
 
-// regardingObjects are the objects that an event of a gang is about: its group, or
-// its first member when it has none; the controllers of its members; and those of
-// them that were evicted.
-func (w *eventWriter) regardingObjects(pg *schedulingapi.PodGroup, waiting, evicted []*v1.Pod) []runtime.Object {
-	members := slices.Concat(waiting, evicted)
+// regardingObjects are the objects that an event of a gang is about: its group, the
+// controllers of its members, and those of them that were evicted. Where there is
+// neither group nor controller it is about the members that wait; that it starts, about
+// the first.
+func (w *eventWriter) regardingObjects(pg *schedulingapi.PodGroup, n *notice) []runtime.Object {
+	members := slices.Concat(w.waitingPods(pg), n.evicted)
+	waiting := len(members) > 0 && n.kind == v1.EventTypeWarning
 	if len(members) == 0 {
 		members = w.boundPods(pg)
 	}
 	var objects []runtime.Object
 	source := w.groups.Source(pg)
-	switch {
-	case source != nil:
+	if source != nil {
 		objects = append(objects, source)
-	case len(evicted) == 0 && len(members) > 0:
-		objects = append(objects, members[0])
 	}
-	for _, controller := range workload.ControllersOf(members, maxControllers) {
+	for _, controller := range workload.ControllersOf(members, maxRegarding) {
 		if !isSame(source, controller) {
 			objects = append(objects, controller)
 		}
 	}
-	for _, pod := range evicted {
+	if len(objects) == 0 {
+		most := 1
+		if waiting {
+			most = maxRegarding
+		}
+		for _, pod := range members[:min(len(members), most)] {
+			objects = append(objects, pod)
+		}
+		return objects
+	}
+	for _, pod := range n.evicted {
 		objects = append(objects, pod)
 	}
 	return objects
 }
 
-// maxControllers bounds the events of one verdict: the members of a gang can have
-// as many controllers as there are members.
-const maxControllers = 8
+// maxRegarding bounds the events of one verdict: the members of a gang can have as
+// many controllers as there are members.
+const maxRegarding = 16
 
 // isSame reports whether an object is the one of the reference.
 func isSame(object runtime.Object, reference *v1.ObjectReference) bool {

@@ -96,7 +96,7 @@ func (e *evictor) evictWhole(ctx context.Context, pg *schedulingapi.PodGroup, bo
 // keepGang reports a partial gang that is not evicted.
 func (e *evictor) keepGang(ctx context.Context, pg *schedulingapi.PodGroup, why *queue.Verdict) {
 	klog.FromContext(ctx).V(2).Info("Kept a partly started gang", "gang", klog.KObj(pg), "message", why.Message)
-	e.reports.reportRefused(pg, why)
+	e.reports.reportKept(pg, why)
 }
 
 // findRefusal returns why not all of the pods may be evicted, "" if they may: the

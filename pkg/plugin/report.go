@@ -16,17 +16,14 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
-	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // Groups is where a gang came from: it finds the object that stands for a gang
-// in the API and writes verdicts to its status.
+// in the API, and writes what is told of a gang to it and to the members.
 type Groups interface {
 	// DeclarationOf returns what the user declared of a gang, as it belongs to
 	// the version of its group that the caller holds; nil if that version is too
@@ -38,6 +35,14 @@ type Groups interface {
 	// Verdict writes a verdict to the status of the object behind a group, if
 	// it has one. It does not block.
 	Verdict(pg *schedulingapi.PodGroup, reason, message string)
+	// SetSentence gives the condition PodScheduled of every waiting member this
+	// reason and message, whatever kube-scheduler has to say of it, until
+	// another one is set; "" and "" for none. It does not block.
+	SetSentence(pg *schedulingapi.PodGroup, reason, message string)
+	// Listen notes from now on what kube-scheduler objects to members. Objections
+	// returns it, sorted, and ends that.
+	Listen(pg *schedulingapi.PodGroup)
+	Objections(pg *schedulingapi.PodGroup) []string
 	// GroupOf returns the name of the group of a pod as it stands in the API
 	// server, or "".
 	GroupOf(pod *v1.Pod) string
@@ -52,9 +57,9 @@ type Groups interface {
 // flushInterval is how often due verdicts are looked for.
 const flushInterval = 100 * time.Millisecond
 
-// reporter tells users what becomes of their gangs: one event for each changed
-// verdict, the status of the group, and the condition of pods that the
-// scheduler itself never gets to see because they wait before the queue.
+// reporter tells users what becomes of their gangs: one sentence, which stands in the
+// condition of every waiting pod and in the status of the group, and one event for
+// each change of it.
 type reporter struct {
 	handle fwk.Handle
 	groups Groups
@@ -64,51 +69,98 @@ type reporter struct {
 	// created must stand before it is told; see config.Args.
 	incompleteDelay time.Duration
 
+	// mu is held while a sentence is set, so that the last one stays.
 	mu    sync.Mutex
-	gangs map[types.UID]*report
-}
-
-// conditionRefreshInterval is how often the conditions of a gang's pods follow a verdict of
-// which only the numbers change: each time is a write for each pod. The event
-// and the group's status have the newest.
-const conditionRefreshInterval = 10 * time.Second
-
-// report is the last verdict on one gang, told or about to be.
-type report struct {
-	group    *schedulingapi.PodGroup
-	reported string
-	next     *notice
-	due      time.Time
-	// shown is the refusal in the conditions of the pods, and newer the one
-	// that is to take its place conditionRefreshInterval after it was written.
-	shown, newer *queue.Verdict
-	shownAt      time.Time
-	// reportedNotes is what was told of what the gang asks for and does not get.
-	reportedNotes string
-}
-
-// notice is one verdict to be told.
-type notice struct {
-	kind, reason, message string
-	// pods says that the conditions of the waiting pods are to be written too.
-	pods bool
-	// evicted are members that have an event of their own about it.
-	evicted []*v1.Pod
+	gangs map[types.UID]*gangReport
 }
 
 func newReporter(handle fwk.Handle, groups Groups) *reporter {
-	return &reporter{handle: handle, groups: groups, events: eventWriter{handle, groups}, now: time.Now, gangs: map[types.UID]*report{}}
+	return &reporter{handle: handle, groups: groups, events: eventWriter{handle, groups}, now: time.Now, gangs: map[types.UID]*gangReport{}}
 }
 
 // reportVerdict tells a verdict. One that may be a passing state must stand for a while
-// first, and the pods' conditions carry it too: the scheduler itself never gets to
-// see pods that wait before its queue.
+// first.
 func (r *reporter) reportVerdict(pg *schedulingapi.PodGroup, why *queue.Verdict, settle bool) {
-	if !settle {
-		r.reportRefused(pg, why)
-		return
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.reportOf(pg)
+	switch {
+	case settle:
+		entry.setSettling(why, r.incompleteDelay, r.now())
+	case entry.held == why: // it is not complete yet
+	case helpedByRoomOrNodes(why):
+		entry.held, entry.settling = nil, nil
+		r.show(entry, why)
+	default:
+		entry.setNext(newNotice(why), r.now())
 	}
-	r.setPending(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, pods: true}, r.incompleteDelay)
+}
+
+// helpedByRoomOrNodes reports whether a gang waits, as it is, for a place. What is told
+// of a gang otherwise concerns single pods of it, which have their own words for it.
+func helpedByRoomOrNodes(why *queue.Verdict) bool {
+	return why.Remedy == queue.ByRoom || why.Remedy == queue.ByNodes
+}
+
+// show has a gang's verdict stand in its pods and in its group, and has the change
+// told. The caller holds the lock.
+func (r *reporter) show(entry *gangReport, why *queue.Verdict) {
+	if shown, changed := entry.show(why, r.now()); changed {
+		r.writeShown(entry)
+		entry.setNext(newNotice(shown), r.now())
+	}
+}
+
+// writeShown writes the sentence of a gang. The caller holds the lock.
+func (r *reporter) writeShown(entry *gangReport) {
+	why, reason := entry.shown, v1.PodReasonUnschedulable
+	if !helpedByRoomOrNodes(why) {
+		reason = why.Reason
+	}
+	r.groups.SetSentence(entry.group, reason, textOf(why))
+	r.groups.Verdict(entry.group, why.Reason, why.Message)
+}
+
+// shownRefusal returns the refusal of an attempt that the pods show: the new one,
+// or for a while the one that they show and that differs in numbers only.
+func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) *queue.Verdict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.reportOf(pg)
+	shown, changed := entry.show(why, r.now())
+	if changed {
+		r.writeShown(entry)
+	}
+	return shown
+}
+
+// holdRefusal has the refusal of a plan by other plugins wait until their words are
+// known.
+func (r *reporter) holdRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.reportOf(pg)
+	entry.held, entry.heldUntil = why, r.now().Add(objectionsDelay)
+	r.groups.Listen(pg)
+	if entry.shown == nil {
+		r.groups.Verdict(pg, why.Reason, why.Message) // before kube-scheduler writes its own there
+	}
+}
+
+// withObjections completes the refusal of a plan by other plugins.
+func withObjections(why *queue.Verdict, objections []string) *queue.Verdict {
+	if len(objections) == 0 {
+		return why
+	}
+	const most = 2
+	more := ""
+	if len(objections) > most {
+		more = fmt.Sprintf(" and %d more", len(objections)-most)
+		objections = objections[:most]
+	}
+	full := *why
+	full.Message += fmt.Sprintf(": \"%s\"%s", strings.Join(objections, "\", \""), more)
+	return &full
 }
 
 // dropUnreported drops what kept a gang out of the queue and is not told yet: the gang
@@ -116,37 +168,34 @@ func (r *reporter) reportVerdict(pg *schedulingapi.PodGroup, why *queue.Verdict,
 func (r *reporter) dropUnreported(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if entry, ok := r.gangs[uid]; ok && entry.next != nil && entry.next.pods {
+	entry, ok := r.gangs[uid]
+	if !ok {
+		return
+	}
+	entry.settling = nil
+	if entry.next != nil && entry.next.passing {
 		entry.next = nil
 	}
 }
 
-// reportRefused reports a gang for which there is no room.
-func (r *reporter) reportRefused(pg *schedulingapi.PodGroup, why *queue.Verdict) {
-	r.setPending(pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message}, 0)
-}
-
-// shownRefusal returns the refusal that the pods' conditions are to carry: the new one,
-// or for a while the one that they carry and that differs in numbers only.
-func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) *queue.Verdict {
+// reportKept reports a gang of which members run on that were to be evicted.
+func (r *reporter) reportKept(pg *schedulingapi.PodGroup, why *queue.Verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry, now := r.reportOf(pg), r.now()
-	if entry.shown == nil || entry.shown.Reason != why.Reason || now.Sub(entry.shownAt) >= conditionRefreshInterval {
-		entry.shown, entry.newer, entry.shownAt = why, nil, now
-		return why
-	}
-	entry.newer = why
-	if why.Message == entry.shown.Message {
-		entry.newer = nil
-	}
-	return entry.shown
+	r.reportOf(pg).setNext(newNotice(why), r.now())
 }
 
 // reportReleased reports a gang of which members were evicted, on those as well: some
 // of them may be its last.
 func (r *reporter) reportReleased(ctx context.Context, pg *schedulingapi.PodGroup, evicted []*v1.Pod, why *queue.Verdict) {
-	r.publish(ctx, pg, &notice{kind: v1.EventTypeWarning, reason: why.Reason, message: why.Message, evicted: evicted})
+	n := newNotice(why)
+	n.evicted = evicted
+	r.mu.Lock()
+	entry := r.reportOf(pg)
+	entry.events++
+	number := entry.events
+	r.mu.Unlock()
+	r.publish(ctx, pg, n, number)
 }
 
 // reportPlaced reports a gang whose members are about to bind, and returns what it says.
@@ -156,43 +205,32 @@ func (r *reporter) reportPlaced(pg *schedulingapi.PodGroup, plan *gangPlan, pods
 		hosts[node] = struct{}{}
 	}
 	message := fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain)
-	r.setPending(pg, &notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message}, 0)
-	return message
-}
-
-func (r *reporter) setPending(pg *schedulingapi.PodGroup, n *notice, after time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry := r.reportOf(pg)
-	if n.pods || n.kind == v1.EventTypeNormal {
-		entry.shown, entry.newer = nil, nil
-	}
-	if n.reasonAndMessage() == entry.reported {
-		entry.next = nil
-		return
-	}
-	if entry.next == nil || entry.next.reasonAndMessage() != n.reasonAndMessage() {
-		entry.due = r.now().Add(after)
-	}
-	entry.next = n
+	entry.clear()
+	r.groups.SetSentence(pg, "", "")
+	entry.setNext(&notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message}, r.now())
+	return message
 }
 
 // reportOf is the report on a gang. The caller holds the lock.
-func (r *reporter) reportOf(pg *schedulingapi.PodGroup) *report {
+func (r *reporter) reportOf(pg *schedulingapi.PodGroup) *gangReport {
 	entry, ok := r.gangs[pg.UID]
 	if !ok {
-		entry = &report{}
+		entry = &gangReport{}
 		r.gangs[pg.UID] = entry
 	}
 	entry.group = pg
 	return entry
 }
 
-func (n *notice) reasonAndMessage() string { return n.reason + ": " + n.message }
-
 func (r *reporter) forgetGang(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if entry, ok := r.gangs[uid]; ok {
+		r.groups.SetSentence(entry.group, "", "")
+	}
 	delete(r.gangs, uid)
 }
 
@@ -214,51 +252,52 @@ func (r *reporter) flushDue(ctx context.Context) {
 	type task struct {
 		group  *schedulingapi.PodGroup
 		notice *notice
+		number int
 		notes  string
 	}
-	type renewal struct {
-		group *schedulingapi.PodGroup
-		why   *queue.Verdict
-	}
 	var tasks []task
-	var renewals []renewal
 	r.mu.Lock()
 	now := r.now()
 	for _, entry := range r.gangs {
-		if entry.next != nil && !now.Before(entry.due) {
-			tasks = append(tasks, task{entry.group, entry.next, entry.newNotes(r.groups.DeclarationOf(entry.group))})
-			entry.reported, entry.next = entry.next.reasonAndMessage(), nil
-		}
-		if entry.newer != nil && now.Sub(entry.shownAt) >= conditionRefreshInterval {
-			renewals = append(renewals, renewal{entry.group, entry.newer})
-			entry.shown, entry.newer, entry.shownAt = entry.newer, nil, now
+		r.updateShown(entry, now)
+		if n := entry.takeDue(now); n != nil {
+			entry.events++
+			tasks = append(tasks, task{entry.group, n, entry.events, entry.newNotes(r.groups.DeclarationOf(entry.group))})
 		}
 	}
 	r.mu.Unlock()
 	for _, t := range tasks {
-		r.publish(ctx, t.group, t.notice)
+		r.publish(ctx, t.group, t.notice, t.number)
 		if t.notes != "" {
-			r.events.recordEvent(ctx, t.group, r.events.waitingPods(t.group), &notice{kind: v1.EventTypeWarning, reason: ReasonFieldsIgnored, message: t.notes})
-		}
-	}
-	for _, n := range renewals {
-		for _, pod := range r.events.waitingPods(n.group) {
-			r.setCondition(ctx, pod, v1.PodReasonUnschedulable, textOf(n.why))
+			ignored := &notice{kind: v1.EventTypeWarning, reason: ReasonFieldsIgnored, message: t.notes}
+			r.events.recordEvent(ctx, t.group, ignored, t.number)
 		}
 	}
 }
 
-func (r *reporter) publish(ctx context.Context, pg *schedulingapi.PodGroup, n *notice) {
+// updateShown shows what has waited for its time. The caller holds the lock.
+func (r *reporter) updateShown(entry *gangReport, now time.Time) {
+	if why := entry.held; why != nil && !now.Before(entry.heldUntil) {
+		entry.held = nil
+		r.show(entry, withObjections(why, r.groups.Objections(entry.group)))
+	}
+	if entry.showNewer(now) {
+		r.writeShown(entry)
+		entry.setNext(newNotice(entry.shown), now)
+	}
+	if entry.showSettled(now) {
+		r.writeShown(entry)
+		n := newNotice(entry.shown)
+		n.passing = true
+		entry.setNext(n, now)
+	}
+}
+
+// publish tells a verdict by an event and in the group's status.
+func (r *reporter) publish(ctx context.Context, pg *schedulingapi.PodGroup, n *notice, number int) {
 	verdicts.WithLabelValues(reasonLabel(kube.Reason(n.reason))).Inc()
 	r.groups.Verdict(pg, n.reason, n.message)
-	pods := r.events.waitingPods(pg)
-	r.events.recordEvent(ctx, pg, pods, n)
-	if !n.pods {
-		return
-	}
-	for _, pod := range pods {
-		r.setCondition(ctx, pod, n.reason, n.reasonAndMessage())
-	}
+	r.events.recordEvent(ctx, pg, n, number)
 }
 
 // ReasonFieldsIgnored is the reason of the event that tells what a gang asks for,
@@ -269,40 +308,9 @@ const ReasonFieldsIgnored = "FieldsIgnored"
 // bytes. Source: the validation of events.k8s.io/v1.
 const longestNote = 1024
 
-// newNotes returns what is ignored of what the gang asks for, in one line, if that
-// was not told yet.
-func (e *report) newNotes(d *kube.Declaration) string {
-	if d == nil {
-		return ""
-	}
-	notes := strings.Join(d.Ignored, ". ")
-	if notes == e.reportedNotes {
-		return ""
-	}
-	e.reportedNotes = notes
-	return truncateNote(notes)
-}
-
 // truncateNote returns as much of a text as an event takes.
 func truncateNote(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), longestNote)], "")
-}
-
-func (r *reporter) setCondition(ctx context.Context, pod *v1.Pod, reason, message string) {
-	status := pod.Status.DeepCopy()
-	changed := podutil.UpdatePodCondition(status, &v1.PodCondition{
-		Type:               v1.PodScheduled,
-		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.PodScheduled),
-		Status:             v1.ConditionFalse,
-		Reason:             reason,
-		Message:            message,
-	})
-	if !changed {
-		return
-	}
-	if err := util.PatchPodStatus(ctx, r.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status); err != nil {
-		klog.FromContext(ctx).V(2).Info("Could not write a pod's condition; it is written with the next verdict", "pod", klog.KObj(pod), "err", err)
-	}
 }
 
 // reportedGangs lists the gangs that were reported on.

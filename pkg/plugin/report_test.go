@@ -4,69 +4,211 @@
 package plugin
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
-func TestReporter_PodsFollowNumbersNowAndThen(t *testing.T) {
-	now := epoch
-	r := newReporter(nil, nil)
-	r.now = func() time.Time { return now }
+// tellingGroups notes what is told of the one gang that there is.
+type tellingGroups struct {
+	Groups
+	sentence, verdict string
+	writes            int
+	listening         bool
+	objections        []string
+}
+
+func (g *tellingGroups) SetSentence(_ *schedulingapi.PodGroup, reason, message string) {
+	g.writes++
+	if g.sentence = message; message != "" {
+		g.sentence = reason + " | " + message
+	}
+}
+func (g *tellingGroups) Verdict(_ *schedulingapi.PodGroup, reason, message string) {
+	g.verdict = reason + ": " + message
+}
+func (g *tellingGroups) Listen(*schedulingapi.PodGroup) { g.listening = true }
+func (g *tellingGroups) Objections(*schedulingapi.PodGroup) []string {
+	g.listening = false
+	return g.objections
+}
+func (g *tellingGroups) Source(*schedulingapi.PodGroup) runtime.Object { return newGroup() }
+func (g *tellingGroups) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
+	return nil
+}
+
+// recordingHandle records the events that are told.
+type recordingHandle struct {
+	fwk.Handle
+	noGroups
+	recorder *recordedEvents
+}
+
+func (h *recordingHandle) EventRecorder() events.EventRecorderLogger { return h.recorder }
+func (h *recordingHandle) PodGroupManager() fwk.PodGroupManager      { return noGroups{} }
+
+// recordedEvents are events as "action reason: note".
+type recordedEvents struct {
+	events.EventRecorderLogger
+	told []string
+}
+
+func (e *recordedEvents) WithLogger(klog.Logger) events.EventRecorderLogger { return e }
+func (e *recordedEvents) Eventf(_, _ runtime.Object, _, reason, action, _ string, args ...any) {
+	e.told = append(e.told, action+" "+reason+": "+args[0].(string))
+}
+
+func newGroup() *schedulingapi.PodGroup {
 	pg := &schedulingapi.PodGroup{}
 	pg.UID = "g"
-	none := newVerdict(kube.NoFittingDomain, "room for none")
-	one := newVerdict(kube.NoFittingDomain, "room for 1")
-	large := newVerdict(kube.GangTooLarge, "too large")
+	return pg
+}
 
+// reportTest is a reporter with its clock and what it told.
+type reportTest struct {
+	*reporter
+	now    time.Time
+	groups *tellingGroups
+	events *recordedEvents
+}
+
+func newReportTest() *reportTest {
+	test := &reportTest{now: epoch, groups: &tellingGroups{}, events: &recordedEvents{}}
+	test.reporter = newReporter(&recordingHandle{recorder: test.events}, test.groups)
+	test.reporter.incompleteDelay = 3 * time.Second
+	test.reporter.now = func() time.Time { return test.now }
+	return test
+}
+
+// pass lets time pass, with what falls due, and returns the events.
+func (r *reportTest) pass(d time.Duration) []string {
+	for end := r.now.Add(d); r.now.Before(end); {
+		r.now = r.now.Add(flushInterval)
+		r.flushDue(context.Background())
+	}
+	told := r.events.told
+	r.events.told = nil
+	return told
+}
+
+func TestReporter_OneSentenceEverywhere(t *testing.T) {
+	r, pg := newReportTest(), newGroup()
+	none, one := newVerdict(kube.NoFittingDomain, "room for none"), newVerdict(kube.NoFittingDomain, "room for 1")
+
+	r.reportVerdict(pg, none, false)
+	assert.Equal(t, "Unschedulable | NoFittingDomain: room for none", r.groups.sentence, "before kube-scheduler says its own")
+	assert.Equal(t, "NoFittingDomain: room for none", r.groups.verdict)
 	assert.Same(t, none, r.shownRefusal(pg, none))
-	assert.Same(t, none, r.shownRefusal(pg, one), "the pods say so already, but for the number")
-	assert.Same(t, one, r.gangs["g"].newer, "they will")
-	assert.Same(t, none, r.shownRefusal(pg, none))
-	assert.Nil(t, r.gangs["g"].newer, "it is as they say again")
-	now = now.Add(conditionRefreshInterval)
-	assert.Same(t, one, r.shownRefusal(pg, one), "in time")
-	assert.Same(t, large, r.shownRefusal(pg, large), "another reason is told at once")
-	r.shownRefusal(pg, newVerdict(kube.GangTooLarge, "larger"))
-	r.setPending(pg, &notice{kind: v1.EventTypeNormal, reason: "GangPlaced"}, 0)
-	assert.Nil(t, r.gangs["g"].newer, "the gang runs")
-	assert.Same(t, large, r.shownRefusal(pg, large))
+	assert.Equal(t, []string{"Scheduling-1 NoFittingDomain: room for none"}, r.pass(time.Second))
+
+	// Of a change in numbers only the pods hear within 10 s, and the events within a
+	// minute.
+	r.reportVerdict(pg, one, false)
+	assert.Same(t, none, r.shownRefusal(pg, one))
+	assert.Empty(t, r.pass(8*time.Second))
+	assert.Contains(t, r.groups.sentence, "room for none")
+	assert.Empty(t, r.pass(2*time.Second))
+	assert.Equal(t, "Unschedulable | NoFittingDomain: room for 1", r.groups.sentence)
+	assert.Equal(t, []string{"Scheduling-2 NoFittingDomain: room for 1"}, r.pass(time.Minute), "it differs from the first in more than its text")
+
+	// Another reason is told at once, and the same again costs nothing.
+	large := newVerdict(kube.GangTooLarge, "too large")
+	r.reportVerdict(pg, large, false)
+	assert.Equal(t, "Unschedulable | GangTooLarge: too large", r.groups.sentence)
+	writes := r.groups.writes
+	for range 100 {
+		r.reportVerdict(pg, newVerdict(kube.GangTooLarge, "too large"), false)
+		r.shownRefusal(pg, large)
+		r.pass(time.Second)
+	}
+	assert.Equal(t, writes, r.groups.writes)
+
+	r.forgetGang(pg.UID)
+	assert.Empty(t, r.groups.sentence)
+	assert.Empty(t, r.gangs)
+}
+
+func TestReporter_ChangingReasonsDoNotFloodTheEvents(t *testing.T) {
+	r, pg := newReportTest(), newGroup()
+	var told []string
+	for range 300 {
+		r.reportVerdict(pg, newVerdict(kube.NoFittingDomain, "no room"), false)
+		told = append(told, r.pass(time.Second)...)
+		r.reportVerdict(pg, newVerdict(kube.GangTooLarge, "too large"), false)
+		told = append(told, r.pass(time.Second)...)
+	}
+	assert.LessOrEqual(t, len(told), 2*11, "each reason once a minute")
+	assert.Equal(t, "Unschedulable | GangTooLarge: too large", r.groups.sentence, "the pods have the newest")
+}
+
+func TestReporter_ObjectionsOfOtherPlugins(t *testing.T) {
+	r, pg := newReportTest(), newGroup()
+	refuse := func(objections ...string) []string {
+		r.groups.objections = objections
+		why := newVerdict(kube.NoFittingDomain, "1 of 2 pods pass")
+		r.holdRefusal(pg, why)
+		assert.True(t, r.groups.listening)
+		r.reportVerdict(pg, why, false)
+		return r.pass(time.Second)
+	}
+	assert.Equal(t, []string{`Scheduling-1 NoFittingDomain: 1 of 2 pods pass: "affinity"`}, refuse("affinity"), "told once, with the words")
+	assert.False(t, r.groups.listening)
+	assert.Equal(t, `Unschedulable | NoFittingDomain: 1 of 2 pods pass: "affinity"`, r.groups.sentence)
+	assert.Equal(t, `NoFittingDomain: 1 of 2 pods pass: "affinity"`, r.groups.verdict)
+	assert.Empty(t, refuse("affinity"), "the same attempt again")
+	assert.Equal(t, `NoFittingDomain: 1 of 2 pods pass: "affinity"`, r.groups.verdict, "the group keeps the words")
+	r.pass(time.Minute)
+	assert.Equal(t, []string{`Scheduling-2 NoFittingDomain: 1 of 2 pods pass: "a", "b" and 2 more`}, refuse("a", "b", "c", "d"))
+	r.pass(time.Minute)
+	assert.Equal(t, []string{`Scheduling-3 NoFittingDomain: 1 of 2 pods pass`}, refuse(), "nobody gave a word")
+
+	// A gang that starts meanwhile is not refused any more.
+	r.holdRefusal(pg, newVerdict(kube.NoFittingDomain, "1 of 2 pods pass"))
+	r.reportPlaced(pg, &gangPlan{domain: "rack-1"}, 2)
+	assert.Equal(t, []string{"Scheduling-4 GangPlaced: 2 pods placed together on 0 nodes in rack-1"}, r.pass(time.Minute))
+	assert.Empty(t, r.groups.sentence)
 }
 
 func TestReporter_IgnoredFieldsAreToldOnce(t *testing.T) {
-	r := newReporter(nil, nil)
-	pg := &schedulingapi.PodGroup{}
-	pg.UID = "g"
-	r.reportRefused(pg, newVerdict(kube.NoFittingDomain, "room for none"))
-	assert.Empty(t, r.gangs["g"].newNotes(&kube.Declaration{}))
+	e := &gangReport{}
+	assert.Empty(t, e.newNotes(&kube.Declaration{}))
 	d := &kube.Declaration{Ignored: []string{"no queue", "no backoff"}}
-	assert.Equal(t, "no queue. no backoff", r.gangs["g"].newNotes(d))
-	assert.Empty(t, r.gangs["g"].newNotes(d), "once")
-	assert.Empty(t, r.gangs["g"].newNotes(nil), "a version of the group that is no longer known says nothing")
-	assert.Empty(t, r.gangs["g"].newNotes(d), "nor does it make it new")
+	assert.Equal(t, "no queue. no backoff", e.newNotes(d))
+	assert.Empty(t, e.newNotes(d), "once")
+	assert.Empty(t, e.newNotes(nil), "a version of the group that is no longer known says nothing")
+	assert.Empty(t, e.newNotes(d), "nor does it make it new")
 	d = &kube.Declaration{Ignored: []string{strings.Repeat("é", longestNote)}}
-	assert.Equal(t, strings.Repeat("é", longestNote/2), r.gangs["g"].newNotes(d), "as much as an event takes")
+	assert.Equal(t, strings.Repeat("é", longestNote/2), e.newNotes(d), "as much as an event takes")
 }
 
 func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {
-	now := epoch
-	r := newReporter(nil, nil)
-	r.now, r.incompleteDelay = func() time.Time { return now }, 3*time.Second
-	pg := &schedulingapi.PodGroup{}
-	pg.UID = "g"
-	r.reportVerdict(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
-	now = now.Add(r.incompleteDelay / 2)
-	r.reportVerdict(pg, newVerdict(kube.GangIncomplete, "1 of 2"), true)
-	assert.Equal(t, epoch.Add(r.incompleteDelay), r.gangs["g"].due, "the same again does not put it off")
-	r.dropUnreported("g")
-	assert.Nil(t, r.gangs["g"].next, "it is complete, though it has to wait for its turn")
-	r.reportRefused(pg, newVerdict(kube.NoFittingDomain, "room for none"))
-	r.dropUnreported("g")
-	assert.NotNil(t, r.gangs["g"].next, "a refusal is told, though the gang is tried again")
+	r, pg := newReportTest(), newGroup()
+	incomplete := func(text string) { r.reportVerdict(pg, newVerdict(kube.GangIncomplete, "%s", text), true) }
+	incomplete("1 of 3")
+	assert.Empty(t, r.pass(2*time.Second))
+	incomplete("1 of 3") // the same again does not put it off
+	assert.Equal(t, []string{"Scheduling-1 GangIncomplete: 1 of 3"}, r.pass(2*time.Second))
+	assert.Equal(t, "GangIncomplete | GangIncomplete: 1 of 3", r.groups.sentence, "nothing that a node more could help")
+	incomplete("2 of 3")
+	assert.Empty(t, r.pass(2*time.Second))
+	incomplete("1 of 3") // a member went
+	assert.Empty(t, r.pass(time.Minute), "as was told before")
+	incomplete("2 of 3")
+	r.dropUnreported(pg.UID)
+	assert.Empty(t, r.pass(time.Minute), "it is complete, though it has to wait for its turn")
+	refused := &queue.Verdict{Reason: "NoFittingDomain", Message: "room for none", Remedy: queue.ByRoom}
+	r.reportVerdict(pg, refused, false)
+	r.dropUnreported(pg.UID)
+	assert.Equal(t, []string{"Scheduling-2 NoFittingDomain: room for none"}, r.pass(time.Second), "a refusal is told, though the gang is tried again")
 }

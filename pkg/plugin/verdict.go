@@ -20,7 +20,7 @@ func newVerdict(reason kube.Reason, format string, args ...any) *queue.Verdict {
 // remedyFor returns what can change a verdict: room, nodes, or the user.
 func remedyFor(reason kube.Reason) queue.Remedy {
 	switch reason {
-	case kube.NoFittingDomain:
+	case kube.NoFittingDomain, kube.RoomBeingMade:
 		return queue.ByRoom
 	case kube.GangTooLarge, kube.GangTooComplex, kube.TopologyLevelUnused, kube.TopologyDrift, kube.InvalidMIGProfile:
 		return queue.ByNodes

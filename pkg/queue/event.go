@@ -42,6 +42,7 @@ type (
 	PodTerminating struct {
 		Pod, Gang, Node string
 		Name            string // namespace/name of the pod
+		GangName        string // what users call its gang
 		Priority        int32
 		Gives           Quantities
 		Until           time.Time

@@ -28,8 +28,10 @@ const (
 type gang struct {
 	id      GangID
 	key     Key
+	name    string // what users call it
 	state   state
 	refusal *Verdict // while unschedulable or backingOff
+	room    *room    // while victims end on the nodes that it is promised
 	// class is the equivalence class that the gang was last refused in; "" once
 	// it was placed.
 	class string

@@ -24,6 +24,8 @@ type holdLedger struct {
 	// endings counts the members of each gang that terminate, by
 	// namespace/name.
 	endings map[string]Endings
+	// revision tells the states of what terminates and is promised apart.
+	revision uint64
 }
 
 // nomination is a node that preemption promised to a pod.
@@ -36,9 +38,12 @@ type nomination struct {
 // termination is a pod that was told to end.
 type termination struct {
 	gang, node string
-	priority   int32
-	gives      Quantities
-	until      time.Time
+	// name is the namespace/name of the pod, and gangName what users call its
+	// gang.
+	name, gangName string
+	priority       int32
+	gives          Quantities
+	until          time.Time
 }
 
 // Endings counts the members of a gang that terminate: with a node, and without.
@@ -158,7 +163,7 @@ func (q *Queue) Terminating(now time.Time) []NodeAmount {
 // expected reports whether a pod that terminates is on a node and still expected
 // to end.
 func (t termination) expected(now time.Time) bool {
-	return t.node != "" && now.Before(t.until.Add(terminationSlack))
+	return t.node != "" && isExpected(t.until, now)
 }
 
 // Endings returns how many members of a gang, as namespace/name, terminate.
@@ -181,6 +186,7 @@ func (h *holdLedger) awaitsEnd(gang string, now time.Time) bool {
 // addTermination notes a pod that was told to end.
 func (h *holdLedger) addTermination(pod string, t termination) {
 	h.removeTermination(pod)
+	h.revision++
 	h.terminating[pod] = t
 	h.ending.Add(t.gives)
 	h.countEnding(t, 1)
@@ -189,6 +195,7 @@ func (h *holdLedger) addTermination(pod string, t termination) {
 // removeTermination forgets a pod that has ended.
 func (h *holdLedger) removeTermination(pod string) {
 	if t, ok := h.terminating[pod]; ok {
+		h.revision++
 		delete(h.terminating, pod)
 		h.ending.Sub(t.gives)
 		h.countEnding(t, -1)
@@ -215,6 +222,7 @@ func (h *holdLedger) countEnding(t termination, by int) {
 // nominate notes the node that a pod is promised, "" for none any more, and
 // returns what is free for others by that.
 func (h *holdLedger) nominate(e PodNominated, now time.Time) Quantities {
+	h.revision++
 	old, had := h.nominations[e.Pod]
 	if e.Node == "" {
 		delete(h.nominations, e.Pod)
@@ -232,11 +240,18 @@ func (h *holdLedger) nominate(e PodNominated, now time.Time) Quantities {
 // nodes that the gang could have preempted.
 func (h *holdLedger) awaited(nodes map[string]int32, now time.Time) bool {
 	for _, t := range h.terminating {
-		if priority, ok := nodes[t.node]; ok && t.priority < priority && t.expected(now) {
+		if t.isVictim(nodes, now) {
 			return true
 		}
 	}
 	return false
+}
+
+// isVictim reports whether a pod is still to end on one of a gang's nominated nodes,
+// and the gang could have preempted it.
+func (t termination) isVictim(nodes map[string]int32, now time.Time) bool {
+	priority, ok := nodes[t.node]
+	return ok && t.priority < priority && t.expected(now)
 }
 
 // MayReserve reports whether a gang may reserve room while pods end: no gang of
@@ -370,13 +385,17 @@ func (q *Queue) expireNominations(now time.Time) {
 		if name == "" {
 			continue
 		}
+		g := q.named[name]
 		if q.holds.awaited(nodes[name], now) {
 			q.holds.promised[name] = now
+			if g != nil {
+				q.followRoom(g, nodes[name], now)
+			}
 		}
-		g := q.named[name]
 		if g != nil && g.keptOut() && now.Sub(q.holds.promised[name]) >= nominationGrace {
 			q.holds.promised[name] = now // again, should it come to nothing
 			q.emit(ClearNominations{name})
+			q.endRoom(g)
 		}
 	}
 }

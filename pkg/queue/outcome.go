@@ -53,7 +53,6 @@ func (q *Queue) refused(e Refused, now time.Time) {
 		return
 	}
 	q.decide(Decision{now, g.key.Name, DecisionRefused, e.Verdict.Reason, e.Verdict.Message})
-	q.emit(Report{g.id, e.Verdict, e.Verdict.Remedy == ByUser || e.Verdict.Remedy == ByTime}) // those pass, as a rule
 	class := e.Class
 	if e.ByPlugins || class == "" {
 		class = string(g.id) // others need not share what it failed for
@@ -68,6 +67,7 @@ func (q *Queue) refused(e Refused, now time.Time) {
 	g.countRefusal(now)
 	g.state, g.class, g.refusal, g.fingerprint = unschedulable, class, e.Verdict, e.Fingerprint
 	g.retryAt = now.Add(max(g.retryAfter(e), g.pace()))
+	q.emit(Report{g.id, q.refusalToReport(g, now), e.Verdict.Remedy == ByUser || e.Verdict.Remedy == ByTime}) // those pass, as a rule
 	q.insertIntoClass(g)
 	q.catchUp(g, e.Snapshot, now)
 	if e.Verdict.Remedy == ByUser {
@@ -136,7 +136,7 @@ func (q *Queue) placed(e Placed, now time.Time) {
 	q.answered(g, g.class, now)
 	q.takeTurn(g) // others of the class may fit beside it
 	q.passTurn(g, now)
-	g.state, g.refusal, g.class = open, nil, ""
+	g.state, g.refusal, g.room, g.class = open, nil, nil, ""
 	g.refusals, g.pluginRefusals, g.passedBy = 0, 0, 0
 	g.partialSince, g.interrupted = time.Time{}, false
 	g.startedWith = e.Required
@@ -177,7 +177,7 @@ func (q *Queue) bindFailed(e BindFailed, now time.Time) {
 	g.bindFailures++
 	q.answered(g, "", now)
 	verdict := e.Verdict(pause)
-	g.state, g.class, g.refusal, g.refusedAt, g.retryAt = backingOff, "", verdict, now, now.Add(pause)
+	g.state, g.class, g.refusal, g.room, g.refusedAt, g.retryAt = backingOff, "", verdict, nil, now, now.Add(pause)
 	q.pausing[g.id] = g
 	q.decide(Decision{now, g.key.Name, DecisionBindFailed, verdict.Reason, verdict.Message})
 	q.emit(Report{g.id, verdict, false})

@@ -53,7 +53,9 @@ func (q *Queue) podDeleted(e PodDeleted, now time.Time) {
 // podTerminating notes what a pod will give back. Its gang has a member less.
 func (q *Queue) podTerminating(e PodTerminating, now time.Time) {
 	_, known := q.holds.terminating[e.Pod]
-	q.holds.addTermination(e.Pod, termination{e.Gang, e.Node, e.Priority, e.Gives, e.Until})
+	q.holds.addTermination(e.Pod, termination{
+		gang: e.Gang, node: e.Node, name: e.Name, gangName: e.GangName, priority: e.Priority, gives: e.Gives, until: e.Until,
+	})
 	if known {
 		return
 	}

@@ -25,10 +25,10 @@ func (q *Queue) KeyOfPod(uid string, key Key) Key {
 func (q *Queue) Arrived(pod string) { q.arrivals.number(pod) }
 
 // Refusal returns the refusal that still stands for a gang, or nil if it may be
-// tried.
+// tried. While room is being made for it, that is the refusal.
 func (q *Queue) Refusal(id GangID) *Verdict {
 	if g, ok := q.gangs[id]; ok {
-		return g.refusal
+		return g.refusalNow()
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func (q *Queue) follow(g *gang, e GangSeen, now time.Time) {
 		q.removeFromClass(g)
 	}
 	e.Key.Arrival = q.arrivals.number(e.Key.Name)
-	g.key = e.Key
+	g.key, g.name = e.Key, e.Readiness.Gang
 	q.named[g.key.Name] = g
 	q.followPartial(g, &e.Readiness, now)
 	g.key.Interrupted = q.goesFirst(g, now)
@@ -191,7 +191,7 @@ func (q *Queue) withdraw(g *gang, now time.Time) {
 	if g.state == unschedulable {
 		q.leaveClass(g)
 	}
-	g.state, g.refusal, g.activatedAt = open, nil, time.Time{}
+	g.state, g.refusal, g.room, g.activatedAt = open, nil, nil, time.Time{}
 	delete(q.activated, g.id)
 	delete(q.pausing, g.id)
 	q.offerHeld(q.releaseReservation(g.id), now)

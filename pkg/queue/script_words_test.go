@@ -132,7 +132,7 @@ func (s *script) podEvent(word string) Event {
 	case "terminate":
 		until := scriptStart.Add(l.duration(l.option("until")))
 		preempted := l.flag("preempted")
-		return PodTerminating{Pod: pod, Name: "ns/" + pod, Gang: gang, Node: node, Priority: priority, Until: until, Preempted: preempted, Gives: l.amounts(l.next())}
+		return PodTerminating{Pod: pod, Name: "ns/" + pod, Gang: gang, GangName: strings.TrimPrefix(gang, "ns/"), Node: node, Priority: priority, Until: until, Preempted: preempted, Gives: l.amounts(l.next())}
 	case "nominate":
 		if l.flag("nowhere") {
 			return PodNominated{Pod: pod, Gang: gang, Priority: priority}
@@ -215,6 +215,10 @@ func (s *script) expectState(word string) {
 		name := l.option("of")
 		if e := s.q.Endings("ns/" + name); e != (Endings{}) {
 			got = []string{"bound", strconv.Itoa(e.Bound)}
+		}
+	case "refusal": // train NoRoom
+		if v := s.q.Refusal(GangID(l.words[0])); v != nil {
+			got = []string{l.words[0], v.Reason}
 		}
 	case "reservable":
 		for _, name := range s.order() {

@@ -59,7 +59,9 @@ func TestGang_TellsEachVerdictOnce(t *testing.T) {
 	c.awaitBound("train", 2)
 	require.Eventually(t, func() bool { return len(c.events("GangPlaced")) == 2 }, patience, poll)
 	// Events are written in their order: all of those of the refusal are there.
-	assert.Len(t, c.events(string(kube.NoFittingDomain)), 1)
+	for _, pod := range []string{"train-0", "train-1"} {
+		assert.Len(t, c.eventsOn("Pod", pod, string(kube.NoFittingDomain)), 1, pod)
+	}
 	assert.Empty(t, c.events("FailedScheduling"), "no event for each pod and attempt")
 }
 
@@ -134,7 +136,7 @@ func TestGang_ConstraintsOfOtherPluginsHold(t *testing.T) {
 	assert.Len(t, c.domains(bound, rackKey), 1)
 
 	c.create(gangPods("toofew", 4, "4", inRack, apart)...)
-	require.Eventually(t, func() bool { return len(c.events(string(kube.NoFittingDomain))) == 1 }, patience, poll)
+	require.Eventually(t, func() bool { return len(c.events(string(kube.NoFittingDomain))) == 4 }, patience, poll, "each of its pods tells it once")
 	c.stayPending("toofew")
 }
 

@@ -73,14 +73,17 @@ func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1
 }
 
 // Patch leaves a patch that only says that a member of a gang is not scheduled
-// to the background, and makes all others.
+// to the background, and makes all others; where one of those says so too, it
+// says it in the sentence of the gang.
 //
 //nolint:revive // the signature is client-go's
 func (c podClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*v1.Pod, error) {
-	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType && reportsUnscheduled(data) {
-		pod, err := c.t.pods.lister.Pods(c.namespace).Get(name)
-		if err == nil && pod.Spec.SchedulingGroup != nil && c.t.pods.enqueue(pod, data) {
-			return pod.DeepCopy(), nil
+	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType {
+		if pod := c.t.pods.podOf(c.namespace, name); pod != nil && pod.Spec.SchedulingGroup != nil {
+			if reportsUnscheduled(data) && c.t.pods.enqueue(pod, data, reasonAfter(pod, data) == v1.PodReasonSchedulerError) {
+				return pod.DeepCopy(), nil
+			}
+			data = c.t.pods.withSentence(pod, data)
 		}
 	}
 	return c.PodInterface.Patch(ctx, name, kind, data, options, subresources...)

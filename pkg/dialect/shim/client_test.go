@@ -231,14 +231,14 @@ func patches(api interface{ Actions() []clienttesting.Action }, name string) int
 
 func TestPodWriter_DropsWhatHasLostItsPoint(t *testing.T) {
 	api := fake.NewClientset()
-	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
-	w := newPodWriter(api, podLister(indexer))
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, groupIndex)
+	w := newPodWriter(api, indexer, &sentences{})
 	again := newPod("again")
 	again.UID = "uid-other"
 	require.NoError(t, indexer.Add(newPod("bound", "node=n1")))
 	require.NoError(t, indexer.Add(again))
 	for _, name := range []string{"bound", "gone", "again"} {
-		require.True(t, w.enqueue(newPod(name), []byte(`{"status":{}}`)))
+		require.True(t, w.enqueue(newPod(name), []byte(`{"status":{}}`), true))
 		require.True(t, w.writeNext(t.Context()))
 	}
 	assert.Empty(t, api.Actions())
@@ -272,7 +272,8 @@ func TestSaysUnscheduled(t *testing.T) {
 
 func TestRecorders(t *testing.T) {
 	fakeRecorder := events.NewFakeRecorder(10)
-	recorders := (&Translator{}).Recorders(func(string) events.EventRecorderLogger { return fakeRecorder })
+	translator := &Translator{}
+	recorders := translator.Recorders(func(string) events.EventRecorderLogger { return fakeRecorder })
 	r := recorders("muster")
 	r.Eventf(newPod("a", "group=label~train"), nil, "Warning", "FailedScheduling", "Scheduling", "no room")
 	r.Eventf(newPod("a", "group=label~train"), nil, "Normal", "Scheduled", "Binding", "bound")

@@ -7,55 +7,141 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // maxPending bounds the memory of patches that wait; beyond it the scheduler
 // makes its patches itself and so slows down.
 const maxPending = 50_000
 
-// podWriter writes that members of gangs are not scheduled. The newest word on
-// a pod replaces the one that waits; a pod that is bound or gone by the time
-// needs none.
+// podWriter writes that members of gangs are not scheduled: the sentence of their
+// gang, or without one what kube-scheduler says. The newest word on a pod replaces
+// the one that waits; a pod that is bound or gone by the time needs none.
 type podWriter struct {
-	client kubernetes.Interface
-	lister corelisters.PodLister
-	queue  workqueue.TypedRateLimitingInterface[types.UID]
+	client    kubernetes.Interface
+	pods      cache.Indexer
+	sentences *sentences
+	queue     workqueue.TypedRateLimitingInterface[types.UID]
 
 	mu      sync.Mutex
 	pending map[types.UID]podPatch
 }
 
+// podPatch is what waits to be written of one pod. Without data it is only looked
+// whether the pod says the sentence of its gang.
 type podPatch struct {
 	namespace, name string
 	data            []byte
+	// failed says that the data tells of an error, which stands in place of the
+	// sentence.
+	failed bool
 }
 
-func newPodWriter(client kubernetes.Interface, lister corelisters.PodLister) *podWriter {
+// memberDelay is how long a pod of a gang without a sentence, and one that is new to
+// a gang with one, waits for what is to be said of it: in most cases that the gang
+// starts.
+const memberDelay = time.Second
+
+// byGroup is the index of pods by namespace/name of their group.
+const byGroup = "muster.sh/group"
+
+var groupIndex = cache.Indexers{byGroup: func(obj any) ([]string, error) {
+	pod, ok := obj.(*v1.Pod)
+	if !ok || kube.GroupOf(pod) == "" {
+		return nil, nil
+	}
+	return []string{pod.Namespace + "/" + kube.GroupOf(pod)}, nil
+}}
+
+func newPodWriter(client kubernetes.Interface, pods cache.Indexer, s *sentences) *podWriter {
 	return &podWriter{
-		client: client, lister: lister,
+		client: client, pods: pods, sentences: s,
 		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.UID]()),
 		pending: map[types.UID]podPatch{},
 	}
 }
 
 // enqueue leaves a patch to be made later, unless too many wait.
-func (w *podWriter) enqueue(pod *v1.Pod, data []byte) bool {
+func (w *podWriter) enqueue(pod *v1.Pod, data []byte, failed bool) bool {
+	delay := memberDelay
+	if text, ok := w.sentences.sentenceOf(pod); ok {
+		delay = statusDebounce
+		if !failed && text.isIn(pod) && !w.isPending(pod.UID) {
+			return true // it says so already
+		}
+	}
+	if failed {
+		delay = 0
+	}
+	return w.setPending(pod, podPatch{pod.Namespace, pod.Name, data, failed}, delay)
+}
+
+// followGroup has the members of a gang say its sentence.
+func (w *podWriter) followGroup(pg *schedulingapi.PodGroup) {
+	members, err := w.pods.ByIndex(byGroup, pg.Namespace+"/"+pg.Name)
+	if err != nil {
+		return // the index is there
+	}
+	for _, member := range members {
+		if pod, ok := member.(*v1.Pod); ok {
+			w.checkPod(pod, statusDebounce)
+		}
+	}
+}
+
+// followPod has a pod say the sentence of its gang.
+func (w *podWriter) followPod(pod *v1.Pod) { w.checkPod(pod, memberDelay) }
+
+// checkPod has a pod looked at later that does not say the sentence of its gang.
+func (w *podWriter) checkPod(pod *v1.Pod, delay time.Duration) {
+	if text, ok := w.sentences.sentenceOf(pod); ok && mayCarry(pod) && !text.isIn(pod) {
+		w.setPending(pod, podPatch{namespace: pod.Namespace, name: pod.Name}, delay)
+	}
+}
+
+// mayCarry reports whether a pod is to say the sentence of its gang without an attempt
+// of the scheduler: it waits, nobody but the scheduler holds it back, and it does not
+// tell of an error of its own.
+func mayCarry(pod *v1.Pod) bool {
+	_, condition := podutil.GetPodCondition(&pod.Status, v1.PodScheduled)
+	failed := condition != nil && condition.Reason == v1.PodReasonSchedulerError
+	return pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 && !failed
+}
+
+func (w *podWriter) isPending(uid types.UID) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, waits := w.pending[pod.UID]; !waits && len(w.pending) >= maxPending {
+	_, waits := w.pending[uid]
+	return waits
+}
+
+// setPending has a patch made after a delay, unless too many wait. What is only to be
+// looked at leaves a patch that waits as it is.
+func (w *podWriter) setPending(pod *v1.Pod, patch podPatch, delay time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, waits := w.pending[pod.UID]
+	if !waits && len(w.pending) >= maxPending {
 		return false
 	}
-	w.pending[pod.UID] = podPatch{pod.Namespace, pod.Name, data}
-	w.queue.Add(pod.UID)
+	if patch.data == nil && waits {
+		patch = before
+	}
+	w.pending[pod.UID] = patch
+	w.queue.AddAfter(pod.UID, delay)
 	return true
 }
 
@@ -100,17 +186,89 @@ func (w *podWriter) retry(uid types.UID, patch podPatch) {
 	w.queue.AddRateLimited(uid)
 }
 
-// isWaiting reports whether a pod is still there and has no node yet.
-func (w *podWriter) isWaiting(uid types.UID, patch podPatch) bool {
-	pod, err := w.lister.Pods(patch.namespace).Get(patch.name)
-	return err == nil && pod.UID == uid && pod.Spec.NodeName == ""
+// waitingPod returns a pod that is still there and has no node yet, or nil.
+func (w *podWriter) waitingPod(uid types.UID, patch podPatch) *v1.Pod {
+	pod := w.podOf(patch.namespace, patch.name)
+	if pod == nil || pod.UID != uid || pod.Spec.NodeName != "" {
+		return nil
+	}
+	return pod
+}
+
+// podOf returns a pod as the informer knows it, or nil.
+func (w *podWriter) podOf(namespace, name string) *v1.Pod {
+	obj, ok, err := w.pods.GetByKey(namespace + "/" + name)
+	if err != nil || !ok {
+		return nil
+	}
+	pod, _ := obj.(*v1.Pod)
+	return pod
+}
+
+// withSentence puts the sentence of a pod's gang into a patch of its status that says
+// that the pod is not scheduled.
+func (w *podWriter) withSentence(pod *v1.Pod, data []byte) []byte {
+	text, ok := w.sentences.sentenceOf(pod)
+	if !ok || reasonAfter(pod, data) == v1.PodReasonSchedulerError {
+		return data
+	}
+	var patch map[string]any
+	if json.Unmarshal(data, &patch) != nil {
+		return data
+	}
+	status, _ := patch["status"].(map[string]any)
+	conditions, _ := status["conditions"].([]any)
+	for _, item := range conditions {
+		condition, _ := item.(map[string]any)
+		if condition["type"] == string(v1.PodScheduled) && condition["status"] != string(v1.ConditionTrue) {
+			condition["reason"], condition["message"] = text.reason, text.message
+		}
+	}
+	changed, err := json.Marshal(patch)
+	if err != nil {
+		return data
+	}
+	return changed
+}
+
+// reasonAfter is the reason of a pod's condition PodScheduled once a patch is made.
+func reasonAfter(pod *v1.Pod, data []byte) string {
+	var patch struct {
+		Status struct{ Conditions []map[string]any }
+	}
+	if json.Unmarshal(data, &patch) == nil {
+		for _, condition := range patch.Status.Conditions {
+			if reason, ok := condition["reason"].(string); ok && condition["type"] == string(v1.PodScheduled) {
+				return reason
+			}
+		}
+	}
+	_, condition := podutil.GetPodCondition(&pod.Status, v1.PodScheduled)
+	if condition == nil {
+		return ""
+	}
+	return condition.Reason
 }
 
 func (w *podWriter) write(ctx context.Context, uid types.UID, patch podPatch) error {
-	if !w.isWaiting(uid, patch) {
+	pod := w.waitingPod(uid, patch)
+	if pod == nil {
 		return nil
 	}
-	data, err := forUID(patch.data, uid)
+	data := patch.data
+	if text, ok := w.sentences.sentenceOf(pod); ok && !patch.failed {
+		if patch.data == nil && !mayCarry(pod) {
+			return nil
+		}
+		var err error
+		if data, err = text.patchOf(pod); err != nil {
+			return err
+		}
+	}
+	if data == nil {
+		return nil
+	}
+	data, err := forUID(data, uid)
 	if err != nil {
 		return err
 	}

@@ -12,16 +12,17 @@ import (
 )
 
 // Recorders keeps the scheduler from telling each member of a gang that it was
-// not scheduled: one event for the gang, from the plugin, says it all. The
-// condition of the pod says it too.
+// not scheduled: one event for the gang, from the plugin, says it all. What it
+// objects to a member is noted, for the sentence of the gang.
 func (t *Translator) Recorders(factory profile.RecorderFactory) profile.RecorderFactory {
 	return func(name string) events.EventRecorderLogger {
-		return recorder{factory(name)}
+		return recorder{factory(name), &t.sentences}
 	}
 }
 
 type recorder struct {
 	events.EventRecorderLogger
+	sentences *sentences
 }
 
 // Eventf records an event, unless it is about a member of a gang that was not
@@ -30,6 +31,8 @@ type recorder struct {
 //nolint:revive // the signature is client-go's
 func (r recorder) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
 	if pod, ok := regarding.(*v1.Pod); ok && reason == "FailedScheduling" && pod.Spec.SchedulingGroup != nil {
+		// The text comes as the format: what looks like a verb in it is none.
+		r.sentences.addObjections(pod, note)
 		return
 	}
 	r.EventRecorderLogger.Eventf(regarding, related, kind, reason, action, note, args...)
@@ -37,5 +40,5 @@ func (r recorder) Eventf(regarding, related runtime.Object, kind, reason, action
 
 // WithLogger returns a recorder that logs with the given logger.
 func (r recorder) WithLogger(logger klog.Logger) events.EventRecorderLogger {
-	return recorder{r.EventRecorderLogger.WithLogger(logger)}
+	return recorder{r.EventRecorderLogger.WithLogger(logger), r.sentences}
 }

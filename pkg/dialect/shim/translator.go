@@ -69,10 +69,12 @@ type Translator struct {
 	finished cache.SharedIndexInformer
 	groups   *groupWriter
 	pods     *podWriter
-	bindings *bindings
-	nodes    corelisters.NodeLister
-	leading  chan struct{}
-	lead     sync.Once
+	// sentences are what the waiting members of gangs say.
+	sentences sentences
+	bindings  *bindings
+	nodes     corelisters.NodeLister
+	leading   chan struct{}
+	lead      sync.Once
 }
 
 // New returns a Translator whose background work ends with ctx.
@@ -101,7 +103,7 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 	}
 	t.nodes = t.factory.Core().V1().Nodes().Lister()
 	t.groups = newGroupWriter(t.store, dialects, options.StatusClient, options.Dynamic, t.bindings)
-	t.pods = newPodWriter(options.StatusClient, t.factory.Core().V1().Pods().Lister())
+	t.pods = newPodWriter(options.StatusClient, t.factory.Core().V1().Pods().Informer().GetIndexer(), &t.sentences)
 	return t, nil
 }
 
@@ -118,6 +120,9 @@ func (t *Translator) buildFactory(ctx context.Context) error {
 	client, name := t.options.Client, t.options.InformerName
 	pods := scheduler.NewInformerFactory(client, 0, name).Core().V1().Pods().Informer()
 	if err := pods.SetTransform(t.transformPod); err != nil {
+		return err
+	}
+	if err := pods.AddIndexers(groupIndex); err != nil {
 		return err
 	}
 	var err error
@@ -168,6 +173,7 @@ func (t *Translator) setPod(pod *v1.Pod) {
 	// Another scheduler's pods may be in groups too; those are not ours.
 	if t.assigner.IsOurs(pod) {
 		t.store.SetPod(pod)
+		t.pods.followPod(pod)
 	}
 }
 
@@ -290,4 +296,22 @@ func (t *Translator) GatedMembers(pg *schedulingapi.PodGroup) (count int, gates 
 // object whose status has no field for it, have only the event.
 func (t *Translator) Verdict(pg *schedulingapi.PodGroup, reason, message string) {
 	t.groups.recordRefusal(pg, reason, message)
+}
+
+// SetSentence gives the condition PodScheduled of every waiting member of a gang this
+// reason and message from now on, in place of what kube-scheduler writes there; ""
+// and "" leave it to kube-scheduler again. It does not wait for the writes.
+func (t *Translator) SetSentence(pg *schedulingapi.PodGroup, reason, message string) {
+	if t.sentences.set(pg, sentence{reason, message}) && message != "" {
+		t.pods.followGroup(pg)
+	}
+}
+
+// Listen notes from now on what kube-scheduler objects to the members of a gang.
+func (t *Translator) Listen(pg *schedulingapi.PodGroup) { t.sentences.listen(pg) }
+
+// Objections returns what kube-scheduler objected to the members of a gang since
+// Listen, sorted and each once.
+func (t *Translator) Objections(pg *schedulingapi.PodGroup) []string {
+	return t.sentences.takeObjections(pg)
 }
