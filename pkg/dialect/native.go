@@ -63,10 +63,6 @@ func ignoreNativeFields(o *Object, spec *schedulingapi.PodGroupSpec) {
 	if parent := spec.ParentCompositePodGroupName; parent != nil {
 		o.ignore("PodGroup: spec.parentCompositePodGroupName %s is not read; the group starts without the others of its parent", kube.QuoteInput(*parent))
 	}
-	if c := spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 && spec.SchedulingPolicy.Gang == nil {
-		o.ignore("PodGroup: spec.schedulingConstraints.topology %s is not read under the policy basic; write schedulingPolicy.gang with the number of pods that start together",
-			kube.QuoteInput(c.Topology[0].Key))
-	}
 }
 
 // makeNativeStatus gives a native object the conditions that it is to have. Once

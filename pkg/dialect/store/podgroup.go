@@ -26,10 +26,23 @@ func (g *gangState) build(kinds []kindStatus) publication {
 	d.refuse(g.setCount(pg, d))
 	d.refuse(g.setPriority(pg))
 	d.refuse(d.rolesProblem)
+	planTogether(pg, d)
 	g.leaveOutFinished(pg, d)
 	pg.Spec.DisruptionMode = g.disruptionMode(pg)
 	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
 	return publication{pg, g.finish(d)}
+}
+
+// planTogether makes a gang of which one member is enough of a native group of the
+// policy basic that asks for places: its members are planned together, as many as
+// have room, and none waits for another. So does a group with a problem, which the
+// scheduler would not see otherwise. The pods of any other go one by one.
+func planTogether(pg *schedulingapi.PodGroup, d *draft) {
+	c := pg.Spec.SchedulingConstraints
+	asks := d.invalid != nil || len(d.Terms)+len(d.Roles) > 0 || c != nil && len(c.Topology) > 0
+	if policy := &pg.Spec.SchedulingPolicy; policy.Gang == nil && asks {
+		policy.Basic, policy.Gang = nil, &schedulingapi.GangSchedulingPolicy{MinCount: 1}
+	}
 }
 
 // leaveOutFinished lowers the minimum by the members that have done their work: it
