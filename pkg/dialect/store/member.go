@@ -25,8 +25,9 @@ type member struct {
 	// terminating members were told to end.
 	terminating bool
 	life        kube.Lifetime
-	// owner is the name of the pod's controller, or "".
-	owner string
+	// owner is the name of the pod's controller, child that of the PodGroup that it
+	// names where its gang is that of several; or "".
+	owner, child string
 	// terms are what it says of its gang, and roles the parts that it names.
 	terms   dialect.PodTerms
 	roles   []kube.Role
@@ -44,7 +45,7 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 		bound:       pod.Spec.NodeName != "",
 		running:     pod.Status.Phase == v1.PodRunning,
 		terminating: pod.DeletionTimestamp != nil, life: kube.LifetimeOf(pod),
-		terms: said.Terms, roles: said.Roles,
+		terms: said.Terms, roles: said.Roles, child: kube.ChildGroupOf(pod),
 	}
 	if name == kube.DialectAuto {
 		m.auto = newAutoMember(pod)
@@ -106,10 +107,10 @@ func (g *gangState) firstMember() *member {
 	})
 }
 
-// owners are the names of the members' controllers, in order.
-func (g *gangState) owners() []string {
+// ownersOf are the names of the members' controllers, in order.
+func ownersOf(members map[types.UID]*member) []string {
 	seen := map[string]struct{}{}
-	for _, m := range g.members {
+	for _, m := range members {
 		if m.owner != "" {
 			seen[m.owner] = struct{}{}
 		}

@@ -56,6 +56,7 @@ func closedWorld(autoNamespaces ...string) *world {
 		pg.ResourceVersion = strconv.Itoa(version)
 		w.published[key] = dialect.Gang{Group: pg, Declaration: d}
 	}, func(key Key) { w.changes = append(w.changes, key) })
+	w.assigner.ResolveBy(w.gangOf)
 	return w
 }
 
@@ -66,6 +67,11 @@ func newWorld() *world {
 	}
 	w.SetKind(dialect.KoordinatorGroups, Absent)
 	return w
+}
+
+func (w *world) gangOf(namespace, group string) string {
+	gang, _ := w.ResolveGroup(namespace, group)
+	return gang
 }
 
 func (w *world) pod(p *v1.Pod) {
