@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	alphaapi "k8s.io/api/scheduling/v1alpha3"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -30,8 +32,15 @@ func TestNative(t *testing.T) {
 		t.Skip("Kubernetes serves these groups from 1.37 on")
 	}
 	box := startSandbox(t, sandbox.Options{CompositePodGroup: true, DisableControllers: true})
-	startQuickScheduler(t, box)
-	t.Run("basic", func(t *testing.T) { basicGroupsKeepTheirLevel(t, box) })
+	t.Run("by one scheduler", func(t *testing.T) {
+		startQuickScheduler(t, box)
+		t.Run("basic", func(t *testing.T) { basicGroupsKeepTheirLevel(t, box) })
+		t.Run("groups of groups", func(t *testing.T) { groupsStartTogether(t, box) })
+		t.Run("preemption", func(t *testing.T) { groupsArePreemptedAsOne(t, box) })
+		t.Run("groups one by one", func(t *testing.T) { groupsComeOneByOne(t, box) })
+		t.Run("pods before their groups", func(t *testing.T) { podsComeBeforeTheirGroups(t, box) })
+	})
+	t.Run("a restart", func(t *testing.T) { groupsSurviveARestart(t, box) })
 }
 
 // member puts a pod into a group of Kubernetes' own.
@@ -188,4 +197,270 @@ func (c *cluster) awaitUnbound(gang string, count int, reason kube.Reason) {
 		}
 		c.t.FailNow()
 	}
+}
+
+// composite creates a CompositePodGroup that needs so many of its groups, 0 for the
+// policy basic, and with it the Workload that all of them are made from.
+func (c *cluster) composite(name, parent, level string, groups int32, changes ...func(*alphaapi.CompositePodGroupSpec)) {
+	c.t.Helper()
+	group := &alphaapi.CompositePodGroup{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	group.Spec.WorkloadRef = &alphaapi.WorkloadReference{WorkloadName: "w", TemplateName: "t"}
+	if parent != "" {
+		group.Spec.ParentCompositePodGroupName = &parent
+	}
+	if level != "" {
+		group.Spec.SchedulingConstraints = &alphaapi.CompositePodGroupSchedulingConstraints{Topology: []alphaapi.TopologyConstraint{{Key: level}}}
+	}
+	if groups > 0 {
+		group.Spec.SchedulingPolicy.Gang = &alphaapi.CompositeGangSchedulingPolicy{MinGroupCount: groups}
+	} else {
+		group.Spec.SchedulingPolicy.Basic = &alphaapi.CompositeBasicSchedulingPolicy{}
+	}
+	for _, change := range changes {
+		change(&group.Spec)
+	}
+	_, err := c.client.SchedulingV1alpha3().CompositePodGroups(c.namespace).Create(background, group, metav1.CreateOptions{})
+	require.NoError(c.t, err)
+}
+
+// under puts a PodGroup under a CompositePodGroup.
+func under(parent string) func(*schedulingapi.PodGroupSpec) {
+	return func(spec *schedulingapi.PodGroupSpec) {
+		spec.ParentCompositePodGroupName = &parent
+		spec.WorkloadRef = &schedulingapi.WorkloadReference{WorkloadName: "w", TemplateName: "t"}
+	}
+}
+
+// atLeast has so many pods of a PodGroup start together.
+func atLeast(count int32) func(*schedulingapi.PodGroupSpec) {
+	return func(spec *schedulingapi.PodGroupSpec) {
+		spec.SchedulingPolicy = schedulingapi.PodGroupSchedulingPolicy{Gang: &schedulingapi.GangSchedulingPolicy{MinCount: count}}
+	}
+}
+
+// members builds pods of PodGroups, named after them: "a:2 b:1".
+func members(text string, gpus int64) []*v1.Pod {
+	var pods []*v1.Pod
+	for word := range strings.FieldsSeq(text) {
+		group, size, _ := strings.Cut(word, ":")
+		var count int
+		_, _ = fmt.Sscan(size, &count)
+		for i := range count {
+			pods = append(pods, pod(fmt.Sprint(group, "-", i), gpus, member(group)))
+		}
+	}
+	return pods
+}
+
+// scheduled returns the condition that says whether a PodGroup was scheduled, in
+// short.
+func (c *cluster) scheduled(group string) string {
+	pg, err := c.client.SchedulingV1beta1().PodGroups(c.namespace).Get(background, group, metav1.GetOptions{})
+	if !assert.NoError(c.t, err) {
+		return ""
+	}
+	return conditionText(pg.Status.Conditions, schedulingapi.PodGroupInitiallyScheduled)
+}
+
+// compositeScheduled does the same for a CompositePodGroup.
+func (c *cluster) compositeScheduled(group string) string {
+	composite, err := c.client.SchedulingV1alpha3().CompositePodGroups(c.namespace).Get(background, group, metav1.GetOptions{})
+	if !assert.NoError(c.t, err) {
+		return ""
+	}
+	return conditionText(composite.Status.Conditions, "CompositePodGroupInitiallyScheduled")
+}
+
+func conditionText(conditions []metav1.Condition, kind string) string {
+	for _, condition := range conditions {
+		if condition.Type == kind {
+			return string(condition.Status) + " " + condition.Reason
+		}
+	}
+	return ""
+}
+
+// groupsStartTogether has groups of groups meet room for all of them, or not.
+func groupsStartTogether(t *testing.T, box *sandbox.Sandbox) {
+	for _, test := range []struct {
+		name string
+		// nodes are those of zones.
+		nodes  string
+		groups func(*cluster)
+		pods   string
+		// bound lists the PodGroups whose pods have to start, each with the level that
+		// holds it; the pods of the others wait for the reason, with these words.
+		bound   map[string]string
+		waiting []string
+		reason  kube.Reason
+		words   string
+	}{
+		{name: "room for one of two", nodes: "1", groups: func(c *cluster) {
+			c.composite("root", "", "", 2)
+			c.native("a", "", under("root"), atLeast(2))
+			c.native("b", "", under("root"), atLeast(2))
+		}, pods: "a:2 b:2", waiting: []string{"a", "b"}, reason: kube.GangTooLarge, words: "gang root needs 4 pods"},
+		{name: "room for both", nodes: "2", groups: func(c *cluster) {
+			c.composite("root", "", "", 2)
+			c.native("a", "", under("root"), atLeast(2))
+			c.native("b", "", under("root"), atLeast(2))
+		}, pods: "a:2 b:2", bound: map[string]string{"a": "", "b": ""}},
+		{name: "one domain for both", nodes: "1,2", groups: func(c *cluster) {
+			c.composite("root", "", rackWord, 2)
+			c.native("a", "", under("root"), atLeast(2))
+			c.native("b", "", under("root"), atLeast(1))
+		}, pods: "a:2 b:1", bound: map[string]string{"a": rackWord, "b": rackWord}},
+		{name: "a domain for each", nodes: "1 1,1", groups: func(c *cluster) {
+			c.composite("root", "", zoneWord, 2)
+			c.native("a", rackWord, under("root"), atLeast(2))
+			c.native("b", rackWord, under("root"), atLeast(2))
+		}, pods: "a:2 b:2", bound: map[string]string{"a": rackWord, "b": rackWord}},
+		{name: "groups in groups", nodes: "1 1,2", groups: func(c *cluster) {
+			c.composite("root", "", zoneWord, 2)
+			c.composite("x", "root", "", 2)
+			c.native("a", rackWord, under("x"), atLeast(2))
+			c.native("b", rackWord, under("x"), atLeast(2))
+			c.native("c", "", under("root"), atLeast(2))
+		}, pods: "a:2 b:2 c:2", bound: map[string]string{"a": rackWord, "b": rackWord, "c": zoneWord}},
+		{name: "groups that start on their own", nodes: "1", groups: func(c *cluster) {
+			c.composite("root", "", "", 0)
+			c.native("a", "", under("root"), atLeast(2))
+			c.native("b", "", under("root"), atLeast(3))
+		}, pods: "a:2 b:3", bound: map[string]string{"a": ""}, waiting: []string{"b"}, reason: kube.GangTooLarge},
+		{name: "a group that is still to come", nodes: "2", groups: func(c *cluster) {
+			c.composite("root", "", "", 2)
+			c.native("a", "", under("root"), atLeast(2))
+		}, pods: "a:2", waiting: []string{"a"}, reason: kube.GangIncomplete, words: "CompositePodGroup root has 1 of the 2 groups that must start together"},
+		{name: "a pod that is still to come", nodes: "2", groups: func(c *cluster) {
+			c.composite("root", "", "", 2)
+			c.native("a", "", under("root"), atLeast(2))
+			c.native("b", "", under("root"), atLeast(2))
+		}, pods: "a:2 b:1", waiting: []string{"a", "b"}, reason: kube.GangIncomplete, words: "gang root has 3 of the 4 pods"},
+		{name: "a parent that is not there", nodes: "2", groups: func(c *cluster) {
+			c.native("a", "", under("root"), atLeast(2))
+		}, pods: "a:2", waiting: []string{"a"}, reason: kube.GangNotFound, words: "there is none in namespace"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := on(t, box, zones(test.nodes)...)
+			test.groups(c)
+			c.create(members(test.pods, 4)...)
+			for group, level := range test.bound {
+				size := strings.Split(test.pods[strings.Index(test.pods, group+":"):], " ")[0]
+				var count int
+				_, _ = fmt.Sscan(strings.TrimPrefix(size, group+":"), &count)
+				bound := c.awaitBound(group, count)
+				if level != "" {
+					assert.Len(t, c.domains(bound, level), 1, "%v", bound)
+				}
+				require.Eventually(t, func() bool { return c.scheduled(group) == "True Scheduled" }, patience, poll, "the status of %s", group)
+			}
+			for _, group := range test.waiting {
+				c.awaitReason(group, test.reason, test.words)
+				c.stayPending(group, ask(gpu, 0))
+				require.Eventually(t, func() bool { return c.scheduled(group) == "False "+string(test.reason) }, patience, poll, "the status of %s: %s", group, c.scheduled(group))
+			}
+			if len(test.waiting) == 0 {
+				require.Eventually(t, func() bool { return c.compositeScheduled("root") == "True Scheduled" }, patience, poll, "the status of root")
+			}
+		})
+	}
+}
+
+// podsComeBeforeTheirGroups has pods wait for the groups that they are in, and those
+// for the groups above.
+func podsComeBeforeTheirGroups(t *testing.T, box *sandbox.Sandbox) {
+	c := on(t, box, zones("2")...)
+	c.create(members("a:2 b:2", 4)...)
+	c.awaitReason("a", kube.GangNotFound, "there is no PodGroup a")
+	c.native("a", "", under("root"), atLeast(2))
+	c.native("b", "", under("root"), atLeast(2))
+	c.awaitReason("b", kube.GangNotFound, `under the CompositePodGroup "root"`)
+	c.composite("root", "", "", 2)
+	c.awaitBound("a", 2)
+	c.awaitBound("b", 2)
+}
+
+// groupsComeOneByOne has a gang of groups wait for the second of them, and take in a
+// third one, whole and beside the others, when it runs.
+func groupsComeOneByOne(t *testing.T, box *sandbox.Sandbox) {
+	c := on(t, box, zones("3,4")...)
+	c.composite("root", "", rackWord, 2)
+	c.native("a", "", under("root"), atLeast(2))
+	c.create(members("a:2", 4)...)
+	c.awaitReason("a", kube.GangIncomplete, "has 1 of the 2 groups")
+	c.native("b", "", under("root"), atLeast(2))
+	c.create(members("b:2", 4)...)
+	c.awaitBound("a", 2)
+	c.awaitBound("b", 2)
+
+	c.native("c", "", under("root"), atLeast(2))
+	third := members("c:2", 4)
+	c.create(third[0])
+	c.awaitReason("c", kube.GangIncomplete)
+	c.stayPending("c", ask(gpu, 0))
+	c.create(third[1])
+	all := c.awaitBound("c", 2)
+	maps.Copy(all, c.bound("a"))
+	maps.Copy(all, c.bound("b"))
+	assert.Len(t, all, 6)
+	assert.Len(t, c.domains(all, rackWord), 1, "%v", all)
+
+	c.native("d", "", under("root"), atLeast(2))
+	c.create(members("d:2", 4)...)
+	c.awaitReason("d", kube.NoFittingDomain)
+	c.stayPending("d", ask(gpu, 0))
+}
+
+// groupsSurviveARestart has a gang of groups lose a member while no scheduler runs. The
+// next one knows the others as members, and starts it beside them.
+func groupsSurviveARestart(t *testing.T, box *sandbox.Sandbox) {
+	c := on(t, box, zones("2,2")...)
+	first := startQuickScheduler(t, box)
+	c.composite("root", "", rackWord, 2)
+	c.native("a", "", under("root"), atLeast(2))
+	c.native("b", "", under("root"), atLeast(2))
+	c.create(members("a:2 b:2", 4)...)
+	before := c.awaitBound("a", 2)
+	c.awaitBound("b", 2)
+	require.NoError(t, first.Terminate())
+	c.remove("b-1")
+	require.Eventually(t, func() bool { return len(c.pods("b-")) == 1 }, patience, poll)
+	c.create(members("b:2", 4)[1])
+	startQuickScheduler(t, box)
+	bound := c.awaitBound("b", 2)
+	maps.Copy(bound, c.bound("a"))
+	assert.Len(t, c.domains(bound, rackWord), 1, "%v", bound)
+	assert.Equal(t, before, c.bound("a"))
+}
+
+// groupsArePreemptedAsOne has a gang of groups of low priority meet one of high
+// priority that needs room of one of its groups: none of it is left to hold the rest.
+// One that would still lack room takes nothing.
+func groupsArePreemptedAsOne(t *testing.T, box *sandbox.Sandbox) {
+	c := on(t, box, zones("2")...)
+	c.classes()
+	start := func(root, class string, groups ...string) {
+		c.composite(root, "", "", 2, func(spec *alphaapi.CompositePodGroupSpec) { spec.PriorityClassName = class })
+		for _, group := range groups {
+			name, size, _ := strings.Cut(group, ":")
+			var count int32
+			_, _ = fmt.Sscan(size, &count)
+			c.native(name, "", under(root), atLeast(count), func(spec *schedulingapi.PodGroupSpec) { spec.PriorityClassName = class })
+			pods := members(group, 4)
+			for _, p := range pods {
+				priority(class)(p)
+			}
+			c.create(pods...)
+		}
+	}
+	start("low", "low", "a:2", "b:2")
+	c.awaitBound("a", 2)
+	c.awaitBound("b", 2)
+	start("huge", "high", "x:3", "y:2")
+	c.awaitReason("x", kube.GangTooLarge)
+	assert.Len(t, append(c.pods("a-"), c.pods("b-")...), 4, "nobody dies for a gang that cannot run")
+	start("high", "high", "d:1", "e:1")
+	c.awaitBound("d", 1)
+	c.awaitBound("e", 1)
+	assert.Empty(t, append(c.pods("a-"), c.pods("b-")...), "no group is left without the other")
 }
