@@ -103,10 +103,11 @@ func nativeConditions(p *Progress, verdict map[string]metav1.Condition, schedule
 // what the scheduler last said of it, if anything.
 func (p *Progress) scheduledCondition(verdict map[string]metav1.Condition, kind string) (metav1.Condition, bool) {
 	if want := p.MinCount; p.Bound >= want {
-		return metav1.Condition{
-			Type: kind, Status: metav1.ConditionTrue, Reason: "Scheduled",
-			Message: fmt.Sprintf("%d pods are bound, of which %d must start together", p.Bound, want),
-		}, true
+		message := fmt.Sprintf("%d pods are bound, of which %d must start together", p.Bound, want)
+		if want == 1 {
+			message = "a pod is bound, and none waits for another"
+		}
+		return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Scheduled", Message: message}, true
 	}
 	c, ok := verdict[schedulingapi.PodGroupInitiallyScheduled]
 	c.Type = kind
