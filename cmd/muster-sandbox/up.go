@@ -59,6 +59,7 @@ and removes its data and the kubeconfig.`,
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "muster-sandbox.kubeconfig", "`file` to write the administrator's kubeconfig to")
 	flags.Float64Var(&f.sandbox.StopSeconds, "stop-seconds", 0, "`seconds` that the containers of a deleted pod run on, within its grace period; a pod's annotation "+sandbox.StopSecondsAnnotation+" counts more")
 	flags.BoolVar(&f.sandbox.GenericWorkload, "generic-workload", false, "turn the feature gate GenericWorkload on and serve scheduling.k8s.io/v1beta1")
+	flags.BoolVar(&f.sandbox.CompositePodGroup, "composite-pod-groups", false, "do so with the gates CompositePodGroup and TopologyAwareWorkloadScheduling too, and serve scheduling.k8s.io/v1alpha3")
 	flags.BoolVar(&f.sandbox.PodGroupCRD, "podgroup-crd", true, "install the CRD of scheduling.x-k8s.io/v1alpha1 PodGroup")
 	flags.StringVar(&f.sandbox.Dir, "data-dir", "", "empty or absent `folder` for data and logs, removed at the end (default: a new one in the temporary folder)")
 	flags.StringArrayVar(&f.sandbox.ExtraAPIServerArgs, "apiserver-arg", nil, "`flag` for kube-apiserver, e.g. --apiserver-arg=--feature-gates=X=true; may be repeated")

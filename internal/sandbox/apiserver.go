@@ -60,10 +60,16 @@ func apiServerFlags(dir, etcdURL string, opts Options) []string {
 	// Said aloud either way in this process: gates are global to it and an
 	// earlier sandbox may have turned this one on. Other releases may not
 	// know it.
-	if opts.APIServer == "" || opts.GenericWorkload {
+	generic := opts.GenericWorkload || opts.CompositePodGroup
+	if opts.APIServer == "" || generic {
 		flags = append(flags,
-			fmt.Sprintf("--feature-gates=GenericWorkload=%t", opts.GenericWorkload),
-			fmt.Sprintf("--runtime-config=scheduling.k8s.io/v1beta1=%t", opts.GenericWorkload))
+			fmt.Sprintf("--feature-gates=GenericWorkload=%t", generic),
+			fmt.Sprintf("--runtime-config=scheduling.k8s.io/v1beta1=%t", generic))
+	}
+	if opts.APIServer == "" || opts.CompositePodGroup {
+		flags = append(flags,
+			fmt.Sprintf("--feature-gates=TopologyAwareWorkloadScheduling=%[1]t,CompositePodGroup=%[1]t", opts.CompositePodGroup),
+			fmt.Sprintf("--runtime-config=scheduling.k8s.io/v1alpha3=%t", opts.CompositePodGroup))
 	}
 	return append(flags, opts.ExtraAPIServerArgs...)
 }

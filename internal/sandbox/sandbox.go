@@ -26,6 +26,9 @@ type Options struct {
 	// GenericWorkload turns the feature gate of that name on and serves
 	// scheduling.k8s.io/v1beta1 (native PodGroups).
 	GenericWorkload bool
+	// CompositePodGroup does so, turns on that gate and TopologyAwareWorkloadScheduling
+	// too, and serves scheduling.k8s.io/v1alpha3 (native groups of groups, and levels).
+	CompositePodGroup bool
 	// PodGroupCRD installs the scheduling.x-k8s.io/v1alpha1 PodGroup CRD.
 	PodGroupCRD bool
 	// DisableKubelets leaves bound pods alone: they stay Pending.

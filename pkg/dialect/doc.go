@@ -12,6 +12,8 @@
 //     their status says of a gang's progress (kind.go, conditions.go);
 //   - marker.go finds the one gang that a pod names;
 //   - podterms.go reads what a pod says of its gang, object.go what an object says;
+//   - grouptree.go makes one gang of PodGroups that are under a CompositePodGroup
+//     (composite.go);
 //   - ignored.go tells of what is written and not read, countfield.go where a
 //     gang's number is changed.
 //
@@ -23,5 +25,6 @@
 // API: those exist in memory alone. shim uses store, and store uses dialect.
 //
 // A pod keeps for life the gang that it had when it was first seen without
-// scheduling gates. A gang never crosses a namespace.
+// scheduling gates; one that names a PodGroup joins the gang of several once that is
+// known to be under a CompositePodGroup. A gang never crosses a namespace.
 package dialect

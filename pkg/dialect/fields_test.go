@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	alphaapi "k8s.io/api/scheduling/v1alpha3"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -118,6 +119,7 @@ type outcome struct {
 // members are two pods of the gang train for a kind of object.
 var members = map[string]string{
 	"scheduling.k8s.io/v1beta1":       "group=train",
+	"scheduling.k8s.io/v1alpha3":      "group=train",
 	"scheduling.x-k8s.io/v1alpha1":    kube.LabelPodGroup + "=train",
 	"scheduling.sigs.k8s.io/v1alpha1": kube.LabelPodGroupOld + "=train",
 	"scheduling.volcano.sh/v1beta1":   "scheduling.k8s.io/group-name=train",
@@ -142,6 +144,9 @@ func (l *fieldList) read(t *testing.T, base map[string]any, name string, value a
 		kinds := dialect.Enabled(nil, nil).Kinds()
 		k := kinds[slices.IndexFunc(kinds, func(k *dialect.Kind) bool { return k.GroupVersion().String() == l.Kind })]
 		w.SetKind(k, store.Served)
+		if k == dialect.CompositeGroups { // which pods name by their PodGroup
+			w.setAll(hierarchy(t, "- train in=train gang=2"))
+		}
 		w.SetObject(k, objectOf(t, k, base, name, value))
 	}
 	out := outcome{asked: map[string]any{}}
@@ -211,7 +216,10 @@ func setPath(fields map[string]any, path []string, value any) {
 // The lists are complete: Kubernetes' own by its type, the others by the schemas that
 // the end-to-end tests install.
 func TestFields_ListsAreComplete(t *testing.T) {
-	paths := map[string][]string{"scheduling.k8s.io/v1beta1": typePaths(reflect.TypeFor[schedulingapi.PodGroupSpec](), "spec")}
+	paths := map[string][]string{
+		"scheduling.k8s.io/v1beta1":  typePaths(reflect.TypeFor[schedulingapi.PodGroupSpec](), "spec"),
+		"scheduling.k8s.io/v1alpha3": typePaths(reflect.TypeFor[alphaapi.CompositePodGroupSpec](), "spec"),
+	}
 	files, err := filepath.Glob("../../test/e2e/testdata/crds/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)

@@ -53,8 +53,11 @@ func (k *Kind) HasStatus() bool { return k.makeStatus != nil }
 
 // HowToServe returns what makes the API server serve the kind, as an order.
 func (k *Kind) HowToServe() string {
-	if k == NativeGroups {
+	switch k {
+	case NativeGroups:
 		return "turn on its feature gate GenericWorkload and that API"
+	case CompositeGroups:
+		return "turn on its feature gate CompositePodGroup and that API"
 	}
 	return "install them"
 }

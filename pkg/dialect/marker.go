@@ -59,9 +59,13 @@ func (s Dialects) translatedMarker(pod *v1.Pod, group string) Marker {
 	m := Marker{Dialect: dialect, Group: group, Name: name}
 	raw := *pod
 	raw.Spec.SchedulingGroup = nil
+	named := group
+	if child := kube.ChildGroupOf(pod); child != "" {
+		named, raw.Spec.SchedulingGroup = child, &v1.PodSchedulingGroup{PodGroupName: &child}
+	}
 	now, _ := s.readMarkers(&raw)
 	switch {
-	case now.Group == group:
+	case now.Group == named:
 		m.Problem = now.Problem
 	case dialect == kube.DialectConflict:
 		// spec.schedulingGroup was replaced in memory, so that the conflict

@@ -30,7 +30,7 @@ var nativeDialect = &Dialect{
 		}
 		return nil
 	},
-	kinds: []*Kind{NativeGroups},
+	kinds: []*Kind{NativeGroups, CompositeGroups},
 }
 
 // NativeGroups are Kubernetes' own PodGroups.
@@ -55,18 +55,6 @@ func readNative(o *Object, u *unstructured.Unstructured) {
 		o.Problem = &kube.Invalid{Reason: kube.GangConfigConflict, Message: "gang " + pg.Name + ": PodGroup " + pg.Name +
 			" has spec.schedulingPolicy and annotation " + kube.AnnotationMinCount + "; remove the annotation"}
 	}
-	ignoreNativeFields(o, &pg.Spec)
-}
-
-// ignoreNativeFields tells what a PodGroup asks for and does not get.
-func ignoreNativeFields(o *Object, spec *schedulingapi.PodGroupSpec) {
-	if parent := spec.ParentCompositePodGroupName; parent != nil {
-		o.ignore("PodGroup: spec.parentCompositePodGroupName %s is not read; the group starts without the others of its parent", kube.QuoteInput(*parent))
-	}
-	if c := spec.SchedulingConstraints; c != nil && len(c.Topology) > 0 && spec.SchedulingPolicy.Gang == nil {
-		o.ignore("PodGroup: spec.schedulingConstraints.topology %s is not read under the policy basic; write schedulingPolicy.gang with the number of pods that start together",
-			kube.QuoteInput(c.Topology[0].Key))
-	}
 }
 
 // makeNativeStatus gives a native object the conditions that it is to have. Once
@@ -75,8 +63,14 @@ func makeNativeStatus(p *Progress, verdict map[string]metav1.Condition, now time
 	if p.Object.Native == nil {
 		return nil
 	}
-	conditions, changed := slices.Clone(p.Object.Native.Status.Conditions), false
-	for _, want := range nativeConditions(p, verdict) {
+	return mergeNative(p, p.Object.Native.Status.Conditions, nativeConditions(p, verdict, schedulingapi.PodGroupInitiallyScheduled), now)
+}
+
+// mergeNative returns the status in which an object has other conditions than it
+// has now, nil where it has them.
+func mergeNative(p *Progress, have, wanted []metav1.Condition, now time.Time) map[string]any {
+	conditions, changed := slices.Clone(have), false
+	for _, want := range wanted {
 		old := apimeta.FindStatusCondition(conditions, want.Type)
 		if old != nil && (old.Status == metav1.ConditionTrue || old.Status == want.Status && old.Reason == want.Reason && old.Message == want.Message) {
 			continue
@@ -92,9 +86,10 @@ func makeNativeStatus(p *Progress, verdict map[string]metav1.Condition, now time
 }
 
 // nativeConditions are the conditions of a native object, in a fixed order.
-func nativeConditions(p *Progress, verdict map[string]metav1.Condition) []metav1.Condition {
+// scheduled is the type of the one that says whether it was scheduled.
+func nativeConditions(p *Progress, verdict map[string]metav1.Condition, scheduled string) []metav1.Condition {
 	var all []metav1.Condition
-	if c, ok := p.scheduledCondition(verdict, schedulingapi.PodGroupInitiallyScheduled); ok {
+	if c, ok := p.scheduledCondition(verdict, scheduled); ok {
 		all = append(all, c)
 	}
 	if c, ok := verdict[schedulingapi.DisruptionTarget]; ok {
@@ -108,10 +103,11 @@ func nativeConditions(p *Progress, verdict map[string]metav1.Condition) []metav1
 // what the scheduler last said of it, if anything.
 func (p *Progress) scheduledCondition(verdict map[string]metav1.Condition, kind string) (metav1.Condition, bool) {
 	if want := p.MinCount; p.Bound >= want {
-		return metav1.Condition{
-			Type: kind, Status: metav1.ConditionTrue, Reason: "Scheduled",
-			Message: fmt.Sprintf("%d pods are bound, of which %d must start together", p.Bound, want),
-		}, true
+		message := fmt.Sprintf("%d pods are bound, of which %d must start together", p.Bound, want)
+		if want == 1 {
+			message = "a pod is bound, and none waits for another"
+		}
+		return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Scheduled", Message: message}, true
 	}
 	c, ok := verdict[schedulingapi.PodGroupInitiallyScheduled]
 	c.Type = kind

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	alphaapi "k8s.io/api/scheduling/v1alpha3"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,8 +46,15 @@ type Object struct {
 	// group of the workload that the gang is, where it has several.
 	Shape *workload.Shape
 	Part  string
-	// Native is the object itself, if it is a native one.
-	Native *schedulingapi.PodGroup
+	// Native is the object itself, if it is a native PodGroup, and Composite if it
+	// is a CompositePodGroup.
+	Native    *schedulingapi.PodGroup
+	Composite *alphaapi.CompositePodGroup
+	// Enough is the number of members with which a gang of groups that has started is
+	// whole, 0 for its minimum. Whole says that such a gang asks to be preempted as
+	// one.
+	Enough int
+	Whole  bool
 	// Status is what stands in the object's status.
 	Status map[string]any
 	// Started says that members had nodes when the status was written, Ended

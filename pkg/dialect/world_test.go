@@ -43,6 +43,7 @@ func newWorld() *world {
 	dialects := dialect.Enabled(nil, nil)
 	w := &world{assigner: store.NewAssigner(dialects, []string{"muster"}), gangs: map[store.Key]dialect.Gang{}}
 	w.Store = store.New(dialects, w.publish, func(store.Key) {})
+	w.assigner.ResolveBy(w.gangOf)
 	w.Open()
 	for _, k := range dialects.Kinds() {
 		w.SetKind(k, store.Served)
@@ -57,6 +58,11 @@ func (w *world) publish(key store.Key, pg *schedulingapi.PodGroup, d *kube.Decla
 		return
 	}
 	w.gangs[key] = dialect.Gang{Group: pg, Declaration: d}
+}
+
+func (w *world) gangOf(namespace, group string) string {
+	gang, _ := w.ResolveGroup(namespace, group)
+	return gang
 }
 
 func (w *world) pod(p *v1.Pod) {

@@ -31,6 +31,10 @@ func (x *explainer) originOf(key string) kube.Origin {
 	return o
 }
 
+// fixedFields are the dialects whose objects keep their fields: they are immutable, or
+// a controller puts them back.
+var fixedFields = []kube.Dialect{kube.DialectNative, kube.DialectComposite, dialect.DialectGrove}
+
 // editCommand returns the kubectl command that edits the object behind the
 // gang, "" where the declaration is on pods, which keep theirs for life, or in
 // a field that is immutable or that its controller puts back.
@@ -43,7 +47,7 @@ func (x *explainer) editCommand(e groupEdit) string {
 	annotations, spec := map[string]any{}, map[string]any{}
 	for _, key := range e.drop {
 		switch o := x.originOf(key); {
-		case o.OnPods, o.IsField() && (x.gang.Dialect == kube.DialectNative || x.gang.Dialect == dialect.DialectGrove):
+		case o.OnPods, o.IsField() && slices.Contains(fixedFields, x.gang.Dialect):
 			return ""
 		case o.IsField():
 			removeField(spec, strings.Split(strings.TrimPrefix(o.Word, "spec."), "."))

@@ -147,7 +147,7 @@ func (v *ClusterView) FindGangs(namespace, name string) []*Gang {
 		if g.Name == name && g.Dialect != kube.DialectConflict || g.FullName() == name ||
 			g.Dialect == kube.DialectAuto && strings.HasSuffix(g.Name, "/"+name) {
 			named = append(named, g)
-		} else if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return isOfWorkload(pod, name) }) {
+		} else if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return isOfWorkload(pod, name) || kube.ChildGroupOf(pod) == name }) {
 			ofWorkload = append(ofWorkload, g)
 		}
 		if slices.ContainsFunc(g.allPods(), func(pod *v1.Pod) bool { return pod.Name == name }) {

@@ -64,6 +64,9 @@ const (
 	DialectAuto Dialect = "auto"
 	// DialectNative: a scheduling.k8s.io/v1beta1 PodGroup.
 	DialectNative Dialect = "native"
+	// DialectComposite: a scheduling.k8s.io CompositePodGroup, whose PodGroups
+	// start together.
+	DialectComposite Dialect = "composite"
 	// DialectConflict: a pod whose own markers contradict one another. It is
 	// a group of its own, and never scheduled.
 	DialectConflict Dialect = "conflict"

@@ -47,7 +47,7 @@ type cluster struct {
 // newCluster starts the control plane and installs the manifests on it.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	box, err := sandbox.Start(context.WithoutCancel(t.Context()), sandbox.Options{GenericWorkload: true, PodGroupCRD: true})
+	box, err := sandbox.Start(context.WithoutCancel(t.Context()), sandbox.Options{CompositePodGroup: true, PodGroupCRD: true})
 	require.NoError(t, err)
 	t.Cleanup(box.Stop)
 	c := &cluster{

@@ -19,6 +19,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
@@ -69,6 +71,7 @@ func TestTheServiceAccountCanDoAllOfTheWorkAndNoMore(t *testing.T) {
 		c.gangIsRefused(gang.file, strings.Replace(gang.job, "train", "late", 1))
 	}
 	c.everyKindOfGroupIsServed()
+	c.groupOfGroupsRuns()
 	c.workloadIsAGang()
 	c.higherPriorityPreempts()
 	c.volumesAreBound()
@@ -111,6 +114,26 @@ func (c *cluster) everyKindOfGroupIsServed() {
 			pod, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(c.t.Context(), name, metav1.GetOptions{})
 			return err == nil && pod.Spec.NodeName != ""
 		}, "the pod of a gang of %s has a node", name)
+	}
+}
+
+// groupOfGroupsRuns runs a PodGroup under a CompositePodGroup, and waits until both
+// say so.
+func (c *cluster) groupOfGroupsRuns() {
+	c.t.Helper()
+	c.applyText(c.testdata("composite"))
+	for resource, kind := range map[string]string{"podgroups": "PodGroupInitiallyScheduled", "compositepodgroups": "CompositePodGroupInitiallyScheduled"} {
+		version := map[string]string{"podgroups": "v1beta1", "compositepodgroups": "v1alpha3"}[resource]
+		c.eventually(func() bool {
+			group, err := c.dynamic.Resource(schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: version, Resource: resource}).
+				Namespace(metav1.NamespaceDefault).Get(c.t.Context(), "composite", metav1.GetOptions{})
+			require.NoError(c.t, err)
+			conditions, _, _ := unstructured.NestedSlice(group.Object, "status", "conditions")
+			return slices.ContainsFunc(conditions, func(one any) bool {
+				condition, _ := one.(map[string]any)
+				return condition["type"] == kind && condition["status"] == "True"
+			})
+		}, "the status of %s", resource)
 	}
 }
 

@@ -254,13 +254,17 @@ func dialects(t *testing.T) []string {
 func TestEveryDialectHasItsOwnPermissions(t *testing.T) {
 	objects := render(t)
 	for _, name := range dialects(t) {
-		kinds := dialect.Kinds(kube.Dialect(name))
-		require.Len(t, kinds, 1, name)
-		groups, resource := []string{kinds[0].Group}, kinds[0].Resource
+		var want, resources, statuses []string
+		for _, kind := range dialect.Kinds(kube.Dialect(name)) {
+			want = append(want, kind.Group)
+			resources, statuses = append(resources, kind.Resource), append(statuses, kind.Resource+"/status")
+		}
+		require.NotEmpty(t, want, name)
+		want, resources, statuses = slices.Compact(want), slices.Compact(resources), slices.Compact(statuses)
 		read := find[*rbacv1.ClusterRole](t, objects, "muster-scheduler-"+name)
 		write := find[*rbacv1.ClusterRole](t, objects, "muster-scheduler-workloads-"+name)
-		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: groups, Resources: []string{resource}, Verbs: []string{"get", "list", "watch"}}}, read.Rules)
-		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: groups, Resources: []string{resource + "/status"}, Verbs: []string{"patch"}}}, write.Rules)
+		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: want, Resources: resources, Verbs: []string{"get", "list", "watch"}}}, read.Rules)
+		assert.Equal(t, []rbacv1.PolicyRule{{APIGroups: want, Resources: statuses, Verbs: []string{"patch"}}}, write.Rules)
 	}
 	for _, name := range dialect.Names() {
 		if len(dialect.Kinds(name)) > 0 {

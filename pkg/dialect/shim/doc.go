@@ -6,6 +6,8 @@
 // drop the field of pods that names them.
 //
 //   - translator.go is what a scheduler is given, and what it is started with;
+//   - podsource.go is where the informer of pods reads them: some are handed on
+//     once more, as members of another gang;
 //   - transform.go gives each pod of the informer its group, and podinformer.go
 //     takes updates apart that a scheduler cannot follow;
 //   - sources.go finds out, at any time, which kinds of group object the API

@@ -79,7 +79,14 @@ func newGroupWriter(s *store.Store, dialects dialect.Dialects, client kubernetes
 	}
 }
 
-func (w *groupWriter) enqueue(key store.Key) { w.queue.AddAfter(key, statusDebounce) }
+// enqueue has the status of a gang's object written, and those of its groups where it
+// is one of several.
+func (w *groupWriter) enqueue(key store.Key) {
+	w.queue.AddAfter(key, statusDebounce)
+	for part := range w.store.Parts(key) {
+		w.queue.AddAfter(part, statusDebounce)
+	}
+}
 
 // recordRefusal records why a gang is not scheduled.
 func (w *groupWriter) recordRefusal(pg *schedulingapi.PodGroup, reason, message string) {
@@ -96,11 +103,20 @@ func (w *groupWriter) recordConditions(pg *schedulingapi.PodGroup, conditions []
 	if !w.store.HasStatus(key) {
 		return
 	}
+	defer w.enqueue(key)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.noteConditions(key, pg.UID, conditions)
+	for part, uid := range w.store.Parts(key) {
+		w.noteConditions(part, uid, conditions)
+	}
+}
+
+// noteConditions notes conditions of one object. The caller holds the lock.
+func (w *groupWriter) noteConditions(key store.Key, uid types.UID, conditions []metav1.Condition) {
 	v := w.verdicts[key]
-	if v.uid != pg.UID {
-		v = verdict{pg.UID, map[string]metav1.Condition{}}
+	if v.uid != uid {
+		v = verdict{uid, map[string]metav1.Condition{}}
 	}
 	for _, c := range conditions {
 		if c.Type == schedulingapi.PodGroupInitiallyScheduled && (c.Status == metav1.ConditionTrue || !v.isMoreSpecific(c)) {
@@ -109,7 +125,6 @@ func (w *groupWriter) recordConditions(pg *schedulingapi.PodGroup, conditions []
 		v.conditions[c.Type] = c
 	}
 	w.verdicts[key] = v
-	w.enqueue(key)
 }
 
 // isMoreSpecific reports whether a condition says more than the one that is

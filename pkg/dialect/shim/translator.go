@@ -64,6 +64,7 @@ type Translator struct {
 	assigner *store.Assigner
 	feed     *feed
 	store    *store.Store
+	source   *podSource
 	factory  informers.SharedInformerFactory
 	podsRead cache.ResourceEventHandlerRegistration
 	finished cache.SharedIndexInformer
@@ -95,6 +96,11 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 		leading:  make(chan struct{}),
 	}
 	t.store = store.New(dialects, t.feed.publish, t.onChange)
+	t.assigner.ResolveBy(func(namespace, group string) string {
+		gang, _ := t.store.ResolveGroup(namespace, group)
+		return gang
+	})
+	t.source = newPodSource(t.assigner, t.store)
 	if err := t.buildFactory(ctx); err != nil {
 		return nil, err
 	}
@@ -118,7 +124,7 @@ func (t *Translator) onChange(key store.Key) {
 // PodGroups. They are started like all others of the factory.
 func (t *Translator) buildFactory(ctx context.Context) error {
 	client, name := t.options.Client, t.options.InformerName
-	pods := scheduler.NewInformerFactory(client, 0, name).Core().V1().Pods().Informer()
+	pods := scheduler.NewInformerFactory(sourceClient{client, t.source}, 0, name).Core().V1().Pods().Informer()
 	if err := pods.SetTransform(t.transformPod); err != nil {
 		return err
 	}

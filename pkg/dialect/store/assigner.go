@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // Assigner gives pods their groups as they come in from the API server. It is
@@ -18,7 +19,14 @@ type Assigner struct {
 	dialects       dialect.Dialects
 	schedulerNames map[string]bool
 
+	// resolve returns the gang that the pods which name a PodGroup are members of;
+	// nil where that is always the PodGroup's own.
+	resolve func(namespace, group string) string
+
 	mu sync.Mutex
+	// joined is the gang of pods with a node where that is not what they name:
+	// they stay in it.
+	joined map[types.UID]string
 	// groups is what each pod of ours was given when it was first seen without
 	// scheduling gates, "" for none. From then on the scheduler may have plans
 	// for it, and cannot follow it from one group to another.
@@ -32,8 +40,12 @@ func NewAssigner(dialects dialect.Dialects, schedulerNames []string) *Assigner {
 	for _, name := range schedulerNames {
 		names[name] = true
 	}
-	return &Assigner{dialects: dialects, schedulerNames: names, groups: map[types.UID]string{}}
+	return &Assigner{dialects: dialects, schedulerNames: names, groups: map[types.UID]string{}, joined: map[types.UID]string{}}
 }
+
+// ResolveBy has the assigner ask in which gang the pods are that name a PodGroup. It
+// is called before any pod is assigned.
+func (a *Assigner) ResolveBy(resolve func(namespace, group string) string) { a.resolve = resolve }
 
 // IsOurs reports whether a pod is for this scheduler.
 func (a *Assigner) IsOurs(pod *v1.Pod) bool {
@@ -45,12 +57,37 @@ func (a *Assigner) Assign(pod *v1.Pod) {
 	if !a.IsOurs(pod) {
 		return
 	}
-	switch group := a.groupOf(pod); {
+	kube.LeaveGang(pod)
+	group := a.groupOf(pod)
+	switch {
 	case group != "":
 		pod.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &group}
 	case pod.Spec.SchedulingGroup != nil:
 		pod.Spec.SchedulingGroup = nil
 	}
+	if gang := a.gangOf(pod, group); gang != group {
+		kube.JoinGang(pod, gang)
+	}
+}
+
+// gangOf returns the gang of a pod with a group.
+func (a *Assigner) gangOf(pod *v1.Pod, group string) string {
+	if a.resolve == nil || group == "" || kube.IsTranslated(group) {
+		return group
+	}
+	a.mu.Lock()
+	before := a.joined[pod.UID]
+	a.mu.Unlock()
+	if before != "" {
+		return before
+	}
+	gang := a.resolve(pod.Namespace, group)
+	if gang != group && pod.Spec.NodeName != "" {
+		a.mu.Lock()
+		a.joined[pod.UID] = gang
+		a.mu.Unlock()
+	}
+	return gang
 }
 
 func (a *Assigner) groupOf(pod *v1.Pod) string {
@@ -71,4 +108,5 @@ func (a *Assigner) Forget(uid types.UID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.groups, uid)
+	delete(a.joined, uid)
 }

@@ -92,6 +92,9 @@ func (g *gangState) ignored() []string {
 	if g.object != nil {
 		all = slices.Clone(g.object.Ignored)
 	}
+	if g.parentage.ignored != "" {
+		all = append(all, g.parentage.ignored)
+	}
 	for _, v := range g.variants() {
 		for sentence := range strings.SplitSeq(v.terms.Ignored, "\n") {
 			if sentence != "" && !slices.Contains(all, sentence) {

@@ -16,6 +16,8 @@
 //   - workload.go puts workloads behind the gangs of their pods, need.go works
 //     out how many of those start together, and workloadgang.go says it in the
 //     PodGroup;
+//   - composite.go puts the gang of a CompositePodGroup in the place of those of the
+//     PodGroups under it;
 //   - assigner.go gives each pod its gang, for life;
 //   - offline.go does all of it for a picture of a cluster.
 package store

@@ -37,10 +37,14 @@ func (s *Store) SetFinished(pod *v1.Pod) {
 		s.DeleteFinished(pod.UID)
 		return
 	}
+	if child := kube.ChildGroupOf(pod); child != "" {
+		group = child // in which gang its PodGroup is may change
+	}
 	key := Key{pod.Namespace, group}
 	f := &finishedPod{uid: pod.UID, life: kube.LifetimeOf(pod), run: workload.RunOf(pod), keys: labels.Set{}}
 	maps.Copy(f.keys, pod.Annotations)
 	maps.Copy(f.keys, pod.Labels)
+	f.keys[kube.AnnotationChildRole] = kube.ChildRole(group)
 	if ref, why := workload.RefOf(pod); why == "" {
 		f.role = ref.Role
 	}
@@ -77,9 +81,23 @@ func (s *Store) refreshFinished(key Key) {
 	if g == nil {
 		return
 	}
-	g.finished, g.dirty = s.finished[key], true
+	g, _ = s.wholeGang(g)
+	g.finished, g.dirty = s.finishedOf(g), true
 	s.followRuns(g)
 	s.refreshGang(g)
+}
+
+// finishedOf returns the pods that have done their work under the gang's name, or
+// under those of the PodGroups that it has.
+func (s *Store) finishedOf(g *gangState) map[types.UID]*finishedPod {
+	if g.dialectName != kube.DialectComposite {
+		return s.finished[g.key]
+	}
+	all := map[types.UID]*finishedPod{}
+	for part := range s.partsOf(g) {
+		maps.Copy(all, s.finished[part.key])
+	}
+	return all
 }
 
 // finishedInRun lists the finished pods whose work counts for the gang as it is

@@ -45,6 +45,8 @@ type gangState struct {
 	// may have its name: the first one of objects counts.
 	object  *dialect.Object
 	objects []*dialect.Object
+	// parentage is what the groups above a native PodGroup make of it.
+	parentage parentage
 	// auto is set for a gang of a workload.
 	auto *auto
 	// uid and created stand for a gang without an object as long as any member
@@ -125,3 +127,6 @@ func (g *gangState) hasGroupObject() bool { return g.object != nil && g.object.S
 // isNative reports whether one of Kubernetes' own PodGroups that can be read
 // stands behind the gang.
 func (g *gangState) isNative() bool { return g.object != nil && g.object.Native != nil }
+
+// isComposite reports whether a CompositePodGroup stands behind the gang.
+func (g *gangState) isComposite() bool { return g.object != nil && g.object.Composite != nil }

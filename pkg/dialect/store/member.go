@@ -31,8 +31,9 @@ type member struct {
 	// gates are what keeps it from being scheduled.
 	gates []string
 	life  kube.Lifetime
-	// owner is the name of the pod's controller, or "".
-	owner string
+	// owner is the name of the pod's controller, child that of the PodGroup that it
+	// names where its gang is that of several; or "".
+	owner, child string
 	// terms are what it says of its gang, and roles the parts that it names.
 	terms   dialect.PodTerms
 	roles   []kube.Role
@@ -50,7 +51,7 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 		bound:       pod.Spec.NodeName != "",
 		running:     pod.Status.Phase == v1.PodRunning,
 		terminating: pod.DeletionTimestamp != nil, life: kube.LifetimeOf(pod), revision: kube.RevisionOf(pod),
-		terms: said.Terms, roles: said.Roles,
+		terms: said.Terms, roles: said.Roles, child: kube.ChildGroupOf(pod),
 	}
 	if kube.MemberStateOf(pod) == kube.MemberGated {
 		for _, gate := range pod.Spec.SchedulingGates {
@@ -147,10 +148,10 @@ func (g *gangState) firstMember() *member {
 	})
 }
 
-// owners are the names of the members' controllers, in order.
-func (g *gangState) owners() []string {
+// ownersOf are the names of the members' controllers, in order.
+func ownersOf(members map[types.UID]*member) []string {
 	seen := map[string]struct{}{}
-	for _, m := range g.members {
+	for _, m := range members {
 		if m.owner != "" {
 			seen[m.owner] = struct{}{}
 		}

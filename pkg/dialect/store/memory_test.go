@@ -9,8 +9,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/dialecttest"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -32,6 +34,15 @@ func TestMemory_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 		k, u := workloadOf(t, eightPods)
 		w.DeleteObject(k, u)
 	}
+	above := dialecttest.Object(t, "scheduling.k8s.io/v1alpha3", "CompositePodGroup", `,"spec":{"schedulingPolicy":{"gang":{"minGroupCount":1}}}`)
+	below := dialecttest.Object(t, "scheduling.k8s.io/v1beta1", "PodGroup", `,"spec":{"parentCompositePodGroupName":"train","schedulingPolicy":{"gang":{"minCount":2}}}`)
+	set := func(k *dialect.Kind, u *unstructured.Unstructured) func(*world) {
+		return func(w *world) { w.SetObject(k, u) }
+	}
+	remove := func(k *dialect.Kind, u *unstructured.Unstructured) func(*world) {
+		return func(w *world) { w.DeleteObject(k, u) }
+	}
+	both := []func(*world){set(dialect.NativeGroups, below), set(dialect.CompositeGroups, above)}
 	withGroup := func(w *world) { w.setGroup(crd, crdGroup("train", "u1", 2)) }
 	withoutGroup := func(w *world) { w.deleteGroup(crd, "u1") }
 	withJob := func(w *world) { w.workload(t, eightPods) }
@@ -56,6 +67,12 @@ func TestMemory_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 		{"its Job goes first", job, jobGroup, []func(*world){withJob}, []func(*world){jobGone, gone}},
 		{"the pods of its Job go first", job, jobGroup, []func(*world){withJob}, []func(*world){gone, jobGone}},
 		{"its Job never comes", job, jobGroup, nil, []func(*world){gone}},
+		{"the group of its group goes first", members("group=train"), "composite~train", both,
+			[]func(*world){remove(dialect.CompositeGroups, above), remove(dialect.NativeGroups, below), gone}},
+		{"the group of its group goes last", members("group=train"), "composite~train", both,
+			[]func(*world){gone, remove(dialect.NativeGroups, below), remove(dialect.CompositeGroups, above)}},
+		{"the kind of its group's group goes", members("group=train"), "composite~train", both,
+			[]func(*world){func(w *world) { w.SetKind(dialect.CompositeGroups, Absent) }, gone, remove(dialect.NativeGroups, below)}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -81,6 +98,8 @@ func TestMemory_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 			assert.Empty(t, w.workloads)
 			assert.Empty(t, w.published)
 			assert.Empty(t, w.assigner.groups)
+			assert.Empty(t, w.assigner.joined)
+			assert.Empty(t, w.trees)
 		})
 	}
 }

@@ -86,6 +86,10 @@ func (o Objects) setMembers(s *Store, a *Assigner) map[Key][]*v1.Pod {
 		}
 		member := *pod
 		member.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &group}
+		if gang, _ := s.ResolveGroup(pod.Namespace, group); gang != group && !kube.IsTranslated(group) {
+			kube.JoinGang(&member, gang)
+			group = gang
+		}
 		if podutil.IsPodTerminal(pod) {
 			s.SetFinished(&member)
 			continue

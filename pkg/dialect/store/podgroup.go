@@ -19,7 +19,7 @@ import (
 // it, or nothing for a gang of which nothing is left. kinds is what is known of
 // the kinds of object that may stand behind it.
 func (g *gangState) build(kinds []kindStatus) publication {
-	if g.object == nil && len(g.members) == 0 {
+	if len(g.members) == 0 && (g.object == nil || g.parentage.root != "") {
 		return publication{}
 	}
 	pg := g.newPodGroup()
@@ -27,11 +27,26 @@ func (g *gangState) build(kinds []kindStatus) publication {
 	d.invalid = cmp.Or(g.memberProblem(), g.objectProblem(kinds), d.invalid)
 	d.refuse(g.setCount(pg, d))
 	d.refuse(g.setPriority(pg))
+	d.refuse(g.preemptionConflict())
 	d.refuse(d.rolesProblem)
+	planTogether(pg, d)
 	g.leaveOutFinished(pg, d)
+	g.setRunningMinimum(d)
 	pg.Spec.DisruptionMode = g.disruptionMode(pg)
 	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
 	return publication{pg, g.finish(d)}
+}
+
+// planTogether makes a gang of which one member is enough of a native group of the
+// policy basic that asks for places: its members are planned together, as many as
+// have room, and none waits for another. So does a group with a problem, which the
+// scheduler would not see otherwise. The pods of any other go one by one.
+func planTogether(pg *schedulingapi.PodGroup, d *draft) {
+	c := pg.Spec.SchedulingConstraints
+	asks := d.invalid != nil || len(d.Terms)+len(d.Roles) > 0 || c != nil && len(c.Topology) > 0
+	if policy := &pg.Spec.SchedulingPolicy; policy.Gang == nil && asks {
+		policy.Basic, policy.Gang = nil, &schedulingapi.GangSchedulingPolicy{MinCount: 1}
+	}
 }
 
 // leaveOutFinished lowers the minimum by the members that have done their work: it
@@ -64,6 +79,15 @@ func (g *gangState) leaveOutFinished(pg *schedulingapi.PodGroup, d *draft) {
 	policy.MinCount = int32(max(needed, kube.TotalMinimum(d.Roles)))
 }
 
+// setRunningMinimum says with how many members a gang of groups that has started is
+// whole, where its minimum is more.
+func (g *gangState) setRunningMinimum(d *draft) {
+	if g.object != nil && g.object.Enough > 0 {
+		enough := kube.NeededMembers(g.object.Enough, len(g.finishedInRun()))
+		d.RunningMinimum = &enough
+	}
+}
+
 // finish returns the declaration of which nothing is open any more.
 func (g *gangState) finish(d *draft) *kube.Declaration {
 	delete(d.Terms, kube.AnnotationMinCount)
@@ -93,6 +117,7 @@ func (g *gangState) newPodGroup() *schedulingapi.PodGroup {
 	case g.object.Native != nil:
 		pg = g.object.Native.DeepCopy()
 		pg.ManagedFields, pg.Labels, pg.Annotations, pg.OwnerReferences = nil, nil, nil, nil
+		pg.Spec.ParentCompositePodGroupName = nil
 		// What was written about the gang says nothing new of it: a verdict
 		// that came back as a change would wake the gang.
 		pg.Status.Conditions = nil
@@ -150,17 +175,50 @@ func (g *gangState) setPriority(pg *schedulingapi.PodGroup) *kube.Invalid {
 	priority := variants[0].terms.Priority
 	if !g.isNative() {
 		pg.Spec.Priority = &priority
-		return nil
 	}
-	own := int32(0)
-	if pg.Spec.Priority != nil {
-		own = *pg.Spec.Priority
-	}
-	if own == priority {
+	own, says := g.ownPriority()
+	if !says || own == priority {
 		return nil
 	}
 	return &kube.Invalid{Reason: kube.PriorityMismatch, Message: fmt.Sprintf(
-		"gang %s: the PodGroup has priority %d, pod %s has %d; give both one priorityClassName", g.key.Name(), own, variants[0].firstPod(), priority)}
+		"gang %s: the %s has priority %d, pod %s has %d; give both one priorityClassName", g.key.Name(), g.object.Kind.Name, own, variants[0].firstPod(), priority)}
+}
+
+// ownPriority is the priority of one of Kubernetes' own groups, and whether there is
+// one behind the gang.
+func (g *gangState) ownPriority() (priority int32, says bool) {
+	var own *int32
+	switch {
+	case g.isNative():
+		own = g.object.Native.Spec.Priority
+	case g.isComposite():
+		own = g.object.Composite.Spec.Priority
+	default:
+		return 0, false
+	}
+	if own == nil {
+		return 0, true
+	}
+	return *own, true
+}
+
+// preemptionConflict is where one of Kubernetes' own groups has another preemption
+// policy than its members.
+func (g *gangState) preemptionConflict() *kube.Invalid {
+	own := ""
+	switch {
+	case g.isNative() && g.object.Native.Spec.PreemptionPolicy != nil:
+		own = string(*g.object.Native.Spec.PreemptionPolicy)
+	case g.isComposite() && g.object.Composite.Spec.PreemptionPolicy != nil:
+		own = string(*g.object.Composite.Spec.PreemptionPolicy)
+	}
+	variants := g.variants()
+	if own == "" || len(variants) == 0 || string(variants[0].terms.Preemption) == own {
+		return nil
+	}
+	return &kube.Invalid{Reason: kube.GangConfigConflict, Message: fmt.Sprintf(
+		"gang %s: the %s has spec.preemptionPolicy %s, pod %s has %s; give both one priorityClassName",
+		g.key.Name(), g.object.Kind.Name, own, variants[0].firstPod(), variants[0].terms.Preemption)}
 }
 
 // disruptionMode has a gang that needs all of the pods that it has on nodes
@@ -171,6 +229,7 @@ func (g *gangState) disruptionMode(pg *schedulingapi.PodGroup) *schedulingapi.Di
 	switch {
 	case g.isNative() || policy == nil:
 		return pg.Spec.DisruptionMode
+	case g.isComposite() && g.object.Whole:
 	case g.staying > int(policy.MinCount):
 		return nil
 	}

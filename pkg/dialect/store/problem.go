@@ -4,6 +4,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -37,8 +38,11 @@ func (g *gangState) objectProblem(kinds []kindStatus) *kube.Invalid {
 	switch {
 	case g.object != nil && g.auto != nil && g.auto.asked == 0:
 		return nil // nobody asked for a gang that the workload could not be
+	case g.object != nil && g.parentage.root != "": // its pods are on their way
+		return &kube.Invalid{Reason: kube.GangIncomplete, Message: fmt.Sprintf(
+			"gang %s: its pods start with the others of CompositePodGroup %s, and are not known there yet", g.key.Name(), g.parentage.root)}
 	case g.object != nil:
-		return g.object.Problem
+		return cmp.Or(g.object.Problem, g.parentage.problem)
 	case g.auto != nil:
 		return g.missingWorkload(kinds)
 	case len(kinds) == 0 || g.countKey() != "":
@@ -57,9 +61,7 @@ func (g *gangState) missingObject(kinds []kindStatus) *kube.Invalid {
 		case Served:
 			found = append(found, k.kind.GroupVersion().String())
 		case Listing:
-			return &kube.Invalid{Reason: kube.GangAPIUnavailable, Message: fmt.Sprintf(
-				"gang %s: the %ss of %s cannot be read yet; if that lasts, allow the scheduler to get, list and watch %s",
-				g.key.Name(), k.kind.Name, k.kind.GroupVersion(), k.kind.GroupResource())}
+			return unreadableKind(g, k.kind)
 		}
 	}
 	first := kinds[0].kind
@@ -70,6 +72,13 @@ func (g *gangState) missingObject(kinds []kindStatus) *kube.Invalid {
 	}
 	return &kube.Invalid{Reason: kube.GangNotFound, Message: fmt.Sprintf(
 		"gang %s: there is no %s %s (%s) in namespace %s; create it", g.key.Name(), first.Name, g.key.Name(), strings.Join(found, " or "), g.key.Namespace)}
+}
+
+// unreadableKind is why a gang waits for the objects of a kind.
+func unreadableKind(g *gangState, k *dialect.Kind) *kube.Invalid {
+	return &kube.Invalid{Reason: kube.GangAPIUnavailable, Message: fmt.Sprintf(
+		"gang %s: the %ss of %s cannot be read yet; if that lasts, allow the scheduler to get, list and watch %s",
+		g.key.Name(), k.Name, k.GroupVersion(), k.GroupResource())}
 }
 
 // missingWorkload is why a gang has no workload behind it, by what is known of

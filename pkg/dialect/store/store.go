@@ -73,6 +73,10 @@ type Store struct {
 	finished   map[Key]map[types.UID]*finishedPod
 	finishedIn map[types.UID]Key
 	kinds      map[schema.GroupVersionResource]Availability
+	// trees are Kubernetes' own groups of groups, by namespace. regrouped is called,
+	// outside the lock, when they may have changed.
+	trees     map[string]*dialect.GroupTree
+	regrouped func()
 	// workloads are those behind gangs. wanted is closed for the kinds of
 	// workload that pods have asked about.
 	workloads map[workloadKey]*workloadState
@@ -91,6 +95,8 @@ func New(dialects dialect.Dialects, publish Publish, changed func(Key)) *Store {
 		pods:     map[types.UID]Key{},
 		finished: map[Key]map[types.UID]*finishedPod{}, finishedIn: map[types.UID]Key{},
 		kinds:     map[schema.GroupVersionResource]Availability{},
+		trees:     map[string]*dialect.GroupTree{},
+		regrouped: func() {},
 		workloads: map[workloadKey]*workloadState{},
 		wanted:    map[*workload.Kind]chan struct{}{},
 		contested: map[Key]*gangState{},
@@ -149,35 +155,54 @@ func (s *Store) DeletePod(uid types.UID) {
 // SetObject takes in an object of a kind that was added or has changed.
 func (s *Store) SetObject(k *dialect.Kind, u *unstructured.Unstructured) {
 	o := k.Read(u)
-	if k.Workload != nil {
+	switch {
+	case k.Workload != nil:
 		s.setWorkload(o)
-		return
+	case k == dialect.CompositeGroups:
+		s.setComposite(o)
+	default:
+		s.setGroup(Key{o.Namespace, k.GroupName(o.Name)}, o)
 	}
-	s.setGroup(Key{o.Namespace, k.GroupName(o.Name)}, o)
 }
 
 // DeleteObject takes an object of a kind out, unless another one of its name has
 // taken its place.
 func (s *Store) DeleteObject(k *dialect.Kind, u *unstructured.Unstructured) {
-	if k.Workload != nil {
+	switch {
+	case k.Workload != nil:
 		s.deleteWorkload(k, u)
-		return
+	case k == dialect.CompositeGroups:
+		s.deleteComposite(u.GetNamespace(), u.GetName(), u.GetUID())
+	default:
+		s.deleteGroup(Key{u.GetNamespace(), k.GroupName(u.GetName())}, u.GetUID())
 	}
-	s.deleteGroup(Key{u.GetNamespace(), k.GroupName(u.GetName())}, u.GetUID())
 }
 
 func (s *Store) setGroup(key Key, o *dialect.Object) {
-	s.updateGang(key, func(g *gangState) {
-		g.objects = append(g.withoutKind(o.Kind), o)
-		s.selectObject(g)
-	})
+	s.changeGroup(key, func(g *gangState) []*dialect.Object { return append(g.withoutKind(o.Kind), o) })
 }
 
 func (s *Store) deleteGroup(key Key, uid types.UID) {
-	s.updateGang(key, func(g *gangState) {
-		g.objects = slices.DeleteFunc(g.objects, func(o *dialect.Object) bool { return o.UID == uid })
-		s.selectObject(g)
+	s.changeGroup(key, func(g *gangState) []*dialect.Object {
+		return slices.DeleteFunc(g.objects, func(o *dialect.Object) bool { return o.UID == uid })
 	})
+}
+
+// changeGroup gives a gang other objects.
+func (s *Store) changeGroup(key Key, objects func(*gangState) []*dialect.Object) {
+	changed := map[Key]bool{}
+	native := false
+	s.updateGang(key, func(g *gangState) {
+		before := g.object
+		g.objects = objects(g)
+		s.selectObject(g)
+		if native = g.dialectName == kube.DialectNative; native {
+			s.placeLeaf(g, before, changed)
+		}
+	})
+	if native {
+		s.reportRegrouped(changed)
+	}
 }
 
 // selectObject takes the object that counts: of two kinds, that of the first
@@ -207,6 +232,9 @@ func (s *Store) SetKind(k *dialect.Kind, a Availability) {
 	for _, key := range s.setAvailability(k, a) {
 		s.changed(key)
 	}
+	if k == dialect.NativeGroups || k == dialect.CompositeGroups {
+		s.regrouped()
+	}
 }
 
 // setAvailability returns the gangs that lost their object.
@@ -217,7 +245,13 @@ func (s *Store) setAvailability(k *dialect.Kind, a Availability) (dropped []Key)
 		return nil
 	}
 	s.kinds[k.GroupVersionResource] = a
-	if a == Absent && k.Workload != nil {
+	switch {
+	case k == dialect.CompositeGroups:
+		if a == Absent {
+			s.dropComposites()
+		}
+		return slices.SortedFunc(maps.Keys(s.refreshTrees()), Key.Compare)
+	case a == Absent && k.Workload != nil:
 		s.dropWorkloads(k)
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(s.gangs), Key.Compare) {
@@ -229,8 +263,10 @@ func (s *Store) setAvailability(k *dialect.Kind, a Availability) (dropped []Key)
 			if g.object != nil {
 				dropped = append(dropped, key)
 			}
+			before := g.object
 			g.objects = g.withoutKind(k)
 			s.selectObject(g)
+			s.placeLeaf(g, before, map[Key]bool{})
 		}
 		g.dirty = true
 		s.publishOrForget(g)

@@ -56,6 +56,7 @@ func closedWorld(autoNamespaces ...string) *world {
 		pg.ResourceVersion = strconv.Itoa(version)
 		w.published[key] = dialect.Gang{Group: pg, Declaration: d}
 	}, func(key Key) { w.changes = append(w.changes, key) })
+	w.assigner.ResolveBy(w.gangOf)
 	return w
 }
 
@@ -66,6 +67,11 @@ func newWorld() *world {
 	}
 	w.SetKind(dialect.KoordinatorGroups, Absent)
 	return w
+}
+
+func (w *world) gangOf(namespace, group string) string {
+	gang, _ := w.ResolveGroup(namespace, group)
+	return gang
 }
 
 func (w *world) pod(p *v1.Pod) {
@@ -210,6 +216,47 @@ func TestBuild_NativeKeepsItsSpecAndTellsAWrongPriority(t *testing.T) {
 	w.pod(newPod("b", "group=train", "priority=9"))
 	w.DeletePod("uid-a")
 	assert.Equal(t, "gang train: the PodGroup has priority 0, pod b has 9; give both one priorityClassName", w.problem("train").Message)
+}
+
+// Of a group of the policy basic kube-scheduler takes the pods one by one. Where
+// they ask for places that only a plan keeps, or have a problem, they are a gang of
+// which one is enough.
+func TestBuild_NativeGroupsWithoutAMinimum(t *testing.T) {
+	rack := []schedulingapi.TopologyConstraint{{Key: "rack"}}
+	for _, test := range []struct {
+		name        string
+		topology    []schedulingapi.TopologyConstraint
+		annotations map[string]string
+		pod         []string
+		gang        bool
+		reason      kube.Reason
+	}{
+		{name: "one that asks for nothing"},
+		{name: "a required level", topology: rack, gang: true},
+		{name: "a preferred level", annotations: map[string]string{kube.AnnotationTopologyPreferred: "rack"}, gang: true},
+		{name: "GPU models", annotations: map[string]string{kube.AnnotationGPUModels: "H100"}, gang: true},
+		{name: "a level that its pods ask for", pod: []string{kube.AnnotationTopologyRequired + "=rack"}, gang: true},
+		{name: "a level for Kueue", pod: []string{"kueue.x-k8s.io/podset-required-topology=rack"}, gang: true},
+		{name: "a number beside the policy", annotations: map[string]string{kube.AnnotationMinCount: "2"}, gang: true, reason: kube.GangConfigConflict},
+		{name: "pods of another priority", topology: rack, pod: []string{"priority=9"}, gang: true, reason: kube.PriorityMismatch},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			native := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Name: "train", Namespace: "ns", UID: "u1", Annotations: test.annotations}}
+			native.Spec.SchedulingPolicy.Basic = &schedulingapi.BasicSchedulingPolicy{}
+			native.Spec.SchedulingConstraints = &schedulingapi.PodGroupSchedulingConstraints{Topology: test.topology}
+			w := newWorld()
+			w.SetObject(dialect.NativeGroups, asUnstructured(t, native))
+			for _, name := range []string{"a", "b", "c"} {
+				w.pod(newPod(name, append([]string{"group=train"}, test.pod...)...))
+			}
+			policy := w.get("train").Spec.SchedulingPolicy
+			assert.Equal(t, test.gang, policy.Gang != nil && policy.Gang.MinCount == 1)
+			assert.Equal(t, !test.gang, policy.Basic != nil)
+			assert.Equal(t, test.topology, w.get("train").Spec.SchedulingConstraints.Topology)
+			assert.Equal(t, test.reason, w.problem("train").Reason)
+			assert.Empty(t, w.declared("train").Ignored)
+		})
+	}
 }
 
 func TestStore_IdentityOfAGang(t *testing.T) {

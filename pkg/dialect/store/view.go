@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/workload"
@@ -37,8 +38,16 @@ func (s *Store) View(key Key) *View {
 	}
 	v := &View{Key: key, Uncounted: g.uncounted, Progress: dialect.Progress{
 		Object: g.object, MinCount: g.minCount(), Members: len(g.members), Bound: g.bound, Running: g.running,
-		Succeeded: g.succeeded, Failed: g.failed, Owners: g.owners(),
+		Succeeded: g.succeeded, Failed: g.failed, Owners: ownersOf(g.members),
 	}}
+	if whole, isMember := s.wholeGang(g); isMember != nil {
+		members := maps.Clone(whole.members)
+		maps.DeleteFunc(members, func(_ types.UID, m *member) bool { return !isMember(m) })
+		v.Members, v.Owners = len(members), ownersOf(members)
+		for _, m := range members {
+			v.Bound, v.Running = v.Bound+oneIf(m.bound), v.Running+oneIf(m.running)
+		}
+	}
 	if g.dialect != nil {
 		v.Labels = g.dialect.Labels
 	}
