@@ -251,9 +251,9 @@ func podGroupsShareARack(t *testing.T, box *sandbox.Sandbox) {
 	pods := []*v1.Pod{member("router", 0), member("leader", 0), member("worker", 0), member("worker", 1), member("worker", 2)}
 	pods[1].Spec.Containers[0].Resources.Requests[v1.ResourceCPU] = resource.MustParse("4")
 	c.create(pods...)
-	c.ungate(pods[:4]...)
+	c.ungate(names(pods[:4])...)
 	c.stayPending("serve")
-	c.ungate(pods[4])
+	c.ungate(pods[4].Name)
 	bound := c.awaitBound("serve", 5)
 	router := bound["serve-router-0"]
 	delete(bound, "serve-router-0")
@@ -270,15 +270,6 @@ func podGroupsShareARack(t *testing.T, box *sandbox.Sandbox) {
 	bound = c.awaitBound("serve", 5)
 	delete(bound, "serve-router-0")
 	assert.Len(t, c.domains(bound, rackKey), 1, "%v", bound)
-}
-
-// ungate takes the scheduling gates off pods.
-func (c *cluster) ungate(pods ...*v1.Pod) {
-	c.t.Helper()
-	for _, p := range pods {
-		_, err := c.client.CoreV1().Pods(c.namespace).Patch(background, p.Name, types.JSONPatchType, []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`), metav1.PatchOptions{})
-		require.NoError(c.t, err)
-	}
 }
 
 // inEachDialect runs a test once for each dialect, with one scheduler.
@@ -310,7 +301,7 @@ func TestDialects_AGatedMemberIsWaitedFor(t *testing.T) {
 	}
 	c.create(pods...)
 	c.stayPending("train")
-	c.ungate(pods[2:]...)
+	c.ungate(names(pods[2:])...)
 	assert.Len(t, c.domains(c.awaitBound("train", 4), rackKey), 1)
 }
 
