@@ -81,10 +81,12 @@ func (g *gangState) tallyMember(m *member, sign int) {
 	if g.auto == nil {
 		g.auto = &auto{ref: m.auto.ref, have: tally{}}
 	}
-	t := g.auto.have[m.auto.ref.Role]
-	t.live += sign
-	t.bound += sign * oneIf(m.bound)
-	g.auto.have[m.auto.ref.Role] = t
+	if !m.terminating { // else it is no member; the gang may start anew beside it
+		t := g.auto.have[m.auto.ref.Role]
+		t.live += sign
+		t.bound += sign * oneIf(m.bound)
+		g.auto.have[m.auto.ref.Role] = t
+	}
 	g.auto.asked += sign * oneIf(m.auto.asks)
 }
 

@@ -112,6 +112,30 @@ func TestAuto_PodsOfAnEarlierJobOfTheNameAreNoMembers(t *testing.T) {
 	assert.NotEqual(t, w.get("auto~job~train~00000000").UID, w.get(jobGroup).UID)
 }
 
+// A Job that is suspended and resumed at once has new pods while the old ones
+// end. Those neither count towards the new start nor make it one of a part.
+func TestAuto_PodsThatTerminateAreNoMembers(t *testing.T) {
+	w := newWorld()
+	w.workload(t, eightPods)
+	old := make([]*v1.Pod, 8)
+	for i := range old {
+		old[i] = owned(fmt.Sprintf("train-%d-old", i), trainJob, asks, "node=n1")
+		w.pod(old[i])
+	}
+	for _, p := range old {
+		p = p.DeepCopy()
+		p.DeletionTimestamp = new(metav1.Now())
+		w.pod(p)
+	}
+	for _, p := range old[1:] {
+		w.DeletePod(p.UID)
+	}
+	w.pod(owned("train-0-new", trainJob, asks))
+	pg := w.get(jobGroup)
+	assert.EqualValues(t, 8, pg.Spec.SchedulingPolicy.Gang.MinCount)
+	assert.Equal(t, 8, kube.RunningMinimum(pg, w.declared(jobGroup)))
+}
+
 func TestAuto_PodsThatCannotBeAGangAreToldWhy(t *testing.T) {
 	var end = "; that works for the pods of " + workload.SupportedText() + "; else give the gang a name in that label, and the annotation muster.sh/min-count"
 	for want, pod := range map[string]*v1.Pod{

@@ -48,13 +48,13 @@ func (g *gangState) presentAtFirstBind() func(role string) int {
 	return func(role string) int {
 		var first time.Time
 		for _, m := range g.members {
-			if m.bound && m.auto != nil && (first.IsZero() || m.auto.bound.Before(first)) {
+			if m.bound && !m.terminating && m.auto != nil && (first.IsZero() || m.auto.bound.Before(first)) {
 				first = m.auto.bound
 			}
 		}
 		there := 0
 		for _, m := range g.members {
-			there += oneIf(m.auto != nil && m.auto.ref.Role == role && !m.created.After(first.Add(skew)))
+			there += oneIf(m.auto != nil && !m.terminating && m.auto.ref.Role == role && !m.created.After(first.Add(skew)))
 		}
 		return there
 	}
