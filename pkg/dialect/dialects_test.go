@@ -207,6 +207,7 @@ func TestKueue(t *testing.T) {
 		{name: "a group of plain pods", pods: []*v1.Pod{newPod("a", group, count), newPod("b", group, count)}, group: "kueue~train", min: 2},
 		{name: "its topology", pods: []*v1.Pod{newPod("a", group, count, kueueRequired+"="+rack), newPod("b", group, count, kueueRequired+"="+rack)}, group: "kueue~train", min: 2,
 			terms: map[string]string{kube.AnnotationTopologyRequired: rack}},
+		{name: "its topology, which Kueue has granted", pods: []*v1.Pod{newPod("a", group, count, kueueRequired+"="+rack, kueueWorkload+"=pod-train-1a2b3")}, group: "kueue~train", min: 2},
 		{name: "its slices", pods: []*v1.Pod{newPod("a", group, count, kueueSlice+"="+rack, kueueSliceSize+"=2")}, group: "kueue~train", min: 2,
 			terms: map[string]string{kube.AnnotationSliceSize: "2", kube.AnnotationSliceTopology: rack}},
 		{name: "topology of a gang of another dialect", pods: []*v1.Pod{train("a", kueuePreferred+"="+rack), train("b", kueuePreferred+"="+rack)}, group: "label~train", min: 2,

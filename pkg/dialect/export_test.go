@@ -14,6 +14,7 @@ const (
 	KueueSliceSize  = kueueSliceSize
 	KueueSlices     = kueueSlices
 	KueueTogether   = kueueTogether
+	KueueWorkload   = kueueWorkload
 	KAIRequired     = kaiRequired
 	KAIPreferred    = kaiPreferred
 	KoordName       = koordName

@@ -31,6 +31,7 @@ const (
 	kueueSliceSize = "kueue.x-k8s.io/podset-slice-size"
 	kueueSlices    = "kueue.x-k8s.io/podset-slice-required-topology-constraints"
 	kueueTogether  = "kueue.x-k8s.io/podset-group-name"
+	kueueWorkload  = "kueue.x-k8s.io/workload"
 )
 
 // KueueAliases are what Kueue calls Muster's annotations: of all dialects it is
@@ -65,8 +66,14 @@ func readKueueMember(pod *v1.Pod) podDeclaration {
 }
 
 // readKueuePodSet reads the topology request of a pod's pod set: the pods of one
-// template, or of the templates that are to share a domain.
+// template, or of the templates that are to share a domain. Kueue grants it
+// itself where it places by topology: such pods name their Workload, are held
+// by a scheduling gate until Kueue has pinned each to its place, and are not
+// alike any more. Source: Kueue 0.17.0, pkg/controller/tas/topology_ungater.go.
 func readKueuePodSet(pod *v1.Pod) podDeclaration {
+	if pod.Annotations[kueueWorkload] != "" {
+		return podDeclaration{}
+	}
 	role := kube.Role{
 		Name:     "podset",
 		Required: pod.Annotations[kueueRequired], Preferred: pod.Annotations[kueuePreferred],

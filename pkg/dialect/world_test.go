@@ -25,7 +25,7 @@ const (
 	kueueGroup, kueueCount, kueuePodSet         = dialect.KueueGroup, dialect.KueueCount, dialect.KueuePodSet
 	kueueRequired, kueuePreferred               = dialect.KueueRequired, dialect.KueuePreferred
 	kueueSlice, kueueSliceSize                  = dialect.KueueSlice, dialect.KueueSliceSize
-	kueueSlices, kueueTogether                  = dialect.KueueSlices, dialect.KueueTogether
+	kueueSlices, kueueTogether, kueueWorkload   = dialect.KueueSlices, dialect.KueueTogether, dialect.KueueWorkload
 	kaiRequired, kaiPreferred                   = dialect.KAIRequired, dialect.KAIPreferred
 	koordName, koordCount, koordWait, koordMode = dialect.KoordName, dialect.KoordCount, dialect.KoordWait, dialect.KoordMode
 	koordPolicy, koordGroups, koordNetwork      = dialect.KoordPolicy, dialect.KoordGroups, dialect.KoordNetwork
