@@ -23,6 +23,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
@@ -51,13 +52,22 @@ type gangQueue struct {
 	heldBack map[string]*v1.Pod // by namespace/name
 }
 
-func newGangQueue(handle fwk.Handle, levels kube.Levels, reports *reporter, partialGrace time.Duration) *gangQueue {
+// queueConfig is how the queue is configured.
+func queueConfig(args *config.Args) queue.Config {
+	share := *args.NamespaceSharePercent
+	if share == 100 {
+		share = 0 // no bound
+	}
+	return queue.Config{PartialGrace: args.PartialGangGracePeriod.Duration, NamespaceShare: share}
+}
+
+func newGangQueue(handle fwk.Handle, levels kube.Levels, reports *reporter, cfg queue.Config) *gangQueue {
 	q := &gangQueue{
 		handle: handle, levels: levels, reports: reports, now: time.Now, wake: make(chan struct{}, 1),
-		core:   queue.New(queue.Config{PartialGrace: partialGrace}),
+		core:   queue.New(cfg),
 		groups: map[queue.GangID]*schedulingapi.PodGroup{}, heldBack: map[string]*v1.Pod{},
 	}
-	q.evictor = &evictor{handle: handle, reports: reports, grace: partialGrace}
+	q.evictor = &evictor{handle: handle, reports: reports, grace: cfg.PartialGrace}
 	return q
 }
 
