@@ -124,6 +124,8 @@ const (
 	GangTooLarge Reason = "GangTooLarge"
 	// GangTooComplex: the steps that one plan may take do not suffice for the gang.
 	GangTooComplex Reason = "GangTooComplex"
+	// PlansTooCostly: the gangs of the namespace have had their share of the loop.
+	PlansTooCostly Reason = "PlansTooCostly"
 	// PartialGang: fewer members than the minimum are bound, and the rest
 	// find no room.
 	PartialGang Reason = "PartialGang"

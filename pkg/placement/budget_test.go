@@ -84,11 +84,6 @@ func costlySlices(rng *rand.Rand) []gang.Slice {
 	return nil
 }
 
-// spentSteps is what the last Solve of a planner cost.
-func spentSteps(p *Planner) int {
-	return p.solver.stepsGiven - p.solver.stepsLeft - p.solver.stepsKept
-}
-
 // Whatever a valid gang asks for, a plan costs no more steps than its budget, but for
 // the try that is under way when it is spent; and what it says holds.
 func TestSolve_EndsWithinItsBudget(t *testing.T) {
@@ -99,10 +94,10 @@ func TestSolve_EndsWithinItsBudget(t *testing.T) {
 			g := costlyGang(rand.New(rand.NewPCG(seed, 5)))
 			p := NewPlanner(u)
 			plan := p.Solve(g)
-			spent := spentSteps(p)
+			spent := p.SpentSteps()
 			require.LessOrEqual(t, spent, 2*stepBudget(nodes, g.MemberCount()), "seed %d on %d nodes", seed, nodes)
 			require.Equal(t, plan, p.Solve(g), "seed %d on %d nodes: the same again", seed, nodes)
-			require.Equal(t, spent, spentSteps(p), "seed %d on %d nodes: the same steps", seed, nodes)
+			require.Equal(t, spent, p.SpentSteps(), "seed %d on %d nodes: the same steps", seed, nodes)
 			if plan.Refusal == nil {
 				require.NoError(t, Check(u, g, plan), "seed %d on %d nodes", seed, nodes)
 			} else if plan.Refusal.Reason == GangTooComplex {
@@ -124,7 +119,7 @@ func TestSolve_SpendsLittleOnUsualGangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := NewPlanner(fleet(t, 5000))
 			p.Solve(g)
-			assert.Less(t, spentSteps(p), stepBudget(5000, g.MemberCount())/10)
+			assert.Less(t, p.SpentSteps(), stepBudget(5000, g.MemberCount())/10)
 		})
 	}
 }

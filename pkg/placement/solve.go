@@ -104,6 +104,12 @@ func (p *Planner) solveEven(g *gang.Gang) Plan {
 	return Plan{Refusal: s.explainRefusal()}
 }
 
+// SpentSteps returns the steps that the last Solve took of its budget. They are the
+// same for the same cluster and gang, whatever was counted before.
+func (p *Planner) SpentSteps() int {
+	return p.solver.stepsGiven - p.solver.stepsLeft - p.solver.stepsKept
+}
+
 // EvaluatedDomains returns the number of domains whose headroom the last Solve
 // compared. A domain counts again for each GPU product and each pass.
 func (p *Planner) EvaluatedDomains() int { return p.solver.domainsEvaluated }

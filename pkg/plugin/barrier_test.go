@@ -81,7 +81,7 @@ func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
 // planOfThree is a gang of three that is planned on a node.
 func planOfThree() (*permitHandle, *barrier, []*v1.Pod) {
 	h := &permitHandle{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), waiting: map[types.UID]*waitingPod{}}
-	gangs := newGangQueue(h, kube.DefaultLevels(), newReporter(h, undeclared{}), time.Minute)
+	gangs := newGangQueue(h, kube.DefaultLevels(), newReporter(h, undeclared{}), queue.Config{PartialGrace: time.Minute})
 	gangs.now = func() time.Time { return epoch }
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	h.node(node)

@@ -103,7 +103,9 @@ func (e *evictor) keepGang(ctx context.Context, pg *schedulingapi.PodGroup, why 
 // budgets are counted for all of them together, and the API server is asked about
 // each, which knows of admission policies too.
 func (e *evictor) findRefusal(ctx context.Context, namespace string, pods []*v1.Pod) (string, error) {
-	budgets, err := e.handle.ClientSet().PolicyV1().PodDisruptionBudgets(namespace).List(ctx, metav1.ListOptions{})
+	listing, cancel := context.WithTimeout(ctx, apiCallTimeout)
+	defer cancel()
+	budgets, err := e.handle.ClientSet().PolicyV1().PodDisruptionBudgets(namespace).List(listing, metav1.ListOptions{})
 	if err != nil {
 		return "", fmt.Errorf("listing the disruption budgets: %w", err)
 	}
@@ -141,6 +143,8 @@ func (e *evictor) evictEach(ctx context.Context, pods []*v1.Pod) (evicted []*v1.
 // reports whether that was done. A pod that is gone, or has given way to another one
 // of its name, is no error.
 func (e *evictor) evictPod(ctx context.Context, pod *v1.Pod, dryRun []string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiCallTimeout)
+	defer cancel()
 	err := e.handle.ClientSet().PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID)), DryRun: dryRun},

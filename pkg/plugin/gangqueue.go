@@ -23,6 +23,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
@@ -40,6 +41,7 @@ type gangQueue struct {
 	levels  kube.Levels
 	reports *reporter
 	evictor *evictor
+	calls   apiCalls
 	now     func() time.Time
 	wake    chan struct{} // the worker has something to do
 
@@ -51,13 +53,22 @@ type gangQueue struct {
 	heldBack map[string]*v1.Pod // by namespace/name
 }
 
-func newGangQueue(handle fwk.Handle, levels kube.Levels, reports *reporter, partialGrace time.Duration) *gangQueue {
+// queueConfig is how the queue is configured.
+func queueConfig(args *config.Args) queue.Config {
+	share := *args.NamespaceSharePercent
+	if share == 100 {
+		share = 0 // no bound
+	}
+	return queue.Config{PartialGrace: args.PartialGangGracePeriod.Duration, NamespaceShare: share}
+}
+
+func newGangQueue(handle fwk.Handle, levels kube.Levels, reports *reporter, cfg queue.Config) *gangQueue {
 	q := &gangQueue{
 		handle: handle, levels: levels, reports: reports, now: time.Now, wake: make(chan struct{}, 1),
-		core:   queue.New(queue.Config{PartialGrace: partialGrace}),
+		core:   queue.New(cfg),
 		groups: map[queue.GangID]*schedulingapi.PodGroup{}, heldBack: map[string]*v1.Pod{},
 	}
-	q.evictor = &evictor{handle: handle, reports: reports, grace: partialGrace}
+	q.evictor = &evictor{handle: handle, reports: reports, grace: cfg.PartialGrace}
 	return q
 }
 
@@ -277,6 +288,8 @@ func (q *gangQueue) takePending() []queue.Effect {
 	return pending
 }
 
+// carryOut carries out one effect. It never waits for the API server: all gangs are
+// woken here.
 func (q *gangQueue) carryOut(ctx context.Context, effect queue.Effect) {
 	switch e := effect.(type) {
 	case queue.Activate:
@@ -284,9 +297,9 @@ func (q *gangQueue) carryOut(ctx context.Context, effect queue.Effect) {
 	case queue.Recheck:
 		q.recheckGang(e.Name)
 	case queue.Evict:
-		q.evictGang(ctx, e)
+		q.calls.start(ctx, namespaceOf(e.Name), func(ctx context.Context) { q.evictGang(ctx, e) })
 	case queue.ClearNominations:
-		q.clearNominations(ctx, e.Name)
+		q.calls.start(ctx, namespaceOf(e.Name), func(ctx context.Context) { q.clearNominations(ctx, e.Name) })
 	case queue.Offer:
 		q.activateHeldBack(ctx)
 	}
@@ -328,6 +341,12 @@ func (q *gangQueue) recheckGang(key string) {
 	q.step(seen)
 }
 
+// namespaceOf is the namespace in a namespace/name.
+func namespaceOf(key string) string {
+	namespace, _, _ := strings.Cut(key, "/")
+	return namespace
+}
+
 // evictGang gives up a partial gang, and answers what came of it.
 func (q *gangQueue) evictGang(ctx context.Context, e queue.Evict) {
 	namespace, name, _ := strings.Cut(e.Name, "/")
@@ -367,7 +386,10 @@ func (q *gangQueue) clearNominations(ctx context.Context, key string) {
 		q.handle.DeleteNominatedPodIfExists(pod)
 		status := pod.Status.DeepCopy()
 		status.NominatedNodeName = ""
-		if err := util.PatchPodStatus(ctx, q.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status); err != nil {
+		patching, cancel := context.WithTimeout(ctx, apiCallTimeout)
+		err := util.PatchPodStatus(patching, q.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status)
+		cancel()
+		if err != nil {
 			klog.FromContext(ctx).V(2).Info("Could not clear a nomination; trying again", "pod", klog.KObj(pod), "err", err)
 		}
 	}

@@ -108,7 +108,7 @@ const reasonOther kube.Reason = "Other"
 var waitReasons = []kube.Reason{
 	kube.InvalidGangSpec, kube.GangConfigConflict, kube.InvalidMIGProfile, kube.GangIncomplete, kube.SchedulingGated, kube.GangNotFound,
 	kube.GangAPIUnavailable, kube.PriorityMismatch, kube.TopologyUnknownLevel, kube.TopologyLevelUnused,
-	kube.TopologyDrift, kube.NoFittingDomain, kube.RoomBeingMade, kube.GangTooLarge, kube.GangTooComplex, kube.PartialGang,
+	kube.TopologyDrift, kube.NoFittingDomain, kube.RoomBeingMade, kube.GangTooLarge, kube.GangTooComplex, kube.PlansTooCostly, kube.PartialGang,
 	kube.BindDenied, reasonOther,
 }
 

@@ -6,6 +6,7 @@ package plugin
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
@@ -96,6 +97,10 @@ func unknownRuns(pg *schedulingapi.PodGroup, spec *kube.Spec, waiting, bound []*
 	return newVerdict(kube.GangNotFound, "pod group %s is not known yet with all workloads of its pods", pg.Name)
 }
 
+// stepCost is what a step of a plan costs, roughly: the clock would make the queue
+// depend on what else the machine does.
+const stepCost = 6 * time.Nanosecond
+
 // solveGang asks the engine, with what is held for others out of its reach.
 func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (*gangPlan, error) {
 	p.followCluster()
@@ -110,6 +115,7 @@ func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (
 	}()
 	plan := p.engine.Solve(&members.Gang)
 	planDomains.Observe(float64(p.engine.EvaluatedDomains()))
+	p.gangs.step(queue.Planned{Gang: queue.GangID(pg.UID), Cost: time.Duration(p.engine.SpentSteps()) * stepCost})
 	usage := p.cluster.Usage()
 	if err := placement.Check(usage, &members.Gang, plan); err != nil {
 		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)

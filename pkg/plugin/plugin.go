@@ -66,7 +66,7 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	registerMetrics()
 	reports := newReporter(handle, groups)
 	reports.incompleteDelay = args.IncompleteDelay.Duration
-	gangs := newGangQueue(handle, args.TopologyLevels(), reports, args.PartialGangGracePeriod.Duration)
+	gangs := newGangQueue(handle, args.TopologyLevels(), reports, queueConfig(args))
 	barriers := newBarriers(gangs, args.BarrierTimeout.Duration)
 	gpus := newGPUInventory(&args.GPUs, handle.SharedDRAManager())
 	planner := newPlanner(args, gangs, barriers)

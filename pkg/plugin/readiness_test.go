@@ -78,7 +78,7 @@ func TestReadiness_CountsThoseThatMayStart(t *testing.T) {
 			queue.Readiness{Bound: 2, Later: 1, LaterWhy: runs.Message}, "GangConfigConflict"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gangs := newGangQueue(nil, kube.DefaultLevels(), newReporter(nil, test.groups), time.Minute)
+			gangs := newGangQueue(nil, kube.DefaultLevels(), newReporter(nil, test.groups), queue.Config{PartialGrace: time.Minute})
 			got := gangs.readinessOf(pg, test.state)
 			test.want.Gang, test.want.MinCount, test.want.Required = "train", 2, 2
 			assert.Equal(t, test.want, got)

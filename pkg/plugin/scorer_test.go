@@ -20,6 +20,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
+	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
 // offer is a node that offers count of a resource, used of them in use.
@@ -58,7 +59,7 @@ func with(args *config.GPUs) *Plugin {
 		panic(err)
 	}
 	reports := newReporter(nil, byLabel{})
-	gangs := newGangQueue(&snapshot{}, all.TopologyLevels(), reports, 0)
+	gangs := newGangQueue(&snapshot{}, all.TopologyLevels(), reports, queue.Config{})
 	planner := newPlanner(all, gangs, newBarriers(gangs, 0))
 	return &Plugin{
 		gangs: gangs, planner: planner,

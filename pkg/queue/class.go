@@ -79,8 +79,13 @@ func (q *Queue) passTurn(g *gang, now time.Time) {
 }
 
 // activate lets a gang that is kept out be tried. One of a class takes its turn,
-// if that is free.
+// if that is free. One whose namespace has had its share of the time stays where it is
+// until it has not.
 func (q *Queue) activate(g *gang, now time.Time) {
+	if wait := q.shareWait(g, now); wait > 0 && g.state == unschedulable {
+		g.retryAt = now.Add(wait)
+		return
+	}
 	if g.state == unschedulable {
 		q.removeFromClass(g)
 		q.takeTurn(g)

@@ -97,6 +97,11 @@ type (
 	GangDeleted struct{ Gang GangID }
 	// Attempted says that the scheduling loop took the gang from its queue.
 	Attempted struct{ Gang GangID }
+	// Planned says what it cost to plan the gang, whatever the answer.
+	Planned struct {
+		Gang GangID
+		Cost time.Duration
+	}
 	// Refused says that the gang was tried and has no place.
 	Refused struct {
 		Gang GangID
@@ -177,6 +182,7 @@ func (GangSeen) isEvent()       {}
 func (GangIdle) isEvent()       {}
 func (GangDeleted) isEvent()    {}
 func (Attempted) isEvent()      {}
+func (Planned) isEvent()        {}
 func (Refused) isEvent()        {}
 func (Placed) isEvent()         {}
 func (BindFailed) isEvent()     {}

@@ -13,7 +13,7 @@ const maxUnschedulable = 5 * time.Minute
 // it, refuses what the scheduler decided, and asking again at once would only
 // take turns and room from others. It doubles with each failure.
 const (
-	firstPause = time.Second
+	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Minute
 )
 

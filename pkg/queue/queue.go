@@ -14,6 +14,9 @@ type Config struct {
 	// needs before it is evicted as a whole, and how long it goes before others
 	// of its priority; 0 leaves such gangs alone.
 	PartialGrace time.Duration
+	// NamespaceShare is the percentage of the scheduling loop's time that costly plans
+	// of one namespace may take; 0 for no bound.
+	NamespaceShare int
 	// HistorySize is the number of decisions that are kept.
 	HistorySize int
 }
@@ -35,6 +38,7 @@ type Queue struct {
 	rechecks recheckSchedule
 	history  history
 	arrivals arrivals
+	shares   loopShares
 	leading  bool
 	// trying is the gang that the scheduling loop took last, since triedAt, until
 	// it answers.
@@ -54,6 +58,7 @@ func New(cfg Config) *Queue {
 		activated: map[GangID]*gang{}, pausing: map[GangID]*gang{},
 		freed: newFreedLedger(), holds: newHoldLedger(), rechecks: newRecheckSchedule(),
 		history: history{size: cmp.Or(cfg.HistorySize, DefaultHistorySize)}, arrivals: arrivals{numbers: map[string]uint64{}},
+		shares: loopShares{percent: cfg.NamespaceShare, debts: map[string]debt{}},
 	}
 }
 
@@ -81,6 +86,8 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 		q.gangDeleted(e.Gang, now)
 	case Attempted:
 		q.attempted(e.Gang, now)
+	case Planned:
+		q.planned(e, now)
 	case Refused:
 		q.refused(e, now)
 	case Placed:
@@ -137,6 +144,13 @@ func (q *Queue) gangSeen(e GangSeen, now time.Time) {
 		return
 	}
 	if e.Asking {
+		if g.state == open || g.state == gated {
+			if pause := q.pauseForShare(g, now); pause != nil {
+				q.emit(Report{g.id, pause, false})
+				q.emit(Gate{g.id, pause})
+				return
+			}
+		}
 		q.emit(Unreport{g.id})
 		q.admit(g)
 		return

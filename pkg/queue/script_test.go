@@ -191,7 +191,7 @@ func (s *script) run() {
 	case "wait": // time passes, and nobody ticks
 		s.now = s.now.Add(s.line.duration(s.line.next()))
 	case "config":
-		s.q = New(Config{PartialGrace: s.line.duration(s.line.option("grace")), HistorySize: s.line.number("history", 0)})
+		s.q = New(Config{PartialGrace: s.line.duration(s.line.option("grace")), HistorySize: s.line.number("history", 0), NamespaceShare: s.line.number("share", 0)})
 	case "snapshot":
 		s.changeSnapshot()
 	default:

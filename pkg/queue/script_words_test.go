@@ -20,7 +20,7 @@ func (s *script) event(word string) Event {
 	switch word {
 	case "lead":
 		return Leading{}
-	case "gang", "read", "idle", "changed", "attempt", "refuse", "place", "bindfail", "evicted", "evictfailed":
+	case "gang", "read", "idle", "changed", "attempt", "refuse", "place", "bindfail", "evicted", "evictfailed", "plan":
 		return s.gangEvent(word, s.line.next())
 	case "assign", "release", "delete", "terminate", "nominate", "resize":
 		return s.podEvent(word)
@@ -45,6 +45,8 @@ func (s *script) gangEvent(word, name string) Event {
 		return GangChanged{Gang: "ns/" + name}
 	case "attempt":
 		return Attempted{Gang: id}
+	case "plan":
+		return Planned{Gang: id, Cost: s.line.duration(s.line.option("cost"))}
 	case "refuse":
 		return s.refusal(id)
 	case "place":

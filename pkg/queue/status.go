@@ -34,6 +34,7 @@ const (
 	ReasonGated      = "SchedulingGated"
 	ReasonIncomplete = "GangIncomplete"
 	ReasonPartial    = "PartialGang"
+	ReasonCostly     = "PlansTooCostly"
 	ReasonConflict   = "GangConfigConflict"
 )
 

@@ -46,6 +46,10 @@ type Args struct {
 	// belong to a controller are evicted together. The default is 60s; 0
 	// leaves such gangs alone.
 	PartialGangGracePeriod *metav1.Duration `json:"partialGangGracePeriod,omitempty"`
+	// NamespaceSharePercent is the part of the scheduler's time that the plans of one
+	// namespace may take, those of less than 5 ms not counted. Beyond it, and a
+	// second, its gangs wait. The default is 10; 100 sets no bound.
+	NamespaceSharePercent *int `json:"namespaceSharePercent,omitempty"`
 	// IncompleteDelay is how long a gang must lack members, or be declared in a
 	// way that cannot be used, before that is written to its pods and to events.
 	// The default is 3s: a gang of 1,000 pods lacks members 999 times while it
@@ -126,6 +130,9 @@ func (a *Args) setDefaults() {
 	if a.PartialGangGracePeriod == nil {
 		a.PartialGangGracePeriod = &metav1.Duration{Duration: 60 * time.Second}
 	}
+	if a.NamespaceSharePercent == nil {
+		a.NamespaceSharePercent = new(10)
+	}
 	if a.IncompleteDelay == nil {
 		a.IncompleteDelay = &metav1.Duration{Duration: 3 * time.Second}
 	}
@@ -148,6 +155,9 @@ func (a *Args) Validate() error {
 	}
 	if a.PartialGangGracePeriod.Duration < 0 {
 		errs = append(errs, fmt.Errorf("partialGangGracePeriod: found %s, want 0s or more", a.PartialGangGracePeriod.Duration))
+	}
+	if share := *a.NamespaceSharePercent; share < 1 || share > 100 {
+		errs = append(errs, fmt.Errorf("namespaceSharePercent: found %d, want a number from 1 to 100", share))
 	}
 	if a.IncompleteDelay.Duration < 0 {
 		errs = append(errs, fmt.Errorf("incompleteDelay: found %s, want 0s or more", a.IncompleteDelay.Duration))
