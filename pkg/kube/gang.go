@@ -30,7 +30,8 @@ type Members struct {
 	// "volumes", ...), for a gang that must not be pinned node by node; ""
 	// when the plan is complete.
 	Unmodelled string
-	// Invalid is why the pods cannot be scheduled as they are written, or nil.
+	// Invalid is why the pods cannot be scheduled as they are written, or nil. Its
+	// message does not name the gang.
 	Invalid *Invalid
 	// equivalenceClass tells gangs apart that ask for different things.
 	equivalenceClass string
@@ -71,7 +72,7 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 		Name: spec.Name, MinCount: spec.MinCount, Models: spec.Models,
 		Required: spec.Required, Preferred: spec.Preferred, Slices: spec.Slices,
 	}}
-	if m.Invalid = checkSize(spec, roles); m.Invalid != nil {
+	if m.Invalid = checkSize(roles); m.Invalid != nil {
 		m.equivalenceClass = string(spec.UID)
 		return m, nil
 	}

@@ -114,6 +114,11 @@ func (s *Spec) invalidSpec(format string, args ...any) *Invalid {
 	return &Invalid{InvalidGangSpec, "gang " + s.Name + ": " + fmt.Sprintf(format, args...)}
 }
 
+// invalidMembers is what is wrong with the pods of a gang: see Members.Invalid.
+func invalidMembers(format string, args ...any) *Invalid {
+	return &Invalid{InvalidGangSpec, fmt.Sprintf(format, args...)}
+}
+
 // ParseModels reads an ordered list of GPU models such as "H100,A100".
 func ParseModels(text string) ([]string, error) {
 	var models []string

@@ -318,10 +318,10 @@ func (m *Members) applyRole(spec *Spec, r *ResolvedRole, shapes []int, roles []*
 	case len(shapes) == 1:
 		first.MinCount = r.MinCount
 	default:
-		m.refuseMixedRole(spec, r, shapes, roles, fmt.Sprintf("only all %d of them can start together, not %d", total, r.MinCount))
+		m.refuseMixedRole(r, shapes, roles, fmt.Sprintf("only all %d of them can start together, not %d", total, r.MinCount))
 	}
 	if len(shapes) > 1 && (required != topology.NoLevel || len(layers) > 0) { // each shape is placed by itself
-		m.refuseMixedRole(spec, r, shapes, roles, "pods that share a domain must be alike")
+		m.refuseMixedRole(r, shapes, roles, "pods that share a domain must be alike")
 	}
 }
 
@@ -341,9 +341,9 @@ func wrapPreferred(level topology.Level, members int, layers []gang.Slice) []gan
 	return append([]gang.Slice{whole}, layers...)
 }
 
-func (m *Members) refuseMixedRole(spec *Spec, r *ResolvedRole, shapes []int, roles []*podSet, why string) {
+func (m *Members) refuseMixedRole(r *ResolvedRole, shapes []int, roles []*podSet, why string) {
 	if m.Invalid == nil {
-		m.Invalid = spec.invalidSpec("role %s has pods of different shapes, such as %s and %s: %s; give them the same requests, node selection and tolerations, or roles of their own",
+		m.Invalid = invalidMembers("role %s has pods of different shapes, such as %s and %s: %s; give them the same requests, node selection and tolerations, or roles of their own",
 			r.Name, roles[shapes[0]].template.Name, roles[shapes[1]].template.Name, why)
 	}
 }

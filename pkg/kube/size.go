@@ -15,12 +15,12 @@ const (
 
 // checkSize returns why a gang is more than a plan may be, or nil. All tenants wait
 // while a gang is planned.
-func checkSize(spec *Spec, sets []*podSet) *Invalid {
+func checkSize(sets []*podSet) *Invalid {
 	shapes, values := map[shape]bool{}, 0
 	selections := map[digest]bool{}
 	for _, set := range sets {
 		if names := len(set.requests); names > maxResourceNames {
-			return spec.invalidSpec("pod %s asks for %d resources; at most %d count", set.template.Name, names, maxResourceNames)
+			return invalidMembers("pod %s asks for %d resources; at most %d count", set.template.Name, names, maxResourceNames)
 		}
 		if len(set.waiting) == 0 {
 			continue
@@ -33,12 +33,12 @@ func checkSize(spec *Spec, sets []*podSet) *Invalid {
 	}
 	switch {
 	case len(sets) > gang.MaxRoles:
-		return spec.invalidSpec("its pods are in %d groups; at most %d are planned together", len(sets), gang.MaxRoles)
+		return invalidMembers("its pods are in %d groups; at most %d are planned together", len(sets), gang.MaxRoles)
 	case len(shapes) > gang.MaxShapes:
-		return spec.invalidSpec("its pods have %d shapes (requests, node selection and tolerations), such as %s and %s; at most %d are planned together: give pods of one kind the same",
+		return invalidMembers("its pods have %d shapes (requests, node selection and tolerations), such as %s and %s; at most %d are planned together: give pods of one kind the same",
 			len(shapes), sets[0].template.Name, sets[1].template.Name, gang.MaxShapes)
 	case values > maxAffinityValues:
-		return spec.invalidSpec("the node selectors and affinities of its pods have %d expressions and values; at most %d are planned with: select nodes by a label that they share", values, maxAffinityValues)
+		return invalidMembers("the node selectors and affinities of its pods have %d expressions and values; at most %d are planned with: select nodes by a label that they share", values, maxAffinityValues)
 	}
 	return nil
 }

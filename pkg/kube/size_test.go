@@ -78,7 +78,7 @@ func TestReadGang_RefusesWhatIsTooMuchToPlan(t *testing.T) {
 			}
 			require.NotNil(t, m.Invalid)
 			assert.Equal(t, InvalidGangSpec, m.Invalid.Reason)
-			assert.Contains(t, m.Invalid.Message, tc.want)
+			assert.Equal(t, tc.want, m.Invalid.Message)
 			assert.NotEmpty(t, m.EquivalenceClass())
 		})
 	}
