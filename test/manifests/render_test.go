@@ -194,6 +194,23 @@ func TestTheDeploymentStaysUp(t *testing.T) {
 	assert.Contains(t, container.Args, "--config="+container.VolumeMounts[0].MountPath+"/config.yaml")
 }
 
+// The image is built from nothing but one image of the Go that go.mod names, with a
+// digest behind its tag where it was pinned, and holds nothing but the scheduler.
+func TestTheImageIsBuiltFromOneImageThatCanBePinned(t *testing.T) {
+	text, err := os.ReadFile(root + "/Dockerfile")
+	require.NoError(t, err)
+	var from []string
+	for _, line := range regexp.MustCompile(`(?m)^(?:FROM|COPY --from=\S+) .*`).FindAllString(string(text), -1) {
+		from = append(from, line)
+	}
+	assert.Equal(t, []string{"FROM ${GO_IMAGE} AS build", "FROM scratch", "COPY --from=build /muster-scheduler /muster-scheduler"}, from)
+	image := regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:(\d+\.\d+)(\.\d+)?(@sha256:[0-9a-f]{64})?$`).FindStringSubmatch(string(text))
+	require.NotNil(t, image, "%s", text)
+	module, err := os.ReadFile("../../go.mod")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^go `+regexp.QuoteMeta(image[1])+`\b`, string(module))
+}
+
 func TestTheCollectorIsToldNineTenthsOfTheMemoryLimit(t *testing.T) {
 	container := find[*appsv1.Deployment](t, render(t), name).Spec.Template.Spec.Containers[0]
 	require.Equal(t, "GOMEMLIMIT", container.Env[0].Name)
