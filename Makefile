@@ -44,6 +44,12 @@ bench-perf: ## Compare with kube-scheduler in scheduler_perf. RUNS=3 SHAPES=... 
 	$(GO) build -o bin/perf ./benchmarks/perf
 	bin/perf -runs=$(or $(RUNS),1) $(if $(SHAPES),-shapes=$(SHAPES)) $(if $(CONTESTANTS),-contestants=$(CONTESTANTS)) $(if $(DIR),-dir=$(DIR))
 
+pin: ## Pin the image in manifests/Dockerfile to the digest that its tag has in its registry now.
+	@image=$$(sed -n 's/^ARG GO_IMAGE=\([^@]*\).*/\1/p' manifests/Dockerfile) && \
+	digest=$$(docker buildx imagetools inspect "$$image" --format '{{.Manifest.Digest}}') && \
+	sed -i.old "s|^ARG GO_IMAGE=.*|ARG GO_IMAGE=$$image@$$digest|" manifests/Dockerfile && rm manifests/Dockerfile.old && \
+	grep '^ARG GO_IMAGE=' manifests/Dockerfile
+
 lint: ## Run the linters of .golangci.yml.
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) run
 
@@ -51,4 +57,4 @@ tidy: ## Check formatting and go.mod.
 	@! gofmt -l cmd pkg internal benchmarks test | grep . # names the files that gofmt would change
 	$(GO) mod tidy -diff
 
-.PHONY: help build demo sandbox test soak compat strangers fuzz bench bench-perf lint tidy
+.PHONY: help build demo sandbox test soak compat strangers fuzz bench bench-perf pin lint tidy

@@ -72,7 +72,7 @@ func (b *permitHandle) pod(p *v1.Pod) {
 // undeclared are groups of which nothing is declared.
 type undeclared struct{ Groups }
 
-func (undeclared) SetSentence(*schedulingapi.PodGroup, string, string) {}
+func (undeclared) SetSentence(*schedulingapi.PodGroup, string, string) int { return 0 }
 
 func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {
 	return &kube.Declaration{}

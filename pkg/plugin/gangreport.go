@@ -16,8 +16,12 @@ import (
 
 const (
 	// conditionRefreshInterval is how often the sentence of a gang follows a verdict
-	// of which only the numbers change: each time is a write for each pod.
+	// of which only the numbers change, at the most: each time is a write for each
+	// pod. Where many pods of a namespace wait it is refreshTimePerPod for each of
+	// them, and at the least once in longestRefreshInterval.
 	conditionRefreshInterval = 10 * time.Second
+	refreshTimePerPod        = 100 * time.Millisecond
+	longestRefreshInterval   = 5 * time.Minute
 	// eventInterval is the least time between two events of one reason about a gang
 	// that waits. A change of the reason is told at once.
 	eventInterval = time.Minute
@@ -30,10 +34,11 @@ const (
 type gangReport struct {
 	group *schedulingapi.PodGroup
 	// shown is the verdict that the pods' conditions and the group's status carry,
-	// and newer the one that is to take its place conditionRefreshInterval after
-	// it was written.
+	// and newer the one that is to take its place a refresh interval after it was
+	// written, which took so many writes of pods.
 	shown, newer *queue.Verdict
 	shownAt      time.Time
+	writes       int
 	// settling is a verdict that may be a passing state, and is shown at settlesAt
 	// if nothing has changed until then.
 	settling  *queue.Verdict
@@ -72,8 +77,8 @@ func (n *notice) reasonAndMessage() string { return n.reason + ": " + n.message 
 // show returns the verdict that the pods are to show from now on, and whether that is
 // a change: the given one, or for a while the one that they show already and that
 // differs in numbers only.
-func (e *gangReport) show(why *queue.Verdict, now time.Time) (*queue.Verdict, bool) {
-	if e.shown == nil || e.shown.Reason != why.Reason || now.Sub(e.shownAt) >= conditionRefreshInterval {
+func (e *gangReport) show(why *queue.Verdict, now time.Time, interval time.Duration) (*queue.Verdict, bool) {
+	if e.shown == nil || e.shown.Reason != why.Reason || now.Sub(e.shownAt) >= interval {
 		changed := e.shown == nil || textOf(e.shown) != textOf(why)
 		e.shown, e.newer, e.shownAt = why, nil, now
 		return why, changed
@@ -87,8 +92,8 @@ func (e *gangReport) show(why *queue.Verdict, now time.Time) (*queue.Verdict, bo
 
 // showNewer shows the verdict that has waited for its time, and reports whether there
 // is one.
-func (e *gangReport) showNewer(now time.Time) bool {
-	if e.newer == nil || now.Sub(e.shownAt) < conditionRefreshInterval {
+func (e *gangReport) showNewer(now time.Time, interval time.Duration) bool {
+	if e.newer == nil || now.Sub(e.shownAt) < interval {
 		return false
 	}
 	e.shown, e.newer, e.shownAt = e.newer, nil, now

@@ -37,8 +37,9 @@ type Groups interface {
 	Verdict(pg *schedulingapi.PodGroup, reason, message string)
 	// SetSentence gives the condition PodScheduled of every waiting member this
 	// reason and message, whatever kube-scheduler has to say of it, until
-	// another one is set; "" and "" for none. It does not block.
-	SetSentence(pg *schedulingapi.PodGroup, reason, message string)
+	// another one is set; "" and "" for none. It does not block, and returns how
+	// many pods are to be written for it.
+	SetSentence(pg *schedulingapi.PodGroup, reason, message string) int
 	// Listen notes from now on what kube-scheduler objects to members. Objections
 	// returns it, sorted, and ends that.
 	Listen(pg *schedulingapi.PodGroup)
@@ -72,10 +73,28 @@ type reporter struct {
 	// mu is held while a sentence is set, so that the last one stays.
 	mu    sync.Mutex
 	gangs map[types.UID]*gangReport
+	// writes is, by namespace, how many pods show the verdicts of gangs.
+	writes map[string]int
 }
 
 func newReporter(handle fwk.Handle, groups Groups) *reporter {
-	return &reporter{handle: handle, groups: groups, events: eventWriter{handle, groups}, now: time.Now, gangs: map[types.UID]*gangReport{}}
+	return &reporter{handle: handle, groups: groups, events: eventWriter{handle, groups}, now: time.Now, gangs: map[types.UID]*gangReport{}, writes: map[string]int{}}
+}
+
+// refreshInterval is the least time between two sentences of a gang that differ in
+// numbers only. The caller holds the lock.
+func (r *reporter) refreshInterval(entry *gangReport) time.Duration {
+	pods := r.writes[entry.group.Namespace]
+	return min(max(conditionRefreshInterval, time.Duration(pods)*refreshTimePerPod), longestRefreshInterval)
+}
+
+// setWrites notes how many pods show the verdict of a gang. The caller holds the lock.
+func (r *reporter) setWrites(entry *gangReport, pods int) {
+	namespace := entry.group.Namespace
+	r.writes[namespace] += pods - entry.writes
+	if entry.writes = pods; r.writes[namespace] == 0 {
+		delete(r.writes, namespace)
+	}
 }
 
 // reportVerdict tells a verdict. One that may be a passing state must stand for a while
@@ -105,7 +124,7 @@ func helpedByRoomOrNodes(why *queue.Verdict) bool {
 // show has a gang's verdict stand in its pods and in its group, and has the change
 // told. The caller holds the lock.
 func (r *reporter) show(entry *gangReport, why *queue.Verdict) {
-	if shown, changed := entry.show(why, r.now()); changed {
+	if shown, changed := entry.show(why, r.now(), r.refreshInterval(entry)); changed {
 		r.writeShown(entry)
 		entry.setNext(newNotice(shown), r.now())
 	}
@@ -117,7 +136,9 @@ func (r *reporter) writeShown(entry *gangReport) {
 	if !helpedByRoomOrNodes(why) {
 		reason = why.Reason
 	}
-	r.groups.SetSentence(entry.group, reason, textOf(why))
+	if pods := r.groups.SetSentence(entry.group, reason, textOf(why)); pods > 0 {
+		r.setWrites(entry, pods)
+	}
 	r.groups.Verdict(entry.group, why.Reason, why.Message)
 }
 
@@ -127,7 +148,7 @@ func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry := r.reportOf(pg)
-	shown, changed := entry.show(why, r.now())
+	shown, changed := entry.show(why, r.now(), r.refreshInterval(entry))
 	if changed {
 		r.writeShown(entry)
 	}
@@ -209,6 +230,7 @@ func (r *reporter) reportPlaced(pg *schedulingapi.PodGroup, plan *gangPlan, pods
 	defer r.mu.Unlock()
 	entry := r.reportOf(pg)
 	entry.clear()
+	r.setWrites(entry, 0)
 	r.groups.SetSentence(pg, "", "")
 	entry.setNext(&notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message}, r.now())
 	return message
@@ -229,6 +251,7 @@ func (r *reporter) forgetGang(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if entry, ok := r.gangs[uid]; ok {
+		r.setWrites(entry, 0)
 		r.groups.SetSentence(entry.group, "", "")
 	}
 	delete(r.gangs, uid)
@@ -281,7 +304,7 @@ func (r *reporter) updateShown(entry *gangReport, now time.Time) {
 		entry.held = nil
 		r.show(entry, withObjections(why, r.groups.Objections(entry.group)))
 	}
-	if entry.showNewer(now) {
+	if entry.showNewer(now, r.refreshInterval(entry)) {
 		r.writeShown(entry)
 		entry.setNext(newNotice(entry.shown), now)
 	}

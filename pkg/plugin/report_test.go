@@ -5,6 +5,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -25,15 +27,20 @@ type tellingGroups struct {
 	Groups
 	sentence, verdict string
 	writes            int
-	listening         bool
-	objections        []string
+	// pods is how many members a gang has by its UID; else it has one.
+	pods       map[types.UID]int
+	listening  bool
+	objections []string
 }
 
-func (g *tellingGroups) SetSentence(_ *schedulingapi.PodGroup, reason, message string) {
-	g.writes++
-	if g.sentence = message; message != "" {
-		g.sentence = reason + " | " + message
+func (g *tellingGroups) SetSentence(pg *schedulingapi.PodGroup, reason, message string) int {
+	if g.sentence = message; message == "" {
+		return 0
 	}
+	g.sentence = reason + " | " + message
+	writes := max(1, g.pods[pg.UID])
+	g.writes += writes
+	return writes
 }
 func (g *tellingGroups) Verdict(_ *schedulingapi.PodGroup, reason, message string) {
 	g.verdict = reason + ": " + message
@@ -137,6 +144,55 @@ func TestReporter_OneSentenceEverywhere(t *testing.T) {
 	r.forgetGang(pg.UID)
 	assert.Empty(t, r.groups.sentence)
 	assert.Empty(t, r.gangs)
+}
+
+// Numbers that change all the time cost a namespace at most ten writes a second, however
+// many pods wait there, and another namespace nothing; far too many pods follow once in
+// five minutes.
+func TestReporter_NumbersThatChangeCostANamespaceABoundedRate(t *testing.T) {
+	for name, row := range map[string]struct {
+		gangs  map[types.UID]int // their pods
+		wanted int               // writes within ten minutes
+	}{
+		"a small gang follows each 10 s":   {map[types.UID]int{"a": 4}, 4 * (1 + 60)},
+		"a gang of 1,000 each 100 s":       {map[types.UID]int{"a": 1000}, 1000 * (1 + 6)},
+		"several gangs share it":           {map[types.UID]int{"a": 500, "b": 300, "c": 200}, 1000 * (1 + 6)},
+		"20,000 pods follow each 5 min":    {map[types.UID]int{"a": 20_000}, 20_000 * (1 + 2)},
+		"nothing at all but the first one": {map[types.UID]int{}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReportTest()
+			r.groups.pods = row.gangs
+			other := newGroup()
+			other.UID, other.Namespace = "other", "elsewhere"
+			groups := []*schedulingapi.PodGroup{}
+			for uid := range row.gangs {
+				pg := newGroup()
+				pg.UID, pg.Namespace = uid, "team"
+				groups = append(groups, pg)
+			}
+			spent := func(pg *schedulingapi.PodGroup, why *queue.Verdict) int {
+				before := r.groups.writes
+				r.reportVerdict(pg, why, false)
+				return r.groups.writes - before
+			}
+			all, others := 0, 0
+			for second := range 601 {
+				why := newVerdict(kube.NoFittingDomain, fmt.Sprint("room for ", second))
+				for _, pg := range groups {
+					all += spent(pg, why)
+				}
+				others += spent(other, why)
+				r.now = r.now.Add(time.Second)
+			}
+			assert.Equal(t, row.wanted, all)
+			assert.Equal(t, 1+60, others)
+			for _, pg := range append(groups, other) {
+				r.forgetGang(pg.UID)
+			}
+			assert.Empty(t, r.writes, "nothing is left of gangs that are gone")
+		})
+	}
 }
 
 func TestReporter_ChangingReasonsDoNotFloodTheEvents(t *testing.T) {

@@ -18,17 +18,17 @@ import (
 func WriteExplanation(w io.Writer, e *explain.Explanation) {
 	switch e.Phase {
 	case queue.Running:
-		fmt.Fprintf(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, formatCount(e.Pods, "pod"), FormatAge(e.WaitSeconds))
+		writeText(w, "gang %s/%s: running, %d of %s placed, waited %s\n", e.Namespace, e.Name, e.Bound, formatCount(e.Pods, "pod"), FormatAge(e.WaitSeconds))
 	default: // the wait goes on: it is the gang's age
-		fmt.Fprintf(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, FormatAge(e.AgeSeconds), e.Bound, formatCount(e.Pods, "pod"))
+		writeText(w, "gang %s/%s: %s for %s, %d of %s placed\n", e.Namespace, e.Name, e.Phase, FormatAge(e.AgeSeconds), e.Bound, formatCount(e.Pods, "pod"))
 	}
 	writeRequest(w, e)
 	if e.Reason != "" {
-		fmt.Fprintf(w, "\n%s\n", formatReason(e.Status))
+		writeText(w, "\n%s\n", formatReason(e.Status))
 	}
 	writePassers(w, e)
 	for _, note := range e.Notes {
-		fmt.Fprintf(w, "note: %s\n", note)
+		writeText(w, "note: %s\n", note)
 	}
 	writePlacement(w, e)
 	writeLevels(w, e)
@@ -51,7 +51,7 @@ func writePassers(w io.Writer, e *explain.Explanation) {
 		about := append([]string{formatCount(int(p.GPUs), "GPU")}, p.Asks...)
 		parts = append(parts, fmt.Sprintf("%s/%s (%s)", p.Namespace, p.Name, strings.Join(about, ", ")))
 	}
-	fmt.Fprintf(w, "passed by %s: %s\n", formatCount(len(e.PassedBy), "later gang"), strings.Join(parts, ", "))
+	writeText(w, "passed by %s: %s\n", formatCount(len(e.PassedBy), "later gang"), strings.Join(parts, ", "))
 }
 
 // writeRequest writes the constraints of the gang and the requests of its
@@ -81,7 +81,7 @@ func writeRequest(w io.Writer, e *explain.Explanation) {
 	if e.Asks.Memory != "" {
 		parts = append(parts, "GPU memory "+e.Asks.Memory)
 	}
-	fmt.Fprintf(w, "asks: %s\n", strings.Join(parts, ", "))
+	writeText(w, "asks: %s\n", strings.Join(parts, ", "))
 	for _, r := range e.Asks.Roles {
 		var amounts []string
 		for _, name := range slices.Sorted(maps.Keys(r.Requests)) {
@@ -92,7 +92,7 @@ func writeRequest(w io.Writer, e *explain.Explanation) {
 		if r.Name != "" {
 			who += " " + r.Name
 		}
-		fmt.Fprintf(w, "      %s with %s each%s\n", who, strings.Join(amounts, ", "), describeConstraints(&r))
+		writeText(w, "      %s with %s each%s\n", who, strings.Join(amounts, ", "), describeConstraints(&r))
 	}
 }
 
@@ -213,16 +213,16 @@ func writeChanges(w io.Writer, e *explain.Explanation) {
 	if e.Phase == queue.Running {
 		who = "the others"
 	}
-	fmt.Fprintf(w, "\nAny of these would let %s in:\n", who)
+	writeText(w, "\nAny of these would let %s in:\n", who)
 	for i, c := range e.Changes {
-		fmt.Fprintf(w, "%3d. %s: %s\n", i+1, c.Text, c.Outcome)
+		writeText(w, "%3d. %s: %s\n", i+1, c.Text, c.Outcome)
 		// A command can be pasted; where there is none, the setting says what to
 		// write and the user knows where.
 		switch {
 		case c.Command != "":
-			fmt.Fprintf(w, "       %s\n", c.Command)
+			writeText(w, "       %s\n", c.Command)
 		case c.Setting != "":
-			fmt.Fprintf(w, "       %s\n", c.Setting)
+			writeText(w, "       %s\n", c.Setting)
 		}
 	}
 }

@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 // Format is an output format.
@@ -50,12 +53,26 @@ func WriteValue(w io.Writer, format Format, value any, text func(io.Writer)) err
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(out)
+		// Spelled out, a value that YAML leaves without quotes would be another one.
+		_, err = terminal.Unwrap(w).Write(out)
 		return err
 	case Text: // written below
 	}
 	text(w)
 	return nil
+}
+
+// writeText writes formatted text in which the values keep to their line: names and
+// messages are those of users.
+func writeText(w io.Writer, format string, values ...any) {
+	plain := make([]any, len(values))
+	for i, value := range values {
+		plain[i] = value
+		if v := reflect.ValueOf(value); v.Kind() == reflect.String {
+			plain[i] = terminal.SpellOut(v.String())
+		}
+	}
+	fmt.Fprintf(w, format, plain...)
 }
 
 // Table is rows of cells that are written in aligned columns. text/tabwriter
@@ -74,17 +91,17 @@ func NewTable(titles ...string) *Table {
 	for i, title := range titles {
 		number := strings.HasPrefix(title, ">")
 		t.rightAligned = append(t.rightAligned, number)
-		row[i] = strings.TrimPrefix(title, ">")
+		row[i] = terminal.SpellOut(strings.TrimPrefix(title, ">"))
 	}
 	t.rows = append(t.rows, row)
 	return t
 }
 
-// AddRow adds a row; cells are written with fmt.Sprint.
+// AddRow adds a row; cells are written with fmt.Sprint, in one line each.
 func (t *Table) AddRow(cells ...any) {
 	row := make([]string, len(cells))
 	for i, c := range cells {
-		row[i] = fmt.Sprint(c)
+		row[i] = terminal.SpellOut(fmt.Sprint(c))
 	}
 	t.rows = append(t.rows, row)
 }

@@ -38,12 +38,12 @@ func writePlan(w io.Writer, p *explain.PlacementPreview) {
 		if p.Model != "" {
 			model = ", all on " + p.Model
 		}
-		fmt.Fprintf(w, "%s %s/%s: would start %d of %s on %s in %s%s\n", what, p.Namespace, p.Name, placed, formatCount(len(p.Pods), "pod"), formatCount(p.Hosts, "node"), formatDomain(p.Domain), model)
+		writeText(w, "%s %s/%s: would start %d of %s on %s in %s%s\n", what, p.Namespace, p.Name, placed, formatCount(len(p.Pods), "pod"), formatCount(p.Hosts, "node"), formatDomain(p.Domain), model)
 	} else {
-		fmt.Fprintf(w, "%s %s/%s: would wait\n%s: %s\n", what, p.Namespace, p.Name, p.Reason, p.Message)
+		writeText(w, "%s %s/%s: would wait\n%s: %s\n", what, p.Namespace, p.Name, p.Reason, p.Message)
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(w, "note: %s\n", note)
+		writeText(w, "note: %s\n", note)
 	}
 	if !p.Fits {
 		return

@@ -49,7 +49,7 @@ func writeNone(w io.Writer, what, namespace string) {
 		fmt.Fprintln(w, what)
 		return
 	}
-	fmt.Fprintf(w, "%s in namespace %s; -A shows those of all namespaces\n", what, namespace)
+	writeText(w, "%s in namespace %s; -A shows those of all namespaces\n", what, namespace)
 }
 
 // shownNamespace is the namespace of a gang, where those of several are listed.

@@ -33,7 +33,7 @@ func WriteFabric(w io.Writer, f *explain.Fabric) {
 	if anyOut {
 		legend += "; out: cordoned or not ready, not counted as free"
 	}
-	fmt.Fprintf(w, "%s\n\n", legend)
+	writeText(w, "%s\n\n", legend)
 	t.Write(w, 0)
 }
 

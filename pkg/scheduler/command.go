@@ -83,7 +83,7 @@ func describeDefaults(flags *cliflag.NamedFlagSets) {
 			flag.DefValue = value
 		}
 	}
-	for name, value := range map[string]string{"kube-api-qps": "1000", "kube-api-burst": "600"} {
+	for name, value := range map[string]string{"kube-api-qps": "1000", "kube-api-burst": "600", "profiling": "false", "contention-profiling": "false"} {
 		if flag := flags.FlagSet("deprecated").Lookup(name); flag != nil {
 			flag.DefValue = value
 		}

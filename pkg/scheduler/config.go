@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"sigs.k8s.io/yaml"
 
 	"github.com/muster-scheduler/muster/pkg/plugin"
 )
@@ -118,6 +120,25 @@ func decodeConfig(data []byte) (*config.KubeSchedulerConfiguration, error) {
 	}
 	cfg.APIVersion = kind.GroupVersion().String()
 	return cfg, nil
+}
+
+// readProfiling takes the profiling from the file of a configuration: what the file
+// does not ask for is off. kube-scheduler fills in that it is on, and profiles show
+// parts of the process's memory.
+func readProfiling(cfg *config.KubeSchedulerConfiguration, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var asked struct {
+		EnableProfiling           bool `json:"enableProfiling"`
+		EnableContentionProfiling bool `json:"enableContentionProfiling"`
+	}
+	if err := yaml.Unmarshal(text, &asked); err != nil {
+		return fmt.Errorf("reading %s: %w", file, err)
+	}
+	cfg.EnableProfiling, cfg.EnableContentionProfiling = asked.EnableProfiling, asked.EnableContentionProfiling
+	return nil
 }
 
 // CheckConfig returns an error for everything in a configuration with which

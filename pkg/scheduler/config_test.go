@@ -5,11 +5,14 @@ package scheduler
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 )
 
@@ -23,6 +26,7 @@ func TestDefaultConfig(t *testing.T) {
 	assert.EqualValues(t, 1000, cfg.ClientConnection.QPS)
 	assert.EqualValues(t, 600, cfg.ClientConnection.Burst)
 	assert.False(t, cfg.EnableProfiling)
+	assert.False(t, cfg.EnableContentionProfiling)
 	assert.Equal(t, "muster", cfg.Profiles[0].SchedulerName)
 	outside, err := DefaultConfig(false)
 	require.NoError(t, err)
@@ -40,6 +44,55 @@ func TestDefaultConfig_IsTheOneThatIsInstalled(t *testing.T) {
 	// tested with the plugin.
 	installed.Profiles[0].PluginConfig, own.Profiles[0].PluginConfig = nil, nil
 	assert.Equal(t, own, installed)
+}
+
+// Profiles are served only where they are asked for: kube-scheduler's own default
+// is that they are.
+func TestProfilingIsOffUnlessAskedFor(t *testing.T) {
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, os.WriteFile(kubeconfig, []byte(`apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: c, context: {cluster: c}}]
+current-context: c
+`), 0o600))
+	const off = "enableProfiling: false\nenableContentionProfiling: false\n"
+	require.Contains(t, defaultConfig, off)
+	for name, row := range map[string]struct {
+		flags            []string
+		file             string // in place of what the default says, with --config
+		want, contention bool
+	}{
+		"no file":                         {},
+		"no file, and the flag":           {flags: []string{"--profiling"}, want: true},
+		"a file that says nothing":        {file: "# nothing\n"},
+		"a file that asks for it":         {file: "enableProfiling: true\n", want: true},
+		"a file that asks for both":       {file: "enableProfiling: true\nenableContentionProfiling: true\n", want: true, contention: true},
+		"a file that says no":             {file: off},
+		"a file, which goes before flags": {flags: []string{"--profiling"}, file: "# nothing\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := options.NewOptions()
+			flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+			for _, set := range opts.Flags.FlagSets {
+				flags.AddFlagSet(set)
+			}
+			args := append([]string{"--kubeconfig=" + kubeconfig, "--secure-port=0", "--leader-elect=false"}, row.flags...)
+			if row.file != "" {
+				file := filepath.Join(t.TempDir(), "config.yaml")
+				text := strings.Replace(defaultConfig, off, row.file, 1)
+				text = strings.Replace(text, "clientConnection:\n", "clientConnection:\n  kubeconfig: "+kubeconfig+"\n", 1)
+				require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+				args = append(args, "--config="+file)
+			}
+			require.NoError(t, flags.Parse(args))
+			require.NoError(t, setGates())
+			c, err := buildConfig(t.Context(), opts)
+			require.NoError(t, err)
+			assert.Equal(t, row.want, c.ComponentConfig.EnableProfiling)
+			assert.Equal(t, row.contention, c.ComponentConfig.EnableContentionProfiling)
+		})
+	}
 }
 
 func TestComplete(t *testing.T) {

@@ -96,6 +96,11 @@ func buildConfig(ctx context.Context, opts *options.Options) (*appconfig.Config,
 	if err != nil {
 		return nil, err
 	}
+	if opts.ConfigFile != "" {
+		if err := readProfiling(&c.ComponentConfig, opts.ConfigFile); err != nil {
+			return nil, err
+		}
+	}
 	CompleteConfig(&c.ComponentConfig)
 	if err := CheckConfig(&c.ComponentConfig); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)

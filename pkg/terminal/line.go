@@ -1,8 +1,8 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package terminal reports whether an output is a terminal, and rewrites one line
-// of it in place.
+// Package terminal reports whether an output is a terminal, rewrites one line of it
+// in place, and spells out what a terminal would obey in text of others.
 package terminal
 
 import (
@@ -15,7 +15,7 @@ import (
 
 // IsTerminal reports whether what is written to out is shown on a terminal.
 func IsTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
+	file, ok := Unwrap(out).(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
@@ -34,6 +34,7 @@ func NewLine(out io.Writer) *Line {
 	if !IsTerminal(out) {
 		return nil
 	}
+	out = Unwrap(out)
 	return &Line{Out: out, Columns: func() int {
 		columns, _, err := term.GetSize(int(out.(*os.File).Fd()))
 		if err != nil || columns <= 0 {
@@ -49,7 +50,7 @@ const eraseLine = "\r\x1b[K"
 // ShowText replaces the line. The text is cut before the last column, since a
 // line that wraps could not be replaced.
 func (l *Line) ShowText(text string) {
-	runes := []rune(text)
+	runes := []rune(SpellOut(text))
 	fmt.Fprint(l.Out, eraseLine+string(runes[:min(len(runes), max(0, l.Columns()-1))]))
 }
 

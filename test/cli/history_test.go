@@ -4,9 +4,11 @@
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/muster-scheduler/muster/cmd/muster/cli"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
 	"github.com/muster-scheduler/muster/test/process"
@@ -131,4 +134,35 @@ func (l *live) documentedHistoryReader(t *testing.T, address string) {
 		status, out, _ := ask()
 		return status == 0 && strings.Contains(out, "default/train")
 	}, patience, pollPause)
+}
+
+// What a server answers is text of others as well.
+func TestHistorySpellsOutWhatATerminalWouldObey(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Query().Get("gang"), "/broken") {
+			http.Error(w, "\x1b[2Jno\u202e", http.StatusTeapot)
+			return
+		}
+		_ = json.NewEncoder(w).Encode([]queue.Decision{{Gang: "team/label~a\x1b[31m", Kind: queue.DecisionRefused, Reason: "NoFittingDomain", Message: "no\u202eroom\nat all"}})
+	}))
+	t.Cleanup(server.Close)
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("t"), 0o600))
+	ask := func(args ...string) (int, string, string) {
+		var out, errs bytes.Buffer
+		status := cli.Run(t.Context(), append([]string{"muster", "history", "--address", server.URL, "--insecure-skip-tls-verify", "--token-file", token, "-n", "team"}, args...),
+			strings.NewReader(""), &out, &errs)
+		return status, out.String(), errs.String()
+	}
+	status, out, errs := ask()
+	require.Equal(t, 0, status, errs)
+	assert.Regexp(t, `(?m)^0001-01-01T00:00:00Z  team/a\\u001b\[31m  refused   NoFittingDomain  no\\u202eroom\\nat all$`, out)
+	status, _, errs = ask("broken")
+	require.Equal(t, 2, status)
+	assert.Equal(t, "muster: the scheduler answered 418: \\u001b[2Jno\\u202e\n", errs)
+	status, out, _ = ask("-o", "json")
+	require.Equal(t, 0, status)
+	var list []queue.Decision
+	require.NoError(t, json.Unmarshal([]byte(out), &list))
+	assert.Equal(t, "no\u202eroom\nat all", list[0].Message)
 }

@@ -52,7 +52,7 @@ func newCluster(t *testing.T) *cluster {
 	t.Cleanup(box.Stop)
 	c := &cluster{
 		t: t, box: box, client: box.Client(), dynamic: dynamic.NewForConfigOrDie(box.Config()),
-		objects: render(t), ledger: newLedger(t, box.Config()),
+		objects: renderOverlay(t, documented(t, "opt-in policy")), ledger: newLedger(t, box.Config()),
 	}
 	for _, object := range c.objects {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
@@ -93,6 +93,7 @@ func (c *cluster) applyText(text string) {
 
 var clusterScoped = map[string]bool{
 	"DeviceClass": true, "PersistentVolume": true, "PriorityClass": true, "ResourceSlice": true, "StorageClass": true,
+	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
 	"ClusterRole": true, "ClusterRoleBinding": true, "CustomResourceDefinition": true,
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
@@ -53,7 +54,28 @@ const (
 // that its type does not have is an error.
 func render(t *testing.T) []runtime.Object {
 	t.Helper()
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), root)
+	return renderFolder(t, root)
+}
+
+// renderOverlay builds a kustomization of a user that installs the manifests, and
+// more. MANIFESTS in it stands for their folder.
+func renderOverlay(t *testing.T, more string) []runtime.Object {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	manifests, err := filepath.Abs(root)
+	require.NoError(t, err)
+	relative, err := filepath.Rel(dir, manifests)
+	require.NoError(t, err)
+	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - ../muster/manifests\n" + more
+	text = strings.ReplaceAll(text, "../muster/manifests", relative)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600))
+	return renderFolder(t, dir)
+}
+
+func renderFolder(t *testing.T, dir string) []runtime.Object {
+	t.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
 	require.NoError(t, err)
 	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	var objects []runtime.Object
@@ -194,6 +216,23 @@ func TestTheDeploymentStaysUp(t *testing.T) {
 	assert.Contains(t, container.Args, "--config="+container.VolumeMounts[0].MountPath+"/config.yaml")
 }
 
+// The image is built from nothing but one image of the Go that go.mod names, with a
+// digest behind its tag where it was pinned, and holds nothing but the scheduler.
+func TestTheImageIsBuiltFromOneImageThatCanBePinned(t *testing.T) {
+	text, err := os.ReadFile(root + "/Dockerfile")
+	require.NoError(t, err)
+	var from []string
+	for _, line := range regexp.MustCompile(`(?m)^(?:FROM|COPY --from=\S+) .*`).FindAllString(string(text), -1) {
+		from = append(from, line)
+	}
+	assert.Equal(t, []string{"FROM ${GO_IMAGE} AS build", "FROM scratch", "COPY --from=build /muster-scheduler /muster-scheduler"}, from)
+	image := regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:(\d+\.\d+)(\.\d+)?(@sha256:[0-9a-f]{64})?$`).FindStringSubmatch(string(text))
+	require.NotNil(t, image, "%s", text)
+	module, err := os.ReadFile("../../go.mod")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^go `+regexp.QuoteMeta(image[1])+`\b`, string(module))
+}
+
 func TestTheCollectorIsToldNineTenthsOfTheMemoryLimit(t *testing.T) {
 	container := find[*appsv1.Deployment](t, render(t), name).Spec.Template.Spec.Containers[0]
 	require.Equal(t, "GOMEMLIMIT", container.Env[0].Name)
@@ -232,7 +271,7 @@ func TestEveryBindingIsForTheOneServiceAccount(t *testing.T) {
 			assert.Equal(t, want, binding.Subjects, binding.Name)
 		}
 	}
-	assert.Equal(t, 4+1+2*len(dialects(t)), bindings) // workloads are only read
+	assert.Equal(t, 4+4+1+2*len(dialects(t)), bindings) // workloads are only read
 }
 
 // dialects lists the dialects with a file of permissions for group objects.
@@ -326,4 +365,76 @@ func TestEveryKindOfWorkloadMayBeRead(t *testing.T) {
 		want = append(want, kind.Resource+"."+kind.Group)
 	}
 	assert.ElementsMatch(t, want, got)
+}
+
+// documented returns the first block of YAML in docs/install.md after a sentence.
+func documented(t *testing.T, sentence string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/install.md")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), sentence)
+	require.True(t, found, sentence)
+	_, after, found = strings.Cut(after, "```yaml\n")
+	require.True(t, found)
+	block, _, found := strings.Cut(after, "```\n")
+	require.True(t, found)
+	return block
+}
+
+// Clusters without volumes that wait for their pod and without device claims can take
+// the permissions for them out as docs/install.md says; nothing else goes with them.
+func TestThePermissionsForVolumesAndClaimsCanBeLeftOut(t *testing.T) {
+	all, left := render(t), renderOverlay(t, documented(t, "leave their roles out in your overlay"))
+	assert.Len(t, left, len(all)-8)
+	for _, object := range left {
+		for _, rule := range rulesOf(object) {
+			for _, resource := range rule.Resources {
+				if strings.HasPrefix(resource, "resourceclaims") || strings.HasPrefix(resource, "persistentvolume") {
+					assert.Equal(t, []string{"get", "list", "watch"}, rule.Verbs, resource)
+				}
+			}
+		}
+	}
+}
+
+// The policy is about the one service account, refuses where it cannot decide, and
+// covers each resource that the scheduler updates or binds.
+func TestThePolicyIsAboutTheServiceAccount(t *testing.T) {
+	all, held := render(t), renderOverlay(t, documented(t, "opt-in policy"))
+	policies := 0
+	covered := map[string]bool{}
+	for _, object := range held {
+		policy, ok := object.(*admissionv1.ValidatingAdmissionPolicy)
+		if !ok {
+			continue
+		}
+		policies++
+		require.Len(t, policy.Spec.MatchConditions, 1)
+		assert.Equal(t, fmt.Sprintf("request.userInfo.username == 'system:serviceaccount:%s:%s'", namespace, name), policy.Spec.MatchConditions[0].Expression)
+		assert.Equal(t, admissionv1.Fail, *policy.Spec.FailurePolicy)
+		for _, validation := range policy.Spec.Validations {
+			assert.Equal(t, metav1.StatusReasonForbidden, *validation.Reason, "the ledger tells it from other answers")
+		}
+		for _, rule := range policy.Spec.MatchConstraints.ResourceRules {
+			for _, resource := range rule.Resources {
+				covered[rule.APIGroups[0]+"/"+resource] = true
+			}
+		}
+		binding := find[*admissionv1.ValidatingAdmissionPolicyBinding](t, held, policy.Name)
+		assert.Equal(t, []admissionv1.ValidationAction{admissionv1.Deny}, binding.Spec.ValidationActions)
+	}
+	assert.Len(t, held, len(all)+2*policies)
+	// What the other writes are: claims as a whole, whose spec the API server never
+	// lets anybody change, events and leases, which are the scheduler's own.
+	free := []string{"resourceclaims", "resourceclaims/status", "resourceclaims/binding", "events", "leases"}
+	for _, object := range all {
+		for _, rule := range rulesOf(object) {
+			if !slices.ContainsFunc(rule.Verbs, func(verb string) bool { return verb == "update" || verb == "patch" }) && !slices.Contains(rule.Resources, "pods/binding") {
+				continue
+			}
+			for _, resource := range rule.Resources {
+				assert.True(t, covered[rule.APIGroups[0]+"/"+resource] || slices.Contains(free, resource), "nothing holds the writes to %s", resource)
+			}
+		}
+	}
 }

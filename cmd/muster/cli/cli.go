@@ -29,6 +29,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
+
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 // The exit statuses, the same for every verb.
@@ -60,6 +62,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root := newRoot(name)
 	root.SetArgs(args)
 	root.SetIn(stdin)
+	// What is shown holds names and messages of anybody who may create a pod.
+	stdout, stderr = &terminal.PlainWriter{Out: stdout}, &terminal.PlainWriter{Out: stderr}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
@@ -71,8 +75,14 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil: // Ctrl-C ends --watch
 		return exitFits
 	}
-	fmt.Fprintf(stderr, "muster: %v\n", err)
+	writeError(stderr, err)
 	return exitFailed
+}
+
+// writeError writes an error. Lines after the first are indented: none of them can
+// pass for a line of its own.
+func writeError(w io.Writer, err error) {
+	fmt.Fprintf(w, "muster: %s\n", strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), "\n", "\n  "))
 }
 
 const longHelp = `Muster places gangs of pods on GPU nodes, all or nothing, as close together as

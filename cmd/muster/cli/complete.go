@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 // kubectlCompletes is the name by which kubectl calls a plugin that is called
@@ -21,7 +23,8 @@ func (o *options) completeNames(cmd *cobra.Command, names func(*timedView) []str
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	list := names(v)
+	// A name that cannot be shown as it is cannot be typed either.
+	list := slices.DeleteFunc(names(v), func(name string) bool { return terminal.SpellOut(name) != name })
 	slices.Sort(list)
 	return slices.Compact(list), cobra.ShellCompDirectiveNoFileComp
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/manifest"
 	"github.com/muster-scheduler/muster/pkg/report"
+	"github.com/muster-scheduler/muster/pkg/terminal"
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
@@ -55,7 +56,7 @@ waits in the cluster already is not placed first.`,
 				return err
 			}
 			for _, note := range m.Notes {
-				fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
+				fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", terminal.SpellOut(note))
 			}
 			if err := report.WriteValue(cmd.OutOrStdout(), format, plans, func(w io.Writer) { report.WritePlans(w, plans) }); err != nil {
 				return err

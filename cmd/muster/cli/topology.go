@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/page"
 	"github.com/muster-scheduler/muster/pkg/report"
+	"github.com/muster-scheduler/muster/pkg/terminal"
 )
 
 // topologyVerb returns the command topology.
@@ -69,7 +70,7 @@ func writePage(out io.Writer, path string, v *timedView, namespace string) error
 		return err
 	}
 	if path == "-" {
-		return page.WriteFile(out, data)
+		return page.WriteFile(terminal.Unwrap(out), data)
 	}
 	var text bytes.Buffer
 	if err := page.WriteFile(&text, data); err != nil {

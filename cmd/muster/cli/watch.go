@@ -72,8 +72,9 @@ func (w *watchFlag) followCluster(cmd *cobra.Command, o *options, show func(*sna
 	screen := newScreen(cmd.OutOrStdout())
 	for {
 		var page bytes.Buffer
-		if err := show(live.Snapshot(), &page); err != nil && !errors.Is(err, errRefused) {
-			fmt.Fprintf(&page, "muster: %v\n", err) // a gang may come yet
+		out := &terminal.PlainWriter{Out: &page}
+		if err := show(live.Snapshot(), out); err != nil && !errors.Is(err, errRefused) {
+			writeError(out, err) // a gang may come yet
 		}
 		screen.showPage(page.Bytes())
 		if err := waitForChange(ctx, live.Changed(), screen.tick); err != nil {
@@ -114,10 +115,10 @@ type screen struct {
 	last     []byte
 }
 
-// newScreen returns a screen. Ages are redrawn on a terminal only: in a file
+// newScreen returns a screen, whose pages are plain already. Ages are redrawn on a terminal only: in a file
 // they would be noise.
 func newScreen(out io.Writer) *screen {
-	s := &screen{out: out}
+	s := &screen{out: terminal.Unwrap(out)}
 	if terminal.IsTerminal(out) {
 		s.terminal, s.tick = true, 5*time.Second
 	}

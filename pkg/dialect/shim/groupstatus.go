@@ -72,7 +72,7 @@ type written struct {
 func newGroupWriter(s *store.Store, dialects dialect.Dialects, client kubernetes.Interface, dynamic dynamic.Interface, b *bindings) *groupWriter {
 	return &groupWriter{
 		store: s, dialects: dialects, client: client, dynamic: dynamic, bindings: b,
-		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[store.Key]()),
+		queue:    newWriteQueue(func(key store.Key) string { return key.Namespace }),
 		now:      time.Now,
 		verdicts: map[store.Key]verdict{},
 		written:  map[store.Key]written{},

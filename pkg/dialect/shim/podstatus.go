@@ -34,10 +34,16 @@ type podWriter struct {
 	client    kubernetes.Interface
 	pods      cache.Indexer
 	sentences *sentences
-	queue     workqueue.TypedRateLimitingInterface[types.UID]
+	queue     workqueue.TypedRateLimitingInterface[podKey]
 
 	mu      sync.Mutex
 	pending map[types.UID]podPatch
+}
+
+// podKey is a pod in the queue.
+type podKey struct {
+	namespace string
+	uid       types.UID
 }
 
 // podPatch is what waits to be written of one pod. Without data it is only looked
@@ -69,7 +75,7 @@ var groupIndex = cache.Indexers{byGroup: func(obj any) ([]string, error) {
 func newPodWriter(client kubernetes.Interface, pods cache.Indexer, s *sentences) *podWriter {
 	return &podWriter{
 		client: client, pods: pods, sentences: s,
-		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.UID]()),
+		queue:   newWriteQueue(func(key podKey) string { return key.namespace }),
 		pending: map[types.UID]podPatch{},
 	}
 }
@@ -89,27 +95,30 @@ func (w *podWriter) enqueue(pod *v1.Pod, data []byte, failed bool) bool {
 	return w.setPending(pod, podPatch{pod.Namespace, pod.Name, data, failed}, delay)
 }
 
-// followGroup has the members of a gang say its sentence.
-func (w *podWriter) followGroup(pg *schedulingapi.PodGroup) {
+// followGroup has the members of a gang say its sentence, and returns how many of them
+// do not yet.
+func (w *podWriter) followGroup(pg *schedulingapi.PodGroup) int {
 	members, err := w.pods.ByIndex(byGroup, pg.Namespace+"/"+pg.Name)
 	if err != nil {
-		return // the index is there
+		return 0 // the index is there
 	}
+	writes := 0
 	for _, member := range members {
-		if pod, ok := member.(*v1.Pod); ok {
-			w.checkPod(pod, statusDebounce)
+		if pod, ok := member.(*v1.Pod); ok && w.checkPod(pod, statusDebounce) {
+			writes++
 		}
 	}
+	return writes
 }
 
 // followPod has a pod say the sentence of its gang.
 func (w *podWriter) followPod(pod *v1.Pod) { w.checkPod(pod, memberDelay) }
 
-// checkPod has a pod looked at later that does not say the sentence of its gang.
-func (w *podWriter) checkPod(pod *v1.Pod, delay time.Duration) {
-	if text, ok := w.sentences.sentenceOf(pod); ok && mayCarry(pod) && !text.isIn(pod) {
-		w.setPending(pod, podPatch{namespace: pod.Namespace, name: pod.Name}, delay)
-	}
+// checkPod has a pod looked at later that does not say the sentence of its gang, and
+// reports whether it is such a pod.
+func (w *podWriter) checkPod(pod *v1.Pod, delay time.Duration) bool {
+	text, ok := w.sentences.sentenceOf(pod)
+	return ok && mayCarry(pod) && !text.isIn(pod) && w.setPending(pod, podPatch{namespace: pod.Namespace, name: pod.Name}, delay)
 }
 
 // mayCarry reports whether a pod is to say the sentence of its gang without an attempt
@@ -141,7 +150,7 @@ func (w *podWriter) setPending(pod *v1.Pod, patch podPatch, delay time.Duration)
 		patch = before
 	}
 	w.pending[pod.UID] = patch
-	w.queue.AddAfter(pod.UID, delay)
+	w.queue.AddAfter(podKey{pod.Namespace, pod.UID}, delay)
 	return true
 }
 
@@ -151,39 +160,39 @@ func (w *podWriter) run(ctx context.Context) {
 }
 
 func (w *podWriter) writeNext(ctx context.Context) bool {
-	uid, shutdown := w.queue.Get()
+	key, shutdown := w.queue.Get()
 	if shutdown {
 		return false
 	}
-	defer w.queue.Done(uid)
+	defer w.queue.Done(key)
 	w.mu.Lock()
-	patch, ok := w.pending[uid]
-	delete(w.pending, uid)
+	patch, ok := w.pending[key.uid]
+	delete(w.pending, key.uid)
 	w.mu.Unlock()
 	if !ok {
 		return true
 	}
-	err := w.write(ctx, uid, patch)
+	err := w.write(ctx, key.uid, patch)
 	switch {
 	case err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err):
-		w.queue.Forget(uid)
-	case w.queue.NumRequeues(uid) < attempts:
-		w.retry(uid, patch)
+		w.queue.Forget(key)
+	case w.queue.NumRequeues(key) < attempts:
+		w.retry(key, patch)
 	default:
 		klog.FromContext(ctx).Error(err, "Could not write why a pod is not scheduled; it is written with the next verdict", "pod", klog.KRef(patch.namespace, patch.name))
-		w.queue.Forget(uid)
+		w.queue.Forget(key)
 	}
 	return true
 }
 
 // retry tries a patch once more later, unless a newer one has come.
-func (w *podWriter) retry(uid types.UID, patch podPatch) {
+func (w *podWriter) retry(key podKey, patch podPatch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, newer := w.pending[uid]; !newer {
-		w.pending[uid] = patch
+	if _, newer := w.pending[key.uid]; !newer {
+		w.pending[key.uid] = patch
 	}
-	w.queue.AddRateLimited(uid)
+	w.queue.AddRateLimited(key)
 }
 
 // waitingPod returns a pod that is still there and has no node yet, or nil.

@@ -306,11 +306,13 @@ func (t *Translator) Verdict(pg *schedulingapi.PodGroup, reason, message string)
 
 // SetSentence gives the condition PodScheduled of every waiting member of a gang this
 // reason and message from now on, in place of what kube-scheduler writes there; ""
-// and "" leave it to kube-scheduler again. It does not wait for the writes.
-func (t *Translator) SetSentence(pg *schedulingapi.PodGroup, reason, message string) {
+// and "" leave it to kube-scheduler again. It does not wait for the writes, and returns
+// how many there are to be.
+func (t *Translator) SetSentence(pg *schedulingapi.PodGroup, reason, message string) int {
 	if t.sentences.set(pg, sentence{reason, message}) && message != "" {
-		t.pods.followGroup(pg)
+		return t.pods.followGroup(pg)
 	}
+	return 0
 }
 
 // Listen notes from now on what kube-scheduler objects to the members of a gang.
