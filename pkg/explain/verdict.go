@@ -131,8 +131,8 @@ func (g *Gang) queueReadiness() queue.Readiness {
 func gateNames(gated []*v1.Pod) []string {
 	names := map[string]bool{}
 	for _, pod := range gated {
-		for _, gate := range pod.Spec.SchedulingGates {
-			names[gate.Name] = true
+		for _, gate := range kube.GatesOf(pod) {
+			names[gate] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(names))

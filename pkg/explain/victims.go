@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
 )
 
@@ -27,7 +28,7 @@ func (v *ClusterView) roomVerdict(g *Gang, now time.Time) *queue.Verdict {
 	}
 	var victims []queue.Victim
 	for _, pod := range v.pods {
-		if !promised[pod.Spec.NodeName] || pod.DeletionTimestamp == nil || corev1helpers.PodPriority(pod) >= g.queueKey().Priority {
+		if !promised[pod.Spec.NodeName] || kube.MemberStateOf(pod) != kube.MemberTerminating || corev1helpers.PodPriority(pod) >= g.queueKey().Priority {
 			continue
 		}
 		if victim := v.victimOf(pod); victim.IsExpected(now) {

@@ -119,17 +119,20 @@ func (v *ClusterView) readGang(d dialect.Gang) *Gang {
 		if pod.Spec.NodeName != "" {
 			v.gangOf[pod.UID] = g
 		}
-		switch {
-		case pod.DeletionTimestamp != nil:
+		switch kube.MemberStateOf(pod) {
+		case kube.MemberTerminating:
 			g.Terminating = append(g.Terminating, pod)
-		case pod.Spec.NodeName != "":
+		case kube.MemberBound:
 			g.Bound = append(g.Bound, pod)
-		case len(pod.Spec.SchedulingGates) > 0:
+		case kube.MemberGated:
 			g.Gated = append(g.Gated, pod)
-		case d.Declaration.Runs.IsLater(pod):
-			g.Later = append(g.Later, pod)
-		default:
-			g.Waiting = append(g.Waiting, pod)
+		case kube.MemberWaiting:
+			if d.Declaration.Runs.IsLater(pod) {
+				g.Later = append(g.Later, pod)
+			} else {
+				g.Waiting = append(g.Waiting, pod)
+			}
+		case kube.MemberFinished, kube.MemberFailed: // its minimum leaves them out
 		}
 	}
 	return g

@@ -33,6 +33,23 @@ const (
 	MemberFailed MemberState = "failed"
 )
 
+// Field selectors of the pods that have done their work, of those that have failed,
+// and of those that have not ended.
+const (
+	SelectFinished = "status.phase=" + string(v1.PodSucceeded)
+	SelectFailed   = "status.phase=" + string(v1.PodFailed)
+	SelectNotEnded = "status.phase!=" + string(v1.PodSucceeded) + ",status.phase!=" + string(v1.PodFailed)
+)
+
+// IsMember reports whether pods in the state count towards those that start
+// together, now or once their gates are removed.
+func (s MemberState) IsMember() bool {
+	return s == MemberWaiting || s == MemberGated || s == MemberBound
+}
+
+// HasEnded reports whether pods in the state have ended: they hold no room.
+func (s MemberState) HasEnded() bool { return s == MemberFinished || s == MemberFailed }
+
 // MemberStateOf returns what a pod counts as in its gang.
 func MemberStateOf(pod *v1.Pod) MemberState {
 	switch {
@@ -50,10 +67,31 @@ func MemberStateOf(pod *v1.Pod) MemberState {
 	return MemberWaiting
 }
 
+// IsMember reports whether a pod counts towards those of its gang that start together,
+// now or once its gates are removed.
+func IsMember(pod *v1.Pod) bool { return MemberStateOf(pod).IsMember() }
+
+// MembersAmong returns those of the pods that count as members of their gang.
+func MembersAmong(pods []*v1.Pod) []*v1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod *v1.Pod) bool { return !IsMember(pod) })
+}
+
 // IsGated reports whether scheduling gates keep a pod without a node from being
 // scheduled.
 func IsGated(pod *v1.Pod) bool {
 	return pod.Spec.NodeName == "" && len(pod.Spec.SchedulingGates) > 0
+}
+
+// GatesOf returns the names of the gates that keep a pod from being scheduled.
+func GatesOf(pod *v1.Pod) []string {
+	if MemberStateOf(pod) != MemberGated {
+		return nil
+	}
+	var names []string
+	for _, gate := range pod.Spec.SchedulingGates {
+		names = append(names, gate.Name)
+	}
+	return names
 }
 
 // Revision tells the pods that one workload created from one version of its
@@ -112,7 +150,7 @@ func LifetimeOf(pod *v1.Pod) Lifetime {
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
 		life.Controller = owner.UID
 	}
-	if pod.Status.Phase != v1.PodSucceeded && pod.Status.Phase != v1.PodFailed {
+	if !MemberStateOf(pod).HasEnded() {
 		return life
 	}
 	for i := range pod.Status.ContainerStatuses {

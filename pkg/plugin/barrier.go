@@ -285,7 +285,7 @@ func (s *barriers) stillHeld(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 // stillExists reports whether a pod is still there and is to stay.
 func (s *barriers) stillExists(pod *v1.Pod) bool {
 	now, err := s.handle.SharedInformerFactory().Core().V1().Pods().Lister().Pods(pod.Namespace).Get(pod.Name)
-	return err == nil && now.UID == pod.UID && now.DeletionTimestamp == nil
+	return err == nil && now.UID == pod.UID && kube.IsMember(now)
 }
 
 // nodesChanged checks a plan against the newest nodes just before it is

@@ -73,7 +73,7 @@ func (w *clusterWatch) onPodUpsert(before, after any) {
 		return
 	}
 	old, _ := before.(*v1.Pod)
-	if pod.DeletionTimestamp != nil && (old == nil || old.DeletionTimestamp == nil) {
+	if isTerminating(pod) && (old == nil || !isTerminating(old)) {
 		w.step(terminatingEvent(pod))
 	}
 	if pod.Spec.NodeName == "" {
@@ -118,6 +118,9 @@ func (w *clusterWatch) recheckGangOf(pod *v1.Pod) {
 		w.step(queue.GangChanged{Gang: gang})
 	}
 }
+
+// isTerminating reports whether a pod was told to end and holds its room still.
+func isTerminating(pod *v1.Pod) bool { return kube.MemberStateOf(pod) == kube.MemberTerminating }
 
 // terminatingEvent is the event of a pod that was told to end.
 func terminatingEvent(pod *v1.Pod) queue.PodTerminating {

@@ -41,13 +41,13 @@ func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, r
 	if err != nil {
 		return "", nil // the last pod is gone
 	}
-	bound := withoutTerminating(state.ScheduledPods())
+	bound := kube.MembersAmong(state.ScheduledPods())
 	if len(bound) == 0 || len(bound) >= required {
 		return "", nil
 	}
 	missing := "found no room for the others"
 	gated, _ := e.reports.groups.GatedMembers(pg)
-	waiting := withoutTerminating(slices.Collect(maps.Values(state.UnscheduledPods())))
+	waiting := kube.MembersAmong(slices.Collect(maps.Values(state.UnscheduledPods())))
 	if exist := len(bound) + len(waiting) + gated; exist < required {
 		missing = fmt.Sprintf("only %d of them exist: no more were created", exist)
 	}
@@ -156,9 +156,4 @@ func (e *evictor) evictPod(ctx context.Context, pod *v1.Pod, dryRun []string) (b
 		return false, fmt.Errorf("evicting %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return true, nil
-}
-
-// withoutTerminating returns the pods that were not told to end.
-func withoutTerminating(pods []*v1.Pod) []*v1.Pod {
-	return slices.DeleteFunc(slices.Clone(pods), func(pod *v1.Pod) bool { return pod.DeletionTimestamp != nil })
 }

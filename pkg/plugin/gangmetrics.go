@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/component-base/metrics"
 	fwk "k8s.io/kube-scheduler/framework"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
@@ -130,7 +129,7 @@ func (c *gangCollector) podsByGroup() map[types.NamespacedName]*groupPods {
 	groups := map[types.NamespacedName]*groupPods{}
 	for _, pod := range pods {
 		group := kube.GroupOf(pod)
-		if group == "" || pod.Spec.SchedulerName != c.handle.ProfileName() || podutil.IsPodTerminal(pod) {
+		if group == "" || pod.Spec.SchedulerName != c.handle.ProfileName() || kube.MemberStateOf(pod).HasEnded() {
 			continue
 		}
 		key := types.NamespacedName{Namespace: pod.Namespace, Name: group}
@@ -147,13 +146,14 @@ func (g *groupPods) addPod(pod *v1.Pod) {
 	if pod.Spec.NodeName != "" {
 		return
 	}
-	if pod.DeletionTimestamp == nil {
+	state := kube.MemberStateOf(pod)
+	if state.IsMember() {
 		g.waitingGPUs += gpusOf(pod)
 	}
-	if len(pod.Spec.SchedulingGates) > 0 {
+	if state == kube.MemberGated {
 		g.gated++
 	}
-	if len(g.example.Spec.SchedulingGates) == 0 {
+	if !kube.IsGated(g.example) {
 		g.example = pod
 	}
 }
@@ -259,7 +259,7 @@ func (c *gangCollector) gpuTotals() *gpuTotals {
 		used[node.Name] = 0
 	}
 	for _, pod := range pods {
-		if _, ok := used[pod.Spec.NodeName]; ok && !podutil.IsPodTerminal(pod) {
+		if _, ok := used[pod.Spec.NodeName]; ok && !kube.MemberStateOf(pod).HasEnded() {
 			used[pod.Spec.NodeName] += gpusOf(pod)
 		}
 	}

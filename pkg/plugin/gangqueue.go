@@ -183,7 +183,7 @@ func (q *gangQueue) countLater(r *queue.Readiness, pg *schedulingapi.PodGroup, s
 		return
 	}
 	for _, pod := range state.UnscheduledPods() {
-		if pod.DeletionTimestamp == nil && d.Runs.IsLater(pod) {
+		if kube.IsMember(pod) && d.Runs.IsLater(pod) {
 			r.Later++
 		}
 	}
@@ -203,7 +203,7 @@ func outdatedGroup(pg *schedulingapi.PodGroup, declaration *kube.Declaration, st
 	later := false
 	for _, pod := range waiting {
 		switch {
-		case asking == nil && pod.DeletionTimestamp != nil:
+		case asking == nil && !kube.IsMember(pod):
 		case corev1helpers.PodPriority(pod) != priorityOf(pg):
 			return newVerdict(kube.GangNotFound, "pod group %s is not known yet with the priority of its pods", pg.Name)
 		case declaration != nil && len(declaration.LaterRoles) > 0:
@@ -249,7 +249,7 @@ var fingerprintSeed = maphash.MakeSeed()
 func fingerprintOf(pg *schedulingapi.PodGroup, waiting iter.Seq[*v1.Pod], scheduled int) uint64 {
 	sum := maphash.Comparable(fingerprintSeed, [2]string{string(pg.UID), pg.ResourceVersion})
 	for pod := range waiting {
-		if pod.DeletionTimestamp == nil {
+		if kube.IsMember(pod) {
 			sum += maphash.Comparable(fingerprintSeed, podVersion{pod.UID, pod.Generation})
 		}
 	}
@@ -314,7 +314,7 @@ func (q *gangQueue) activateGang(ctx context.Context, e queue.Activate) {
 		return // its pods are gone; a Recheck finds out
 	}
 	for key, pod := range state.UnscheduledPods() {
-		if pod.DeletionTimestamp == nil {
+		if kube.IsMember(pod) {
 			q.handle.Activate(klog.FromContext(ctx), map[string]*v1.Pod{key: pod})
 			return // any member stands for the gang
 		}

@@ -55,7 +55,7 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 	if invalid != nil {
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
 	}
-	waiting, bound := withoutTerminating(spec.Runs.WithoutLater(group.GetUnscheduledPods())), withoutTerminating(state.ScheduledPods())
+	waiting, bound := kube.MembersAmong(spec.Runs.WithoutLater(group.GetUnscheduledPods())), kube.MembersAmong(state.ScheduledPods())
 	ready := queue.Readiness{Gang: spec.Name, MinCount: spec.MinCount, Required: spec.RunningMinimum, Bound: len(bound), Waiting: len(waiting)}
 	if obstacle := ready.Obstacle(); obstacle != nil {
 		return &gangPlan{refusal: obstacle, fingerprint: fingerprint}, nil // a member went since it was queued

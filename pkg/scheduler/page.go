@@ -14,7 +14,6 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/explain"
@@ -68,7 +67,7 @@ func (s *pageSource) buildData(context.Context) (*page.Data, error) {
 	}
 	now := time.Now()
 	pods := listObjects[*v1.Pod](s.pods)
-	pods = slices.DeleteFunc(pods, podutil.IsPodTerminal)
+	pods = slices.DeleteFunc(pods, func(pod *v1.Pod) bool { return kube.MemberStateOf(pod).HasEnded() })
 	p, err := explain.NewClusterView(s.picture, listObjects[*v1.Node](s.nodes), pods, s.gangs(listObjects[*schedulingapi.PodGroup](s.groups), pods))
 	if err != nil {
 		return nil, err

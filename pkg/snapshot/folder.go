@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // LoadFolder reads a snapshot from a folder. Files that hold other kinds are
@@ -163,7 +164,7 @@ func (s *Snapshot) addObject(kind metav1.TypeMeta, object []byte) error {
 // addPod adds a pod unless it has ended. A pod written by hand may lack a UID,
 // by which everything else tells pods apart.
 func (s *Snapshot) addPod(pod *v1.Pod) {
-	if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
+	if kube.MemberStateOf(pod).HasEnded() {
 		return
 	}
 	pod = StripPod(pod)

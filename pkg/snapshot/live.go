@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // LiveCluster watches a cluster, so that a new snapshot costs the API server
@@ -55,7 +56,7 @@ func FollowCluster(ctx context.Context, c Clients) (*LiveCluster, error) {
 		absent: absent, changed: make(chan struct{}, 1),
 		nodes: coreinformers.NewNodeInformer(c.Typed, 0, cache.Indexers{}),
 		pods: coreinformers.NewFilteredPodInformer(c.Typed, metav1.NamespaceAll, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
-			o.FieldSelector = notEndedSelector
+			o.FieldSelector = kube.SelectNotEnded
 		}),
 	}
 	for _, kind := range dialect.Kinds() {

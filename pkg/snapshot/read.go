@@ -24,10 +24,8 @@ import (
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dialect/shim"
 	"github.com/muster-scheduler/muster/pkg/dialect/store"
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
-
-// notEndedSelector selects the pods that have not ended.
-const notEndedSelector = "status.phase!=" + string(v1.PodSucceeded) + ",status.phase!=" + string(v1.PodFailed)
 
 // Clients read a live cluster. They need to list nodes, pods and pod groups of
 // all namespaces: whoever holds a node decides what fits on it.
@@ -120,7 +118,7 @@ func (s *Snapshot) readNodes(ctx context.Context, c Clients) error {
 // readPods reads the pods of all namespaces that have not ended: pods of every
 // namespace hold resources.
 func (s *Snapshot) readPods(ctx context.Context, c Clients) error {
-	pods, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: notEndedSelector})
+	pods, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: kube.SelectNotEnded})
 	if err != nil {
 		return describeListError("pods", err)
 	}

@@ -8,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // watchFinished follows the pods that have done their work. The scheduler's own
@@ -15,7 +17,7 @@ import (
 // deleted.
 func (t *Translator) watchFinished() error {
 	t.finished = coreinformers.NewFilteredPodInformer(t.options.Client, metav1.NamespaceAll, 0, cache.Indexers{}, func(options *metav1.ListOptions) {
-		options.FieldSelector = "status.phase=" + string(v1.PodSucceeded)
+		options.FieldSelector = kube.SelectFinished
 	})
 	if err := t.finished.SetTransform(t.transformFinished); err != nil {
 		return err
@@ -37,7 +39,7 @@ func (t *Translator) watchFinished() error {
 }
 
 func (t *Translator) setFinished(obj any) {
-	if pod, ok := obj.(*v1.Pod); ok && t.assigner.IsOurs(pod) && pod.Status.Phase == v1.PodSucceeded {
+	if pod, ok := obj.(*v1.Pod); ok && t.assigner.IsOurs(pod) {
 		t.store.SetFinished(pod)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dialect/store"
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 const (
@@ -296,9 +296,7 @@ func (w *groupWriter) countEnded(ctx context.Context, view *store.View) (succeed
 		selectors = append(selectors, metav1.ListOptions{LabelSelector: labels.Set{key: view.Key.Name()}.String()})
 	}
 	if len(selectors) == 0 {
-		for _, phase := range []v1.PodPhase{v1.PodSucceeded, v1.PodFailed} {
-			selectors = append(selectors, metav1.ListOptions{FieldSelector: "status.phase=" + string(phase)})
-		}
+		selectors = []metav1.ListOptions{{FieldSelector: kube.SelectFinished}, {FieldSelector: kube.SelectFailed}}
 	}
 	counted := map[types.UID]bool{}
 	for _, options := range selectors {
@@ -312,10 +310,10 @@ func (w *groupWriter) countEnded(ctx context.Context, view *store.View) (succeed
 				continue
 			}
 			counted[pod.UID] = true
-			switch pod.Status.Phase {
-			case v1.PodSucceeded:
+			switch state := kube.MemberStateOf(pod); {
+			case state == kube.MemberFinished:
 				succeeded++
-			case v1.PodFailed:
+			case state.HasEnded():
 				failed++
 			}
 		}

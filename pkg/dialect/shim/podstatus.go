@@ -127,7 +127,7 @@ func (w *podWriter) checkPod(pod *v1.Pod, delay time.Duration) bool {
 func mayCarry(pod *v1.Pod) bool {
 	_, condition := podutil.GetPodCondition(&pod.Status, v1.PodScheduled)
 	failed := condition != nil && condition.Reason == v1.PodReasonSchedulerError
-	return pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 && !failed
+	return kube.MemberStateOf(pod) == kube.MemberWaiting && !failed
 }
 
 func (w *podWriter) isPending(uid types.UID) bool {

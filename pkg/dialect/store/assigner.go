@@ -97,7 +97,7 @@ func (a *Assigner) groupOf(pod *v1.Pod) string {
 	if !seen {
 		group = a.dialects.GroupOf(pod)
 	}
-	if len(pod.Spec.SchedulingGates) == 0 {
+	if !kube.IsGated(pod) {
 		a.groups[pod.UID] = group
 	}
 	return group

@@ -50,13 +50,9 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 		created:     pod.CreationTimestamp,
 		bound:       pod.Spec.NodeName != "",
 		running:     pod.Status.Phase == v1.PodRunning,
-		terminating: pod.DeletionTimestamp != nil, life: kube.LifetimeOf(pod), revision: kube.RevisionOf(pod),
+		terminating: kube.MemberStateOf(pod) == kube.MemberTerminating,
+		gates:       kube.GatesOf(pod), life: kube.LifetimeOf(pod), revision: kube.RevisionOf(pod),
 		terms: said.Terms, roles: said.Roles, child: kube.ChildGroupOf(pod),
-	}
-	if kube.MemberStateOf(pod) == kube.MemberGated {
-		for _, gate := range pod.Spec.SchedulingGates {
-			m.gates = append(m.gates, gate.Name)
-		}
 	}
 	if name == kube.DialectAuto {
 		m.auto = newAutoMember(pod)
@@ -66,8 +62,8 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
 		m.owner = owner.Name
 	}
-	// What is changed on a pod that runs already stands in nobody's way.
-	if !m.bound || name == kube.DialectConflict {
+	// What is written on a pod that runs already, or that ends, stands in nobody's way.
+	if m.waits() || name == kube.DialectConflict {
 		m.problem = cmp.Or(s.dialects.MarkerProblem(pod), said.Problem)
 	}
 	return m

@@ -12,7 +12,6 @@ import (
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -90,7 +89,7 @@ func (o Objects) setMembers(s *Store, a *Assigner) map[Key][]*v1.Pod {
 			kube.JoinGang(&member, gang)
 			group = gang
 		}
-		if podutil.IsPodTerminal(pod) {
+		if kube.MemberStateOf(pod).HasEnded() {
 			s.SetFinished(&member)
 			continue
 		}
