@@ -61,8 +61,9 @@ func (s *Snapshot) checkUnique() error {
 			return fmt.Errorf("the snapshot holds node %s twice", s.Nodes[i].Name)
 		}
 	}
-	for i := 1; i < len(s.Pods); i++ {
-		if a, b := s.Pods[i], s.Pods[i-1]; compareNames(a, b) == 0 {
+	pods := slices.SortedFunc(slices.Values(s.allPods()), compareNames)
+	for i := 1; i < len(pods); i++ {
+		if a, b := pods[i], pods[i-1]; compareNames(a, b) == 0 {
 			return fmt.Errorf("the snapshot holds pod %s/%s twice", a.Namespace, a.Name)
 		}
 	}
@@ -161,10 +162,11 @@ func (s *Snapshot) addObject(kind metav1.TypeMeta, object []byte) error {
 	return nil
 }
 
-// addPod adds a pod unless it has ended. A pod written by hand may lack a UID,
+// addPod adds a pod unless it has failed. A pod written by hand may lack a UID,
 // by which everything else tells pods apart.
 func (s *Snapshot) addPod(pod *v1.Pod) {
-	if kube.MemberStateOf(pod).HasEnded() {
+	state := kube.MemberStateOf(pod)
+	if state == kube.MemberFailed {
 		return
 	}
 	pod = StripPod(pod)
@@ -173,6 +175,10 @@ func (s *Snapshot) addPod(pod *v1.Pod) {
 	}
 	if pod.UID == "" {
 		pod.UID = SyntheticUID(pod.Namespace, pod.Name)
+	}
+	if state == kube.MemberFinished {
+		s.Finished = append(s.Finished, pod)
+		return
 	}
 	s.Pods = append(s.Pods, pod)
 }

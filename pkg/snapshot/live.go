@@ -30,6 +30,8 @@ type LiveCluster struct {
 	absent  []string
 	nodes   cache.SharedIndexInformer
 	pods    cache.SharedIndexInformer
+	// finished follows the pods that have done their work.
+	finished cache.SharedIndexInformer
 	// changed holds one signal: a reader that is busy misses no change and finds
 	// no backlog.
 	changed chan struct{}
@@ -55,16 +57,14 @@ func FollowCluster(ctx context.Context, c Clients) (*LiveCluster, error) {
 		clients: c, workloads: map[schema.GroupVersionResource]bool{},
 		absent: absent, changed: make(chan struct{}, 1),
 		nodes: coreinformers.NewNodeInformer(c.Typed, 0, cache.Indexers{}),
-		pods: coreinformers.NewFilteredPodInformer(c.Typed, metav1.NamespaceAll, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
-			o.FieldSelector = kube.SelectNotEnded
-		}),
+		pods:  c.newPodInformer(kube.SelectNotEnded), finished: c.newPodInformer(kube.SelectFinished),
 	}
 	for _, kind := range dialect.Kinds() {
 		if !slices.Contains(absent, kind.GroupVersion().String()) {
 			l.groups = append(l.groups, c.newInformer(kind))
 		}
 	}
-	if err := l.startInformers(ctx, append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...)); err != nil {
+	if err := l.startInformers(ctx, append([]cache.SharedIndexInformer{l.nodes, l.pods, l.finished}, l.groups...)); err != nil {
 		return nil, err
 	}
 	if err := l.followWorkloads(ctx); err != nil {
@@ -77,6 +77,13 @@ func FollowCluster(ctx context.Context, c Clients) (*LiveCluster, error) {
 // newInformer returns an informer of a kind in all namespaces.
 func (c Clients) newInformer(kind schema.GroupVersionResource) cache.SharedIndexInformer {
 	return dynamicinformer.NewFilteredDynamicInformer(c.Dynamic, kind, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
+}
+
+// newPodInformer returns an informer of the pods that a field selector selects.
+func (c Clients) newPodInformer(selector string) cache.SharedIndexInformer {
+	return coreinformers.NewFilteredPodInformer(c.Typed, metav1.NamespaceAll, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
+		o.FieldSelector = selector
+	})
 }
 
 // followNewWorkloads starts to watch kinds of workload once gangs need them. A
@@ -97,11 +104,7 @@ func (l *LiveCluster) followNewWorkloads(ctx context.Context) {
 // followWorkloads starts to watch the kinds of workload that the pods need now
 // and that are not watched yet.
 func (l *LiveCluster) followWorkloads(ctx context.Context) error {
-	var pods []*v1.Pod
-	for _, obj := range l.pods.GetStore().List() {
-		pods = append(pods, obj.(*v1.Pod))
-	}
-	kinds, err := l.clients.workloadKinds(pods, l.workloads)
+	kinds, err := l.clients.workloadKinds(slices.Concat(listPods(l.pods), listPods(l.finished)), l.workloads)
 	if err != nil {
 		return err
 	}
@@ -119,11 +122,20 @@ func (l *LiveCluster) followWorkloads(ctx context.Context) error {
 	return nil
 }
 
-// allInformers returns all informers, nodes and pods first.
+// listPods returns the pods that an informer knows.
+func listPods(informer cache.SharedIndexInformer) []*v1.Pod {
+	var pods []*v1.Pod
+	for _, obj := range informer.GetStore().List() {
+		pods = append(pods, obj.(*v1.Pod))
+	}
+	return pods
+}
+
+// allInformers returns all informers, nodes, pods and finished pods first.
 func (l *LiveCluster) allInformers() []cache.SharedIndexInformer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]cache.SharedIndexInformer{l.nodes, l.pods}, l.groups...)
+	return append([]cache.SharedIndexInformer{l.nodes, l.pods, l.finished}, l.groups...)
 }
 
 // startInformers runs informers until ctx is done, and returns when they have
@@ -131,7 +143,7 @@ func (l *LiveCluster) allInformers() []cache.SharedIndexInformer {
 func (l *LiveCluster) startInformers(ctx context.Context, informers []cache.SharedIndexInformer) error {
 	var synced []cache.InformerSynced
 	for _, informer := range informers {
-		if err := informer.SetTransform(stripObject); err != nil {
+		if err := informer.SetTransform(l.clients.stripObject); err != nil {
 			return err
 		}
 		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -152,7 +164,8 @@ func (l *LiveCluster) startInformers(ctx context.Context, informers []cache.Shar
 
 // stripObject is the transform of every informer: what may be secret is not
 // even kept in memory. It keeps the resource version, which the informer needs.
-func stripObject(obj any) (any, error) {
+// Of a finished pod that is of no gang it keeps the name.
+func (c Clients) stripObject(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *v1.Node:
 		kept := StripNode(o)
@@ -160,6 +173,9 @@ func stripObject(obj any) (any, error) {
 		return kept, nil
 	case *v1.Pod:
 		kept := StripPod(o)
+		if kube.MemberStateOf(o).HasEnded() && c.members(nil).GroupOf(o) == "" {
+			kept = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID}}
+		}
 		kept.ResourceVersion = o.ResourceVersion
 		return kept, nil
 	case *unstructured.Unstructured:
@@ -197,10 +213,9 @@ func (l *LiveCluster) Snapshot() *Snapshot {
 	for _, obj := range l.nodes.GetStore().List() {
 		s.Nodes = append(s.Nodes, obj.(*v1.Node))
 	}
-	for _, obj := range l.pods.GetStore().List() {
-		s.Pods = append(s.Pods, obj.(*v1.Pod))
-	}
-	for _, informer := range l.allInformers()[2:] {
+	s.Pods = listPods(l.pods)
+	s.addFinished(l.clients.members(s.Pods).FinishedMembers(listPods(l.finished)))
+	for _, informer := range l.allInformers()[3:] {
 		for _, obj := range informer.GetStore().List() {
 			s.Groups = append(s.Groups, obj.(*unstructured.Unstructured))
 		}

@@ -23,7 +23,6 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dialect/shim"
-	"github.com/muster-scheduler/muster/pkg/dialect/store"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -71,7 +70,7 @@ func ReadCluster(ctx context.Context, c Clients) (*Snapshot, error) {
 	if err := tasks.Wait(); err != nil {
 		return nil, err
 	}
-	workloads, err := c.workloadKinds(s.Pods, nil)
+	workloads, err := c.workloadKinds(s.allPods(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +87,7 @@ func ReadCluster(ctx context.Context, c Clients) (*Snapshot, error) {
 // far as they are served and not known already.
 func (c Clients) workloadKinds(pods []*v1.Pod, known map[schema.GroupVersionResource]bool) ([]schema.GroupVersionResource, error) {
 	var all []schema.GroupVersionResource
-	for _, kind := range (store.Objects{Pods: pods, AutoNamespaces: c.AutoGangNamespaces}).Workloads() {
+	for _, kind := range c.members(pods).Workloads() {
 		if known[kind] {
 			continue
 		}
@@ -116,7 +115,7 @@ func (s *Snapshot) readNodes(ctx context.Context, c Clients) error {
 }
 
 // readPods reads the pods of all namespaces that have not ended: pods of every
-// namespace hold resources.
+// namespace hold resources. Those that have finished count in their gangs.
 func (s *Snapshot) readPods(ctx context.Context, c Clients) error {
 	pods, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: kube.SelectNotEnded})
 	if err != nil {
@@ -125,7 +124,7 @@ func (s *Snapshot) readPods(ctx context.Context, c Clients) error {
 	for i := range pods.Items {
 		s.Pods = append(s.Pods, StripPod(&pods.Items[i]))
 	}
-	return nil
+	return s.readFinished(ctx, c)
 }
 
 // readGroups reads one kind of group. mu guards Groups, since kinds are read

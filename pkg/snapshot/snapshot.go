@@ -27,6 +27,9 @@ type Snapshot struct {
 	// left out.
 	Nodes []*v1.Node
 	Pods  []*v1.Pod
+	// Finished are pods that have done their work as members of a gang. They hold
+	// nothing; their gang needs so many fewer.
+	Finished []*v1.Pod
 	// Groups are the group objects, by API group, namespace and name.
 	Groups []*unstructured.Unstructured
 }
@@ -87,7 +90,7 @@ func (h *Header) SetSettings(s config.Settings) {
 
 // Gangs returns the gangs as the scheduler of these names sees them.
 func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
-	o := store.Objects{Pods: s.Pods, Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
+	o := store.Objects{Pods: s.allPods(), Groups: s.Groups, Dialects: s.Dialects, AutoNamespaces: s.AutoGangNamespaces}
 	for _, text := range s.Absent {
 		if gv, err := schema.ParseGroupVersion(text); err == nil {
 			o.Absent = append(o.Absent, gv)
@@ -95,6 +98,9 @@ func (s *Snapshot) Gangs(schedulerNames ...string) []dialect.Gang {
 	}
 	return o.Gangs(schedulerNames...)
 }
+
+// allPods are the pods that have not ended, and the finished members of gangs.
+func (s *Snapshot) allPods() []*v1.Pod { return slices.Concat(s.Pods, s.Finished) }
 
 // ReferenceTime returns the time from which ages count: when the snapshot was
 // taken, or else the given time.
@@ -110,6 +116,7 @@ func (s *Snapshot) ReferenceTime(otherwise time.Time) time.Time {
 func (s *Snapshot) sortObjects() {
 	slices.SortFunc(s.Nodes, compareNames)
 	slices.SortFunc(s.Pods, compareNames)
+	slices.SortFunc(s.Finished, compareNames)
 	slices.SortFunc(s.Groups, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(cmp.Compare(a.GetAPIVersion(), b.GetAPIVersion()), compareNames(a, b))
 	})

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
@@ -19,8 +20,11 @@ import (
 // that name it, and nothing else: no environment, command, image, probe,
 // volume source but the kinds that bind a pod to nodes, service account or
 // status message. Of its annotations only those of schedulers and workload
-// controllers stay.
+// controllers stay. One that has ended goes nowhere.
 func StripPod(pod *v1.Pod) *v1.Pod {
+	if kube.MemberStateOf(pod).HasEnded() {
+		return stripEnded(pod)
+	}
 	spec := &pod.Spec
 	return &v1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},

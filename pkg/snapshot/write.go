@@ -37,7 +37,7 @@ func (s *Snapshot) Write(dir string) error {
 	}{
 		{headerFile, func() ([]byte, error) { return header, nil }},
 		{"nodes.json", func() ([]byte, error) { return marshalList(stripAll(s.Nodes, StripNode)) }},
-		{"pods.json", func() ([]byte, error) { return marshalList(stripAll(s.Pods, StripPod)) }},
+		{"pods.json", func() ([]byte, error) { return marshalList(stripAll(s.allPods(), StripPod)) }},
 		{"podgroups.json", func() ([]byte, error) { return marshalList(stripAll(s.Groups, StripGroup)) }},
 	} {
 		text, err := file.text()

@@ -173,6 +173,7 @@ func (o *options) readViewWith(ctx context.Context, m *manifest.Manifest) (*time
 		}
 	}
 	s.Pods = append(kept, m.Pods...)
+	s.Finished = slices.DeleteFunc(s.Finished, func(pod *v1.Pod) bool { return replaced[planUnit(pod, group(pod))] })
 	s.Groups = replaceObjects(s.Groups, m.Groups)
 	s.Absent = slices.DeleteFunc(s.Absent, func(kind string) bool {
 		return slices.ContainsFunc(m.Groups, func(g *unstructured.Unstructured) bool { return g.GetAPIVersion() == kind })

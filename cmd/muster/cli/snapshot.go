@@ -36,7 +36,7 @@ stay: look through the files before you send them.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d nodes, %d pods, %d pod groups; see for yourself: muster status --snapshot %s\n",
-				args[0], len(s.Nodes), len(s.Pods), len(s.Groups), args[0])
+				args[0], len(s.Nodes), len(s.Pods)+len(s.Finished), len(s.Groups), args[0])
 			return nil
 		},
 	}

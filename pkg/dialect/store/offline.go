@@ -40,6 +40,30 @@ func (o Objects) GroupOf(pod *v1.Pod) string { return o.inUse().GroupOf(pod) }
 // Workloads lists the kinds of workload that any of the pods asks about.
 func (o Objects) Workloads() []schema.GroupVersionResource { return o.inUse().Workloads(o.Pods) }
 
+// FinishedMembers returns those of finished pods whose gang has a pod that lives: the
+// work of the others counts for nobody.
+func (o Objects) FinishedMembers(finished []*v1.Pod) []*v1.Pod {
+	dialects := o.inUse()
+	gangOf := func(pod *v1.Pod) Key {
+		group := dialects.GroupOf(pod)
+		if group != "" && !kube.IsTranslated(group) {
+			group = anyNative // several PodGroups of Kubernetes may be one gang
+		}
+		return Key{pod.Namespace, group}
+	}
+	living := map[Key]bool{}
+	for _, pod := range o.Pods {
+		living[gangOf(pod)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(finished), func(pod *v1.Pod) bool {
+		key := gangOf(pod)
+		return key.Group == "" || !living[key] || kube.MemberStateOf(pod) != kube.MemberFinished
+	})
+}
+
+// anyNative stands for all PodGroups of Kubernetes in a namespace.
+const anyNative = "*"
+
 // Gangs translates the gangs of a picture of a cluster, ordered by namespace
 // and group, in the way in which it is done on a live one. Only pods with one of
 // the scheduler names count; none means all pods. The objects are not changed.
