@@ -43,18 +43,21 @@ func (g *gangState) tallyWithFinished() tally {
 }
 
 // presentAtFirstBind counts the members of a role that were there when the first member got
-// its node.
+// its node: all of them, where no pod says when that was.
 func (g *gangState) presentAtFirstBind() func(role string) int {
 	return func(role string) int {
 		var first time.Time
 		for _, m := range g.members {
-			if m.bound && !m.terminating && m.auto != nil && (first.IsZero() || m.auto.bound.Before(first)) {
+			if !m.bound || m.terminating || m.auto == nil || m.auto.bound.IsZero() {
+				continue
+			}
+			if first.IsZero() || m.auto.bound.Before(first) {
 				first = m.auto.bound
 			}
 		}
 		there := 0
 		for _, m := range g.members {
-			there += oneIf(m.auto != nil && !m.terminating && m.auto.ref.Role == role && !m.created.After(first.Add(skew)))
+			there += oneIf(m.auto != nil && !m.terminating && m.auto.ref.Role == role && (first.IsZero() || !m.created.After(first.Add(skew))))
 		}
 		return there
 	}
