@@ -30,6 +30,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
+	"github.com/muster-scheduler/muster/pkg/snapshot"
 )
 
 // patience is far above what anything here takes; a loaded machine is slow.
@@ -223,6 +224,55 @@ func TestLive_SnapshotReplays(t *testing.T) {
 		assert.Equal(t, ageless(fromCluster), ageless(fromFolder))
 	}
 	assertNoSecret(t, dir)
+}
+
+// TestLive_FinishedMembers has three of a gang of four done, and the fourth created
+// again: it starts alone, and the command line says so.
+func TestLive_FinishedMembers(t *testing.T) {
+	l := startLive(t)
+	l.rack(t, "r1", "n1")
+	label := map[string]string{kube.LabelGang: "train"}
+	l.pods(t, "train", label, map[string]string{kube.AnnotationMinCount: "4"}, "n1", "n1", "n1", "")
+	l.pods(t, "old", map[string]string{kube.LabelGang: "old"}, map[string]string{kube.AnnotationMinCount: "2"}, "n1")
+	l.pods(t, "single", nil, nil, "n1")
+	for _, name := range []string{"train-0", "train-1", "train-2", "old-0", "single-0"} {
+		l.finish(t, name)
+	}
+	status, e := l.explain(t, "train")
+	assert.Zero(t, status)
+	assert.Equal(t, []any{queue.Queued, explain.ReasonFitsNow, 1, 1}, []any{e.Phase, e.Reason, e.MinCount, e.Pods}, e.Message)
+
+	clients, err := snapshot.NewClients(l.Config(), "test")
+	require.NoError(t, err)
+	read, err := snapshot.ReadCluster(t.Context(), clients)
+	require.NoError(t, err)
+	followed, err := snapshot.FollowCluster(t.Context(), clients)
+	require.NoError(t, err)
+	for name, s := range map[string]*snapshot.Snapshot{"read": read, "followed": followed.Snapshot()} {
+		var names []string
+		for _, pod := range s.Finished {
+			names = append(names, pod.Name)
+			assert.Empty(t, pod.Spec.Containers, name)
+		}
+		assert.Equal(t, []string{"train-0", "train-1", "train-2"}, names, "%s: those of gangs that live", name)
+		assert.Len(t, s.Pods, 1, name)
+		gangs := s.Gangs("muster")
+		require.Len(t, gangs, 1, name)
+		assert.EqualValues(t, 1, gangs[0].Group.Spec.SchedulingPolicy.Gang.MinCount, name)
+	}
+}
+
+// finish has a pod do its work.
+func (l *live) finish(t testing.TB, name string) {
+	t.Helper()
+	pods := l.Client().CoreV1().Pods("default")
+	pod, err := pods.Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	pod.Status.Phase = v1.PodSucceeded
+	pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "worker", State: v1.ContainerState{
+		Terminated: &v1.ContainerStateTerminated{FinishedAt: metav1.NewTime(pod.CreationTimestamp.Add(time.Minute))}}}}
+	_, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+	require.NoError(t, err)
 }
 
 // TestLive_NativeGroups reads Kubernetes' own PodGroups, from the API server,
