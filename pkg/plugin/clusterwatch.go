@@ -127,10 +127,15 @@ func terminatingEvent(pod *v1.Pod) queue.PodTerminating {
 	return queue.PodTerminating{
 		Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName, Name: pod.Namespace + "/" + pod.Name, GangName: gangName(pod),
 		Priority: corev1helpers.PodPriority(pod), Gives: requestsOf(pod), Until: pod.DeletionTimestamp.Time,
-		Preempted: slices.ContainsFunc(pod.Status.Conditions, func(c v1.PodCondition) bool {
-			return c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == v1.PodReasonPreemptionByScheduler
-		}),
+		Preempted: isPreempted(pod),
 	}
+}
+
+// isPreempted reports whether a scheduler told a pod to make room for another one.
+func isPreempted(pod *v1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c v1.PodCondition) bool {
+		return c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == v1.PodReasonPreemptionByScheduler
+	})
 }
 
 // onPodDelete follows a pod that is gone. The last known state of one that went
@@ -140,7 +145,7 @@ func (w *clusterWatch) onPodDelete(obj any) {
 	if !ok {
 		return
 	}
-	gone := queue.PodDeleted{Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName}
+	gone := queue.PodDeleted{Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Spec.NodeName, Preempted: isPreempted(pod)}
 	if _, unseen := obj.(cache.DeletedFinalStateUnknown); unseen || pod.Spec.NodeName != "" {
 		gone.Gave = requestsOf(pod)
 	}

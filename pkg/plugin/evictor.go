@@ -34,9 +34,10 @@ type evictor struct {
 	grace   time.Duration
 }
 
-// releaseGang evicts what is left of a gang that needs the given number of members.
-// It returns the reason for which it did, "" if it need not or may not.
-func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, required int) (string, error) {
+// releaseGang evicts what is left of a gang that needs the given number of members,
+// because the others found no room or were preempted: preemption spares no pod for
+// having no controller. It returns the reason for which it did, "" if it need not or may not.
+func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, required int, preempted bool) (string, error) {
 	state, err := e.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
 		return "", nil // the last pod is gone
@@ -44,6 +45,10 @@ func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, r
 	bound := kube.MembersAmong(state.ScheduledPods())
 	if len(bound) == 0 || len(bound) >= required {
 		return "", nil
+	}
+	if preempted {
+		return e.evictWhole(ctx, pg, bound, newVerdict(kube.PartialGang,
+			"gang %s has only %d of the %d pods that must run together: the others made room for pods of higher priority", kube.GangName(pg), len(bound), required))
 	}
 	missing := "found no room for the others"
 	gated, _ := e.reports.groups.GatedMembers(pg)

@@ -360,7 +360,7 @@ func (q *gangQueue) evictGang(ctx context.Context, e queue.Evict) {
 		return
 	}
 	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.RunningMinimum(pg, declaration)) })
-	reason, err := q.evictor.releaseGang(ctx, pg, required)
+	reason, err := q.evictor.releaseGang(ctx, pg, required, e.Preempted)
 	if err != nil {
 		if !errors.Is(err, errKept) {
 			klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)

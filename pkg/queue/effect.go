@@ -26,6 +26,8 @@ type (
 	Evict struct {
 		Gang GangID
 		Name string // namespace/name
+		// Preempted says that the others made room for pods of higher priority.
+		Preempted bool
 	}
 	// ClearNominations says that the gang holds nodes by nominations that nobody has to
 	// leave any more. Take them back.

@@ -34,6 +34,9 @@ type (
 	PodDeleted struct {
 		Pod, Gang, Node string
 		Gave            Quantities
+		// Preempted is as in PodTerminating: a pod without a grace period is gone at
+		// once.
+		Preempted bool
 	}
 	// PodResized says that a pod gave back some of what it had.
 	PodResized struct{ Gave Quantities }

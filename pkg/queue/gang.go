@@ -61,6 +61,8 @@ type gang struct {
 	// what a crash or a loss left, and not how somebody made it.
 	partialSince time.Time
 	interrupted  bool
+	// preemptedAt is when a member of it last made room for a pod of higher priority.
+	preemptedAt time.Time
 	// shortage is what the members of a partial gang do that have no node; leftover
 	// is what to tell where nobody waits, and partialReported what was told.
 	shortage                  shortage

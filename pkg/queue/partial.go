@@ -15,6 +15,9 @@ const (
 	// evictionRetry is how long an eviction that failed, such as for a
 	// disruption budget, is put off.
 	evictionRetry = 10 * time.Second
+	// preemptionWindow is the time between the last victim in a gang and the moment when
+	// the gang is seen to be partial.
+	preemptionWindow = 10 * time.Second
 	// lastInterrupted bounds how long an interrupted gang goes first where the
 	// configuration has no grace period.
 	lastInterrupted = time.Minute
@@ -50,7 +53,9 @@ func (q *Queue) goesFirst(g *gang, now time.Time) bool {
 // evictPartial gives up gangs that started, lost members, and within the grace
 // period found no room for those or had too few of them created: what is left holds
 // devices and does no work. Where nobody waits it may well work, as where its
-// controller was scaled down and the minimum was not: that is told, once.
+// controller was scaled down and the minimum was not: that is told, once. What
+// preemption left of a gang is given up at once: those who took its room keep it, and
+// kube-scheduler's preemption knows no minimum.
 func (q *Queue) evictPartial(now time.Time) {
 	if q.cfg.PartialGrace <= 0 || now.Sub(q.partialTick) < partialInterval {
 		return
@@ -58,13 +63,16 @@ func (q *Queue) evictPartial(now time.Time) {
 	q.partialTick = now
 	var due []*gang
 	for _, g := range q.gangs {
-		if !g.partialSince.IsZero() && now.Sub(g.partialSince) > q.cfg.PartialGrace {
+		if !g.partialSince.IsZero() && (g.isPreempted() || now.Sub(g.partialSince) > q.cfg.PartialGrace) {
 			due = append(due, g)
 		}
 	}
 	slices.SortFunc(due, compareGangs)
 	for _, g := range due {
 		switch {
+		case g.isPreempted() && !now.Before(g.evictAfter):
+			g.evictAfter = now.Add(evictionRetry)
+			q.emit(Evict{Gang: g.id, Name: g.key.Name, Preempted: true})
 		case g.shortage != enoughWait && q.holds.awaitsEnd(g.key.Name, now):
 			g.evictAfter = now.Add(q.cfg.PartialGrace) // many are created again only then
 		case now.Before(g.evictAfter):
@@ -75,9 +83,15 @@ func (q *Queue) evictPartial(now time.Time) {
 			}
 		case g.refusal != nil || g.shortage == tooFewExist:
 			g.evictAfter = now.Add(evictionRetry)
-			q.emit(Evict{g.id, g.key.Name})
+			q.emit(Evict{Gang: g.id, Name: g.key.Name})
 		}
 	}
+}
+
+// isPreempted reports whether the gang has too few members because others made room
+// for pods of higher priority.
+func (g *gang) isPreempted() bool {
+	return !g.preemptedAt.IsZero() && g.partialSince.Sub(g.preemptedAt).Abs() < preemptionWindow
 }
 
 // evictionAnswered starts the grace period anew once a gang was evicted; it is

@@ -44,6 +44,9 @@ func (q *Queue) podDeleted(e PodDeleted, now time.Time) {
 	if e.Gang == "" {
 		return
 	}
+	if e.Preempted {
+		q.markPreempted(e.Gang, now)
+	}
 	q.rechecks.schedule(e.Gang, now)
 	if q.named[e.Gang] == nil {
 		q.arrivals.forget(e.Gang) // it never was a gang
@@ -63,9 +66,17 @@ func (q *Queue) podTerminating(e PodTerminating, now time.Time) {
 		q.rechecks.schedule(e.Gang, now)
 	}
 	if e.Preempted {
+		q.markPreempted(e.Gang, now)
 		q.decide(Decision{now, cmp.Or(e.Gang, e.Name), DecisionPreempted, "", "a pod on node " + e.Node + " ends for another one of higher priority"})
 	}
 	q.retryPromised(now)
+}
+
+// markPreempted notes that a member of a gang made room for others.
+func (q *Queue) markPreempted(gang string, now time.Time) {
+	if g := q.named[gang]; g != nil {
+		g.preemptedAt = now
+	}
 }
 
 // promiseDelay is how long pods that terminate are given to end before room is kept

@@ -141,7 +141,7 @@ func (s *script) podEvent(word string) Event {
 		}
 		return PodNominated{Pod: pod, Gang: gang, Node: node, Priority: priority, Needs: l.amounts(l.next())}
 	}
-	gone := PodDeleted{Pod: pod, Gang: gang, Node: node}
+	gone := PodDeleted{Pod: pod, Gang: gang, Node: node, Preempted: l.flag("preempted")}
 	if len(l.words) > 0 {
 		gone.Gave = l.amounts(l.next())
 	}
