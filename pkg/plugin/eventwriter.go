@@ -57,6 +57,12 @@ func (w *eventWriter) waitingPods(pg *schedulingapi.PodGroup) []*v1.Pod {
 func (w *eventWriter) regardingObjects(pg *schedulingapi.PodGroup, n *notice) []runtime.Object {
 	members := slices.Concat(w.waitingPods(pg), n.evicted)
 	waiting := len(members) > 0 && n.kind == v1.EventTypeWarning
+	if n.placed != nil {
+		members = slices.DeleteFunc(slices.Concat(members, w.boundPods(pg)), func(pod *v1.Pod) bool {
+			_, starts := n.placed[pod.UID]
+			return !starts
+		})
+	}
 	if len(members) == 0 {
 		members = w.boundPods(pg)
 	}

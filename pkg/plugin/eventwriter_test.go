@@ -49,7 +49,7 @@ func TestEventWriter_TellsWhomItConcerns(t *testing.T) {
 	pods := func(count int, controller string) []*v1.Pod {
 		var all []*v1.Pod
 		for i := range count {
-			pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprintf("p%02d", i)}}
+			pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprintf("p%02d", i), UID: types.UID(fmt.Sprintf("%s%d", controller, i))}}
 			if controller != "" {
 				pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: controller, UID: types.UID(controller), Controller: new(true)}}
 			}
@@ -73,6 +73,10 @@ func TestEventWriter_TellsWhomItConcerns(t *testing.T) {
 		{"pods alone that start", pods(3, ""), nil, nil, placed, []string{"Pod/p00"}},
 		{"pods alone that run", nil, pods(3, ""), nil, refused, []string{"Pod/p00"}},
 		{"the members of a Job that are evicted", nil, nil, nil, &notice{kind: v1.EventTypeWarning, evicted: pods(2, "job")}, []string{"Job/job", "Pod/p00", "Pod/p01"}},
+		{
+			"a Job that starts while another of its name waits", pods(2, "later"), pods(2, "job"), nil,
+			&notice{kind: v1.EventTypeNormal, placed: map[types.UID]string{"job0": "n1", "job1": "n2"}}, []string{"Job/job"},
+		},
 		{"nobody", nil, nil, nil, refused, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

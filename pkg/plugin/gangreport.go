@@ -4,11 +4,15 @@
 package plugin
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
 	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
@@ -64,8 +68,22 @@ type notice struct {
 	kind, reason, message string
 	// passing says that it is about a state that may pass before it is told.
 	passing bool
-	// evicted are members that have an event of their own about it.
+	// evicted are members that have an event of their own about it, and placed,
+	// where it is about some members only, those that start.
 	evicted []*v1.Pod
+	placed  map[types.UID]string
+	// start is the text on those that started, where others joined them before it
+	// was told, joined how many.
+	start  string
+	joined int
+}
+
+// addJoined makes the notice one of the start, which is not told yet, and of the pods
+// that joined since.
+func (n *notice) addJoined(start *notice, pods int) {
+	n.start, n.joined = cmp.Or(start.start, start.message), start.joined+pods
+	n.message = fmt.Sprintf("%s; %d more joined", n.start, n.joined)
+	maps.Copy(n.placed, start.placed)
 }
 
 func newNotice(why *queue.Verdict) *notice {

@@ -221,19 +221,31 @@ func (r *reporter) reportReleased(ctx context.Context, pg *schedulingapi.PodGrou
 
 // reportPlaced reports a gang whose members are about to bind, and returns what it says.
 func (r *reporter) reportPlaced(pg *schedulingapi.PodGroup, plan *gangPlan, pods int) string {
+	message := placedMessage(plan, pods)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.reportOf(pg)
+	told := &notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message, placed: maps.Clone(plan.nodes)}
+	if start := entry.next; start != nil && start.placed != nil {
+		told.addJoined(start, pods)
+	}
+	entry.clear()
+	r.setWrites(entry, 0)
+	r.groups.SetSentence(pg, "", "")
+	entry.setNext(told, r.now())
+	return message
+}
+
+// placedMessage says where the members of a plan are.
+func placedMessage(plan *gangPlan, pods int) string {
 	hosts := map[string]struct{}{}
 	for _, node := range plan.nodes {
 		hosts[node] = struct{}{}
 	}
-	message := fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	entry := r.reportOf(pg)
-	entry.clear()
-	r.setWrites(entry, 0)
-	r.groups.SetSentence(pg, "", "")
-	entry.setNext(&notice{kind: v1.EventTypeNormal, reason: string(ReasonPlaced), message: message}, r.now())
-	return message
+	if pods == 1 {
+		return fmt.Sprintf("1 pod placed on 1 node in %s", plan.domain)
+	}
+	return fmt.Sprintf("%d pods placed together on %d nodes in %s", pods, len(hosts), plan.domain)
 }
 
 // reportOf is the report on a gang. The caller holds the lock.

@@ -236,6 +236,16 @@ func TestReporter_ObjectionsOfOtherPlugins(t *testing.T) {
 	assert.Empty(t, r.groups.sentence)
 }
 
+func TestReporter_AStartIsNotLostToThoseWhoJoin(t *testing.T) {
+	r, pg := newReportTest(), newGroup()
+	r.reportPlaced(pg, &gangPlan{domain: "rack-1", nodes: map[types.UID]string{"a": "n1", "b": "n2", "c": "n2"}}, 3)
+	r.reportPlaced(pg, &gangPlan{domain: "rack-1", nodes: map[types.UID]string{"d": "n3"}}, 1)
+	r.reportPlaced(pg, &gangPlan{domain: "rack-1", nodes: map[types.UID]string{"e": "n3"}}, 1)
+	assert.Equal(t, []string{"Scheduling-1 GangPlaced: 3 pods placed together on 2 nodes in rack-1; 2 more joined"}, r.pass(time.Second))
+	r.reportPlaced(pg, &gangPlan{domain: "rack-1", nodes: map[types.UID]string{"f": "n3"}}, 1)
+	assert.Equal(t, []string{"Scheduling-2 GangPlaced: 1 pod placed on 1 node in rack-1"}, r.pass(time.Second))
+}
+
 func TestReporter_IgnoredFieldsAreToldOnce(t *testing.T) {
 	e := &gangReport{}
 	assert.Empty(t, e.newNotes(&kube.Declaration{}))
