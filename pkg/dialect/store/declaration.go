@@ -6,6 +6,7 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,6 +44,7 @@ func (g *gangState) declare() *draft {
 	}
 	d.refuse(g.mergeRoles(d, variants))
 	d.refuse(g.disagreement(variants))
+	d.refuse(g.placedPriority(variants))
 	return d
 }
 
@@ -216,4 +218,27 @@ func (g *gangState) disagreement(variants []variant) *kube.Invalid {
 		}
 	}
 	return nil
+}
+
+// placedPriority refuses pods that wait beside members on nodes that have another
+// priority: kube-scheduler takes a group with all of its pods only if they have one.
+// Source: validateScheduledPods in pkg/scheduler/schedule_one_podgroup.go of
+// Kubernetes 1.37.
+func (g *gangState) placedPriority(deciding []variant) *kube.Invalid {
+	if len(deciding) == 0 || len(g.byTerms) < 2 || !slices.ContainsFunc(slices.Collect(maps.Values(g.members)), (*member).waits) {
+		return nil
+	}
+	var placed *member
+	for _, m := range g.members {
+		if m.bound && m.terms.Priority != deciding[0].terms.Priority && (placed == nil || m.name < placed.name) {
+			placed = m
+		}
+	}
+	if placed == nil {
+		return nil
+	}
+	return &kube.Invalid{Reason: kube.PriorityMismatch, Message: fmt.Sprintf(
+		"gang %s: pod %s has priority %d, and pod %s, which is on a node, %d: kube-scheduler starts no pod beside one of another priority; "+
+			"it starts once those are gone: delete them, or give all one priorityClassName",
+		g.key.Name(), deciding[0].firstPod(), deciding[0].terms.Priority, placed.name, placed.terms.Priority)}
 }

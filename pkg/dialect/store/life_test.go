@@ -84,7 +84,7 @@ func TestRollingUpdate(t *testing.T) {
 		"those of one revision differ": {
 			[]*v1.Pod{ofRevision("a", "new", "rack"), ofRevision("b", "new", "block", "after=1m")}, "rack", kube.GangConfigConflict},
 		"those that wait differ, and tell of no revision": {[]*v1.Pod{train("a", rack), train("b", block), train("c", block, "node=n1")}, "rack", kube.GangConfigConflict},
-		"another priority": {[]*v1.Pod{train("a", block, "node=n1", "priority=5"), train("b", block, "priority=7")}, "block", ""},
+		"another priority": {[]*v1.Pod{train("a", block, "node=n1", "priority=5"), train("b", block, "priority=7")}, "block", kube.PriorityMismatch},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()

@@ -105,6 +105,11 @@ func (m *model) reason(key Key) kube.Reason {
 			}
 		}
 	}
+	for _, b := range m.members(key) {
+		if members[0].Spec.NodeName == "" && b.Spec.NodeName != "" && *b.Spec.Priority != *members[0].Spec.Priority {
+			return kube.PriorityMismatch
+		}
+	}
 	if dialect == kube.DialectLabel {
 		if _, err := kube.ParseMinCount(members[0].Annotations[kube.AnnotationMinCount]); err != nil {
 			return kube.InvalidGangSpec
