@@ -245,6 +245,29 @@ func TestPodWriter_DropsWhatHasLostItsPoint(t *testing.T) {
 	assert.Empty(t, w.pending)
 }
 
+// A pod that was bound while nobody saw it must not be told that it waits: the patch is
+// for the version that is known, and is dropped once the pod is seen to be bound.
+func TestPodWriter_SaysNothingOfAPodThatWasBoundMeanwhile(t *testing.T) {
+	api := fake.NewClientset()
+	conflict := apierrors.NewConflict(v1.Resource("pods"), "a", nil)
+	api.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, conflict })
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, groupIndex)
+	w := newPodWriter(api, indexer, &sentences{})
+	pod := newPod("a")
+	pod.ResourceVersion = "7"
+	require.NoError(t, indexer.Add(pod))
+	require.True(t, w.enqueue(pod, []byte(`{"status":{}}`), true))
+	require.True(t, w.writeNext(t.Context()))
+	require.Len(t, api.Actions(), 1)
+	assert.JSONEq(t, `{"metadata":{"uid":"`+string(pod.UID)+`","resourceVersion":"7"},"status":{}}`, string(api.Actions()[0].(clienttesting.PatchAction).GetPatch()))
+
+	bound := newPod("a", "node=n1")
+	require.NoError(t, indexer.Update(bound))
+	require.True(t, w.writeNext(t.Context()), "it is tried again")
+	assert.Len(t, api.Actions(), 1, "and needs nothing any more")
+	assert.Empty(t, w.pending)
+}
+
 func TestSaysUnscheduled(t *testing.T) {
 	tests := []struct {
 		name, patch string

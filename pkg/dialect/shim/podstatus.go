@@ -174,7 +174,7 @@ func (w *podWriter) writeNext(ctx context.Context) bool {
 	}
 	err := w.write(ctx, key.uid, patch)
 	switch {
-	case err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err):
+	case err == nil || apierrors.IsNotFound(err):
 		w.queue.Forget(key)
 	case w.queue.NumRequeues(key) < attempts:
 		w.retry(key, patch)
@@ -259,6 +259,9 @@ func reasonAfter(pod *v1.Pod, data []byte) string {
 	return condition.Reason
 }
 
+// write makes a patch if the pod still waits. It is bound to the version of the pod that
+// is known: one that was bound meanwhile must not be told that it waits, since nobody
+// would ever take that back.
 func (w *podWriter) write(ctx context.Context, uid types.UID, patch podPatch) error {
 	pod := w.waitingPod(uid, patch)
 	if pod == nil {
@@ -277,7 +280,7 @@ func (w *podWriter) write(ctx context.Context, uid types.UID, patch podPatch) er
 	if data == nil {
 		return nil
 	}
-	data, err := forUID(data, uid)
+	data, err := forVersion(data, pod)
 	if err != nil {
 		return err
 	}
@@ -285,12 +288,12 @@ func (w *podWriter) write(ctx context.Context, uid types.UID, patch podPatch) er
 	return err
 }
 
-// forUID makes a patch fail on another pod of the same name.
-func forUID(data []byte, uid types.UID) ([]byte, error) {
+// forVersion makes a patch fail on another pod of the same name, and on another version.
+func forVersion(data []byte, pod *v1.Pod) ([]byte, error) {
 	var patch map[string]any
 	if err := json.Unmarshal(data, &patch); err != nil {
 		return nil, err
 	}
-	patch["metadata"] = map[string]any{"uid": uid}
+	patch["metadata"] = map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion}
 	return json.Marshal(patch)
 }
