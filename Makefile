@@ -11,7 +11,7 @@ GOLANGCI_LINT_VERSION = v2.15.0
 .DEFAULT_GOAL := help
 
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the binaries into bin/.
 	$(GO) build -o bin/ ./cmd/...
@@ -27,6 +27,12 @@ test: ## Run every test.
 
 soak: ## Repeat the end-to-end tests of races and crashes as often as a release deserves.
 	$(GO) test -count=1 -v -timeout 60m -run 'Atomic|Chaos|Moments|Many|WaitingGangs' ./test/e2e -soak
+
+chaos: ## Run two schedulers under load and faults for 20m. CHAOS=12h for longer, SEED=7 to repeat, SLACK=5 on a busy machine.
+	$(GO) test -count=1 -v -timeout 0 -run 'TestChaos$$' ./test/chaos -chaos=$(or $(CHAOS),20m) -slack=$(or $(SLACK),1) $(if $(SEED),-seed=$(SEED)) $(if $(RECORD),-record=$(abspath $(RECORD)))
+
+chaos-mutants: ## Run schedulers that each have a small error, until the checker of make chaos finds it. MUTANTS=leak,... for some.
+	$(GO) test -count=1 -v -timeout 0 -run TestMutants ./test/chaos -mutants=$(or $(MUTANTS),all)
 
 compat: ## Run the end-to-end tests against kube-apiserver 1.34, 1.35 and 1.36, built from source.
 	test/apiservers/run
@@ -57,4 +63,4 @@ tidy: ## Check formatting and go.mod.
 	@! gofmt -l cmd pkg internal benchmarks test | grep . # names the files that gofmt would change
 	$(GO) mod tidy -diff
 
-.PHONY: help build demo sandbox test soak compat strangers fuzz bench bench-perf pin lint tidy
+.PHONY: help build demo sandbox test soak chaos chaos-mutants compat strangers fuzz bench bench-perf pin lint tidy

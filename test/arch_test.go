@@ -83,6 +83,19 @@ func TestCommandsHoldNoTestCode(t *testing.T) {
 	}
 }
 
+// The checker of the chaos bench shares no code with what it judges.
+func TestCheckerSharesNothingWithTheProduct(t *testing.T) {
+	const dir = "/test/chaos/checker"
+	out, err := exec.Command("go", "list", "-deps", module+dir).Output()
+	require.NoError(t, err)
+	deps := strings.Fields(string(out))
+	assert.Contains(t, deps, module+dir)
+	for _, dep := range deps {
+		assert.False(t, dep != module+dir && strings.HasPrefix(dep, module+"/"), "it depends on %s", dep)
+		assert.False(t, strings.HasPrefix(dep, "k8s.io/kubernetes"), "it depends on %s", dep)
+	}
+}
+
 func TestPackagesAndExportedNamesAreDocumented(t *testing.T) {
 	for _, dir := range packages(t, "../pkg", "../internal", "../cmd", "../benchmarks", "../test") {
 		files := parseDir(t, dir)
