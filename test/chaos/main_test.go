@@ -19,7 +19,7 @@ var background = context.Background()
 
 var (
 	length   = flag.Duration("chaos", 40*time.Second, "for how long the bench makes faults, for each seed")
-	seedFlag = flag.Uint64("seed", 0, "the seed of what happens; 0 for those of testdata/seeds and, with -chaos, one of the clock")
+	seedFlag = flag.Uint64("seed", 0, "the seed of what happens; 0 for those of testdata/seeds or, in a run of more than two minutes, a new one")
 	only     = flag.String("only", "", "the kinds of faults to make, such as kill-leader,answer-429; empty for all")
 	mutants  = flag.String("mutants", "", "run the mutants of the scheduler with these names, or all, until each is caught")
 	slack    = flag.Float64("slack", 5, "by what the times are multiplied that hold without faults: more than 1 where others use the machine")

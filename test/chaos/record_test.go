@@ -156,7 +156,7 @@ func (b *bench) toRecord(found checker.Report) record {
 		replica.mu.Unlock()
 	}
 	for kind, windows := range found.Windows {
-		r.Longest[kind] = fmt.Sprintf("%s of %d", windows[len(windows)-1].Round(time.Millisecond), len(windows))
+		r.Longest[kind] = fmt.Sprintf("%s of %d (%s)", windows[len(windows)-1].Round(time.Millisecond), len(windows), found.Longest[kind])
 	}
 	if all := found.Recoveries; len(all) > 0 {
 		r.Recovery["count"] = fmt.Sprint(len(all))

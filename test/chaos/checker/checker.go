@@ -43,7 +43,8 @@ type Checker struct {
 	leaders    tenures
 	expected   map[types.UID]bool // pods that the bench deletes
 	windows    map[string][]time.Duration
-	crashed    []time.Time // of leaders since the last binding
+	longest    map[string]string // which gang had the longest of them
+	crashed    []time.Time       // of leaders since the last binding
 	recoveries []time.Duration
 	counts     Counts
 	broken     map[Rule]int
@@ -73,7 +74,7 @@ func New(own string, limits Limits) *Checker {
 	return &Checker{
 		own: own, limits: limits, log: faultLog{tail: limits.Tail},
 		nodes: map[string]*nodeRecord{}, pods: map[types.UID]*podRecord{}, names: map[string]types.UID{}, gangs: map[string]*gangRecord{},
-		minimums: map[string]int{}, expected: map[types.UID]bool{}, windows: map[string][]time.Duration{}, broken: map[Rule]int{},
+		minimums: map[string]int{}, expected: map[types.UID]bool{}, windows: map[string][]time.Duration{}, longest: map[string]string{}, broken: map[Rule]int{},
 	}
 }
 
@@ -313,6 +314,8 @@ type Report struct {
 	// Windows are the times for which gangs were partly bound, by the fault of the
 	// time, sorted.
 	Windows map[string][]time.Duration
+	// Longest are the gangs that had the longest of them.
+	Longest map[string]string
 	// Recoveries are the times from a crash of a leader to the next binding, sorted.
 	Recoveries []time.Duration
 	Leaders    int
@@ -324,7 +327,7 @@ func (c *Checker) Report() Report {
 	defer c.mu.Unlock()
 	r := Report{
 		Counts: c.counts, Broken: maps.Clone(c.broken), Violations: slices.Clone(c.violations),
-		Windows: map[string][]time.Duration{}, Recoveries: slices.Sorted(slices.Values(c.recoveries)), Leaders: len(c.leaders.terms),
+		Windows: map[string][]time.Duration{}, Longest: maps.Clone(c.longest), Recoveries: slices.Sorted(slices.Values(c.recoveries)), Leaders: len(c.leaders.terms),
 	}
 	for kind, all := range c.windows {
 		r.Windows[kind] = slices.Sorted(slices.Values(all))

@@ -4,6 +4,7 @@
 package checker
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -141,6 +142,9 @@ func (c *Checker) checkWindow(now time.Time, name string, g *gangRecord, over bo
 		kind, limit = "repair", c.limits.Repair+limit
 	}
 	if over {
+		if all := c.windows[kind]; len(all) == 0 || length > slices.Max(all) {
+			c.longest[kind] = name
+		}
 		c.windows[kind] = append(c.windows[kind], length)
 	}
 	if length > limit && !g.flagged && !g.raised {
