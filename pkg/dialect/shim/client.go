@@ -10,6 +10,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -70,6 +71,32 @@ func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1
 			return err
 		}
 	}
+}
+
+// Delete deletes a victim of preemption. The scheduler names it, and by the time another
+// pod may have its name that waits for a node and is in nobody's way: one without a node
+// is no victim.
+func (c podClient) Delete(ctx context.Context, name string, options metav1.DeleteOptions) error {
+	if options.Preconditions != nil {
+		return c.PodInterface.Delete(ctx, name, options)
+	}
+	pod := c.t.pods.podOf(c.namespace, name)
+	if pod == nil || pod.Spec.NodeName == "" { // it may have been bound a moment ago
+		var err error
+		if pod, err = c.Get(ctx, name, metav1.GetOptions{}); err != nil {
+			return err
+		}
+	}
+	gone := apierrors.NewNotFound(v1.Resource("pods"), name)
+	if pod.Spec.NodeName == "" {
+		return gone
+	}
+	options.Preconditions = &metav1.Preconditions{UID: &pod.UID}
+	err := c.PodInterface.Delete(ctx, name, options)
+	if apierrors.IsConflict(err) {
+		return gone
+	}
+	return err
 }
 
 // Patch leaves a patch that only says that a member of a gang is not scheduled

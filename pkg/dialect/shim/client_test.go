@@ -268,6 +268,24 @@ func TestPodWriter_SaysNothingOfAPodThatWasBoundMeanwhile(t *testing.T) {
 	assert.Empty(t, w.pending)
 }
 
+// A preemption names its victim. Another pod may have the name by then.
+func TestClient_DeletesNoPodThatWaits(t *testing.T) {
+	c := newCluster(t, nil, newPod("victim", "node=n1"), newPod("again"))
+	pods := c.Client().CoreV1().Pods("ns")
+	require.NoError(t, pods.Delete(t.Context(), "victim", metav1.DeleteOptions{}))
+	assert.True(t, apierrors.IsNotFound(pods.Delete(t.Context(), "gone", metav1.DeleteOptions{})))
+	assert.True(t, apierrors.IsNotFound(pods.Delete(t.Context(), "again", metav1.DeleteOptions{})))
+	_, err := c.api.CoreV1().Pods("ns").Get(t.Context(), "again", metav1.GetOptions{})
+	require.NoError(t, err, "it is still there")
+
+	c.api.PrependReactor("delete", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewConflict(v1.Resource("pods"), "late", nil)
+	})
+	_, err = c.api.CoreV1().Pods("ns").Create(t.Context(), newPod("late", "node=n1"), metav1.CreateOptions{})
+	require.NoError(t, err)
+	assert.True(t, apierrors.IsNotFound(pods.Delete(t.Context(), "late", metav1.DeleteOptions{})), "another one has its name")
+}
+
 func TestSaysUnscheduled(t *testing.T) {
 	tests := []struct {
 		name, patch string
