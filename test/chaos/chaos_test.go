@@ -42,8 +42,9 @@ type bench struct {
 	load     *load
 	replicas []*replica
 	// binary is the scheduler to run, "" for the one in this test binary; mutant is
-	// the change that it is to be run with.
+	// the change that it is to be run with, and rule by which that is to be found.
 	binary, mutant string
+	rule           checker.Rule
 	began          time.Time
 	rivals         int
 	// start and end are the leader's memory before the load and after the drain.

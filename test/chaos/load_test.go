@@ -5,6 +5,7 @@ package chaos
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -138,6 +139,9 @@ func (l *load) run(done <-chan struct{}) {
 const (
 	backlog    = 0.15
 	impatience = 40 * time.Second
+	// kubeletTime is when a pod that was told to end is deleted as of a kubelet that is
+	// away.
+	kubeletTime = 30 * time.Second
 )
 
 // step creates and ends jobs, and repairs those that are there.
@@ -211,7 +215,10 @@ func (l *load) repair(j *job) {
 		case p == nil && !j.ending && !j.suspended:
 			l.submit(j, name, func() { l.create(j, name) })
 		case p != nil && (j.ending || j.suspended || p.Status.Phase == v1.PodFailed) && p.DeletionTimestamp == nil:
-			l.submit(j, name, func() { l.b.deletePod(p) })
+			l.submit(j, name, func() { l.remove(j, p) })
+		case p != nil && p.DeletionTimestamp != nil && time.Since(p.DeletionTimestamp.Time) > kubeletTime:
+			l.b.noteError("a pod that no kubelet ends", errors.New(p.Spec.NodeName))
+			l.submit(j, name, func() { l.remove(j, p) })
 		}
 	}
 }
@@ -234,7 +241,7 @@ func (l *load) submit(j *job, pod string, do func()) {
 
 // create creates a pod of a job. Another one of its name may still be there.
 func (l *load) create(j *job, name string) {
-	_, err := l.b.client.CoreV1().Pods(namespace).Create(background, j.pod(name), metav1.CreateOptions{})
+	made, err := l.b.client.CoreV1().Pods(namespace).Create(background, j.pod(name), metav1.CreateOptions{})
 	if err != nil {
 		if !apierrors.IsAlreadyExists(err) {
 			l.b.noteError("create a pod", err)
@@ -244,6 +251,21 @@ func (l *load) create(j *job, name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pods++
+	if j.pods[name] == nil { // the watch may show it later than the job is looked at again
+		j.pods[name] = made
+	}
+}
+
+// remove deletes a pod of a job, and forgets one that is gone already.
+func (l *load) remove(j *job, p *v1.Pod) {
+	if l.b.deletePod(p) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := j.pods[p.Name]; known != nil && known.UID == p.UID {
+		delete(j.pods, p.Name)
+	}
 }
 
 // pod builds a pod of a job.
@@ -356,15 +378,17 @@ func (b *bench) deleteGroup(name string) {
 	}
 }
 
-// deletePod deletes exactly this pod.
-func (b *bench) deletePod(p *v1.Pod) {
+// deletePod deletes exactly this pod, and reports whether it was there.
+func (b *bench) deletePod(p *v1.Pod) bool {
 	b.checker.ExpectDeletion(p.UID)
 	err := b.client.CoreV1().Pods(p.Namespace).Delete(background, p.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: new(int64), Preconditions: &metav1.Preconditions{UID: &p.UID},
 	})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	gone := apierrors.IsNotFound(err) || apierrors.IsConflict(err)
+	if err != nil && !gone {
 		b.noteError("delete a pod", err)
 	}
+	return !gone
 }
 
 // noteError records an error of the bench itself, which must not go unseen.
