@@ -96,8 +96,8 @@ func slackened(d time.Duration) time.Duration { return time.Duration(float64(d) 
 // limits are the times that the checker allows.
 func limits() checker.Limits {
 	return checker.Limits{
-		Partial:  map[checker.Class]time.Duration{checker.Healthy: slackened(2 * time.Second), checker.Disturbed: 30 * time.Second, checker.Crash: 60 * time.Second},
-		Repair:   60 * time.Second,
+		Partial: map[checker.Class]time.Duration{checker.Healthy: slackened(2 * time.Second), checker.Disturbed: 30 * time.Second, checker.Crash: 60 * time.Second},
+		Repair:  60 * time.Second, PartialInAll: 5 * time.Minute,
 		Tail:     10 * time.Second,
 		Stale:    map[checker.Class]time.Duration{checker.Healthy: 5 * time.Second, checker.Disturbed: time.Minute, checker.Crash: time.Minute},
 		Handover: time.Second,

@@ -62,7 +62,7 @@ var allMutants = []mutant{
 	{
 		name: "no-election", file: "pkg/scheduler/fence.go", rule: checker.OneWriter, faults: "none",
 		old: "if c.LeaderElection == nil {",
-		new: "if " + mutation("no-election") + " { c.LeaderElection = nil }; if c.LeaderElection == nil {",
+		new: "if " + mutation("no-election") + " { c.LeaderElection = nil; c.ComponentConfig.LeaderElection.LeaderElect = false }; if c.LeaderElection == nil {",
 	},
 	{
 		name: "leak", file: "pkg/plugin/barrier.go", rule: checker.BoundedState, faults: "none",

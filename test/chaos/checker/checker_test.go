@@ -26,8 +26,8 @@ type story struct {
 // newStory has two racks, a and b, with two nodes of eight GPUs each: a0, a1, b0, b1.
 func newStory() *story {
 	s := &story{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), Checker: New("muster", Limits{
-		Partial: map[Class]time.Duration{Healthy: 2 * time.Second, Disturbed: 30 * time.Second, Crash: time.Minute},
-		Repair:  time.Minute, Tail: 5 * time.Second, Handover: time.Second,
+		Partial:      map[Class]time.Duration{Healthy: 2 * time.Second, Disturbed: 30 * time.Second, Crash: time.Minute},
+		PartialInAll: 5 * time.Minute, Repair: time.Minute, Tail: 5 * time.Second, Handover: time.Second,
 		Stale: map[Class]time.Duration{Healthy: 2 * time.Second, Disturbed: time.Minute, Crash: time.Minute},
 	})}
 	for _, name := range []string{"a0", "a1", "b0", "b1"} {
@@ -138,6 +138,20 @@ func TestRules(t *testing.T) {
 			s.bind("a0", newPod("x", 2, gang))
 			s.BeginFault(s.now, Crash, "kill")(s.now)
 			s.pass(61 * time.Second)
+		}, GangAtomic},
+		{"half a gang over many crashes", func(s *story) {
+			s.bind("a0", newPod("x", 2, gang))
+			for range 4 {
+				s.BeginFault(s.now, Crash, "kill")(s.now)
+				s.pass(50 * time.Second)
+			}
+		}, ""},
+		{"half a gang over all too many crashes", func(s *story) {
+			s.bind("a0", newPod("x", 2, gang))
+			for range 7 {
+				s.BeginFault(s.now, Crash, "kill")(s.now)
+				s.pass(50 * time.Second)
+			}
 		}, GangAtomic},
 		{"a gang across racks", func(s *story) { s.bind("a0", newPod("x", 2, gang)); s.bind("b0", newPod("y", 2, gang)) }, RequiredTopology},
 		{"a pod that moves", func(s *story) {

@@ -147,7 +147,11 @@ func (c *Checker) checkWindow(now time.Time, name string, g *gangRecord, over bo
 		}
 		c.windows[kind] = append(c.windows[kind], length)
 	}
-	if length > limit && !g.flagged && !g.raised {
+	counted := length
+	if crash := c.log.lastCrash(now); crash.After(g.partial) && length < c.limits.PartialInAll {
+		counted = now.Sub(crash)
+	}
+	if counted > limit && !g.flagged && !g.raised {
 		g.flagged = true
 		c.addViolation(now, GangAtomic, "gang %s has been partly bound for %s (%d of %d; %s); allowed are %s",
 			name, length.Round(time.Millisecond), g.boundCount(), c.minimum(name, g), kind, limit)

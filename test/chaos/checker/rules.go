@@ -55,8 +55,11 @@ const (
 
 // Limits are the times that the checker allows.
 type Limits struct {
-	// Partial is how long a gang may be partly bound while it starts.
-	Partial map[Class]time.Duration
+	// Partial is how long a gang may be partly bound while it starts. Over crashes it
+	// counts from the last one, since the next leader begins anew; PartialInAll bounds
+	// it then.
+	Partial      map[Class]time.Duration
+	PartialInAll time.Duration
 	// Repair is the same for one that lost members.
 	Repair time.Duration
 	// Tail is how long a fault that is over may still have an effect.
@@ -108,4 +111,20 @@ func (l *faultLog) worstBetween(from, to time.Time) (Class, string) {
 		}
 	}
 	return class, kind
+}
+
+// lastCrash is the last time at which a crash had not been overcome, the zero time for
+// none.
+func (l *faultLog) lastCrash(now time.Time) time.Time {
+	var last time.Time
+	for _, f := range l.faults {
+		end := f.end
+		if end.IsZero() {
+			end = now
+		}
+		if f.class == Crash && end.After(last) {
+			last = end
+		}
+	}
+	return last
 }
