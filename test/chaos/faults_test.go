@@ -35,7 +35,7 @@ func processFaults() []kind {
 	signals := func(signal os.Signal) func(*bench, *rand.Rand) {
 		return func(b *bench, _ *rand.Rand) {
 			leader := b.leader()
-			b.checker.LeaderCrashed(time.Now())
+			b.checker.LeaderCrashed(time.Now(), leader.proxy.writer())
 			leader.signal(signal)
 			time.Sleep(2 * restartDelay) // until it is another process
 			b.awaitLeader(15 * time.Second)
@@ -46,7 +46,7 @@ func processFaults() []kind {
 		{"kill-leader-again", checker.Crash, signals(os.Kill)},
 		{"end-leader", checker.Crash, signals(syscall.SIGTERM)},
 		{"kill-both", checker.Crash, func(b *bench, _ *rand.Rand) {
-			b.checker.LeaderCrashed(time.Now())
+			b.checker.LeaderCrashed(time.Now(), b.leader().proxy.writer())
 			for _, r := range b.replicas {
 				r.signal(os.Kill)
 			}
@@ -56,7 +56,7 @@ func processFaults() []kind {
 		{"kill-standby", checker.Crash, func(b *bench, _ *rand.Rand) { b.standby().signal(os.Kill); time.Sleep(time.Second) }},
 		{"stop-leader", checker.Crash, func(b *bench, random *rand.Rand) {
 			leader := b.leader()
-			b.checker.LeaderCrashed(time.Now())
+			b.checker.LeaderCrashed(time.Now(), leader.proxy.writer())
 			leader.signal(syscall.SIGSTOP)
 			time.Sleep(time.Duration(6500+random.IntN(3000)) * time.Millisecond) // longer than its lease
 			leader.signal(syscall.SIGCONT)

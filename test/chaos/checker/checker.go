@@ -44,7 +44,7 @@ type Checker struct {
 	expected   map[types.UID]bool // pods that the bench deletes
 	windows    map[string][]time.Duration
 	longest    map[string]string // which gang had the longest of them
-	crashed    []time.Time       // of leaders since the last binding
+	crashed    []crash
 	recoveries []time.Duration
 	counts     Counts
 	broken     map[Rule]int
@@ -91,11 +91,29 @@ func (c *Checker) BeginFault(now time.Time, class Class, kind string) (end func(
 	}
 }
 
-// LeaderCrashed records the end of a leader, for the time of recovery.
-func (c *Checker) LeaderCrashed(now time.Time) {
+// crash is the end of a leader that no other one has followed yet.
+type crash struct {
+	at     time.Time
+	leader string
+}
+
+// LeaderCrashed records the end of a leader. The time of recovery ends with the first
+// binding that another one sends.
+func (c *Checker) LeaderCrashed(now time.Time, leader string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.crashed = append(c.crashed, now)
+	c.crashed = append(c.crashed, crash{now, leader})
+}
+
+// endRecovery ends the times of recovery that a binding ends.
+func (c *Checker) endRecovery(now time.Time, writer string) {
+	c.crashed = slices.DeleteFunc(c.crashed, func(was crash) bool {
+		if writer == "" || writer == was.leader {
+			return false
+		}
+		c.recoveries = append(c.recoveries, now.Sub(was.at))
+		return true
+	})
 }
 
 // ExpectDeletion records that the bench deletes a pod.
@@ -176,10 +194,6 @@ func (c *Checker) onBound(now time.Time, entry, before *podRecord) {
 		return
 	}
 	c.counts.Binds++
-	for _, at := range c.crashed {
-		c.recoveries = append(c.recoveries, now.Sub(at))
-	}
-	c.crashed = nil
 	if before.terminating || before.gated {
 		c.addViolation(now, OwnPodsOnly, "pod %s was bound while it was ending or gated", entry.name)
 	}
@@ -245,6 +259,7 @@ func (c *Checker) SendBind(now time.Time, writer, pod string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts.BindsSent++
+	c.endRecovery(now, writer)
 	c.counts.Checks++ // OwnPodsOnly
 	c.leaders.sent = append(c.leaders.sent, sentBind{now, writer, pod})
 	if p := c.pods[c.names[pod]]; p != nil && p.scheduler != c.own {
@@ -316,7 +331,8 @@ type Report struct {
 	Windows map[string][]time.Duration
 	// Longest are the gangs that had the longest of them.
 	Longest map[string]string
-	// Recoveries are the times from a crash of a leader to the next binding, sorted.
+	// Recoveries are the times from the end of a leader to the first binding that another
+	// one sends, sorted.
 	Recoveries []time.Duration
 	Leaders    int
 }
