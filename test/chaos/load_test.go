@@ -336,7 +336,7 @@ func (l *load) suspend(j *job, yes bool) {
 	j.suspended = yes
 }
 
-// endAll ends every job, and rest waits for none.
+// endAll ends every job, and creates none.
 func (l *load) endAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -136,10 +136,11 @@ func (b *bench) report() {
 }
 
 func (b *bench) toRecord(found checker.Report) record {
+	held, jobs, pods := b.load.summary() // before the lock: the load takes them the other way round
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := record{
-		Seed: b.seed, Length: length.String(), Held: b.load.meanHeld(), Jobs: b.load.created, Pods: b.load.pods, Faults: maps.Clone(b.faults),
+		Seed: b.seed, Length: length.String(), Held: held, Jobs: jobs, Pods: pods, Faults: maps.Clone(b.faults),
 		Requests: map[string]int{}, Counts: found.Counts, Broken: found.Broken, Longest: map[string]string{}, Recovery: map[string]string{},
 		Exits: map[string]int{}, Leaders: found.Leaders, Start: b.start, End: b.end, Errors: b.errors,
 	}
@@ -166,8 +167,9 @@ func (b *bench) toRecord(found checker.Report) record {
 	return r
 }
 
-// meanHeld is the share of the GPUs that was held on average while more was asked for.
-func (l *load) meanHeld() float64 {
+// summary is the share of the GPUs that was held on average under load, and how many jobs
+// and pods were created.
+func (l *load) summary() (held float64, jobs, pods int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	busy := slices.DeleteFunc(slices.Clone(l.held), func(held float64) bool { return held < 0.3 })
@@ -175,5 +177,5 @@ func (l *load) meanHeld() float64 {
 	for _, held := range busy {
 		sum += held
 	}
-	return sum / float64(max(len(busy), 1))
+	return sum / float64(max(len(busy), 1)), l.created, l.pods
 }
