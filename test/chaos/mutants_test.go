@@ -46,8 +46,8 @@ var allMutants = []mutant{
 	},
 	{
 		name: "ignore-racks", file: "pkg/kube/gang.go", rule: checker.RequiredTopology, faults: "none",
-		old: "m.Invalid = checkSize(spec, roles); m.Invalid != nil {",
-		new: "m.Invalid = checkSize(spec, roles); " + mutation("ignore-racks") + " { m.Required = topology.NoLevel }; if m.Invalid != nil {",
+		old: "c.nameUnknownResource(roles)\n",
+		new: "if " + mutation("ignore-racks") + " { m.Required = topology.NoLevel }\n\tc.nameUnknownResource(roles)\n",
 	},
 	{
 		name: "leave-one-behind", file: "pkg/plugin/barrier.go", rule: checker.GangAtomic, faults: "none",
