@@ -5,7 +5,6 @@ package plugin
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -178,7 +177,7 @@ func TestReporter_NumbersThatChangeCostANamespaceABoundedRate(t *testing.T) {
 			}
 			all, others := 0, 0
 			for second := range 601 {
-				why := newVerdict(kube.NoFittingDomain, fmt.Sprint("room for ", second))
+				why := newVerdict(kube.NoFittingDomain, "room for %d", second)
 				for _, pg := range groups {
 					all += spent(pg, why)
 				}
