@@ -80,7 +80,7 @@ func (w *world) gang(name string, count int, gpus string, annotations map[string
 	for i := range count {
 		pod := &v1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
-				Name: fmt.Sprintf("%s-%d", name, i), Namespace: "default", UID: types.UID(fmt.Sprintf("%s-%d", name, i)),
+				Name: fmt.Sprintf("%s-%d", name, i), Namespace: "default", UID: types.UID(fmt.Sprintf("%s-%d", name, i)), Generation: 1,
 				Labels: map[string]string{kube.LabelGang: name}, Annotations: map[string]string{kube.AnnotationMinCount: fmt.Sprint(count)},
 			},
 			Spec: v1.PodSpec{SchedulerName: "muster", Containers: []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{

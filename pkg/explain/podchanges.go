@@ -30,6 +30,7 @@ func copyPods(pods []*v1.Pod, edit func(*v1.PodSpec)) []*v1.Pod {
 		changed := *pod
 		changed.Spec = *pod.Spec.DeepCopy()
 		edit(&changed.Spec)
+		changed.Generation = 0 // what is remembered of that version does not hold for it
 		all[i] = &changed
 	}
 	return all
