@@ -235,6 +235,10 @@ func (l *life) finishPart(s step) {
 // finish lets the pods do their work, or removes a workload that has no end. The
 // other one, which waits whole until then, takes the room.
 func (l *life) finish(s step) {
+	var others []string
+	if !l.heldBack {
+		others = l.leaveNodes(max(l.now, l.pods)) // those that were scaled down leave room
+	}
 	l.k.apply(l.read(two))
 	if !l.heldBack {
 		l.c.awaitReason(two, kube.NoFittingDomain)
@@ -251,6 +255,7 @@ func (l *life) finish(s step) {
 		l.k.delete(l.read(one))
 	}
 	l.k.delete(l.read(two))
+	l.c.remove(others...)
 	l.c.awaitGone(one)
 	l.c.awaitGone(two)
 }
