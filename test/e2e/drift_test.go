@@ -32,6 +32,8 @@ func TestDrift_ANodeMovesToAnotherRack(t *testing.T) {
 	c.create(pods...)
 	bound := c.awaitBound("train", 3)
 	require.Len(t, c.domains(bound, rackKey), 1)
+	// What is told within a moment of one another is told as one.
+	require.Eventually(t, func() bool { return len(c.events("GangPlaced")) == 1 }, patience, poll)
 	home := slices.Collect(maps.Keys(c.domains(bound, rackKey)))[0]
 	move := func(rack string) {
 		c.changeNode(bound["train-1"], fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, rackKey, rack))
