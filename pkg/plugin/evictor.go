@@ -25,9 +25,10 @@ import (
 )
 
 // evictor gives up gangs that started, lost members, and found no room for them or
-// had too few of them created within the grace period. Members that belong to a controller are evicted
-// together, so that the controller creates them again and the gang starts as a
-// whole. Bare pods are never touched; the gang is then only reported.
+// had too few of them created within the grace period. Members that belong to a
+// controller are evicted together, so that the controller creates them again and the
+// gang starts as a whole. A gang with bare pods is only reported, unless preemption
+// took the others.
 type evictor struct {
 	handle  fwk.Handle
 	reports *reporter
@@ -36,7 +37,8 @@ type evictor struct {
 
 // releaseGang evicts what is left of a gang that needs the given number of members,
 // because the others found no room or were preempted: preemption spares no pod for
-// having no controller. It returns the reason for which it did, "" if it need not or may not.
+// having no controller. It returns the reason for which it did, "" if it need not or
+// may not.
 func (e *evictor) releaseGang(ctx context.Context, pg *schedulingapi.PodGroup, required int, preempted bool) (string, error) {
 	state, err := e.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {

@@ -161,13 +161,14 @@ func (g *groupPods) addPod(pod *v1.Pod) {
 // statusOf says what a gang does, as the scheduler's cache knows it.
 func (c *gangCollector) statusOf(pg *schedulingapi.PodGroup, pods *groupPods) queue.Status {
 	state, err := c.handle.PodGroupManager().PodGroupStates().Get(pg.Namespace, pg.Name)
+	declaration := c.gangs.reports.groups.DeclarationOf(pg)
 	var ready queue.Readiness
 	switch {
 	case err == nil:
-		ready = c.gangs.readinessOf(pg, state)
+		ready = c.gangs.readinessOf(pg, declaration, state)
 		ready.Assumed = state.AssumedPods().Len()
 	case pods.gated > 0: // all of them, as a rule
-		ready = c.gangs.readinessOf(pg, nil)
+		ready = c.gangs.readinessOf(pg, declaration, nil)
 	default:
 		return queue.Status{Phase: queue.Queued} // its first pod is on the way to the cache
 	}

@@ -140,8 +140,9 @@ func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 	q.mu.Lock()
 	q.groups[id] = pg
 	q.mu.Unlock()
-	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readinessOf(pg, state), Asking: asking != nil}
-	if why := outdatedGroup(pg, q.reports.groups.DeclarationOf(pg), state, asking); why != nil && event.Readiness.Problem == nil {
+	declaration := q.reports.groups.DeclarationOf(pg)
+	event := queue.GangSeen{Gang: id, Key: keyOfGroup(pg), Readiness: q.readinessOf(pg, declaration, state), Asking: asking != nil}
+	if why := outdatedGroup(pg, declaration, state, asking); why != nil && event.Readiness.Problem == nil {
 		event.Readiness.Problem = why
 	}
 	if asking == nil {
@@ -153,7 +154,7 @@ func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 // readinessOf counts the members of a gang against its declaration. Pods that
 // terminate are no members. The scheduler has no state of a gang of which all
 // members are gated.
-func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupState) queue.Readiness {
+func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, declaration *kube.Declaration, state fwk.PodGroupState) queue.Readiness {
 	r := queue.Readiness{Gang: kube.GangName(pg)}
 	if state != nil {
 		endings := ask(q, func(core *queue.Queue) queue.Endings { return core.Endings(pg.Namespace + "/" + pg.Name) })
@@ -163,9 +164,9 @@ func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupSt
 	}
 	gated, gates := q.reports.groups.GatedMembers(pg)
 	r.Gated, r.Gates = gated, strings.Join(gates, ", ")
-	q.countLater(&r, pg, state)
-	r.Required = kube.RunningMinimum(pg, q.reports.groups.DeclarationOf(pg))
-	spec, invalid := q.specOf(pg)
+	countLater(&r, declaration, state)
+	r.Required = kube.RunningMinimum(pg, declaration)
+	spec, invalid := q.specOf(pg, declaration)
 	if invalid != nil {
 		r.MinCount = r.Required
 		r.Problem = newVerdict(invalid.Reason, "%s", invalid.Message)
@@ -177,8 +178,7 @@ func (q *gangQueue) readinessOf(pg *schedulingapi.PodGroup, state fwk.PodGroupSt
 
 // countLater takes the members that wait for another run of their gang out of those
 // that wait.
-func (q *gangQueue) countLater(r *queue.Readiness, pg *schedulingapi.PodGroup, state fwk.PodGroupState) {
-	d := q.reports.groups.DeclarationOf(pg)
+func countLater(r *queue.Readiness, d *kube.Declaration, state fwk.PodGroupState) {
 	if d == nil || d.Runs == nil || state == nil {
 		return
 	}
@@ -218,8 +218,7 @@ func outdatedGroup(pg *schedulingapi.PodGroup, declaration *kube.Declaration, st
 }
 
 // specOf reads what a gang asks for, or why that cannot be read.
-func (q *gangQueue) specOf(pg *schedulingapi.PodGroup) (*kube.Spec, *kube.Invalid) {
-	declaration := q.reports.groups.DeclarationOf(pg)
+func (q *gangQueue) specOf(pg *schedulingapi.PodGroup, declaration *kube.Declaration) (*kube.Spec, *kube.Invalid) {
 	if declaration == nil { // a newer version of the group is on the way
 		return nil, &kube.Invalid{Reason: kube.GangNotFound, Message: "pod group " + pg.Name + " is not known yet"}
 	}

@@ -51,7 +51,7 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 		return nil, err
 	}
 	fingerprint := fingerprintOf(pg, slices.Values(group.GetUnscheduledPods()), state.ScheduledPodsCount())
-	spec, invalid := p.gangs.specOf(pg)
+	spec, invalid := p.gangs.specOf(pg, p.gangs.reports.groups.DeclarationOf(pg))
 	if invalid != nil {
 		return &gangPlan{refusal: newVerdict(invalid.Reason, "%s", invalid.Message), fingerprint: fingerprint}, nil
 	}

@@ -79,7 +79,7 @@ func TestReadiness_CountsThoseThatMayStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			gangs := newGangQueue(nil, kube.DefaultLevels(), newReporter(nil, test.groups), queue.Config{PartialGrace: time.Minute})
-			got := gangs.readinessOf(pg, test.state)
+			got := gangs.readinessOf(pg, test.groups.DeclarationOf(pg), test.state)
 			test.want.Gang, test.want.MinCount, test.want.Required = "train", 2, 2
 			assert.Equal(t, test.want, got)
 			reason := ""
