@@ -105,7 +105,7 @@ func versionText() string {
 }
 
 // runCommand does what the command of kube-scheduler does, in its order, with
-// the scheduler of Setup and, if wanted, the topology page.
+// the scheduler of setup and, if wanted, the topology page.
 func runCommand(cmd *cobra.Command, opts *options.Options, showPage bool, more []app.Option) error {
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
@@ -128,7 +128,7 @@ func runCommand(cmd *cobra.Command, opts *options.Options, showPage bool, more [
 		cancel(nil)
 	}()
 	history := &historySource{}
-	cc, sched, translator, err := setupWithHistory(ctx, opts, history, more)
+	cc, sched, translator, err := setup(ctx, opts, history, more)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}

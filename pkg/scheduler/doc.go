@@ -7,7 +7,7 @@
 //
 // The scheduler is built here rather than by kube-scheduler's own command,
 // because its client and its informers go through package dialect/shim
-// (setupWithHistory.go). Two feature gates are on in this process whatever the API server
+// (setup.go). Two feature gates are on in this process whatever the API server
 // has (gates.go), and what the API server lacks is found out before the first
 // informer starts (served.go). Without --config a default profile is used
 // (config.go).

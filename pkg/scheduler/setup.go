@@ -28,15 +28,11 @@ import (
 	pluginconfig "github.com/muster-scheduler/muster/pkg/plugin/config"
 )
 
-// Setup builds the scheduler from the command's options. More plugins than
-// Muster's own can be registered. The translator is what the scheduler works with. It does not start anything but the
+// setup builds the scheduler from the command's options. More plugins than Muster's own
+// can be registered. The translator is what the scheduler works with, and history the
+// place where the plugins' histories are found. It does not start anything but the
 // endpoints' certificates.
-func Setup(ctx context.Context, opts *options.Options, more ...app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
-	return setupWithHistory(ctx, opts, &historySource{}, more)
-}
-
-// setupWithHistory is Setup, with the place where the plugins' histories are found.
-func setupWithHistory(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
+func setup(ctx context.Context, opts *options.Options, history *historySource, more []app.Option) (*appconfig.CompletedConfig, *upstream.Scheduler, *shim.Translator, error) {
 	c, err := buildConfig(ctx, opts)
 	if err != nil {
 		return nil, nil, nil, err

@@ -26,10 +26,7 @@ func (t *Translator) watchFinished() error {
 		AddFunc:    t.setFinished,
 		UpdateFunc: func(_, obj any) { t.setFinished(obj) },
 		DeleteFunc: func(obj any) {
-			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = gone.Obj
-			}
-			if pod, ok := obj.(*v1.Pod); ok {
+			if pod, ok := lastState(obj).(*v1.Pod); ok {
 				t.assigner.Forget(pod.UID)
 				t.store.DeleteFinished(pod.UID)
 			}

@@ -17,16 +17,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	corelisters "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dialect/dialecttest"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
-
-func podLister(indexer cache.Indexer) corelisters.PodLister { return corelisters.NewPodLister(indexer) }
 
 func native(minCount int32) *schedulingapi.PodGroup {
 	return &schedulingapi.PodGroup{

@@ -173,10 +173,7 @@ func (s *source) handler() cache.ResourceEventHandler {
 		AddFunc:    set,
 		UpdateFunc: func(_, obj any) { set(obj) },
 		DeleteFunc: func(obj any) {
-			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = gone.Obj
-			}
-			if u, ok := obj.(*unstructured.Unstructured); ok {
+			if u, ok := lastState(obj).(*unstructured.Unstructured); ok {
 				s.store.DeleteObject(s.kind, u)
 			}
 		},

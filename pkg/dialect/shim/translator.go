@@ -151,6 +151,14 @@ func (t *Translator) buildFactory(ctx context.Context) error {
 	return nil
 }
 
+// lastState is the last known state of an object that is gone.
+func lastState(obj any) any {
+	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return gone.Obj
+	}
+	return obj
+}
+
 func (t *Translator) podHandler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
@@ -164,10 +172,7 @@ func (t *Translator) podHandler() cache.ResourceEventHandler {
 			}
 		},
 		DeleteFunc: func(obj any) {
-			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = gone.Obj
-			}
-			if pod, ok := obj.(*v1.Pod); ok {
+			if pod, ok := lastState(obj).(*v1.Pod); ok {
 				t.assigner.Forget(pod.UID)
 				t.store.DeletePod(pod.UID)
 			}

@@ -38,11 +38,6 @@ const (
 	StaysAlive Rule = "StaysAlive"
 )
 
-// Rules are all rules.
-func Rules() []Rule {
-	return []Rule{NoOvercommit, GangAtomic, RequiredTopology, BindOnce, OwnPodsOnly, OneWriter, NothingLost, Progress, TruthfulStatus, BoundedState, StaysAlive}
-}
-
 // Class is how much a fault disturbs.
 type Class int
 
