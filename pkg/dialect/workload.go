@@ -85,32 +85,40 @@ func IsWorkload(apiVersion, name string) bool {
 }
 
 // Workloads lists the kinds of workload that any of the pods asks about: that of a
-// workload's own gang, and those that come to their end and of which several have
-// pods in one gang.
+// workload's own gang, those that come to their end and of which several have
+// pods in one gang, and Jobs, which know what is done.
 func (s Dialects) Workloads(pods []*v1.Pod) []schema.GroupVersionResource {
 	type gangKind struct {
 		namespace, group string
 		kind             *workload.Kind
 	}
 	var all []schema.GroupVersionResource
+	add := func(k *workload.Kind) {
+		for _, resource := range k.ServedResources() {
+			if !slices.Contains(all, resource) {
+				all = append(all, resource)
+			}
+		}
+	}
 	first := map[gangKind]string{} // workload
 	for _, pod := range pods {
 		m, _ := s.ReadMarker(pod)
+		if m.Group == "" {
+			continue
+		}
+		if name, _ := workload.BatchJobOf(pod); name != "" {
+			add(workload.BatchJob())
+		}
 		ref, why := workload.RefOf(pod)
-		if why != "" || m.Group == "" {
+		if why != "" {
 			continue
 		}
 		key, name := gangKind{pod.Namespace, m.Group, ref.Kind}, ref.Workload+"/"+ref.Instance
 		if first[key] == "" {
 			first[key] = name
 		}
-		if m.Dialect != kube.DialectAuto && (first[key] == name || !ref.Kind.EndsByItself) {
-			continue
-		}
-		for _, resource := range ref.Kind.ServedResources() {
-			if !slices.Contains(all, resource) {
-				all = append(all, resource)
-			}
+		if m.Dialect == kube.DialectAuto || first[key] != name && ref.Kind.EndsByItself {
+			add(ref.Kind)
 		}
 	}
 	return all

@@ -67,7 +67,7 @@ func TestRead_WorkloadsWhereGangsNeedThem(t *testing.T) {
 		"nobody asks":               {},
 		"its namespace is made to":  {namespaces: []string{"team"}, minimums: []int32{4}, objects: 1},
 		"another namespace is":      {namespaces: []string{"other"}},
-		"a pod that names its gang": {labels: map[string]string{kube.LabelGang: "mine"}, namespaces: []string{"team"}, minimums: []int32{1}},
+		"a pod that names its gang": {labels: map[string]string{kube.LabelGang: "mine"}, namespaces: []string{"team"}, minimums: []int32{1}, objects: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clients := withJob(c.labels)

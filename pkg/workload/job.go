@@ -3,11 +3,6 @@
 
 package workload
 
-import (
-	"strconv"
-	"strings"
-)
-
 // readJob reads a Job. Its controller keeps min(parallelism, what is left of
 // the completions) pods alive. A Job without completions is a work queue: its
 // pods come to an end together, and after the first success no pod is created
@@ -17,6 +12,7 @@ func readJob(r *reader, s *Shape) {
 	completions, fixed := r.readOptional("spec.completions")
 	succeeded := r.readNumber("status.succeeded", 0)
 	role := Role{Replicas: parallelism, PodsCounted: true}
+	s.Done = readDone(r, succeeded)
 	if fixed {
 		remaining := max(completions-succeeded-countIndexes(r.readText("status.failedIndexes")), 0)
 		role.Replicas = min(parallelism, remaining)
@@ -31,27 +27,6 @@ func readJob(r *reader, s *Shape) {
 		role.MinCount = min(role.Replicas, 1)
 	}
 	s.Roles = []Role{role}
-}
-
-// countIndexes counts the indexes in a list such as "1,3-5,7". One that cannot
-// be read has none.
-func countIndexes(text string) int {
-	count := 0
-	for part := range strings.SplitSeq(text, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		from, err := strconv.Atoi(first)
-		if err != nil {
-			continue
-		}
-		to := from
-		if isRange {
-			if to, err = strconv.Atoi(last); err != nil || to < from {
-				continue
-			}
-		}
-		count += min(to-from+1, MaxPods)
-	}
-	return min(count, MaxPods)
 }
 
 // initialPods is the number of pods that a Job with this specification starts

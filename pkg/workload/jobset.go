@@ -26,9 +26,11 @@ func readJobSet(r *reader, s *Shape) {
 		part := r.readPart(fmt.Sprintf("spec.replicatedJobs[%d]", i), entry)
 		pods, waves := initialPods(part, "template.spec")
 		name := part.readText("name")
-		jobs := max(part.readNumber("replicas", 1)-ended[name], 0)
+		jobs := part.readNumber("replicas", 1)
+		over := min(ended[name], jobs)
 		s.addRole(Role{
-			Name: name, Label: labelReplicatedJob, Value: name, Replicas: part.multiplyPods("replicas", jobs, pods), SliceSize: pods, Waves: waves,
+			Name: name, Label: labelReplicatedJob, Value: name, SliceSize: pods, Waves: waves,
+			Replicas: part.multiplyPods("replicas", jobs-over, pods), Ended: part.multiplyPods("replicas", over, pods),
 			CreatedLater: inOrder && i > 0 || len(part.readList("dependsOn")) > 0,
 		})
 		exclusive = exclusive || isExclusive(part.readObject("template.metadata.annotations"))

@@ -35,9 +35,9 @@ func readReplicaSpecs(field string) func(*reader, *Shape) {
 			replicas := part.readNumber("replicas", 1)
 			r.adoptProblem(part)
 			// Its pods that have ended well are not started again.
-			replicas = max(replicas-r.readNumber("status.replicaStatuses."+kind+".succeeded", 0), 0)
+			ended := min(r.readNumber("status.replicaStatuses."+kind+".succeeded", 0), replicas)
 			name := strings.ToLower(kind)
-			s.addRole(Role{Name: name, Label: label, Value: name, Replicas: replicas})
+			s.addRole(Role{Name: name, Label: label, Value: name, Replicas: replicas - ended, Ended: ended})
 		}
 		for i := range s.Roles {
 			role := &s.Roles[i]

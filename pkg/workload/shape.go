@@ -16,6 +16,9 @@ type Shape struct {
 	MinCount int
 	// Started is the number of pods that it began with, 0 where it keeps as many now.
 	Started int
+	// Done is what a Job has counted of its pods that need no successor; nothing for
+	// other kinds.
+	Done Work
 	// Problem is why its pods cannot start together, as what follows the name
 	// of the workload in a sentence; "" if they can.
 	Problem string
@@ -35,6 +38,9 @@ type Role struct {
 	Replicas int
 	// MinCount is the number of those that must start together.
 	MinCount int
+	// Ended is the number of pods that Replicas leaves out since their work is done:
+	// whole slices of a role that has slices, else single pods.
+	Ended int
 	// SliceSize is the number of pods that belong closer together than the others:
 	// one Job of a JobSet, one sub-group of a LeaderWorkerSet; 0 for none.
 	SliceSize int
@@ -44,8 +50,8 @@ type Role struct {
 	// CreatedLater says that the controller creates these pods only when others run
 	// or have ended, so that those must not wait for them.
 	CreatedLater bool
-	// PodsCounted says that Replicas leaves out each pod that has done its work,
-	// and not only whole parts of the workload.
+	// PodsCounted says that Replicas follows each pod that does its work, so that
+	// nothing else is to be counted.
 	PodsCounted bool
 	// Waves says that there is more work than pods: the controller replaces
 	// pods that have ended, and the new ones need not start together.
@@ -66,15 +72,26 @@ func (s *Shape) StartCount() int {
 }
 
 // LeastAfter returns the number of the role's pods that must start together after
-// some have done their work, of which the workload itself does not tell.
-func (r *Role) LeastAfter(finished int) int {
+// some have done their work: done counts them for each controller of such pods. Those
+// that the workload itself leaves out are not left out twice.
+func (r *Role) LeastAfter(done []int) int {
+	all, told := 0, 0 // told are those that Ended may stand for
+	for _, count := range done {
+		all += count
+		switch {
+		case r.SliceSize == 0:
+			told += count
+		case count >= r.SliceSize:
+			told += r.SliceSize
+		}
+	}
 	switch {
-	case finished == 0 || r.PodsCounted:
+	case all == 0 || r.PodsCounted:
 		return r.MinCount
 	case r.Waves:
 		return min(r.MinCount, 1) // the first ones started together, else none would be done
 	}
-	return max(r.MinCount-finished, 0)
+	return max(r.MinCount-(all-min(told, r.Ended)), 0)
 }
 
 // addRole appends a role all of whose pods start together.

@@ -73,6 +73,7 @@ func TestRead_Job(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := read(t, "{apiVersion: batch/v1, kind: Job, metadata: {name: train}, spec: "+c.spec+", status: "+c.status+"}")
 			c.want.PodsCounted = true
+			got.Done = workload.Work{}
 			assert.Equal(t, workload.Shape{Roles: []workload.Role{c.want}, Started: c.started}, got)
 			assert.Equal(t, max(c.started, c.want.Replicas), got.StartCount())
 		})
@@ -122,7 +123,7 @@ status:
 `)
 	assert.Equal(t, workload.Shape{Roles: []workload.Role{
 		{Name: "driver", Label: jobLabel, Value: "driver", Replicas: 1, MinCount: 1, SliceSize: 1},
-		{Name: "workers", Label: jobLabel, Value: "workers", Replicas: 8, MinCount: 8, SliceSize: 4},
+		{Name: "workers", Label: jobLabel, Value: "workers", Replicas: 8, MinCount: 8, Ended: 4, SliceSize: 4},
 	}}, got)
 }
 
@@ -252,7 +253,7 @@ spec:
 status:
   replicaStatuses: {Worker: {active: 6, succeeded: 2}}
 `, workload.Shape{MinCount: 5, Roles: []workload.Role{
-			{Name: "chief", Label: typeLabel, Value: "chief", Replicas: 1, MinCount: 1}, {Name: "ps", Label: typeLabel, Value: "ps", Replicas: 2, MinCount: 2}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, MinCount: 6},
+			{Name: "chief", Label: typeLabel, Value: "chief", Replicas: 1, MinCount: 1}, {Name: "ps", Label: typeLabel, Value: "ps", Replicas: 2, MinCount: 2}, {Name: "worker", Label: typeLabel, Value: "worker", Replicas: 6, MinCount: 6, Ended: 2},
 		}}},
 		"MPIJob": {`
 apiVersion: kubeflow.org/v2beta1

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -22,8 +21,10 @@ import (
 type finishedPod struct {
 	uid  types.UID
 	life kube.Lifetime
-	// run is the workload that it was of, if that comes to its end by itself.
+	// run is the workload that it was of, if that comes to its end by itself, job its
+	// controller, if that is a Job.
 	run workload.Run
+	job jobRef
 	// role is that of a workload's pod, keys are what selectors of roles look at.
 	role string
 	keys labels.Set
@@ -37,41 +38,58 @@ func (s *Store) SetFinished(pod *v1.Pod) {
 		s.DeleteFinished(pod.UID)
 		return
 	}
-	if child := kube.ChildGroupOf(pod); child != "" {
-		group = child // in which gang its PodGroup is may change
-	}
-	key := Key{pod.Namespace, group}
-	f := &finishedPod{uid: pod.UID, life: kube.LifetimeOf(pod), run: workload.RunOf(pod), keys: labels.Set{}}
-	maps.Copy(f.keys, pod.Annotations)
-	maps.Copy(f.keys, pod.Labels)
-	f.keys[kube.AnnotationChildRole] = kube.ChildRole(group)
-	if ref, why := workload.RefOf(pod); why == "" {
-		f.role = ref.Role
-	}
+	f := newFinished(pod)
+	key := Key{pod.Namespace, ownGroupOf(pod)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dropFinished(pod.UID)
 	if s.finished[key] == nil {
 		s.finished[key] = map[types.UID]*finishedPod{}
 	}
 	s.finished[key][pod.UID] = f
 	s.finishedIn[pod.UID] = key
+	s.followJob(key, f.job, pod)
 	s.refreshFinished(key)
 }
+
+// newFinished reads a pod that has done its work, or one that shows what the others
+// of its Job were.
+func newFinished(pod *v1.Pod) *finishedPod {
+	f := &finishedPod{uid: pod.UID, life: kube.LifetimeOf(pod), run: workload.RunOf(pod), job: jobRefOf(pod), keys: labels.Set{}}
+	maps.Copy(f.keys, pod.Annotations)
+	maps.Copy(f.keys, pod.Labels)
+	f.keys[kube.AnnotationChildRole] = kube.ChildRole(ownGroupOf(pod))
+	if ref, why := workload.RefOf(pod); why == "" {
+		f.role = ref.Role
+	}
+	return f
+}
+
+// ownGroupOf is the group that a pod names itself: in which gang that is may change.
+func ownGroupOf(pod *v1.Pod) string { return cmp.Or(kube.ChildGroupOf(pod), kube.GroupOf(pod)) }
 
 // DeleteFinished takes out a pod that is gone.
 func (s *Store) DeleteFinished(uid types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if key, known := s.finishedIn[uid]; known {
+		s.dropFinished(uid)
+		s.refreshFinished(key)
+	}
+}
+
+// dropFinished takes out a pod that may be there. The caller holds the lock.
+func (s *Store) dropFinished(uid types.UID) {
 	key, known := s.finishedIn[uid]
 	if !known {
 		return
 	}
+	s.leaveJob(key, s.finished[key][uid].job)
 	delete(s.finishedIn, uid)
 	delete(s.finished[key], uid)
 	if len(s.finished[key]) == 0 {
 		delete(s.finished, key)
 	}
-	s.refreshFinished(key)
 }
 
 // refreshFinished publishes a gang of which other members have finished than
@@ -124,36 +142,4 @@ func (g *gangState) finishedInRun() []*finishedPod {
 		}
 	}
 	return counted
-}
-
-// finishedByRole counts the finished pods of each role of a workload.
-func (g *gangState) finishedByRole() map[string]int {
-	count := map[string]int{}
-	for _, f := range g.finishedInRun() {
-		count[f.role]++
-	}
-	return count
-}
-
-// withoutFinished returns roles whose minimum leaves out the members that have
-// finished. A role that stands for several keeps it: which of them the finished
-// members were of is not counted.
-func withoutFinished(roles []kube.Role, finished []*finishedPod) []kube.Role {
-	if len(finished) == 0 || len(roles) == 0 {
-		return roles
-	}
-	left := slices.Clone(roles)
-	for _, f := range finished {
-		for i := range left {
-			selector, err := metav1.LabelSelectorAsSelector(left[i].Selector)
-			if err != nil || left[i].Selector != nil && !selector.Matches(f.keys) {
-				continue
-			}
-			if len(left[i].Each) == 0 {
-				left[i].MinCount = max(left[i].MinCount-1, 0)
-			}
-			break
-		}
-	}
-	return left
 }

@@ -4,7 +4,9 @@
 package store
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +18,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dialect/dialecttest"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/workload"
 )
 
 // finish has a pod do its work: the scheduler's informer drops it, and the one of
@@ -100,6 +103,74 @@ func TestFinishedMembers_LeaveTheirRole(t *testing.T) {
 	}
 	assert.Equal(t, []int{1, 1}, least)
 	assert.EqualValues(t, 2, w.get("label~train").Spec.SchedulingPolicy.Gang.MinCount)
+}
+
+// A Job knows what its pods have done after they are deleted, and which of them.
+func TestJobs_KnowWhatIsDone(t *testing.T) {
+	const label = "label~train"
+	words := func(index string, more ...string) []string {
+		return append([]string{kube.LabelGang + "=train", kube.AnnotationMinCount + "=4", workload.LabelIndex + "=" + index}, more...)
+	}
+	roles := kube.AnnotationRoles + `=[{"name":"chief","selector":{"matchLabels":{"` + workload.LabelIndex + `":"0"}},"minCount":1},{"name":"rest","minCount":3}]`
+	job := func(status string) string {
+		return "{apiVersion: batch/v1, kind: Job, metadata: {name: train, uid: run1}, spec: {parallelism: 4, completions: 4, completionMode: Indexed}, status: " + status + "}"
+	}
+	for name, c := range map[string]struct {
+		status string
+		shown  []string
+		words  []string
+		need   int32
+		roles  []int
+	}{
+		"the chief is done":             {status: `{succeeded: 1, completedIndexes: "0"}`, words: []string{roles}, need: 3, roles: []int{0, 3}},
+		"two others are":                {status: `{succeeded: 2, completedIndexes: "1-2"}`, words: []string{roles}, need: 2, roles: []int{1, 1}},
+		"one of them shows it":          {status: `{succeeded: 2, completedIndexes: "1-2"}`, shown: []string{"1"}, words: []string{roles}, need: 2, roles: []int{1, 1}},
+		"one that the Job counts later": {status: `{succeeded: 2, completedIndexes: "0,2"}`, shown: []string{"1"}, need: 1},
+		"all are done, and one comes":   {status: `{succeeded: 4, completedIndexes: "0-3"}`, need: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.pod(ofRun("d", "run1", words("3", c.words...)...))
+			for _, index := range c.shown {
+				w.finish(ofRun("done-"+index, "run1", words(index, c.words...)...))
+			}
+			w.workload(t, job(c.status))
+			needs := func() int32 { return w.get(label).Spec.SchedulingPolicy.Gang.MinCount }
+			assert.Equal(t, c.need, needs())
+			for i, least := range c.roles {
+				assert.Equal(t, least, w.declared(label).Roles[i].MinCount, i)
+			}
+			w.workload(t, strings.Replace(job(c.status), "run1", "run2", 1))
+			assert.EqualValues(t, 4-len(c.shown), needs(), "another Job of the name has done other work")
+		})
+	}
+}
+
+// What a JobSet says of Jobs that are over, and what their pods show, is one thing.
+func TestJobs_ThatAreOverAreCountedOnce(t *testing.T) {
+	const group = "auto~jobset~train"
+	pod := func(job, name string) *v1.Pod {
+		return owned(name, "Job batch/v1 train-w-"+job+" run"+job, asks,
+			"label:jobset.sigs.k8s.io/jobset-name=train", "label:jobset.sigs.k8s.io/replicatedjob-name=w", "label:jobset.sigs.k8s.io/job-index="+job)
+	}
+	w := newWorld()
+	w.workload(t, `{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: train, uid: set1},
+  spec: {replicatedJobs: [{name: w, replicas: 2, template: {spec: {parallelism: 4, completions: 4}}}]},
+  status: {replicatedJobsStatus: [{name: w, succeeded: 1}]}}`)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		done := pod("0", name)
+		done.Spec.NodeName = "n1"
+		endPod(done, v1.PodSucceeded, time.Hour)
+		w.putPod(done)
+	}
+	w.pod(pod("1", "e"))
+	needs := func() int32 { return w.get(group).Spec.SchedulingPolicy.Gang.MinCount }
+	assert.EqualValues(t, 4, needs(), "the other Job starts whole")
+	w.workload(t, "{apiVersion: batch/v1, kind: Job, metadata: {name: train-w-0, uid: run0}, spec: {parallelism: 4, completions: 4}, status: {succeeded: 4}}")
+	w.DeleteFinished("uid-a")
+	assert.EqualValues(t, 4, needs(), "also where one of its pods is gone")
+	w.workload(t, "{apiVersion: batch/v1, kind: Job, metadata: {name: train-w-1, uid: run1}, spec: {parallelism: 4, completions: 4}, status: {succeeded: 3}}")
+	assert.EqualValues(t, 1, needs(), "three of it are done and deleted")
 }
 
 func TestDisruptionMode_FollowsThePods(t *testing.T) {

@@ -37,6 +37,9 @@ type gangState struct {
 	// livingRuns counts the members of each run, readRun finds its workload.
 	livingRuns map[workload.Run]int
 	readRun    runCatalog
+	// jobs counts the members of each Job, readJob finds what that has counted.
+	jobs    map[jobRef]int
+	readJob jobCatalog
 	// finished are the pods that have done their work under the gang's name.
 	// declaredCount is what the gang declares, before they are left out.
 	finished      map[types.UID]*finishedPod
@@ -85,7 +88,7 @@ func (s *Store) newGang(key Key) *gangState {
 	return &gangState{
 		key: key, dialectName: name, dialect: s.dialects.Find(name),
 		members: map[types.UID]*member{}, finished: s.finished[key],
-		byTerms: map[dialect.PodTerms]map[types.UID]*member{}, readRun: s.readRun,
+		byTerms: map[dialect.PodTerms]map[types.UID]*member{}, readRun: s.readRun, readJob: s.readJob,
 	}
 }
 

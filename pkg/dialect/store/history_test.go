@@ -31,15 +31,34 @@ type history struct {
 	bare bool
 	run  int
 	// pods are those that exist, by name, of any run.
-	pods    map[string]*v1.Pod
-	created int
-	clock   time.Duration
+	pods map[string]*v1.Pod
+	// done counts the pods of the run that have done their work, counted those that its Job has
+	// counted.
+	done, counted int
+	created       int
+	clock         time.Duration
 }
 
 func newHistory(t testing.TB, s spelling, bare bool) *history {
 	h := &history{world: newWorld(), spelling: s, objects: s.objects(t), bare: bare && s.name != string(kube.DialectAuto), pods: map[string]*v1.Pod{}}
 	h.setObjects(h.objects, h.SetObject)
+	h.countDone(t)
 	return h
+}
+
+// countDone has the Job of the run count the pods that have done their work.
+func (h *history) countDone(t testing.TB) {
+	if h.counted = h.done; !h.bare {
+		h.setObjects(h.job(t), h.SetObject)
+	}
+}
+
+// job is the Job of the run, of which there is none for bare pods.
+func (h *history) job(t testing.TB) []*unstructured.Unstructured {
+	if h.bare {
+		return nil
+	}
+	return []*unstructured.Unstructured{jobFor(t, fmt.Sprint("run", h.run), h.counted)}
 }
 
 // select returns the pods in one of the states, in order.
@@ -81,13 +100,15 @@ func (h *history) remove(pick int, states ...kube.MemberState) {
 
 // create adds a pod to the run. Once nothing of a run lives, the next begins where
 // asked.
-func (h *history) create(nextRun bool, gates ...string) {
+func (h *history) create(t testing.TB, nextRun bool, gates ...string) {
 	living := len(h.living())
 	if living >= 6 {
 		return
 	}
 	if nextRun && living == 0 {
 		h.run++
+		h.done = 0
+		h.countDone(t)
 	}
 	run := fmt.Sprint("run", h.run)
 	if h.bare {
@@ -101,14 +122,14 @@ func (h *history) create(nextRun bool, gates ...string) {
 }
 
 // step plays one event of a life.
-func (h *history) step(what, pick int) {
+func (h *history) step(t testing.TB, what, pick int) {
 	h.clock += time.Minute
 	now := metav1.NewTime(dialecttest.Epoch.Add(h.clock))
-	switch what % 12 {
+	switch what % 13 {
 	case 0, 1, 2:
-		h.create(pick%2 == 0)
+		h.create(t, pick%2 == 0)
 	case 3:
-		h.create(false, "quota")
+		h.create(t, false, "quota")
 	case 4:
 		h.change(pick, func(p *v1.Pod) { p.Spec.SchedulingGates = nil }, kube.MemberGated)
 	case 5, 6:
@@ -125,7 +146,10 @@ func (h *history) step(what, pick int) {
 	case 8:
 		h.remove(pick, kube.MemberTerminating)
 	case 9:
-		h.change(pick, func(p *v1.Pod) { endPod(p, v1.PodSucceeded, h.clock) }, kube.MemberBound, kube.MemberTerminating)
+		h.change(pick, func(p *v1.Pod) {
+			endPod(p, v1.PodSucceeded, h.clock)
+			h.done++
+		}, kube.MemberBound, kube.MemberTerminating)
 	case 10:
 		phase := []v1.PodPhase{v1.PodRunning, v1.PodUnknown, v1.PodFailed}[pick%3]
 		h.change(pick/3, func(p *v1.Pod) {
@@ -133,8 +157,11 @@ func (h *history) step(what, pick int) {
 				endPod(p, phase, h.clock)
 			}
 		}, kube.MemberBound)
-	case 11:
+	case 11: // a Job counts its pods before it lets them go
+		h.countDone(t)
 		h.remove(pick, kube.MemberFinished, kube.MemberFailed)
+	case 12:
+		h.countDone(t)
 	}
 }
 
@@ -153,6 +180,9 @@ func (h *history) check(t testing.TB) {
 	done := 0
 	for _, p := range h.inState(kube.MemberFinished) {
 		done += oneIf(p.Annotations["run"] == fmt.Sprint(h.run))
+	}
+	if !h.bare {
+		done = max(done, h.counted)
 	}
 	bound := len(h.inState(kube.MemberBound))
 	have := h.count(t, h.group)
@@ -177,7 +207,7 @@ func (h *history) check(t testing.TB) {
 func (h *history) compareWithFresh(t testing.TB) {
 	t.Helper()
 	pods := slices.SortedFunc(maps.Values(h.pods), func(a, b *v1.Pod) int { return cmp.Compare(b.Name, a.Name) })
-	fresh := freshWorld(pods, h.objects)
+	fresh := freshWorld(pods, append(h.job(t), h.objects...))
 	a, b := h.get(h.group).DeepCopy(), fresh.get(h.group).DeepCopy()
 	require.NotNil(t, b)
 	for _, pg := range []*metav1.ObjectMeta{&a.ObjectMeta, &b.ObjectMeta} { // of the first member that it had
@@ -191,15 +221,16 @@ func (h *history) compareWithFresh(t testing.TB) {
 func (h *history) play(t testing.TB, script []byte) {
 	t.Helper()
 	for i := 0; i+1 < len(script); i += 2 {
-		h.step(int(script[i]), int(script[i+1]))
+		h.step(t, int(script[i]), int(script[i+1]))
 		h.check(t)
 	}
 	for len(h.pods) > 0 {
 		h.remove(0, kube.MemberWaiting, kube.MemberGated, kube.MemberBound, kube.MemberTerminating)
+		h.countDone(t)
 		h.remove(0, kube.MemberFinished, kube.MemberFailed)
 		h.check(t)
 	}
-	h.setObjects(h.objects, h.DeleteObject)
+	h.setObjects(append(h.job(t), h.objects...), h.DeleteObject)
 	left := []int{len(h.gangs), len(h.world.pods), len(h.finished), len(h.finishedIn), len(h.workloads), len(h.contested), len(h.published)}
 	assert.Equal(t, make([]int, len(left)), left, "something is held when everything is gone")
 }

@@ -28,6 +28,8 @@ type member struct {
 	revision    kube.Revision
 	// run is the workload that it is of, if that comes to its end by itself.
 	run workload.Run
+	// job is its controller, if that is a Job.
+	job jobRef
 	// gates are what keeps it from being scheduled.
 	gates []string
 	life  kube.Lifetime
@@ -51,6 +53,7 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 		bound:       pod.Spec.NodeName != "",
 		running:     pod.Status.Phase == v1.PodRunning,
 		terminating: kube.MemberStateOf(pod) == kube.MemberTerminating,
+		job:         jobRefOf(pod),
 		gates:       kube.GatesOf(pod), life: kube.LifetimeOf(pod), revision: kube.RevisionOf(pod),
 		terms: said.Terms, roles: said.Roles, child: kube.ChildGroupOf(pod),
 	}
@@ -110,6 +113,7 @@ func (g *gangState) countMember(m *member, sign int) {
 	g.problems += sign * oneIf(m.problem != nil)
 	g.countGates(m, sign)
 	g.countRun(m, sign)
+	g.countJob(m, sign)
 	g.tallyMember(m, sign)
 }
 

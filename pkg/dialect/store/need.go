@@ -23,16 +23,33 @@ type startedWith map[string]int
 // tally counts the members of each role.
 type tally map[string]roleTally
 
-// finished counts those that have done their work, beside the live ones.
-type roleTally struct{ live, bound, finished int }
+// done counts those that have done their work, beside the live ones, for each of their
+// controllers.
+type roleTally struct {
+	live, bound int
+	done        []int
+}
 
-func (t tally) total() (sum roleTally) {
+func (t tally) total() (live, bound int) {
 	for _, r := range t {
-		sum.live += r.live
-		sum.bound += r.bound
-		sum.finished += r.finished
+		live += r.live
+		bound += r.bound
 	}
-	return sum
+	return live, bound
+}
+
+// doneOf counts the pods of a workload that have done their work: as many as are seen,
+// or as the workload says.
+func (t tally) doneOf(shape *workload.Shape) int {
+	total := 0
+	for i := range shape.Roles {
+		seen := 0
+		for _, count := range t[shape.Roles[i].Name].done {
+			seen += count
+		}
+		total += max(seen, shape.Roles[i].Ended)
+	}
+	return total
 }
 
 // need is how many members of a workload's gang start together.
@@ -66,7 +83,7 @@ func computeNeed(shape *workload.Shape, have tally, began startedWith) need {
 			}
 			continue // its controller creates it when the others run
 		}
-		least := r.LeastAfter(at.finished)
+		least := r.LeastAfter(at.done)
 		if inStart {
 			if least = min(least, first, at.live); r.Waves {
 				least = min(least, 1)
@@ -78,12 +95,13 @@ func computeNeed(shape *workload.Shape, have tally, began startedWith) need {
 		n.roles = append(n.roles, roleNeed{r, least})
 	}
 	if shape.MinCount > 0 {
-		n.count = min(max(shape.MinCount-have.total().finished, 1), replicas)
+		n.count = min(max(shape.MinCount-have.doneOf(shape), 1), replicas)
 		for i := range n.roles {
 			n.roles[i].least = 0 // any of them will do
 		}
 		if began != nil {
-			n.count = min(n.count, max(have.total().live, 1))
+			live, _ := have.total()
+			n.count = min(n.count, max(live, 1))
 			n.runningMinimum = n.count
 		}
 	}
@@ -99,7 +117,7 @@ func computeNeed(shape *workload.Shape, have tally, began startedWith) need {
 // presentAtFirstBind counts the members of a role that were there when the first
 // got one.
 func (s startedWith) next(shape *workload.Shape, have tally, seen bool, presentAtFirstBind func(role string) int) startedWith {
-	if have.total().bound == 0 {
+	if _, bound := have.total(); bound == 0 {
 		return nil
 	}
 	now := startedWith{}

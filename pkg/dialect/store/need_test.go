@@ -26,8 +26,8 @@ func oneRole(replicas, least int, waves bool) []workload.Role {
 
 func members(live, bound int) tally { return tally{"": {live: live, bound: bound}} }
 
-func done(live, bound, finished int) tally {
-	return tally{"": {live: live, bound: bound, finished: finished}}
+func done(live, bound int, by ...int) tally {
+	return tally{"": {live: live, bound: bound, done: by}}
 }
 
 func TestNeed_ThroughTheLifeOfAGang(t *testing.T) {

@@ -5,6 +5,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dialect/dialecttest"
@@ -109,6 +111,7 @@ var phases = map[string]func(*v1.Pod){
 		p.Spec.Containers = []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("7")}}}}
 	},
 	"done":   func(p *v1.Pod) { endPod(p, v1.PodSucceeded, time.Hour) },
+	"gone":   func(p *v1.Pod) { endPod(p, v1.PodSucceeded, time.Hour) },
 	"failed": func(p *v1.Pod) { endPod(p, v1.PodFailed, time.Hour) },
 }
 
@@ -121,7 +124,27 @@ func endPod(p *v1.Pod, phase v1.PodPhase, at time.Duration) {
 // lifePod is a pod of a row of the table.
 type lifePod struct {
 	waiting, now *v1.Pod
-	late         bool
+	// late pods are created when the others are as far as they get, gone ones are
+	// deleted after they have ended.
+	late, gone bool
+	run        string
+}
+
+// jobFor is the Job of the pods of a run, which has counted so many as done.
+func jobFor(t testing.TB, run string, done int) *unstructured.Unstructured {
+	u := dialecttest.Object(t, "batch/v1", "Job", fmt.Sprintf(`,"spec":{"parallelism":4,"completions":4},"status":{"succeeded":%d}`, done))
+	u.SetName("train-w-0")
+	u.SetUID(types.UID(run))
+	return u
+}
+
+// lastJob is the Job of the last run of the pods, after it has counted those that are done.
+func lastJob(t testing.TB, pods []lifePod) *unstructured.Unstructured {
+	run, done := pods[len(pods)-1].run, 0
+	for _, p := range pods {
+		done += oneIf(p.run == run && p.now.Status.Phase == v1.PodSucceeded)
+	}
+	return jobFor(t, run, done)
 }
 
 // readPods reads the pods of a row: the number of them, their phase, and "again" for
@@ -149,7 +172,7 @@ func (s spelling) readPods(text string) []lifePod {
 			if words[1] != "gated" {
 				phases[words[1]](now)
 			}
-			pods = append(pods, lifePod{waiting, now, late})
+			pods = append(pods, lifePod{waiting, now, late, words[1] == "gone", run})
 		}
 	}
 	return pods
@@ -194,6 +217,11 @@ func TestMembers_ThroughTheirPhases(t *testing.T) {
 		{phase: "succeeded, all of them, and one comes", pods: "4 done, 1 waiting again", want: counted{1, 1, 0, 0}},
 		{phase: "succeeded, in another run", pods: "4 done, 4 waiting second", want: counted{4, 4, 0, 0}},
 		{phase: "succeeded, in another run, of which one has come", pods: "4 done, 1 waiting second", want: counted{4, 1, 0, 0}},
+		{phase: "succeeded and deleted", pods: "3 gone, 1 running", want: counted{1, 0, 0, 1}},
+		{phase: "succeeded, one of them deleted", pods: "2 done, 1 gone, 1 running", want: counted{1, 0, 0, 1}},
+		{phase: "succeeded and deleted, the last is created again", pods: "3 gone, 1 failed, 1 waiting again", want: counted{1, 1, 0, 0}},
+		{phase: "succeeded and deleted, all but two, which are created again", pods: "2 gone, 2 failed, 2 waiting again", want: counted{2, 2, 0, 0}},
+		{phase: "succeeded and deleted, in another run", pods: "4 gone, 4 waiting second", want: counted{4, 4, 0, 0}},
 		{phase: "failed", pods: "3 running, 1 failed", want: counted{4, 0, 0, 3}, auto: 3},
 		{phase: "failed, and re-created", pods: "3 running, 1 failed, 1 waiting again", want: counted{4, 1, 0, 3}},
 		{phase: "failed, all of them, and re-created", pods: "4 failed, 4 waiting again", want: counted{4, 4, 0, 0}},
@@ -209,14 +237,18 @@ func TestMembers_ThroughTheirPhases(t *testing.T) {
 					want.needed = row.auto
 				}
 				pods, objects := s.readPods(row.pods), s.objects(t)
-				w := livedWorld(pods, objects)
+				job := lastJob(t, pods)
+				w := livedWorld(pods, append(slices.Clone(objects), jobFor(t, "run1", 0)), job)
 				assert.Empty(t, w.problem(s.group))
 				assert.Equal(t, want, w.count(t, s.group), "as it came to be")
 
 				var all []*v1.Pod
 				for _, p := range pods {
-					all = append(all, p.now)
+					if !p.gone {
+						all = append(all, p.now)
+					}
 				}
+				objects = append(objects, job)
 				fresh := freshWorld(all, objects)
 				assert.Equal(t, want, fresh.count(t, s.group), "as a scheduler finds it that starts")
 
@@ -229,8 +261,9 @@ func TestMembers_ThroughTheirPhases(t *testing.T) {
 }
 
 // livedWorld is a world in which pods have come as far as they are: all wait, all get
-// their node, and then those come that are late.
-func livedWorld(pods []lifePod, objects []*unstructured.Unstructured) *world {
+// their node, the Job counts those that are done, of which some are deleted, and then
+// those come that are late.
+func livedWorld(pods []lifePod, objects []*unstructured.Unstructured, job *unstructured.Unstructured) *world {
 	w := newWorld()
 	w.setObjects(objects, w.SetObject)
 	for _, late := range []bool{false, true} {
@@ -247,6 +280,12 @@ func livedWorld(pods []lifePod, objects []*unstructured.Unstructured) *world {
 				if p.late == late {
 					w.putPod(step(p))
 				}
+			}
+		}
+		w.setObjects([]*unstructured.Unstructured{job}, w.SetObject)
+		for _, p := range pods {
+			if p.gone {
+				w.DeleteFinished(p.now.UID)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func (g *gangState) build(kinds []kindStatus) publication {
 	d.refuse(g.preemptionConflict())
 	d.refuse(d.rolesProblem)
 	planTogether(pg, d)
-	g.leaveOutFinished(pg, d)
+	g.leaveOutDone(pg, d)
 	g.setRunningMinimum(d)
 	pg.Spec.DisruptionMode = g.disruptionMode(pg)
 	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
@@ -49,11 +49,11 @@ func planTogether(pg *schedulingapi.PodGroup, d *draft) {
 	}
 }
 
-// leaveOutFinished lowers the minimum by the members that have done their work: it
+// leaveOutDone lowers the minimum by the members that have done their work: it
 // is not waited for. What other runs under the gang's name have done is not its
 // work. A workload that says itself how many start together has
 // left them out.
-func (g *gangState) leaveOutFinished(pg *schedulingapi.PodGroup, d *draft) {
+func (g *gangState) leaveOutDone(pg *schedulingapi.PodGroup, d *draft) {
 	policy := pg.Spec.SchedulingPolicy.Gang
 	if policy == nil {
 		return
@@ -70,12 +70,12 @@ func (g *gangState) leaveOutFinished(pg *schedulingapi.PodGroup, d *draft) {
 		others, d.Runs, problem = g.separateRuns(int(declared))
 		d.refuse(problem)
 	}
-	finished := slices.DeleteFunc(g.finishedInRun(), func(f *finishedPod) bool { return others[f.run] })
-	if len(finished) == 0 {
+	done := slices.DeleteFunc(g.doneInRun(), func(w doneWork) bool { return others[w.run] })
+	if len(done) == 0 {
 		return
 	}
-	d.Roles = withoutFinished(d.Roles, finished)
-	needed := kube.NeededMembers(int(declared), len(finished))
+	d.Roles = withoutDone(d.Roles, done)
+	needed := kube.NeededMembers(int(declared), totalDone(done))
 	policy.MinCount = int32(max(needed, kube.TotalMinimum(d.Roles)))
 }
 
@@ -83,7 +83,7 @@ func (g *gangState) leaveOutFinished(pg *schedulingapi.PodGroup, d *draft) {
 // whole, where its minimum is more.
 func (g *gangState) setRunningMinimum(d *draft) {
 	if g.object != nil && g.object.Enough > 0 {
-		enough := kube.NeededMembers(g.object.Enough, len(g.finishedInRun()))
+		enough := kube.NeededMembers(g.object.Enough, totalDone(g.doneInRun()))
 		d.RunningMinimum = &enough
 	}
 }

@@ -128,10 +128,12 @@ func (s *Store) SetPod(pod *v1.Pod) {
 	key := Key{pod.Namespace, group}
 	m := s.newMember(pod)
 	s.updateGang(key, func(g *gangState) {
-		g.removeMember(pod.UID)
+		s.followJob(key, m.job, pod)
+		s.dropMember(g, pod.UID)
 		g.addMember(m)
 		s.pods[pod.UID] = key
 		s.joinWorkload(g)
+		s.wantJobs(m.job)
 	})
 }
 
@@ -148,8 +150,16 @@ func (s *Store) DeletePod(uid types.UID) {
 		if m := g.members[uid]; m != nil && m.bound {
 			g.uncounted = true
 		}
-		g.removeMember(uid)
+		s.dropMember(g, uid)
 	})
+}
+
+// dropMember takes out a member that may be there.
+func (s *Store) dropMember(g *gangState, uid types.UID) {
+	if m := g.members[uid]; m != nil {
+		g.removeMember(uid)
+		s.leaveJob(g.key, m.job)
+	}
 }
 
 // SetObject takes in an object of a kind that was added or has changed.

@@ -11,6 +11,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/kube"
@@ -34,6 +35,37 @@ type workloadState struct {
 	// API server serves more than one of them.
 	objects map[*dialect.Kind]*dialect.Object
 	gangs   map[Key]*gangState
+	// pods are those of a Job that are in any gangs, by its UID: pods of an earlier
+	// one of its name may be left.
+	pods map[types.UID]*jobPods
+}
+
+// isEmpty reports whether there is nothing left of a workload.
+func (w *workloadState) isEmpty() bool { return len(w.gangs)+len(w.objects)+len(w.pods) == 0 }
+
+// workOf is what a Job has counted, nothing for one that is not known.
+func (w *workloadState) workOf(uid types.UID) workload.Work {
+	for _, o := range w.objects {
+		if o.UID == uid && o.Shape != nil {
+			return o.Shape.Done
+		}
+	}
+	return workload.Work{}
+}
+
+// countWork takes over what Jobs have counted, and returns the gangs for which that is
+// something else than before.
+func (w *workloadState) countWork() map[Key]bool {
+	changed := map[Key]bool{}
+	for uid, pods := range w.pods {
+		if work := w.workOf(uid); work != pods.work {
+			pods.work = work
+			for key := range pods.gangs {
+				changed[key] = true
+			}
+		}
+	}
+	return changed
 }
 
 // auto is what a gang of a workload has beside the others.
@@ -137,12 +169,17 @@ func (s *Store) workloadOf(key workloadKey) *workloadState {
 // publishWorkload publishes the gangs of a workload, and forgets it once there is
 // nothing left of it.
 func (s *Store) publishWorkload(key workloadKey, w *workloadState) {
+	changed := w.countWork()
 	for _, gang := range slices.SortedFunc(maps.Keys(w.gangs), Key.Compare) {
 		g := w.gangs[gang]
 		s.setWorkloadOf(g, w)
 		s.publishOrForget(g)
+		delete(changed, gang)
 	}
-	if len(w.gangs) == 0 && len(w.objects) == 0 {
+	for _, gang := range slices.SortedFunc(maps.Keys(changed), Key.Compare) {
+		s.refreshFinished(gang)
+	}
+	if w.isEmpty() {
 		delete(s.workloads, key)
 	}
 }
@@ -165,7 +202,7 @@ func (s *Store) leaveWorkload(g *gangState) {
 	key := g.workloadKey()
 	w := s.workloadOf(key)
 	delete(w.gangs, g.key)
-	if len(w.gangs) == 0 && len(w.objects) == 0 {
+	if w.isEmpty() {
 		delete(s.workloads, key)
 	}
 	g.object, g.objects = nil, nil
@@ -201,5 +238,14 @@ func (s *Store) wantKind(k *workload.Kind) {
 		if _, known := s.kinds[resource]; !known {
 			s.kinds[resource] = Listing
 		}
+	}
+}
+
+// wantJobs records that Jobs are asked for by a pod of one, in a gang of any dialect:
+// they tell of the pods that have done their work and are gone. Where workloads are
+// not read, they are not.
+func (s *Store) wantJobs(job jobRef) {
+	if job != (jobRef{}) && s.dialects.Find(kube.DialectAuto) != nil {
+		s.wantKind(workload.BatchJob())
 	}
 }

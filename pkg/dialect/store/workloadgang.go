@@ -21,22 +21,24 @@ func (g *gangState) recomputeNeed() bool {
 	}
 	a, shape := g.auto, g.object.Shape
 	a.startedWith = a.startedWith.next(shape, a.have, a.seen, g.presentAtFirstBind())
-	a.seen = a.seen || a.have.total().bound == 0
+	_, bound := a.have.total()
+	a.seen = a.seen || bound == 0
 	before := a.need
-	a.need = computeNeed(shape, g.tallyWithFinished(), a.startedWith)
+	a.need = computeNeed(shape, g.tallyWithDone(), a.startedWith)
 	return !before.equal(a.need)
 }
 
-// tallyWithFinished is the tally of the members, with those that have done their
+// tallyWithDone is the tally of the members, with those that have done their
 // work.
-func (g *gangState) tallyWithFinished() tally {
-	if len(g.finished) == 0 {
+func (g *gangState) tallyWithDone() tally {
+	byRole := g.doneByRole()
+	if len(byRole) == 0 {
 		return g.auto.have
 	}
 	all := maps.Clone(g.auto.have)
-	for role, count := range g.finishedByRole() {
+	for role, done := range byRole {
 		t := all[role]
-		t.finished = count
+		t.done = done
 		all[role] = t
 	}
 	return all
