@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -153,4 +154,41 @@ func TestLife_TwoJobsUnderOneName(t *testing.T) {
 	c.awaitBound("nightly2", 4)
 	c.deleteJob("nightly1")
 	c.deleteJob("nightly2")
+}
+
+// TestLife_FinishedPodsThatAreDeleted has three of four pods do their work and go, and
+// the last one fail, or be deleted. It runs again alone: the Job knows what is done.
+func TestLife_FinishedPodsThatAreDeleted(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t, sandbox.Options{PodGroupCRD: true})
+	c := on(t, box, racks(6, 6)...)
+	startQuickScheduler(t, box)
+	c.createGroup("crd", map[string]any{"minMember": int64(4)})
+	c.createJob("label", 4, 4, label(kube.LabelGang, "mine"), annotation(kube.AnnotationMinCount, "4"))
+	loseFinished(c, "label", func(last string) { c.end(last, v1.PodFailed) })
+	c.createJob("crd", 4, 4, label(kube.LabelPodGroup, "crd"), func(p *v1.Pod) { delete(p.Labels, kube.LabelGang) })
+	loseFinished(c, "crd", func(last string) { c.remove(last) })
+}
+
+// loseFinished has all pods of a Job do their work but one, deletes them, has the
+// last one lost, and waits for its successor to run.
+func loseFinished(c *cluster, name string, lose func(last string)) {
+	c.t.Helper()
+	names := slices.Sorted(maps.Keys(c.awaitBound(name, 4)))
+	c.awaitRunning(name, 4)
+	for _, done := range names[:3] {
+		c.end(done, v1.PodSucceeded)
+	}
+	require.Eventually(c.t, func() bool {
+		job, err := c.client.BatchV1().Jobs(c.namespace).Get(background, name, metav1.GetOptions{})
+		return err == nil && job.Status.Succeeded == 3
+	}, patience, poll, "the Job counts its pods")
+	c.remove(names[:3]...)
+	require.Eventually(c.t, func() bool { return len(c.pods(name+"-")) == 1 }, patience, poll)
+	lose(names[3])
+	require.Eventually(c.t, func() bool {
+		running := c.runningOf(name)
+		return len(running) == 1 && running[0] != names[3]
+	}, patience, poll, "the last one runs again, alone")
+	c.deleteJob(name)
 }
