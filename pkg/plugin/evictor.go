@@ -100,10 +100,12 @@ func (e *evictor) evictWhole(ctx context.Context, pg *schedulingapi.PodGroup, bo
 	return why.Reason, failed
 }
 
-// keepGang reports a partial gang that is not evicted.
+// keepGang reports a partial gang that is not evicted. It is tried again and again, and
+// the log says it when it has changed.
 func (e *evictor) keepGang(ctx context.Context, pg *schedulingapi.PodGroup, why *queue.Verdict) {
-	klog.FromContext(ctx).V(2).Info("Kept a partly started gang", "gang", klog.KObj(pg), "message", why.Message)
-	e.reports.reportKept(pg, why)
+	if e.reports.reportKept(pg, why) {
+		klog.FromContext(ctx).V(2).Info("Kept a partly started gang", "gang", klog.KObj(pg), "message", why.Message)
+	}
 }
 
 // findRefusal returns why not all of the pods may be evicted, "" if they may: the

@@ -59,6 +59,8 @@ type gangReport struct {
 	reported   string
 	reportedAt map[string]time.Time
 	events     int
+	// kept is why the gang was last left partly started.
+	kept string
 	// reportedNotes is what was told of what the gang asks for and does not get.
 	reportedNotes string
 }
@@ -142,7 +144,7 @@ func (e *gangReport) showSettled(now time.Time) bool {
 
 // clear forgets what the pods show: the gang starts.
 func (e *gangReport) clear() {
-	e.shown, e.newer, e.settling, e.held, e.reportedAt = nil, nil, nil, nil, nil
+	e.shown, e.newer, e.settling, e.held, e.reportedAt, e.kept = nil, nil, nil, nil, nil, ""
 }
 
 // setNext has an event recorded, as soon as it may be.

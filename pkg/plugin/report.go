@@ -199,11 +199,16 @@ func (r *reporter) dropUnreported(uid types.UID) {
 	}
 }
 
-// reportKept reports a gang of which members run on that were to be evicted.
-func (r *reporter) reportKept(pg *schedulingapi.PodGroup, why *queue.Verdict) {
+// reportKept reports a gang of which members run on that were to be evicted, and whether
+// that is another verdict than the last one of the kind.
+func (r *reporter) reportKept(pg *schedulingapi.PodGroup, why *queue.Verdict) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reportOf(pg).setNext(newNotice(why), r.now())
+	entry := r.reportOf(pg)
+	entry.setNext(newNotice(why), r.now())
+	changed := entry.kept != textOf(why)
+	entry.kept = textOf(why)
+	return changed
 }
 
 // reportReleased reports a gang of which members were evicted, on those as well: some

@@ -277,3 +277,17 @@ func TestReporter_AGangInTheQueueIsNotCalledIncomplete(t *testing.T) {
 	r.dropUnreported(pg.UID)
 	assert.Equal(t, []string{"Scheduling-2 NoFittingDomain: room for none"}, r.pass(time.Second), "a refusal is told, though the gang is tried again")
 }
+
+// A gang that may not be evicted is tried every ten seconds: its log line says what has
+// changed.
+func TestReporter_KeptIsNewOncePerReason(t *testing.T) {
+	r := newReporter(&recordingHandle{recorder: &recordedEvents{}}, &tellingGroups{})
+	budget, admission := newVerdict(kube.PartialGang, "a budget forbids it"), newVerdict(kube.PartialGang, "a webhook forbids it")
+	pg := newGroup()
+	assert.True(t, r.reportKept(pg, budget))
+	assert.False(t, r.reportKept(pg, budget), "ten seconds later")
+	assert.True(t, r.reportKept(pg, admission))
+	assert.True(t, r.reportKept(pg, budget))
+	r.reportPlaced(pg, &gangPlan{domain: "rack-1"}, 1)
+	assert.True(t, r.reportKept(pg, budget), "it was whole in between")
+}
