@@ -26,22 +26,36 @@ func (v *ClusterView) roomVerdict(g *Gang, now time.Time) *queue.Verdict {
 	if len(promised) == 0 {
 		return nil
 	}
-	var victims []queue.Victim
+	var victims, others []queue.Victim
 	for _, pod := range v.pods {
-		if !promised[pod.Spec.NodeName] || kube.MemberStateOf(pod) != kube.MemberTerminating || corev1helpers.PodPriority(pod) >= g.queueKey().Priority {
+		if pod.Spec.NodeName == "" || kube.MemberStateOf(pod) != kube.MemberTerminating {
 			continue
 		}
-		if victim := v.victimOf(pod); victim.IsExpected(now) {
+		victim := v.victimOf(pod)
+		switch {
+		case !victim.IsExpected(now):
+		case promised[pod.Spec.NodeName] && corev1helpers.PodPriority(pod) < g.queueKey().Priority:
 			victims = append(victims, victim)
+		case victim.Gang != "":
+			victim.Beside = true
+			others = append(others, victim)
 		}
 	}
 	if len(victims) == 0 {
 		return nil
 	}
+	victims = append(victims, matesAmong(others, victims)...)
 	slices.SortFunc(victims, func(a, b queue.Victim) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return queue.RoomVerdict(g.Namespace, g.Name, victims)
+}
+
+// matesAmong returns those of other pods that end which are of a gang of the victims.
+func matesAmong(others, victims []queue.Victim) []queue.Victim {
+	return slices.DeleteFunc(others, func(o queue.Victim) bool {
+		return !slices.ContainsFunc(victims, func(v queue.Victim) bool { return v.Namespace == o.Namespace && v.Gang == o.Gang })
+	})
 }
 
 // victimOf is a pod that ends as the queue knows it.

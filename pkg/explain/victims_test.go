@@ -34,6 +34,12 @@ func TestExplain_SaysThatRoomIsBeingMade(t *testing.T) {
 	assert.Contains(t, e.Message, "room is being made for gang train: waiting for 2 pods of gang old to end on nodes n1, n2")
 	assert.Equal(t, "the pods that it preempted to end", e.WaitsFor)
 
+	train[1].Status.NominatedNodeName = "n1"
+	message := w.explain(t, "train").Message
+	assert.Contains(t, message, "waiting for 1 pod of gang old to end on node n1; ")
+	assert.Contains(t, message, "; with them end 1 pod of gang old on node n2")
+	train[1].Status.NominatedNodeName = "n2"
+
 	for _, p := range old {
 		p.DeletionTimestamp = &metav1.Time{Time: now.Add(-time.Minute)}
 	}

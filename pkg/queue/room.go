@@ -27,6 +27,9 @@ type Victim struct {
 	Node string
 	// Until is when its grace period ends.
 	Until time.Time
+	// Beside says that it ends with others of its gang, on a node that was promised to
+	// nobody.
+	Beside bool
 }
 
 // IsExpected reports whether the pod is still expected to end. A kubelet that is dead
@@ -41,17 +44,34 @@ func isExpected(until, now time.Time) bool { return now.Before(until.Add(termina
 // when. What is in other namespaces is counted and not named: who reads a gang's
 // sentence may not be allowed to read those.
 func RoomVerdict(namespace, gang string, victims []Victim) *Verdict {
-	nodes := map[string]bool{}
+	var there, beside []Victim
 	var until time.Time
 	for _, v := range victims {
-		nodes[v.Node] = true
+		if v.Beside {
+			beside = append(beside, v)
+			continue
+		}
+		there = append(there, v)
 		if v.Until.After(until) {
 			until = v.Until
 		}
 	}
+	more := ""
+	if len(beside) > 0 {
+		more = fmt.Sprintf("; with them end %s on %s", listVictims(namespace, beside), listNodes(beside))
+	}
 	return &Verdict{Reason: ReasonRoom, Remedy: ByRoom, Message: fmt.Sprintf(
-		"room is being made for gang %s: waiting for %s to end on %s; the last grace period is over at %s",
-		gang, listVictims(namespace, victims), shorten("node ", "nodes ", slices.Sorted(maps.Keys(nodes))), until.UTC().Format(time.RFC3339))}
+		"room is being made for gang %s: waiting for %s to end on %s; the last grace period is over at %s%s",
+		gang, listVictims(namespace, there), listNodes(there), until.UTC().Format(time.RFC3339), more)}
+}
+
+// listNodes names the nodes on which pods end.
+func listNodes(victims []Victim) string {
+	nodes := map[string]bool{}
+	for _, v := range victims {
+		nodes[v.Node] = true
+	}
+	return shorten("node ", "nodes ", slices.Sorted(maps.Keys(nodes)))
 }
 
 // listVictims names what ends: gangs, then single pods, then what is in other
@@ -183,13 +203,20 @@ func (h *holdLedger) nominatedNodes(gang string) map[string]int32 {
 }
 
 // victims lists the pods that are still to end on any of a gang's nominated nodes,
-// by name.
+// and beside them those of their gangs that end elsewhere, by name.
 func (h *holdLedger) victims(nodes map[string]int32, now time.Time) []Victim {
+	gangs := map[string]bool{}
+	for _, t := range h.terminating {
+		if t.gang != "" && t.isVictim(nodes, now) {
+			gangs[t.gang] = true
+		}
+	}
 	var victims []Victim
 	for _, t := range h.terminating {
-		if t.isVictim(nodes, now) {
+		there := t.isVictim(nodes, now)
+		if there || gangs[t.gang] && t.expected(now) {
 			namespace, name, _ := strings.Cut(t.name, "/")
-			victims = append(victims, Victim{namespace, name, t.gangName, t.node, t.until})
+			victims = append(victims, Victim{namespace, name, t.gangName, t.node, t.until, !there})
 		}
 	}
 	slices.SortFunc(victims, func(a, b Victim) int {
