@@ -136,8 +136,7 @@ func (b *barrier) onUnreserved(pod *v1.Pod) {
 
 func bindDenied(group *schedulingapi.PodGroup, pod *v1.Pod, pause time.Duration) *queue.Verdict {
 	why := newVerdict(kube.BindDenied,
-		"gang %s had its nodes, but pod %s could not be bound; the pod's PodScheduled condition has the answer of the API server; trying again in %s",
-		kube.GangName(group), pod.Name, pause)
+		"gang %s had its nodes and is tried again in %s, because pod %s could not be bound", kube.GangName(group), pause, pod.Name)
 	why.Remedy = queue.ByTime
 	return why
 }

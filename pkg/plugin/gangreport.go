@@ -47,8 +47,8 @@ type gangReport struct {
 	// if nothing has changed until then.
 	settling  *queue.Verdict
 	settlesAt time.Time
-	// held is a refusal by other plugins that waits until heldUntil for their
-	// words.
+	// held is a refusal by other plugins, or by the API server to bind, that waits
+	// until heldUntil for their words.
 	held      *queue.Verdict
 	heldUntil time.Time
 	// next is the event that is to be recorded when it is due, reported the text

@@ -107,6 +107,8 @@ func (r *reporter) reportVerdict(pg *schedulingapi.PodGroup, why *queue.Verdict,
 	case settle:
 		entry.setSettling(why, r.incompleteDelay, r.now())
 	case entry.held == why: // it is not complete yet
+	case why.Reason == string(kube.BindDenied):
+		r.hold(entry, why) // kube-scheduler has the answer of the API server
 	case helpedByRoomOrNodes(why):
 		entry.held, entry.settling = nil, nil
 		r.show(entry, why)
@@ -160,15 +162,20 @@ func (r *reporter) shownRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) 
 func (r *reporter) holdRefusal(pg *schedulingapi.PodGroup, why *queue.Verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry := r.reportOf(pg)
+	r.hold(r.reportOf(pg), why)
+}
+
+// hold has a verdict wait for what kube-scheduler says of the members. The caller holds
+// the lock.
+func (r *reporter) hold(entry *gangReport, why *queue.Verdict) {
 	entry.held, entry.heldUntil = why, r.now().Add(objectionsDelay)
-	r.groups.Listen(pg)
+	r.groups.Listen(entry.group)
 	if entry.shown == nil {
-		r.groups.Verdict(pg, why.Reason, why.Message) // before kube-scheduler writes its own there
+		r.groups.Verdict(entry.group, why.Reason, why.Message) // before kube-scheduler writes its own there
 	}
 }
 
-// withObjections completes the refusal of a plan by other plugins.
+// withObjections completes a verdict by what others object.
 func withObjections(why *queue.Verdict, objections []string) *queue.Verdict {
 	if len(objections) == 0 {
 		return why

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -209,6 +211,7 @@ func TestReporter_ChangingReasonsDoNotFloodTheEvents(t *testing.T) {
 
 func TestReporter_ObjectionsOfOtherPlugins(t *testing.T) {
 	r, pg := newReportTest(), newGroup()
+	pg.Name = "label~train"
 	refuse := func(objections ...string) []string {
 		r.groups.objections = objections
 		why := newVerdict(kube.NoFittingDomain, "1 of 2 pods pass")
@@ -228,10 +231,19 @@ func TestReporter_ObjectionsOfOtherPlugins(t *testing.T) {
 	r.pass(time.Minute)
 	assert.Equal(t, []string{`Scheduling-3 NoFittingDomain: 1 of 2 pods pass`}, refuse(), "nobody gave a word")
 
+	// What the API server has against binding a member is in the sentence, too.
+	r.pass(time.Minute)
+	r.groups.objections = []string{"denied: not today"}
+	r.reportVerdict(pg, bindDenied(pg, &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p1"}}, time.Second), false)
+	assert.True(t, r.groups.listening)
+	const denied = `BindDenied: gang train had its nodes and is tried again in 1s, because pod p1 could not be bound: "denied: not today"`
+	assert.Equal(t, []string{"Scheduling-4 " + denied}, r.pass(time.Second))
+	assert.Equal(t, "BindDenied | "+denied, r.groups.sentence)
+
 	// A gang that starts meanwhile is not refused any more.
 	r.holdRefusal(pg, newVerdict(kube.NoFittingDomain, "1 of 2 pods pass"))
 	r.reportPlaced(pg, &gangPlan{domain: "rack-1"}, 2)
-	assert.Equal(t, []string{"Scheduling-4 GangPlaced: 2 pods placed together on 0 nodes in rack-1"}, r.pass(time.Minute))
+	assert.Equal(t, []string{"Scheduling-5 GangPlaced: 2 pods placed together on 0 nodes in rack-1"}, r.pass(time.Minute))
 	assert.Empty(t, r.groups.sentence)
 }
 

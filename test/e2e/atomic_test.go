@@ -188,6 +188,9 @@ func TestAtomic_AGangThatMayNotBeBoundHoldsNothing(t *testing.T) {
 
 	c.create(gangPods("denied", 2, "2")...)
 	require.Eventually(t, func() bool { return len(c.events(string(kube.BindDenied))) > 0 }, patience, poll)
+	// All pods have one sentence, with the API server's answer, as the event has.
+	c.awaitReason("denied", kube.BindDenied, "gang denied had its nodes and is tried again in", "could not be bound", "not today")
+	assert.Contains(t, c.events(string(kube.BindDenied))[0], "not today")
 	c.create(gangPods("good", 2, "2")...)
 	c.awaitBound("good", 2)
 	assert.Empty(t, c.bound("denied"))

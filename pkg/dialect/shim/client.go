@@ -107,7 +107,7 @@ func (c podClient) Delete(ctx context.Context, name string, options metav1.Delet
 func (c podClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*v1.Pod, error) {
 	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType {
 		if pod := c.t.pods.podOf(c.namespace, name); pod != nil && pod.Spec.SchedulingGroup != nil {
-			if reportsUnscheduled(data) && c.t.pods.enqueue(pod, data, reasonAfter(pod, data) == v1.PodReasonSchedulerError) {
+			if reportsUnscheduled(data) && c.t.pods.enqueue(pod, data) {
 				return pod.DeepCopy(), nil
 			}
 			data = c.t.pods.withSentence(pod, data)

@@ -238,7 +238,7 @@ func TestPodWriter_DropsWhatHasLostItsPoint(t *testing.T) {
 	require.NoError(t, indexer.Add(newPod("bound", "node=n1")))
 	require.NoError(t, indexer.Add(again))
 	for _, name := range []string{"bound", "gone", "again"} {
-		require.True(t, w.enqueue(newPod(name), []byte(`{"status":{}}`), true))
+		require.True(t, w.enqueue(newPod(name), []byte(`{"status":{"conditions":[{"type":"PodScheduled","reason":"SchedulerError"}]}}`)))
 		require.True(t, w.writeNext(t.Context()))
 	}
 	assert.Empty(t, api.Actions())
@@ -256,7 +256,7 @@ func TestPodWriter_SaysNothingOfAPodThatWasBoundMeanwhile(t *testing.T) {
 	pod := newPod("a")
 	pod.ResourceVersion = "7"
 	require.NoError(t, indexer.Add(pod))
-	require.True(t, w.enqueue(pod, []byte(`{"status":{}}`), true))
+	require.True(t, w.enqueue(pod, []byte(`{"status":{}}`)))
 	require.True(t, w.writeNext(t.Context()))
 	require.Len(t, api.Actions(), 1)
 	assert.JSONEq(t, `{"metadata":{"uid":"`+string(pod.UID)+`","resourceVersion":"7"},"status":{}}`, string(api.Actions()[0].(clienttesting.PatchAction).GetPatch()))

@@ -80,8 +80,14 @@ func newPodWriter(client kubernetes.Interface, pods cache.Indexer, s *sentences)
 	}
 }
 
-// enqueue leaves a patch to be made later, unless too many wait.
-func (w *podWriter) enqueue(pod *v1.Pod, data []byte, failed bool) bool {
+// enqueue leaves a patch to be made later, unless too many wait. One that tells of an
+// error for which the gang's sentence waits is that sentence's matter.
+func (w *podWriter) enqueue(pod *v1.Pod, data []byte) bool {
+	reason, message := conditionAfter(pod, data)
+	failed := reason == v1.PodReasonSchedulerError
+	if failed && w.sentences.addError(pod, message) {
+		return true
+	}
 	delay := memberDelay
 	if text, ok := w.sentences.sentenceOf(pod); ok {
 		delay = statusDebounce
@@ -218,7 +224,7 @@ func (w *podWriter) podOf(namespace, name string) *v1.Pod {
 // that the pod is not scheduled.
 func (w *podWriter) withSentence(pod *v1.Pod, data []byte) []byte {
 	text, ok := w.sentences.sentenceOf(pod)
-	if !ok || reasonAfter(pod, data) == v1.PodReasonSchedulerError {
+	if reason, _ := conditionAfter(pod, data); !ok || reason == v1.PodReasonSchedulerError {
 		return data
 	}
 	var patch map[string]any
@@ -240,23 +246,29 @@ func (w *podWriter) withSentence(pod *v1.Pod, data []byte) []byte {
 	return changed
 }
 
-// reasonAfter is the reason of a pod's condition PodScheduled once a patch is made.
-func reasonAfter(pod *v1.Pod, data []byte) string {
+// conditionAfter is what a pod's condition PodScheduled says once a patch is made.
+func conditionAfter(pod *v1.Pod, data []byte) (reason, message string) {
+	if _, condition := podutil.GetPodCondition(&pod.Status, v1.PodScheduled); condition != nil {
+		reason, message = condition.Reason, condition.Message
+	}
 	var patch struct {
 		Status struct{ Conditions []map[string]any }
 	}
-	if json.Unmarshal(data, &patch) == nil {
-		for _, condition := range patch.Status.Conditions {
-			if reason, ok := condition["reason"].(string); ok && condition["type"] == string(v1.PodScheduled) {
-				return reason
-			}
+	if json.Unmarshal(data, &patch) != nil {
+		return reason, message
+	}
+	for _, condition := range patch.Status.Conditions {
+		if condition["type"] != string(v1.PodScheduled) {
+			continue
+		}
+		if text, ok := condition["reason"].(string); ok {
+			reason = text
+		}
+		if text, ok := condition["message"].(string); ok {
+			message = text
 		}
 	}
-	_, condition := podutil.GetPodCondition(&pod.Status, v1.PodScheduled)
-	if condition == nil {
-		return ""
-	}
-	return condition.Reason
+	return reason, message
 }
 
 // write makes a patch if the pod still waits. It is bound to the version of the pod that

@@ -6,6 +6,7 @@ package shim
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -111,6 +112,27 @@ func (s *sentences) addObjections(pod *v1.Pod, message string) {
 		}
 	}
 }
+
+// addError notes an error of the scheduler about a member as an objection, if somebody
+// listens, and reports whether that is so: then it comes to stand in the sentence.
+func (s *sentences) addError(pod *v1.Pod, message string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[store.Key{Namespace: pod.Namespace, Group: kube.GroupOf(pod)}]
+	if g == nil || !g.listening {
+		return false
+	}
+	if len(message) > longestError {
+		message = strings.ToValidUTF8(message[:longestError], "") + "..."
+	}
+	if len(g.objections) < maxObjections && !slices.Contains(g.objections, message) {
+		g.objections = append(g.objections, message)
+	}
+	return true
+}
+
+// longestError is how much of an error stands in a sentence, in bytes.
+const longestError = 300
 
 // takeObjections returns what was noted since listen, sorted, and listens no more.
 func (s *sentences) takeObjections(pg *schedulingapi.PodGroup) []string {

@@ -6,6 +6,7 @@ package shim
 import (
 	"fmt"
 	"sync/atomic"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -98,6 +99,14 @@ func TestSentence_StandsInEveryMember(t *testing.T) {
 	assert.Equal(t, v1.PodReasonSchedulerError+" | denied", c.conditionOf(t, "b"))
 	c.unscheduled(t, "b", "Unschedulable", "0/8 nodes are available", "")
 	c.awaitCondition(t, "b", "Unschedulable | NoFittingDomain: room for 1")
+
+	// Where somebody listens it is a word of the sentence that is to come.
+	c.Listen(pg)
+	c.unscheduled(t, "b", v1.PodReasonSchedulerError, "binding rejected: "+strings.Repeat("x", 400), "")
+	assert.Equal(t, []string{"binding rejected: " + strings.Repeat("x", 282) + "..."}, c.Objections(pg))
+	assert.Equal(t, "Unschedulable | NoFittingDomain: room for 1", c.conditionOf(t, "b"))
+	c.SetSentence(pg, "BindDenied", "BindDenied: denied")
+	c.awaitCondition(t, "b", "BindDenied | BindDenied: denied")
 
 	// Another group of that name does not take it away, and its own does.
 	other := pg.DeepCopy()
