@@ -23,7 +23,7 @@ func misspelledKeys(labels, annotations map[string]string) []string {
 	var notes []string
 	for key := range annotations {
 		switch {
-		case !strings.HasPrefix(key, ownDomain) || slices.Contains(TermKeys[:], key):
+		case !strings.HasPrefix(key, ownDomain) || slices.Contains(TermKeys[:], key) || key == kube.AnnotationStartedWith:
 		case key == kube.LabelGang:
 			notes = append(notes, "annotation "+key+" is not read; write it as a label")
 		default:

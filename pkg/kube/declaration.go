@@ -33,6 +33,9 @@ type Declaration struct {
 	// Roles are the parts of the gang, and RolesOrigin where they are written.
 	Roles       []Role
 	RolesOrigin Origin
+	// MinCount is the number of members that start together, those that have finished
+	// among them; 0 for no gang.
+	MinCount int
 	// RunningMinimum is the number of members below which a gang that has
 	// started is broken, nil for its minimum: members that come later have still
 	// to start together.

@@ -36,6 +36,9 @@ const (
 	AnnotationGPUMemory = "muster.sh/gpu-memory"
 	// AnnotationRoles says what parts of the gang ask for: see Role.
 	AnnotationRoles = "muster.sh/roles"
+	// AnnotationStartedWith is what the scheduler itself writes on a member when it
+	// binds it: the number of pods that had to start together then.
+	AnnotationStartedWith = "muster.sh/started-with"
 
 	// LabelPodGroup names the scheduling.x-k8s.io PodGroup of a pod, as the
 	// coscheduling plugin of kubernetes-sigs/scheduler-plugins reads it.

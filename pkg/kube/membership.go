@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 )
 
 // MemberState is what a pod counts as in its gang. docs/lifecycle.md has the table.
@@ -74,6 +75,50 @@ func IsMember(pod *v1.Pod) bool { return MemberStateOf(pod).IsMember() }
 // MembersAmong returns those of the pods that count as members of their gang.
 func MembersAmong(pods []*v1.Pod) []*v1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(pod *v1.Pod) bool { return !IsMember(pod) })
+}
+
+// StartedWith returns the number of pods that had to start together when Muster bound
+// the pod, 0 where it does not say so. It is in what the pod is bound with: a process
+// that begins later knows what the gang runs with.
+func StartedWith(pod *v1.Pod) int {
+	if MemberStateOf(pod) != MemberBound {
+		return 0
+	}
+	n, err := ParseMinCount(pod.Annotations[AnnotationStartedWith])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// LastChange returns when the members of a gang last changed, as far as its pods that
+// are there say by the API server's clock: when one was created, bound, or told to end.
+func LastChange(lists ...[]*v1.Pod) time.Time {
+	var last time.Time
+	for _, pods := range lists {
+		for _, pod := range pods {
+			if at := lastChangeOf(pod); at.After(last) {
+				last = at
+			}
+		}
+	}
+	return last
+}
+
+func lastChangeOf(pod *v1.Pod) time.Time {
+	switch MemberStateOf(pod) {
+	case MemberTerminating:
+		grace := time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second
+		return pod.DeletionTimestamp.Add(-grace)
+	case MemberBound:
+		for i := range pod.Status.Conditions {
+			if c := &pod.Status.Conditions[i]; c.Type == v1.PodScheduled && c.Status == v1.ConditionTrue {
+				return c.LastTransitionTime.Time
+			}
+		}
+	case MemberWaiting, MemberGated, MemberFinished, MemberFailed:
+	}
+	return pod.CreationTimestamp.Time
 }
 
 // IsGated reports whether scheduling gates keep a pod without a node from being

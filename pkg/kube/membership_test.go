@@ -90,3 +90,52 @@ func TestFinishedInRun_TellsRunsOfOneNameApart(t *testing.T) {
 		assert.Equal(t, c.want, kube.FinishedInRun(c.living, c.finished), name)
 	}
 }
+
+func TestStartedWith_IsWhatABoundPodSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		node, says string
+		want       int
+	}{
+		"bound by Muster":           {"n", "4", 4},
+		"bound by somebody else":    {"n", "", 0},
+		"it waits":                  {"", "4", 0},
+		"no number":                 {"n", "four", 0},
+		"a number that is no count": {"n", "0", 0},
+	} {
+		p := &v1.Pod{}
+		p.Spec.NodeName, p.Annotations = c.node, map[string]string{kube.AnnotationStartedWith: c.says}
+		assert.Equal(t, c.want, kube.StartedWith(p), name)
+	}
+}
+
+func TestLastChange_IsTheLatestThatThePodsTell(t *testing.T) {
+	at := func(seconds int) metav1.Time {
+		return metav1.NewTime(time.Date(2026, 1, 1, 0, 0, seconds, 0, time.UTC))
+	}
+	created := func(second int) *v1.Pod { return &v1.Pod{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: at(second)}} }
+	bound := func(second int) *v1.Pod {
+		p := created(1)
+		p.Spec.NodeName = "n"
+		p.Status.Conditions = []v1.PodCondition{
+			{Type: v1.PodReady, Status: v1.ConditionTrue, LastTransitionTime: at(59)},
+			{Type: v1.PodScheduled, Status: v1.ConditionTrue, LastTransitionTime: at(second)},
+		}
+		return p
+	}
+	ending := bound(5)
+	ending.DeletionTimestamp, ending.DeletionGracePeriodSeconds = new(at(50)), new(int64(30))
+	assumed := created(7)
+	assumed.Spec.NodeName = "n"
+	for name, c := range map[string]struct {
+		bound, waiting []*v1.Pod
+		want           int
+	}{
+		"a member was created again":       {[]*v1.Pod{bound(5)}, []*v1.Pod{created(9), created(2)}, 9},
+		"the last one was bound":           {[]*v1.Pod{bound(5), bound(8)}, []*v1.Pod{created(2)}, 8},
+		"one was told to end, and has not": {[]*v1.Pod{bound(5), ending}, []*v1.Pod{created(2)}, 20},
+		"one is being bound":               {[]*v1.Pod{bound(5), assumed}, nil, 7},
+	} {
+		assert.Equal(t, at(c.want).Time, kube.LastChange(c.bound, c.waiting), name)
+	}
+	assert.Zero(t, kube.LastChange(nil, nil))
+}

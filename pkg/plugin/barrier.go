@@ -92,16 +92,14 @@ func (b *barrier) onReserved(pod *v1.Pod) (*fwk.Status, time.Duration) {
 func (b *barrier) allowAll() {
 	b.open = true
 	b.timeEnd("opened")
+	b.all.gangs.reports.groups.NoteStart(b.group)
 	for uid := range b.reserved {
 		if waiting := b.all.handle.GetWaitingPod(uid); waiting != nil {
 			waiting.Allow(Name)
 		}
 	}
 	b.all.setBarrier(b.group.UID, nil)
-	b.all.gangs.step(queue.Placed{
-		Gang: queue.GangID(b.group.UID), Required: b.plan.spec.RunningMinimum,
-		Message: b.all.gangs.reports.reportPlaced(b.group, b.plan, len(b.reserved)),
-	})
+	b.all.gangs.step(queue.Placed{Gang: queue.GangID(b.group.UID), Message: b.all.gangs.reports.reportPlaced(b.group, b.plan, len(b.reserved))})
 }
 
 // tooFew names what is missing where the scheduler took members that terminate

@@ -72,6 +72,7 @@ func (b *permitHandle) pod(p *v1.Pod) {
 // undeclared are groups of which nothing is declared.
 type undeclared struct{ Groups }
 
+func (undeclared) NoteStart(*schedulingapi.PodGroup)                       {}
 func (undeclared) SetSentence(*schedulingapi.PodGroup, string, string) int { return 0 }
 
 func (undeclared) DeclarationOf(*schedulingapi.PodGroup) *kube.Declaration {

@@ -68,6 +68,7 @@ type noObject struct{ Groups }
 
 func (noObject) Source(*schedulingapi.PodGroup) runtime.Object             { return nil }
 func (noObject) Verdict(_ *schedulingapi.PodGroup, reason, message string) {}
+func (noObject) NoteStart(*schedulingapi.PodGroup)                         {}
 func (noObject) SetSentence(*schedulingapi.PodGroup, string, string) int   { return 0 }
 
 // evict has an evictor give up a gang of three that belongs to a Job.

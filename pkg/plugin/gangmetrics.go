@@ -172,12 +172,7 @@ func (c *gangCollector) statusOf(pg *schedulingapi.PodGroup, pods *groupPods) qu
 	default:
 		return queue.Status{Phase: queue.Queued} // its first pod is on the way to the cache
 	}
-	id := queue.GangID(pg.UID)
-	refusal := ask(c.gangs, func(core *queue.Queue) *queue.Verdict {
-		ready.Required = core.RequiredOf(id, ready.Required)
-		return core.Refusal(id)
-	})
-	return queue.StatusOf(ready, refusal)
+	return queue.StatusOf(ready, ask(c.gangs, func(core *queue.Queue) *queue.Verdict { return core.Refusal(queue.GangID(pg.UID)) }))
 }
 
 // gangTally is a number of gangs by what they do, and of those that wait the

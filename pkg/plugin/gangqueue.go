@@ -146,6 +146,9 @@ func (q *gangQueue) readGang(pg *schedulingapi.PodGroup, state fwk.PodGroupState
 		event.Readiness.Problem = why
 	}
 	if asking == nil {
+		if r := &event.Readiness; r.Bound > 0 && r.Bound < r.Required {
+			r.ChangedAt = kube.LastChange(state.ScheduledPods(), slices.Collect(maps.Values(state.UnscheduledPods())))
+		}
 		event.Fingerprint = fingerprintOf(pg, maps.Values(state.UnscheduledPods()), state.ScheduledPodsCount())
 	}
 	return event
@@ -358,8 +361,7 @@ func (q *gangQueue) evictGang(ctx context.Context, e queue.Evict) {
 		q.step(queue.EvictionFailed{Gang: e.Gang})
 		return
 	}
-	required := ask(q, func(core *queue.Queue) int { return core.RequiredOf(e.Gang, kube.RunningMinimum(pg, declaration)) })
-	reason, err := q.evictor.releaseGang(ctx, pg, required, e.Preempted)
+	reason, err := q.evictor.releaseGang(ctx, pg, kube.RunningMinimum(pg, declaration), e.Preempted)
 	if err != nil {
 		if !errors.Is(err, errKept) {
 			klog.FromContext(ctx).Error(err, "Could not release a partly started gang; trying again", "gang", e.Name)

@@ -40,6 +40,9 @@ type Groups interface {
 	// another one is set; "" and "" for none. It does not block, and returns how
 	// many pods are to be written for it.
 	SetSentence(pg *schedulingapi.PodGroup, reason, message string) int
+	// NoteStart has the members of a gang that are bound from now on say with how
+	// many it had to start. It does not block.
+	NoteStart(pg *schedulingapi.PodGroup)
 	// Listen notes from now on what kube-scheduler objects to members. Objections
 	// returns it, sorted, and ends that.
 	Listen(pg *schedulingapi.PodGroup)

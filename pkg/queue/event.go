@@ -126,10 +126,8 @@ type (
 	}
 	// Placed says that all members of a plan are reserved and about to be bound.
 	Placed struct {
-		Gang GangID
-		// Required is Readiness.Required, with which it runs from now on.
-		Required int
-		Message  string
+		Gang    GangID
+		Message string
 	}
 	// BindFailed says that a member could not be bound. Verdict is told for the pause
 	// that follows.

@@ -121,7 +121,7 @@ func fuzzEvent(kind, which, arg byte) Event {
 	case 12, 13:
 		return fuzzRefusal(id, node, arg)
 	case 14:
-		return Placed{Gang: id, Required: 3}
+		return Placed{Gang: id}
 	case 15:
 		return BindFailed{Gang: id, Verdict: func(time.Duration) *Verdict { return &Verdict{Reason: "BindDenied", Remedy: ByTime} }}
 	case 16:

@@ -53,14 +53,16 @@ type gang struct {
 	activatedAt time.Time
 	activations int
 
-	// startedWith is the number of bound members that the gang was seen whole
-	// with; zero if it never was, as far as this process knows.
-	startedWith int
-	// partialSince is when the gang was first seen with fewer bound members than
-	// it needs; zero when it has none or enough. interrupted says that this is
-	// what a crash or a loss left, and not how somebody made it.
-	partialSince time.Time
-	interrupted  bool
+	// wasWhole says that the gang was seen whole by this process, and whole that it
+	// was when it was last read, by the replica that schedules.
+	wasWhole, whole bool
+	// partialSince is since when the gang has fewer bound members than it needs,
+	// as far as is known, and sightedAt since when this process has seen it so while
+	// it may evict; both are zero when it has none or enough. lossSeen says that it
+	// became so before the eyes of this process, and interrupted that this is what a
+	// crash or a loss left, and not how somebody made it.
+	partialSince, sightedAt time.Time
+	lossSeen, interrupted   bool
 	// preemptedAt is when a member of it last made room for a pod of higher priority.
 	preemptedAt time.Time
 	// shortage is what the members of a partial gang do that have no node; leftover
@@ -88,16 +90,6 @@ func compareGangs(a, b *gang) int {
 // keptOut reports whether the gang is kept out of the scheduler's queue until
 // something changes. One that backs off waits for time alone.
 func (g *gang) keptOut() bool { return g.state == gated || g.state == unschedulable }
-
-// required is the number of bound members below which the gang is broken: the
-// smaller one of what it needs now and what it started with. A minimum that is
-// raised later never makes a running gang partial.
-func (g *gang) required(now int) int {
-	if g.startedWith > 0 {
-		return min(now, g.startedWith)
-	}
-	return now
-}
 
 // The pace at which a gang is tried while room is being freed: a gang that ends
 // gives its pods back one by one, and each of them could be the last that

@@ -138,8 +138,8 @@ func (q *Queue) placed(e Placed, now time.Time) {
 	q.passTurn(g, now)
 	g.state, g.refusal, g.room, g.class = open, nil, nil, ""
 	g.refusals, g.pluginRefusals, g.passedBy = 0, 0, 0
-	g.partialSince, g.interrupted = time.Time{}, false
-	g.startedWith = e.Required
+	g.partialSince, g.sightedAt, g.interrupted = time.Time{}, time.Time{}, false
+	g.wasWhole, g.whole = true, true
 	// It may have gone elsewhere than it was promised.
 	q.offerHeld(q.releaseReservation(g.id), now)
 }

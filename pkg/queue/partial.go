@@ -18,6 +18,9 @@ const (
 	// preemptionWindow is the time between the last victim in a gang and the moment when
 	// the gang is seen to be partial.
 	preemptionWindow = 10 * time.Second
+	// leastSight is how long this process has seen a gang partial, at the least, before
+	// it evicts it.
+	leastSight = 5 * time.Second
 	// lastInterrupted bounds how long an interrupted gang goes first where the
 	// configuration has no grace period.
 	lastInterrupted = time.Minute
@@ -27,11 +30,12 @@ const (
 // whether that is what a crash or a loss left: it was whole before, or was seen
 // so before this replica scheduled, or a member of it could not be bound.
 func (q *Queue) followPartial(g *gang, r *Readiness, now time.Time) {
-	if r.Bound > 0 && r.Bound >= r.Required {
-		g.startedWith = r.Required
-	}
-	if r.Bound == 0 || r.Bound >= g.required(r.Required) {
-		g.partialSince, g.interrupted, g.shortage, g.partialReported = time.Time{}, false, enoughWait, nil
+	before := g.whole
+	g.whole = r.Bound > 0 && r.Bound >= r.Required && q.leading
+	g.wasWhole = g.wasWhole || r.Bound > 0 && r.Bound >= r.Required
+	if r.Bound == 0 || r.Bound >= r.Required {
+		g.partialSince, g.sightedAt, g.evictAfter = time.Time{}, time.Time{}, time.Time{}
+		g.interrupted, g.shortage, g.partialReported = false, enoughWait, nil
 		return
 	}
 	g.shortage = r.shortage()
@@ -39,9 +43,21 @@ func (q *Queue) followPartial(g *gang, r *Readiness, now time.Time) {
 		g.leftover = r.leftover()
 	}
 	if g.partialSince.IsZero() {
-		g.partialSince = now
+		g.partialSince, g.sightedAt, g.lossSeen = now, now, before
 	}
-	g.interrupted = g.interrupted || g.startedWith > 0 || !q.leading || g.bindFailures > 0
+	if !g.lossSeen && !r.ChangedAt.IsZero() {
+		g.datePartial(r.ChangedAt, now)
+	}
+	g.interrupted = g.interrupted || g.wasWhole || !q.leading || g.bindFailures > 0
+}
+
+// datePartial puts back the time since when a gang is partial to when its members last
+// changed, as the API server says: a replica that takes over goes on with the time of
+// the one before. A time to come, as a clock that is ahead gives, changes nothing.
+func (g *gang) datePartial(changedAt, now time.Time) {
+	if changedAt.Before(g.partialSince) {
+		g.partialSince = now.Add(-now.Sub(changedAt)) // by the clock of the queue from here on
+	}
 }
 
 // goesFirst reports whether a gang goes before others of its priority, because
@@ -63,7 +79,7 @@ func (q *Queue) evictPartial(now time.Time) {
 	q.partialTick = now
 	var due []*gang
 	for _, g := range q.gangs {
-		if !g.partialSince.IsZero() && (g.isPreempted() || now.Sub(g.partialSince) > q.cfg.PartialGrace) {
+		if !g.partialSince.IsZero() && (g.isPreempted() || q.isOverdue(g, now)) {
 			due = append(due, g)
 		}
 	}
@@ -88,10 +104,17 @@ func (q *Queue) evictPartial(now time.Time) {
 	}
 }
 
+// isOverdue reports whether a partial gang has had its grace period, and was seen for a
+// while by this process: what it takes over may be about to change.
+func (q *Queue) isOverdue(g *gang, now time.Time) bool {
+	grace := q.cfg.PartialGrace
+	return now.Sub(g.partialSince) > grace && now.Sub(g.sightedAt) >= min(grace, leastSight)
+}
+
 // isPreempted reports whether the gang has too few members because others made room
 // for pods of higher priority.
 func (g *gang) isPreempted() bool {
-	return !g.preemptedAt.IsZero() && g.partialSince.Sub(g.preemptedAt).Abs() < preemptionWindow
+	return !g.preemptedAt.IsZero() && g.sightedAt.Sub(g.preemptedAt).Abs() < preemptionWindow
 }
 
 // evictionAnswered starts the grace period anew once a gang was evicted; it is
@@ -103,7 +126,7 @@ func (q *Queue) evictionAnswered(event Event, now time.Time) {
 		if !ok {
 			return
 		}
-		g.partialSince, g.interrupted, g.evictAfter = time.Time{}, false, time.Time{}
+		g.partialSince, g.interrupted, g.evictAfter = time.Time{}, false, now.Add(q.cfg.PartialGrace)
 		if e.Reason != "" {
 			q.decide(Decision{now, g.key.Name, DecisionEvicted, e.Reason, ""})
 		}
@@ -115,5 +138,14 @@ func (q *Queue) evictionAnswered(event Event, now time.Time) {
 }
 
 // lead begins to schedule. Gangs that were seen partial until now were left so
-// by somebody else's end.
-func (q *Queue) lead() { q.leading, q.arrivals.counting = true, true }
+// by somebody else's end, and are read again: that may have been long ago.
+func (q *Queue) lead(now time.Time) {
+	q.leading, q.arrivals.counting = true, true
+	for _, g := range q.gangs {
+		g.whole = false
+		if !g.partialSince.IsZero() {
+			g.partialSince, g.sightedAt, g.lossSeen = now, now, false
+			q.rechecks.schedule(g.key.Name, now)
+		}
+	}
+}

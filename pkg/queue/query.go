@@ -47,15 +47,6 @@ func (q *Queue) Admitted(id GangID) bool {
 	return ok && g.state != gated
 }
 
-// RequiredOf is the number of bound members below which a gang is broken, where
-// its declaration says now: less if it started with less.
-func (q *Queue) RequiredOf(id GangID, now int) int {
-	if g, ok := q.gangs[id]; ok {
-		return g.required(now)
-	}
-	return now
-}
-
 // PassedBy is the number of gangs that were placed while one waited before them.
 func (q *Queue) PassedBy(id GangID) int {
 	if g, ok := q.gangs[id]; ok {

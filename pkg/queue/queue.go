@@ -97,7 +97,7 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 	case EvictionFailed, Evicted:
 		q.evictionAnswered(e, now)
 	case Leading:
-		q.lead()
+		q.lead(now)
 	case Tick:
 		q.tick(now)
 	}

@@ -3,7 +3,10 @@
 
 package queue
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Readiness is what a gang needs for a start, and what it has: the count of its
 // pods against its declaration. Pods that terminate are no members.
@@ -18,6 +21,9 @@ type Readiness struct {
 	// Bound members have a node. Assumed ones are reserved or on their way to
 	// be bound, and count as bound too.
 	Bound, Assumed int
+	// ChangedAt is when a member was last created, bound or told to end, of a gang that
+	// is partial; zero where that was not read.
+	ChangedAt time.Time
 	// Waiting members have no node; Gated ones may not be scheduled before
 	// somebody removes their scheduling gates, named in Gates.
 	Waiting, Gated int

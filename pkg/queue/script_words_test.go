@@ -50,7 +50,7 @@ func (s *script) gangEvent(word, name string) Event {
 	case "refuse":
 		return s.refusal(id)
 	case "place":
-		return Placed{Gang: id, Required: s.gangs[name].Readiness.Required}
+		return Placed{Gang: id}
 	case "bindfail":
 		return BindFailed{Gang: id, Verdict: func(pause time.Duration) *Verdict {
 			return &Verdict{Reason: "BindDenied", Message: "trying again in " + pause.String(), Remedy: ByTime}
@@ -75,6 +75,11 @@ func (s *script) readGang(name string) GangSeen {
 	}
 	if needs := s.line.number("needs", r.MinCount); needs != r.MinCount {
 		r.MinCount, r.Required = needs, needs
+	}
+	r.Required = s.line.number("started", r.Required)
+	r.ChangedAt = time.Time{}
+	if changed := s.line.option("changed"); changed != "" {
+		r.ChangedAt = s.now.Add(-s.line.duration(changed))
 	}
 	r.Waiting, r.Bound, r.Gated = s.line.number("has", r.Waiting), s.line.number("bound", r.Bound), s.line.number("gated", r.Gated)
 	if s.line.flag("misdeclared") {

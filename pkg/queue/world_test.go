@@ -302,7 +302,7 @@ func (w *world) place(g *worldGang, nodes []string) {
 		w.cache.pods[pod] = node
 		w.step(PodAssigned{Pod: pod, Priority: 1000})
 	}
-	w.step(Placed{Gang: g.id, Required: g.size})
+	w.step(Placed{Gang: g.id})
 	if g.trouble != bindOnce || g.denied {
 		return
 	}

@@ -115,6 +115,7 @@ func (c *cluster) policyRefusesTheRest() {
 		assert.NoError(c.t, c.patchPodStatus(client, "pending", patch), patch)
 	}
 	assert.NoError(c.t, c.bindWith(client, nil))
+	assert.NoError(c.t, c.bindWith(client, map[string]string{kube.AnnotationStartedWith: "8"}))
 	assert.True(c.t, refusedBy(c.bindWith(client, map[string]string{"a": "b"}), "bindings"))
 	c.policyRefusesVolumesAndGroups(client)
 }

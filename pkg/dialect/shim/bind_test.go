@@ -12,8 +12,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dialect/store"
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // slowBinder is an API server that answers when it is told to.
@@ -28,9 +34,54 @@ func (s slowBinder) Bind(context.Context, *v1.Binding, metav1.CreateOptions) err
 	return nil
 }
 
+// emptyStore knows no gangs.
+func emptyStore() *store.Store {
+	return store.New(dialect.Enabled(nil, nil), func(store.Key, *schedulingapi.PodGroup, *kube.Declaration) {}, func(store.Key) {})
+}
+
+// notingBinder is an API server that notes what pods are bound with.
+type notingBinder struct {
+	corev1.PodInterface
+	bound map[string]map[string]string // annotations by pod
+}
+
+func (n notingBinder) Bind(_ context.Context, binding *v1.Binding, _ metav1.CreateOptions) error {
+	n.bound[binding.Name] = binding.Annotations
+	return nil
+}
+
+// A member of a gang is bound with the number that starts together, by the version of
+// its group that was planned; a pod of its own with nothing.
+func TestClient_BindsMembersWithTheNumberThatStarts(t *testing.T) {
+	tr := &Translator{feed: newFeed(), bindings: newBindings(), nodes: nodesNamed("n")}
+	tr.store = store.New(dialect.Enabled(nil, nil), tr.feed.publish, func(store.Key) {})
+	tr.store.Open()
+	member := func(name string) *v1.Pod {
+		return &v1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "ns", Name: name, UID: types.UID(name),
+				Labels: map[string]string{kube.LabelGang: "train"}, Annotations: map[string]string{kube.AnnotationMinCount: "3"},
+			},
+			Spec: v1.PodSpec{SchedulingGroup: &v1.PodSchedulingGroup{PodGroupName: new("label~train")}},
+		}
+	}
+	tr.store.SetPod(member("a"))
+	api := notingBinder{bound: map[string]map[string]string{}}
+	bind := func(name string) map[string]string {
+		binding := &v1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}, Target: v1.ObjectReference{Name: "n"}}
+		require.NoError(t, podClient{PodInterface: api, t: tr}.Bind(t.Context(), binding, metav1.CreateOptions{}))
+		assert.Nil(t, binding.Annotations, "the caller's binding stays as it is")
+		return api.bound[name]
+	}
+	assert.Empty(t, bind("a"), "nobody said that it starts")
+	tr.NoteStart(tr.feed.objects[store.Key{Namespace: "ns", Group: "label~train"}].group)
+	assert.Equal(t, map[string]string{kube.AnnotationStartedWith: "3"}, bind("a"))
+	assert.Empty(t, bind("single"))
+}
+
 func TestClient_BindsAFewAtATime(t *testing.T) {
 	api := slowBinder{came: make(chan struct{}, 1000), answer: make(chan struct{})}
-	client := podClient{PodInterface: api, t: &Translator{bindings: newBindings(), nodes: nodesNamed("n")}}
+	client := podClient{PodInterface: api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n")}}
 	binding := &v1.Binding{Target: v1.ObjectReference{Name: "n"}}
 	var group sync.WaitGroup
 	for range 3 * bindSlots {

@@ -6,6 +6,7 @@ package shim
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -16,6 +17,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	schedulingv1beta1 "k8s.io/client-go/kubernetes/typed/scheduling/v1beta1"
+
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // client is the scheduler's client. Its scheduling loop writes the status of
@@ -52,8 +55,13 @@ type podClient struct {
 
 // Bind waits for a slot: the scheduler binds all members of a gang at once. It tries
 // again where the API server could not do it: the siblings of the pod hold their GPUs
-// meanwhile, and its gang would have to pause.
+// meanwhile, and its gang would have to pause. A member of a gang is told with how many
+// it starts, in the same request: whoever schedules later knows it.
 func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1.CreateOptions) error {
+	if start := c.t.store.StartOf(binding.UID); start > 0 {
+		binding = binding.DeepCopy()
+		metav1.SetMetaDataAnnotation(&binding.ObjectMeta, kube.AnnotationStartedWith, strconv.Itoa(start))
+	}
 	for pauses := bindRetryBackoff; ; {
 		err := c.t.bindings.runInSlot(ctx, func() error {
 			if err := c.checkNode(binding.Target.Name); err != nil {

@@ -68,7 +68,7 @@ func nodesNamed(names ...string) corelisters.NodeLister {
 
 func TestClient_BindsToNoNodeThatWentAway(t *testing.T) {
 	api := &lossyBinder{}
-	client := podClient{PodInterface: api, t: &Translator{bindings: newBindings(), nodes: nodesNamed("n1")}}
+	client := podClient{PodInterface: api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n1")}}
 	bind := func(node string) error {
 		return client.Bind(t.Context(), &v1.Binding{Target: v1.ObjectReference{Name: node}}, metav1.CreateOptions{})
 	}
@@ -118,7 +118,7 @@ func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			client := podClient{PodInterface: &row.api, t: &Translator{bindings: newBindings(), nodes: nodesNamed("n1")}}
+			client := podClient{PodInterface: &row.api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n1")}}
 			binding := &v1.Binding{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "u1"}, Target: v1.ObjectReference{Name: "n1"}}
 			err := client.Bind(t.Context(), binding, metav1.CreateOptions{})
 			if row.bound {

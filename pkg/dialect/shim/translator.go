@@ -320,6 +320,14 @@ func (t *Translator) SetSentence(pg *schedulingapi.PodGroup, reason, message str
 	return 0
 }
 
+// NoteStart has the members of a gang that are bound from now on say with how many it
+// had to start, by the version of its PodGroup that the caller holds.
+func (t *Translator) NoteStart(pg *schedulingapi.PodGroup) {
+	if d := t.feed.declarationOf(pg); d != nil {
+		t.store.NoteStart(store.Key{Namespace: pg.Namespace, Group: pg.Name}, d.MinCount)
+	}
+}
+
 // Listen notes from now on what kube-scheduler objects to the members of a gang.
 func (t *Translator) Listen(pg *schedulingapi.PodGroup) { t.sentences.listen(pg) }
 

@@ -34,6 +34,10 @@ type gangState struct {
 	// each gate. The scheduler knows them as single pods until their gates go.
 	gated int
 	gates map[string]int
+	// startedWith counts the members on nodes by the number that had to start together
+	// when they were bound. startingWith is that of the members that are bound now.
+	startedWith  map[int]int
+	startingWith int
 	// livingRuns counts the members of each run, readRun finds its workload.
 	livingRuns map[workload.Run]int
 	readRun    runCatalog

@@ -25,6 +25,8 @@ type member struct {
 	bound, running bool
 	// terminating members were told to end.
 	terminating bool
+	// startedWith is with how many its gang had to start when it was bound, or 0.
+	startedWith int
 	revision    kube.Revision
 	// run is the workload that it is of, if that comes to its end by itself.
 	run workload.Run
@@ -55,7 +57,8 @@ func (s *Store) newMember(pod *v1.Pod) *member {
 		terminating: kube.MemberStateOf(pod) == kube.MemberTerminating,
 		job:         jobRefOf(pod),
 		gates:       kube.GatesOf(pod), life: kube.LifetimeOf(pod), revision: kube.RevisionOf(pod),
-		terms: said.Terms, roles: said.Roles, child: kube.ChildGroupOf(pod),
+		startedWith: kube.StartedWith(pod),
+		terms:       said.Terms, roles: said.Roles, child: kube.ChildGroupOf(pod),
 	}
 	if name == kube.DialectAuto {
 		m.auto = newAutoMember(pod)
@@ -112,6 +115,7 @@ func (g *gangState) countMember(m *member, sign int) {
 	g.staying += sign * oneIf(m.bound && !m.terminating)
 	g.problems += sign * oneIf(m.problem != nil)
 	g.countGates(m, sign)
+	g.countStart(m, sign)
 	g.countRun(m, sign)
 	g.countJob(m, sign)
 	g.tallyMember(m, sign)
@@ -132,6 +136,21 @@ func (g *gangState) countGates(m *member, sign int) {
 			delete(g.gates, gate)
 		}
 	}
+}
+
+// countStart adds a member to those that were started with its number, or takes it out.
+func (g *gangState) countStart(m *member, sign int) {
+	if m.startedWith == 0 {
+		return
+	}
+	if g.startedWith == nil {
+		g.startedWith = map[int]int{}
+	}
+	before := g.startedWith[m.startedWith]
+	if g.startedWith[m.startedWith] += sign; before+sign == 0 {
+		delete(g.startedWith, m.startedWith)
+	}
+	g.dirty = g.dirty || before == 0 || before+sign == 0
 }
 
 func oneIf(yes bool) int {

@@ -6,6 +6,7 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,8 +31,8 @@ func (g *gangState) build(kinds []kindStatus) publication {
 	d.refuse(g.preemptionConflict())
 	d.refuse(d.rolesProblem)
 	planTogether(pg, d)
-	g.leaveOutDone(pg, d)
-	g.setRunningMinimum(d)
+	done := g.leaveOutDone(pg, d)
+	g.setRunningMinimum(pg, d, done)
 	pg.Spec.DisruptionMode = g.disruptionMode(pg)
 	setConstraints(pg, d.Terms[kube.AnnotationTopologyRequired].Value)
 	return publication{pg, g.finish(d)}
@@ -52,17 +53,17 @@ func planTogether(pg *schedulingapi.PodGroup, d *draft) {
 // leaveOutDone lowers the minimum by the members that have done their work: it
 // is not waited for. What other runs under the gang's name have done is not its
 // work. A workload that says itself how many start together has
-// left them out.
-func (g *gangState) leaveOutDone(pg *schedulingapi.PodGroup, d *draft) {
+// left them out. It returns how many they are.
+func (g *gangState) leaveOutDone(pg *schedulingapi.PodGroup, d *draft) int {
 	policy := pg.Spec.SchedulingPolicy.Gang
 	if policy == nil {
-		return
+		return 0
 	}
 	declared := max(policy.MinCount, int32(kube.TotalMinimum(d.Roles)))
 	g.declaredCount = max(int(declared), 1)
-	policy.MinCount = declared
-	if _, written := d.Terms[kube.AnnotationMinCount]; g.object != nil && g.object.Shape != nil && !written {
-		return
+	policy.MinCount, d.MinCount = declared, g.declaredCount
+	if g.isCountedByWorkload(d) {
+		return 0
 	}
 	var others map[workload.Run]bool
 	if len(d.Roles) == 0 {
@@ -72,19 +73,35 @@ func (g *gangState) leaveOutDone(pg *schedulingapi.PodGroup, d *draft) {
 	}
 	done := slices.DeleteFunc(g.doneInRun(), func(w doneWork) bool { return others[w.run] })
 	if len(done) == 0 {
-		return
+		return 0
 	}
 	d.Roles = withoutDone(d.Roles, done)
 	needed := kube.NeededMembers(int(declared), totalDone(done))
 	policy.MinCount = int32(max(needed, kube.TotalMinimum(d.Roles)))
+	return totalDone(done)
 }
 
-// setRunningMinimum says with how many members a gang of groups that has started is
-// whole, where its minimum is more.
-func (g *gangState) setRunningMinimum(d *draft) {
+// isCountedByWorkload reports whether the workload itself says how many start together.
+func (g *gangState) isCountedByWorkload(d *draft) bool {
+	_, written := d.Terms[kube.AnnotationMinCount]
+	return g.object != nil && g.object.Shape != nil && !written
+}
+
+// setRunningMinimum says with how many members a gang that has started is whole, where
+// its minimum is more: a gang of groups with those that some of its groups need, and
+// any with the least that one of its members was started with. A minimum that is raised
+// later makes no running gang a partial one. (Of a workload, see startedWith.)
+func (g *gangState) setRunningMinimum(pg *schedulingapi.PodGroup, d *draft, finished int) {
 	if g.object != nil && g.object.Enough > 0 {
 		enough := kube.NeededMembers(g.object.Enough, totalDone(g.doneInRun()))
 		d.RunningMinimum = &enough
+	}
+	if pg.Spec.SchedulingPolicy.Gang == nil || len(g.startedWith) == 0 || g.isCountedByWorkload(d) {
+		return
+	}
+	least := kube.NeededMembers(slices.Min(slices.Collect(maps.Keys(g.startedWith))), finished)
+	if least < kube.RunningMinimum(pg, &d.Declaration) {
+		d.RunningMinimum = &least
 	}
 }
 

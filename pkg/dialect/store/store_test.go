@@ -168,7 +168,7 @@ func TestBuild_CarriesTermsAndPriority(t *testing.T) {
 	w := newWorld()
 	w.pod(train("a", "priority=7", kube.AnnotationTopologyRequired+"=rack", kube.AnnotationGPUModels+"=H100,A100"))
 	pg := w.get("label~train")
-	assert.Equal(t, &kube.Declaration{Dialect: kube.DialectLabel, Terms: map[string]kube.Term{
+	assert.Equal(t, &kube.Declaration{Dialect: kube.DialectLabel, MinCount: 2, Terms: map[string]kube.Term{
 		kube.AnnotationTopologyRequired: {Value: "rack", Origin: kube.Origin{Word: kube.AnnotationTopologyRequired}},
 		kube.AnnotationGPUModels:        {Value: "H100,A100", Origin: kube.Origin{Word: kube.AnnotationGPUModels}},
 	}}, w.declared("label~train"))
@@ -182,7 +182,7 @@ func TestBuild_ObjectAndMembersTogether(t *testing.T) {
 		`,"metadata":{"annotations":{"muster.sh/topology-required":"rack","other":"x"}},"spec":{"minMember":2,"scheduleTimeoutSeconds":90}`))
 	w.pod(newPod("a", kube.LabelPodGroup+"=train", kube.AnnotationGPUModels+"=H100"))
 	assert.Equal(t, &kube.Declaration{
-		Dialect: kube.DialectCRD, Resource: "podgroups.scheduling.x-k8s.io", ScheduleTimeout: 90 * time.Second,
+		Dialect: kube.DialectCRD, Resource: "podgroups.scheduling.x-k8s.io", ScheduleTimeout: 90 * time.Second, MinCount: 2,
 		Terms: map[string]kube.Term{
 			kube.AnnotationTopologyRequired: {Value: "rack", Origin: kube.Origin{Word: kube.AnnotationTopologyRequired}},
 			kube.AnnotationGPUModels:        {Value: "H100", Origin: kube.Origin{Word: kube.AnnotationGPUModels, OnPods: true}},
@@ -209,7 +209,7 @@ func TestBuild_NativeKeepsItsSpecAndTellsAWrongPriority(t *testing.T) {
 	assert.Equal(t, native.Spec, pg.Spec)
 	assert.Equal(t, types.UID("u1"), pg.UID)
 	assert.Equal(t, &kube.Declaration{
-		Dialect: kube.DialectNative, Resource: "podgroups.scheduling.k8s.io", Terms: map[string]kube.Term{},
+		Dialect: kube.DialectNative, Resource: "podgroups.scheduling.k8s.io", Terms: map[string]kube.Term{}, MinCount: 3,
 		Ignored: []string{`annotation "muster.sh/invalid-reason" is not read; Muster knows no such key`},
 	}, w.declared("train"), "nobody forges what is known in memory only")
 

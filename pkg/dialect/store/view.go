@@ -66,6 +66,27 @@ func (s *Store) GatedMembers(key Key) (count int, gates []string) {
 	return g.gated, slices.Sorted(maps.Keys(g.gates))
 }
 
+// NoteStart has the members of a gang that are bound from now on say with how many it
+// had to start.
+func (s *Store) NoteStart(key Key, minCount int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.gangs[key]; g != nil {
+		g.startingWith = minCount
+	}
+}
+
+// StartOf returns with how many the gang of a pod had to start that is bound now, 0
+// where that is not known.
+func (s *Store) StartOf(pod types.UID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.gangs[s.pods[pod]]; g != nil {
+		return g.startingWith
+	}
+	return 0
+}
+
 // SetEnded records how many pods of a gang have ended, as a list of them said.
 func (s *Store) SetEnded(key Key, succeeded, failed int) {
 	s.mu.Lock()

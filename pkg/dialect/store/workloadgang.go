@@ -5,6 +5,7 @@ package store
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
@@ -45,9 +46,14 @@ func (g *gangState) tallyWithDone() tally {
 }
 
 // presentAtFirstBind counts the members of a role that were there when the first member got
-// its node: all of them, where no pod says when that was.
+// its node: all of them, where no pod says when that was. Where no more start together
+// now than were started, those that are missing were there, and have ended since.
 func (g *gangState) presentAtFirstBind() func(role string) int {
+	most := slices.Max(append(slices.Collect(maps.Keys(g.startedWith)), 0))
 	return func(role string) int {
+		if now := computeNeed(g.object.Shape, g.tallyWithDone(), nil); g.auto.have[role].live > 0 && now.count <= most {
+			return now.count
+		}
 		var first time.Time
 		for _, m := range g.members {
 			if !m.bound || m.terminating || m.auto == nil || m.auto.bound.IsZero() {
