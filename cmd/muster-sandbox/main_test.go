@@ -109,6 +109,34 @@ func TestUp(t *testing.T) {
 	assert.Error(t, err)
 }
 
+// TestUp_DRA has the stock scheduler serve the same pod by DRA.
+func TestUp_DRA(t *testing.T) {
+	for flag, devices := range map[string]int{"--dra": 8, "--dra-mig": 26} {
+		t.Run(flag, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "fleet.csv"), []byte("node,gpu_model,gpus\nbig,NVIDIA-H200,8\n"), 0o600))
+			up := command(t, dir, "--inventory", "fleet.csv", "--page-port", "-1", flag)
+			stdout, err := up.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, up.Start())
+			readUntil(t, stdout, "Ctrl-C stops everything.")
+			kubeconfig := filepath.Join(dir, "muster-sandbox.kubeconfig")
+			cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+			require.NoError(t, err)
+			client, err := kubernetes.NewForConfig(cfg)
+			require.NoError(t, err)
+			slices, err := client.ResourceV1().ResourceSlices().List(t.Context(), metav1.ListOptions{FieldSelector: "spec.driver=" + sandbox.GPUDriver})
+			require.NoError(t, err)
+			assert.Equal(t, devices, len(slices.Items[len(slices.Items)-1].Spec.Devices))
+			schedules(t, client, command(t, dir, "kube-scheduler", "--kubeconfig", kubeconfig, "--secure-port", "0", "--leader-elect=false"))
+			require.NoError(t, up.Process.Signal(os.Interrupt))
+			_, err = io.ReadAll(stdout)
+			require.NoError(t, err)
+			require.NoError(t, up.Wait())
+		})
+	}
+}
+
 func fetch(t *testing.T, address string) string {
 	t.Helper()
 	answer, err := http.Get(address)

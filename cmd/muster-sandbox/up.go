@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/muster-scheduler/muster/internal/sandbox"
@@ -26,6 +27,7 @@ type upFlags struct {
 	// fleet is used unless inventory names a file.
 	fleet      sandbox.Fleet
 	inventory  string
+	dra        draFlags
 	kubeconfig string
 	page       int
 }
@@ -36,8 +38,8 @@ func newUp() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start a control plane with simulated GPU nodes; Ctrl-C stops it",
-		Long: `Start etcd, kube-apiserver, the controllers for Jobs and simulated kubelets in
-this process, on loopback. No scheduler is part of it. Ctrl-C stops everything
+		Long: `Start etcd, kube-apiserver, the controllers for Jobs and ResourceClaims and
+simulated kubelets in this process, on loopback. No scheduler is part of it. Ctrl-C stops everything
 and removes its data and the kubeconfig.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,6 +58,7 @@ and removes its data and the kubeconfig.`,
 	flags.IntVar(&f.fleet.NodesPerRack, "nodes-per-rack", 8, "nodes that share the label "+sandbox.RackLabel+"; 0: no such label")
 	flags.IntVar(&f.fleet.RacksPerBlock, "racks-per-block", 4, "racks that share the label "+sandbox.BlockLabel+"; 0: no such label")
 	flags.StringVar(&f.inventory, "inventory", "", "take the nodes from a CSV `file` with the columns node,gpu_model,gpus,cpus[,memory_gib][,LABEL-KEY ...] instead")
+	f.dra.register(flags)
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "muster-sandbox.kubeconfig", "`file` to write the administrator's kubeconfig to")
 	flags.Float64Var(&f.sandbox.StopSeconds, "stop-seconds", 0, "`seconds` that the containers of a deleted pod run on, within its grace period; a pod's annotation "+sandbox.StopSecondsAnnotation+" counts more")
 	flags.BoolVar(&f.sandbox.GenericWorkload, "generic-workload", false, "turn the feature gate GenericWorkload on and serve scheduling.k8s.io/v1beta1")
@@ -90,7 +93,7 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer s.Stop()
-	if err := s.CreateNodes(ctx, nodes); err != nil {
+	if err := f.dra.createNodes(ctx, s, nodes); err != nil {
 		return err
 	}
 	if err := s.WriteKubeconfig(f.kubeconfig, s.Config()); err != nil {
@@ -115,6 +118,26 @@ func (f *upFlags) run(ctx context.Context, out io.Writer) error {
 		return nil
 	case <-s.Done():
 		return fmt.Errorf("kube-apiserver ended by itself: %w", s.Err())
+	}
+}
+
+// draFlags say whether DRA serves the GPUs, and which.
+type draFlags struct{ whole, mig bool }
+
+func (d *draFlags) register(flags *pflag.FlagSet) {
+	flags.BoolVar(&d.whole, "dra", false, "serve GPUs by DRA, with the ResourceSlices and DeviceClasses of NVIDIA's driver, in place of the device plugin's "+string(sandbox.GPUResource))
+	flags.BoolVar(&d.mig, "dra-mig", false, "do so with every MIG instance that a GPU can be cut into, as that driver's gate DynamicMIG does")
+}
+
+// createNodes creates nodes whose GPUs are served as the flags say.
+func (d *draFlags) createNodes(ctx context.Context, s *sandbox.Sandbox, nodes []*v1.Node) error {
+	switch {
+	case d.mig:
+		return s.CreateDRANodes(ctx, nodes, sandbox.DynamicMIG)
+	case d.whole:
+		return s.CreateDRANodes(ctx, nodes, sandbox.WholeGPUs)
+	default:
+		return s.CreateNodes(ctx, nodes)
 	}
 }
 

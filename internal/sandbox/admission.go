@@ -111,6 +111,13 @@ func (a *admission) setNode(ctx context.Context, node *v1.Node) []*v1.Pod {
 	return decided
 }
 
+// nodeOf returns the node of a pod as it was last seen, nil if it is not there.
+func (a *admission) nodeOf(pod *v1.Pod) *v1.Node {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.podsOn(pod.Spec.NodeName).node
+}
+
 // dropNode forgets a node, but not its pods: they hold it if it comes back.
 func (a *admission) dropNode(name string) {
 	a.mu.Lock()
@@ -149,12 +156,14 @@ func (h *hostedPods) tryAdmit(ctx context.Context, pod *v1.Pod) *admissionFailur
 
 // devicesExist stands in for the kubelet's device manager, which fails a pod
 // that wants devices of a kind the node does not have. The arithmetic that
-// follows it ignores such resources.
+// follows it ignores such resources. What the pod gets by DRA is not the device
+// manager's; claimGate answers for it.
 func devicesExist(info *schedulerframework.NodeInfo, attrs *lifecycle.PodAdmitAttributes) error {
 	requests := resourcehelper.PodRequests(attrs.Pod, resourcehelper.PodResourcesOptions{})
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
 		want := requests[name]
-		if _, offered := info.Node().Status.Allocatable[name]; !offered && v1helper.IsExtendedResourceName(name) {
+		_, offered := info.Node().Status.Allocatable[name]
+		if !offered && v1helper.IsExtendedResourceName(name) && !hasDevicesByDRA(attrs.Pod, name) {
 			return fmt.Errorf("requested number of devices unavailable for %s: requested %s, available 0", name, want.String())
 		}
 	}

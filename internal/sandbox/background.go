@@ -24,6 +24,7 @@ import (
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
 	"k8s.io/kubernetes/pkg/controller/job"
 	"k8s.io/kubernetes/pkg/controller/namespace"
+	"k8s.io/kubernetes/pkg/controller/resourceclaim"
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
 	"k8s.io/kubernetes/pkg/controller/statefulset"
 )
@@ -31,7 +32,7 @@ import (
 // Concurrent syncs of each controller: enough for a load of gangs, few enough
 // for two cores.
 const (
-	jobWorkers   = 5
+	jobWorkers   = 5 // and of what makes claims, since every pod of a Job may have some
 	otherWorkers = 2
 )
 
@@ -98,7 +99,7 @@ func dropManagedFields(obj any) (any, error) {
 
 // startControllers starts the controllers that a user of pods, Jobs and
 // StatefulSets would miss: default ServiceAccounts, namespaces that go away,
-// aggregated roles, garbage collection. started is closed when the informers run.
+// aggregated roles, claims from templates, garbage collection. started is closed when the informers run.
 func (b *background) startControllers(ctx context.Context, started <-chan struct{}) error {
 	core := b.informers.Core().V1()
 	accounts, err := serviceaccount.NewServiceAccountsController(klog.FromContext(ctx),
@@ -114,6 +115,12 @@ func (b *background) startControllers(ctx context.Context, started <-chan struct
 	}
 	apps := b.informers.Apps().V1()
 	sets := statefulset.NewStatefulSetController(ctx, core.Pods(), apps.StatefulSets(), core.PersistentVolumeClaims(), apps.ControllerRevisions(), b.client)
+	devices := b.informers.Resource().V1()
+	claims, err := resourceclaim.NewController(klog.FromContext(ctx), b.client, core.Pods(),
+		b.informers.Scheduling().V1beta1().PodGroups(), devices.ResourceClaims(), devices.ResourceClaimTemplates())
+	if err != nil {
+		return err
+	}
 	metadataClient, err := metadata.NewForConfig(b.config)
 	if err != nil {
 		return err
@@ -128,6 +135,7 @@ func (b *background) startControllers(ctx context.Context, started <-chan struct
 	b.run(func(ctx context.Context) { accounts.Run(ctx, otherWorkers) })
 	b.run(func(ctx context.Context) { jobs.Run(ctx, jobWorkers) })
 	b.run(func(ctx context.Context) { sets.Run(ctx, otherWorkers) })
+	b.run(func(ctx context.Context) { claims.Run(ctx, jobWorkers) })
 	b.run(func(ctx context.Context) { namespaces.Run(ctx, otherWorkers) })
 	return b.startGarbageCollector(ctx, metadataClient, started)
 }

@@ -3,8 +3,8 @@
 
 // Package sandbox runs a Kubernetes control plane for one machine in one
 // process: an embedded etcd, the real kube-apiserver with RBAC on, the
-// controllers that make Jobs work, and simulated kubelets that admit pods by
-// real arithmetic.
+// controllers that make Jobs and ResourceClaims work, and simulated kubelets
+// that admit pods by real arithmetic.
 //
 // Start returns once a pod can be created. Everything it made (ports, the data
 // folder, goroutines) is gone when Stop returns. No scheduler is part of it:
@@ -27,6 +27,12 @@
 // until it is deleted. There are no containers, hence no logs and no exec, and
 // no pod IPs. Nodes send no heartbeats and stay Ready until somebody changes
 // them.
+//
+// Devices come by either way: as extended resources of nodes (CreateNodes), or by
+// DRA from the slices of a driver (CreateDRANodes). A bound pod stays Pending
+// until its claims are allocated on its node and reserved for it, and one whose
+// extended resource comes from a claim is admitted without its node offering it.
+// Nothing is prepared on nodes, and no taint of a device ends a pod.
 //
 // A deleted pod ends at once, as most containers do on SIGTERM. It ends later
 // where StopSecondsAnnotation or Options.StopSeconds says so, but within its

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/kwok/kustomize/stage/node/fast"
@@ -37,7 +38,7 @@ var podFinishStage string
 const playParallelism = 8
 
 // kubelets plays every node's kubelet. kwok's controllers write what happens
-// to a pod or node (their stages are in stages/); three things are our own:
+// to a pod or node (their stages are in stages/); four things are our own:
 //
 //   - The watch. kwok's would list each new node's pods, 1,000 lists for 1,000
 //     nodes, and hold a second copy of every pod. Ours feeds kwok only the
@@ -45,11 +46,13 @@ const playParallelism = 8
 //     into JSON and queries it.
 //   - Admission (admission.go). A stage sees one pod; whether it fits depends
 //     on the others of its node. The stage calls rejectionOf.
+//   - Claims (claims.go). A pod starts when its devices are allocated to it.
 //   - Deletion (podend.go). kwok deletes by name alone; a pod created meanwhile
 //     under the same name would be killed. Pods of nodes that are gone are
 //     collected beside that (orphans.go).
 type kubelets struct {
 	admission *admission
+	claims    *claimGate
 	endings   *podEndings
 	pods      chan informer.Event[*v1.Pod]
 	nodes     chan informer.Event[*v1.Node]
@@ -59,8 +62,10 @@ type kubelets struct {
 // are no heartbeats: no node-lifecycle controller looks at them, and a node
 // stays as Ready as it was created.
 func (b *background) startKubelets(ctx context.Context, stopSeconds float64) error {
+	claims := b.informers.Resource().V1().ResourceClaims()
 	k := &kubelets{
 		admission: newAdmission(),
+		claims:    newClaimGate(claims.Lister()),
 		endings:   newPodEndings(b.client, stopSeconds),
 		pods:      make(chan informer.Event[*v1.Pod]),
 		nodes:     make(chan informer.Event[*v1.Node]),
@@ -77,6 +82,12 @@ func (b *background) startKubelets(ctx context.Context, stopSeconds float64) err
 		AddFunc:    func(obj any) { k.onNodeUpsert(ctx, obj.(*v1.Node)) },
 		UpdateFunc: func(_, obj any) { k.onNodeUpsert(ctx, obj.(*v1.Node)) },
 		DeleteFunc: func(obj any) { k.admission.dropNode(lastState[*v1.Node](obj).Name) },
+	}); err != nil {
+		return err
+	}
+	if _, err := claims.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { k.onClaimUpsert(ctx, obj.(*resourceapi.ResourceClaim)) },
+		UpdateFunc: func(_, obj any) { k.onClaimUpsert(ctx, obj.(*resourceapi.ResourceClaim)) },
 	}); err != nil {
 		return err
 	}
@@ -148,8 +159,25 @@ func (k *kubelets) onNodeUpsert(ctx context.Context, node *v1.Node) {
 		return // its allocatable is not known yet
 	}
 	for _, pod := range k.admission.setNode(ctx, node) {
+		k.startPod(ctx, pod)
+	}
+}
+
+// onClaimUpsert starts the pods that have waited for a claim.
+func (k *kubelets) onClaimUpsert(ctx context.Context, claim *resourceapi.ResourceClaim) {
+	for _, pod := range k.claims.readyPods(claim.Namespace) {
 		sendEvent(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
 	}
+}
+
+// startPod has a pod start that was decided upon, or fail if it was rejected.
+// One that has to wait for a claim is left alone.
+func (k *kubelets) startPod(ctx context.Context, pod *v1.Pod) {
+	node := k.admission.nodeOf(pod)
+	if node != nil && k.admission.rejectionOf(string(pod.UID)) == nil && k.claims.holdPod(pod, node) {
+		return
+	}
+	sendEvent(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
 }
 
 // onPodUpsert handles one version of a pod; old is the one before, if any.
@@ -164,6 +192,9 @@ func (k *kubelets) onPodUpsert(ctx context.Context, old, pod *v1.Pod) {
 	if hasEnded(pod) {
 		k.admission.releasePod(pod)
 	}
+	if hasEnded(pod) || pod.DeletionTimestamp != nil {
+		k.claims.dropPod(pod.UID)
+	}
 	if pod.DeletionTimestamp != nil {
 		k.endings.addPod(pod)
 		return
@@ -173,7 +204,10 @@ func (k *kubelets) onPodUpsert(ctx context.Context, old, pod *v1.Pod) {
 	}
 	starts := pod.Status.Phase == v1.PodPending
 	runs := pod.Status.Phase == v1.PodRunning && (old == nil || old.Status.Phase != v1.PodRunning)
-	if starts || runs && pod.Annotations[RunSecondsAnnotation] != "" {
+	switch {
+	case starts:
+		k.startPod(ctx, pod)
+	case runs && pod.Annotations[RunSecondsAnnotation] != "":
 		sendEvent(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Modified, Object: pod})
 	}
 }
@@ -184,6 +218,7 @@ func (k *kubelets) onPodDelete(ctx context.Context, pod *v1.Pod) {
 		return
 	}
 	k.admission.releasePod(pod)
+	k.claims.dropPod(pod.UID)
 	sendEvent(ctx, k.pods, informer.Event[*v1.Pod]{Type: informer.Deleted, Object: pod})
 }
 

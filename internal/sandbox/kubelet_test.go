@@ -47,12 +47,17 @@ func (c cluster) bind(pod *v1.Pod, node string) *v1.Pod {
 	c.Helper()
 	pod, err := c.CoreV1().Pods("default").Create(c.Context(), pod, metav1.CreateOptions{})
 	require.NoError(c, err)
-	err = c.CoreV1().Pods("default").Bind(c.Context(), &v1.Binding{
+	c.bindMade(pod, node)
+	return pod
+}
+
+// bindMade binds a pod that was created.
+func (c cluster) bindMade(pod *v1.Pod, node string) {
+	c.Helper()
+	require.NoError(c, c.CoreV1().Pods("default").Bind(c.Context(), &v1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: "default", UID: pod.UID},
 		Target:     v1.ObjectReference{Kind: "Node", Name: node},
-	}, metav1.CreateOptions{})
-	require.NoError(c, err)
-	return pod
+	}, metav1.CreateOptions{}))
 }
 
 // reach waits until the pod is in phase and returns it.
