@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -104,6 +105,22 @@ func (h *history) gone(pods ...pod) {
 	}
 }
 
+// allocate gives a claim devices of the pool n1.
+func (h *history) allocate(claim string, devices ...string) {
+	c := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: claim, UID: types.UID(claim)}}
+	if len(devices) > 0 {
+		c.Status.Allocation = &resourceapi.AllocationResult{}
+	}
+	for _, device := range devices {
+		result := resourceapi.DeviceRequestAllocationResult{Driver: "gpus", Pool: "n1", Device: device}
+		if device == "shared" {
+			result.ShareID = new(types.UID(claim))
+		}
+		c.Status.Allocation.Devices.Results = append(c.Status.Allocation.Devices.Results, result)
+	}
+	h.SetClaim(h.now, c)
+}
+
 func (h *history) report() audit.Report { return h.Report(h.now) }
 
 // TestBook tells stories in which a promise is broken or just kept.
@@ -125,6 +142,29 @@ func TestBook(t *testing.T) {
 				p.Spec.Containers[0].Resources.Requests = v1.ResourceList{"nvidia.com/mig-1g.5gb": resource.MustParse("1")}
 			}).on("n1"))
 		}, "NoOvercommit: pod ns/a: node n1 has 0 of nvidia.com/mig-1g.5gb, its pods ask for 1"},
+		{"a resource from a claim is none of the node's", func(h *history) {
+			h.see(newPod("d", 9).change(func(p *v1.Pod) {
+				p.Status.ExtendedResourceClaimStatus = &v1.PodExtendedResourceClaimStatus{
+					RequestMappings: []v1.ContainerExtendedResourceRequest{{ResourceName: string(gpu)}},
+				}
+			}).on("n1"))
+		}, ""},
+		{"two claims with one device are an overcommit", func(h *history) {
+			h.allocate("x", "gpu-0", "gpu-1")
+			h.allocate("y", "gpu-1")
+		}, "NoOvercommit: claim ns/y: device gpu-1 of pool n1 is allocated to claim ns/x"},
+		{"a device is free when its claim gives it up, or goes", func(h *history) {
+			h.allocate("x", "gpu-0")
+			h.allocate("x")
+			h.allocate("y", "gpu-0")
+			h.DeleteClaim("y")
+			h.allocate("x", "gpu-0")
+			h.allocate("x", "gpu-0")
+		}, ""},
+		{"claims may share what is shared", func(h *history) {
+			h.allocate("x", "shared")
+			h.allocate("y", "shared")
+		}, ""},
 		{"pod slots run out too", func(h *history) {
 			for i := range 11 {
 				h.see(newPod(fmt.Sprint("p", i), 0).on("n1"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -57,6 +58,7 @@ type Auditor struct {
 	nodes      map[string]*nodeRecord
 	pods       map[types.UID]*podRecord
 	gangs      map[string]*gangRecord
+	devices    deviceHolders
 	events     int
 	binds      int
 	rejected   int
@@ -88,7 +90,8 @@ type podRecord struct {
 // NewAuditor returns an auditor of an empty cluster.
 func NewAuditor(opts Options) *Auditor {
 	return &Auditor{
-		opts: opts, nodes: map[string]*nodeRecord{}, pods: map[types.UID]*podRecord{}, gangs: map[string]*gangRecord{}, counts: map[Rule]int{},
+		opts: opts, nodes: map[string]*nodeRecord{}, pods: map[types.UID]*podRecord{}, gangs: map[string]*gangRecord{},
+		devices: deviceHolders{}, counts: map[Rule]int{},
 	}
 }
 
@@ -160,6 +163,26 @@ func (a *Auditor) DeletePod(now time.Time, uid types.UID) {
 	}
 	a.removeMember(now, entry)
 	delete(a.pods, uid)
+}
+
+// SetClaim records a ResourceClaim that was added or changed, and checks that
+// no other has a device of its.
+func (a *Auditor) SetClaim(now time.Time, c *resourceapi.ResourceClaim) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events++
+	a.devices.removeClaim(c.UID)
+	for _, twice := range a.devices.addClaim(c) {
+		a.addViolation(now, NoOvercommit, twice)
+	}
+}
+
+// DeleteClaim records that a claim is gone, and its devices are free.
+func (a *Auditor) DeleteClaim(uid types.UID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events++
+	a.devices.removeClaim(uid)
 }
 
 // recordOf returns the record of a node and creates it if there is none.

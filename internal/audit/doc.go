@@ -9,7 +9,8 @@
 // The rules, checked at every event:
 //
 //   - NoOvercommit: a pod that gets a node leaves the sum of requests there, per
-//     resource, within the node's allocatable;
+//     resource, within the node's allocatable, and no device is allocated to two
+//     ResourceClaims;
 //   - GangAtomic: a gang that has some but fewer than min-count members bound
 //     becomes whole, or gives all of them up, within the commit window. A
 //     gang that was whole once may shrink: jobs end and pods are deleted;

@@ -12,7 +12,8 @@ import (
 // sidecars together, or the largest request at one step of its initialization
 // if that is more; requests of the pod as a whole replace them; overhead comes
 // on top. Every pod takes one pod slot. Source: "Resource Management for Pods
-// and Containers" and "Sidecar Containers" in the Kubernetes documentation.
+// and Containers" and "Sidecar Containers" in the Kubernetes documentation. What
+// comes from a claim that the scheduler made for it is none of the node's.
 func podRequests(p *v1.Pod) resources {
 	running, initial := resources{}, resources{}
 	for i := range p.Spec.InitContainers {
@@ -37,6 +38,11 @@ func podRequests(p *v1.Pod) resources {
 		}
 	}
 	running.addScaled(toResources(p.Spec.Overhead), 1)
+	if claimed := p.Status.ExtendedResourceClaimStatus; claimed != nil {
+		for _, mapping := range claimed.RequestMappings {
+			delete(running, v1.ResourceName(mapping.ResourceName))
+		}
+	}
 	running[v1.ResourcePods] = 1
 	return running
 }

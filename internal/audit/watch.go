@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -34,9 +35,13 @@ func WatchCluster(ctx context.Context, client kubernetes.Interface, opts Options
 	if err != nil {
 		return nil, fmt.Errorf("watching pods: %w", err)
 	}
+	claims, err := factory.Resource().V1().ResourceClaims().Informer().AddEventHandler(claimHandler(auditor))
+	if err != nil {
+		return nil, fmt.Errorf("watching claims: %w", err)
+	}
 	factory.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), handle.HasSynced) {
-		return nil, errors.New("watching pods: stopped before the list was read")
+	if !cache.WaitForCacheSync(ctx.Done(), handle.HasSynced, claims.HasSynced) {
+		return nil, errors.New("watching pods and claims: stopped before the list was read")
 	}
 	return auditor, nil
 }
@@ -83,6 +88,31 @@ func podHandler(auditor *Auditor) cache.ResourceEventHandler {
 		DeleteFunc: func(obj any) {
 			if p, ok := LastState(obj).(*v1.Pod); ok {
 				auditor.DeletePod(time.Now(), p.UID)
+			}
+		},
+	}
+}
+
+// claimHandler passes the events of ResourceClaims on.
+func claimHandler(auditor *Auditor) cache.ResourceEventHandler {
+	set := func(obj any) {
+		if c, ok := obj.(*resourceapi.ResourceClaim); ok {
+			auditor.SetClaim(time.Now(), c)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: set,
+		UpdateFunc: func(before, after any) {
+			old, okOld := before.(*resourceapi.ResourceClaim)
+			c, ok := after.(*resourceapi.ResourceClaim)
+			if ok && okOld && old.UID != c.UID {
+				auditor.DeleteClaim(old.UID) // as with pods
+			}
+			set(after)
+		},
+		DeleteFunc: func(obj any) {
+			if c, ok := LastState(obj).(*resourceapi.ResourceClaim); ok {
+				auditor.DeleteClaim(c.UID)
 			}
 		},
 	}
