@@ -51,6 +51,7 @@ gang was started in part. The exit status is 1 when Muster broke a promise.`,
 	flags.DurationVar(&opts.MinRun, "min-run", opts.MinRun, "shortest `time` that a gang works, whatever the speed")
 	flags.Float64Var(&opts.Load, "load", opts.Load, "offered load as a `share` of the fleet; arrivals are squeezed until it comes out")
 	flags.StringVar(&topology, "topology", topology, "what gangs ask for: preferred (one leaf if possible), required (one leaf for those that fit one) or none")
+	flags.BoolVar(&opts.DRA, "dra", false, "serve the GPUs by DRA in place of a device plugin; the gangs stay as they are")
 	flags.DurationVar(&opts.Limit, "limit", opts.Limit, "longest `time` of the replay")
 	flags.DurationVar(&opts.CommitWindow, "commit-window", opts.CommitWindow, "`time` from a gang's first to its last bind after which it counts as partly started")
 	flags.StringVar(&opts.SchedulerLog, "scheduler-log", "", "`file` for the scheduler's log")

@@ -43,6 +43,9 @@ type Options struct {
 	Load   float64
 	// Topology is what gangs ask for: Preferred.
 	Topology TopologyMode
+	// DRA serves the GPUs from ResourceSlices. The gangs ask for the same extended
+	// resource, for which a DeviceClass stands then.
+	DRA bool
 	// Limit ends a replay that takes longer: 160 s. Stall ends one in which
 	// nothing works and nothing is bound: 15 s.
 	Limit, Stall time.Duration
@@ -120,11 +123,12 @@ type demoRun struct {
 // startCluster starts the control plane and creates the fleet in it.
 func (r *demoRun) startCluster(ctx context.Context) error {
 	r.progress.printNote("starting etcd, kube-apiserver and %d kubelets ...", len(r.plan.hosts))
-	box, err := sandbox.Start(ctx, sandbox.Options{DisableControllers: true})
+	// With DRA the claims of pods that have ended have to go.
+	box, err := sandbox.Start(ctx, sandbox.Options{DisableControllers: !r.opts.DRA})
 	if err != nil {
 		return err
 	}
-	if err := createFleet(ctx, box, r.plan.hosts); err != nil {
+	if err := createFleet(ctx, box, r.plan.hosts, r.opts.DRA); err != nil {
 		box.Stop()
 		return err
 	}
@@ -188,8 +192,14 @@ func (p *plan) replayWith(ctx context.Context, scheduler *schedulerProcess, box 
 }
 
 // createFleet creates the nodes and the namespace.
-func createFleet(ctx context.Context, box *sandbox.Sandbox, hosts []trace.Node) error {
-	if err := box.CreateNodes(ctx, fleetNodes(hosts)); err != nil {
+func createFleet(ctx context.Context, box *sandbox.Sandbox, hosts []trace.Node, dra bool) error {
+	create := box.CreateNodes
+	if dra {
+		create = func(ctx context.Context, nodes []*v1.Node) error {
+			return box.CreateDRANodes(ctx, nodes, sandbox.WholeGPUs)
+		}
+	}
+	if err := create(ctx, fleetNodes(hosts)); err != nil {
 		return fmt.Errorf("creating the fleet: %w", err)
 	}
 	ns := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}

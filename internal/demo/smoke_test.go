@@ -40,6 +40,16 @@ func TestRun_Muster(t *testing.T) {
 	assert.Empty(t, report.Stuck)
 }
 
+func TestRun_StockSchedulerOnDRA(t *testing.T) {
+	opts := small()
+	opts.Scheduler, opts.DRA = demo.Default, true
+	report, err := demo.Run(t.Context(), opts)
+	require.NoError(t, err)
+	assert.Positive(t, report.Worked)
+	assert.Zero(t, report.Audit.Violations[audit.NoOvercommit])
+	assert.Zero(t, report.Audit.Rejected)
+}
+
 func TestRun_StockScheduler(t *testing.T) {
 	opts := small()
 	opts.Scheduler = demo.Default
