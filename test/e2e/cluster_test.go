@@ -122,6 +122,17 @@ func newCluster(t *testing.T, nodes ...*v1.Node) *cluster {
 	return c
 }
 
+// newDRACluster gives the test, which runs in parallel with others, a control
+// plane of its own whose nodes have their GPUs by DRA, and a scheduler.
+func newDRACluster(t *testing.T, mode sandbox.DRAMode, nodes ...*v1.Node) *cluster {
+	t.Helper()
+	t.Parallel()
+	c := on(t, startSandbox(t, sandbox.Options{PodGroupCRD: true}))
+	require.NoError(t, c.box.CreateDRANodes(background, nodes, mode))
+	startQuickScheduler(t, c.box)
+	return c
+}
+
 // on gives the test the nodes and a namespace on a control plane.
 func on(t *testing.T, box *sandbox.Sandbox, nodes ...*v1.Node) *cluster {
 	t.Helper()

@@ -1,0 +1,78 @@
+// Copyright The Muster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/muster-scheduler/muster/internal/sandbox"
+)
+
+// template creates a template of claims for devices of a class; each selector is
+// an expression of CEL.
+func (c *cluster) template(name, class string, count int64, selectors ...string) {
+	c.t.Helper()
+	request := &resourceapi.ExactDeviceRequest{DeviceClassName: class, AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: count}
+	for _, expression := range selectors {
+		request.Selectors = append(request.Selectors, resourceapi.DeviceSelector{CEL: &resourceapi.CELDeviceSelector{Expression: expression}})
+	}
+	_, err := c.client.ResourceV1().ResourceClaimTemplates(c.namespace).Create(background, &resourceapi.ResourceClaimTemplate{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: resourceapi.ResourceClaimTemplateSpec{Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{
+			Requests: []resourceapi.DeviceRequest{{Name: "devices", Exactly: request}},
+		}}},
+	}, metav1.CreateOptions{})
+	require.NoError(c.t, err)
+}
+
+// claimsDevices gives a pod a claim from a template in place of GPUs by name.
+func claimsDevices(template string) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "devices", ResourceClaimTemplateName: &template}}
+		p.Spec.Containers[0].Resources = v1.ResourceRequirements{Claims: []v1.ResourceClaim{{Name: "devices"}}}
+	}
+}
+
+// devices lists the devices of each claim that is allocated, by the pod that the
+// claim is reserved for.
+func (c *cluster) devices() map[string][]string {
+	list, err := c.client.ResourceV1().ResourceClaims(c.namespace).List(background, metav1.ListOptions{})
+	if !assert.NoError(c.t, err) {
+		return nil
+	}
+	devices := map[string][]string{}
+	for _, claim := range list.Items {
+		if claim.Status.Allocation == nil || len(claim.Status.ReservedFor) == 0 {
+			continue
+		}
+		pod := claim.Status.ReservedFor[0].Name
+		for _, result := range claim.Status.Allocation.Devices.Results {
+			devices[pod] = append(devices[pod], result.Device)
+		}
+	}
+	return devices
+}
+
+// TestDRA_Pods has pods that are no gang get their devices by both ways, and give
+// them back.
+func TestDRA_Pods(t *testing.T) {
+	c := newDRACluster(t, sandbox.WholeGPUs, node("n0", nil, 4))
+	c.template("four", sandbox.GPUClass, 4)
+	c.create(pod("claim-0", 0, claimsDevices("four")))
+	c.awaitRunning("claim", 1)
+	assert.Len(t, c.devices()["claim-0"], 4)
+
+	c.create(pod("plain-0", 4))
+	c.passTurn()
+	assert.Equal(t, v1.PodPending, c.pods("plain-")[0].Status.Phase, "all devices are taken")
+	c.remove("claim-0")
+	c.awaitRunning("plain", 1)
+	assert.Equal(t, map[string][]string{"plain-0": {"gpu-0", "gpu-1", "gpu-2", "gpu-3"}}, c.devices())
+}
