@@ -9,9 +9,9 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
-	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
 // Order is a way to sort statuses.
@@ -91,7 +91,7 @@ func (g *Gang) totalGPUs() int64 {
 func gpusOf(pod *v1.Pod) int64 {
 	count := int64(0)
 	for name, amount := range kube.PodRequests(pod) {
-		if topology.IsGPU(string(name)) {
+		if gpu.IsDevice(string(name)) {
 			count += amount.Value()
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -158,18 +159,19 @@ func nodeState(node *v1.Node) string {
 	return ""
 }
 
-// mostCommonResource returns the GPU resource of which there is most, else cpu.
+// mostCommonResource returns the resource of which there are most devices; where
+// there are none, most parts of devices; else cpu.
 func mostCommonResource(u *topology.Usage) string {
 	best, most := string(v1.ResourceCPU), int64(0)
 	for c, name := range u.Resources {
-		if !topology.IsGPU(name) {
+		if !gpu.IsDevice(name) || most > 0 && gpu.KindOf(name) > gpu.KindOf(best) {
 			continue
 		}
 		sum := int64(0)
 		for n := range u.Tree.Nodes {
 			sum += u.CapacityRow(topology.NodeID(n))[c]
 		}
-		if sum > most {
+		if sum > most || sum > 0 && gpu.KindOf(name) < gpu.KindOf(best) {
 			best, most = name, sum
 		}
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/queue"
-	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
 // BuildData returns the page's data from a view that was taken at that moment.
@@ -130,27 +129,21 @@ func indexOf(known map[string]int, list *[]string, text string) int {
 	return n
 }
 
-// gpuAmounts returns the GPUs and MIG instances among resources, whole GPUs
-// first.
+// gpuAmounts returns the devices and parts of devices among resources, whole
+// ones first.
 func (b *builder) gpuAmounts(list v1.ResourceList) []Amount {
 	var amounts []Amount
 	for _, name := range slices.SortedFunc(maps.Keys(list), compareDevices) {
-		if count := list[name]; topology.IsGPU(string(name)) && count.Value() > 0 {
+		if count := list[name]; gpu.IsDevice(string(name)) && count.Value() > 0 {
 			amounts = append(amounts, Amount{Resource: indexOf(b.resources, &b.data.Resources, string(name)), Count: count.Value()})
 		}
 	}
 	return amounts
 }
 
-// compareDevices orders MIG instances behind whole GPUs.
+// compareDevices orders parts of devices behind whole ones.
 func compareDevices(x, y v1.ResourceName) int {
-	mig := func(name v1.ResourceName) int {
-		if strings.HasPrefix(string(name), gpu.ResourcePrefix) {
-			return 1
-		}
-		return 0
-	}
-	return cmp.Or(mig(x)-mig(y), strings.Compare(string(x), string(y)))
+	return cmp.Or(cmp.Compare(gpu.KindOf(string(x)), gpu.KindOf(string(y))), strings.Compare(string(x), string(y)))
 }
 
 // gpuPods returns those of a node's pods that hold GPUs.

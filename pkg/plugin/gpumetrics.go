@@ -9,8 +9,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-base/metrics"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
-	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
 var (
@@ -60,7 +60,7 @@ func gpusOf(pod *v1.Pod) int64 {
 func gpusIn(list v1.ResourceList) int64 {
 	var sum int64
 	for name, amount := range list {
-		if topology.IsGPU(string(name)) {
+		if gpu.IsDevice(string(name)) {
 			sum += amount.Value()
 		}
 	}

@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -150,7 +151,7 @@ func fitsBeside(asks, held queue.Quantities, node fwk.NodeInfo) bool {
 	allocatable, requested := node.GetAllocatable().GetScalarResources(), node.GetRequested().GetScalarResources()
 	for name, kept := range held {
 		resource := v1.ResourceName(name)
-		if asks[name] == 0 || !isDevice(resource) {
+		if asks[name] == 0 || !gpu.TakesDevice(name) {
 			continue
 		}
 		if allocatable[resource]-requested[resource]-kept < asks[name] {
@@ -186,12 +187,17 @@ func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
 	return nil
 }
 
-// classifyPod finds the device that a pod asks most of, and by that its kind.
+// classifyPod finds the device that a pod asks most of, whole ones first, and by
+// that its kind.
 func (s *scoreState) classifyPod(pod *v1.Pod, gpus *gpuInventory) {
 	s.kind = noDevice
 	for name, quantity := range kube.PodRequests(pod) {
 		amount := quantity.Value()
-		if isDevice(name) && (amount > s.amount || amount == s.amount && name < s.device) {
+		kind := gpu.KindOf(string(name))
+		if kind == gpu.NoDevice || amount <= 0 {
+			continue
+		}
+		if s.device == "" || cmp.Or(cmp.Compare(kind, gpu.KindOf(string(s.device))), cmp.Compare(s.amount, amount), cmp.Compare(name, s.device)) < 0 {
 			s.kind, s.device, s.amount = otherDevice, name, amount
 		}
 	}

@@ -4,10 +4,6 @@
 package plugin
 
 import (
-	"slices"
-	"strings"
-
-	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
@@ -97,16 +93,9 @@ func percentOf(used, total int64) int64 {
 
 func hasDevices(node fwk.NodeInfo) bool {
 	for name, amount := range node.GetAllocatable().GetScalarResources() {
-		if amount > 0 && isDevice(name) {
+		if amount > 0 && gpu.TakesDevice(string(name)) {
 			return true
 		}
 	}
 	return false
-}
-
-// deviceDomains are the resource name prefixes of accelerators.
-var deviceDomains = []string{"nvidia.com/", "amd.com/", "gpu.intel.com/", "habana.ai/", "google.com/tpu", "aws.amazon.com/neuron"}
-
-func isDevice(name v1.ResourceName) bool {
-	return slices.ContainsFunc(deviceDomains, func(prefix string) bool { return strings.HasPrefix(string(name), prefix) })
 }

@@ -3,12 +3,10 @@
 
 package topology
 
-import "strings"
+import "github.com/muster-scheduler/muster/pkg/gpu"
 
-// IsGPU reports whether a resource name stands for GPUs or parts of them, such
-// as "nvidia.com/gpu", "amd.com/gpu" or "nvidia.com/mig-1g.10gb". It goes by the
-// name behind the vendor's domain, so that new vendors need no entry here.
-func IsGPU(resource string) bool {
-	device := resource[strings.LastIndexByte(resource, '/')+1:]
-	return strings.HasPrefix(device, "gpu") || strings.HasPrefix(device, "mig-")
-}
+// IsGPU reports whether a pod that asks for a resource takes up GPUs or other
+// accelerators, or parts of them, such as "nvidia.com/gpu", "amd.com/gpu" or
+// "nvidia.com/mig-1g.10gb". Not every such resource counts devices, see
+// gpu.KindOf.
+func IsGPU(resource string) bool { return gpu.TakesDevice(resource) }
