@@ -33,7 +33,7 @@ func (x *explainer) gpuWarnings() []string {
 				continue
 			}
 			for _, text := range kube.GPUNode(x.view.Node(n)).Warnings {
-				if !choosy && strings.Contains(text, gpu.ProductLabel) {
+				if !choosy && (strings.Contains(text, gpu.ProductLabel) || strings.Contains(text, gpu.UnlabelledText)) {
 					continue // of no concern to those who take any model
 				}
 				if len(nodes[text]) == 0 {

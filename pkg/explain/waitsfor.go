@@ -69,6 +69,8 @@ func describeScope(r *placement.Refusal) string {
 func describeNearest(r *placement.Refusal, verb string) string {
 	best := r.Best
 	switch {
+	case r.Unlabelled:
+		return "no label tells the GPU model of the nodes"
 	case r.NoModel:
 		return "no node has the GPU model"
 	case best == "":

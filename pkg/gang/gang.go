@@ -122,6 +122,10 @@ const (
 	Shared
 	// SmallMemory: the node's GPUs have less memory than is asked for.
 	SmallMemory
+	// UnknownModel: no label tells the model of the node's GPUs.
+	UnknownModel
+	// UnknownMemory: no label tells the memory of the node's GPUs.
+	UnknownMemory
 	// Other: another constraint of the pod excludes the node.
 	Other
 	// NumExclusions is the number of reasons.
@@ -139,19 +143,21 @@ func (w Exclusion) String() string {
 
 // exclusionText is part of messages that users may match: its words are stable.
 var exclusionText = [NumExclusions]string{
-	Eligible:    "usable",
-	Cordoned:    "cordoned",
-	NotReady:    "not ready",
-	Tainted:     "tainted",
-	Unselected:  "not selected",
-	WrongModel:  "of another GPU model",
-	Shared:      "with GPUs shared another way",
-	SmallMemory: "with too little GPU memory",
-	Other:       "ruled out by the pods",
+	Eligible:      "usable",
+	Cordoned:      "cordoned",
+	NotReady:      "not ready",
+	Tainted:       "tainted",
+	Unselected:    "not selected",
+	WrongModel:    "of another GPU model",
+	Shared:        "with GPUs shared another way",
+	SmallMemory:   "with too little GPU memory",
+	UnknownModel:  "without a label of their GPU model",
+	UnknownMemory: "without a label of their GPU memory",
+	Other:         "ruled out by the pods",
 }
 
 // IsPermanent reports whether an empty cluster would have the reason too, such as
 // a node selector, and not one that passes, such as a cordon.
 func (w Exclusion) IsPermanent() bool {
-	return w == Unselected || w == WrongModel || w == Shared || w == SmallMemory
+	return w >= Unselected && w <= UnknownMemory
 }

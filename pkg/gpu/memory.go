@@ -61,8 +61,8 @@ func (f MemoryFloor) String() string { return fmt.Sprintf(">=%dGi", int(f)) }
 
 // IsSatisfiedBy reports whether one GPU of a node has the memory asked for. Where the
 // node advertises slices, the slice counts. A product that is not in the table
-// is judged by labelMiB, the label nvidia.com/gpu.memory in MiB (0 if it is
-// missing): drivers report up to 7 % less than a device is sold as (a 24 GB A10
+// is judged by labelMiB, what a label such as nvidia.com/gpu.memory says in MiB (0 if
+// it is missing): drivers report up to 7 % less than a device is sold as (a 24 GB A10
 // reports 23028 MiB, a 16 GB T4 15360), so that much is forgiven. A label that
 // contradicts a known product counts, as the product may be that of another
 // device of the node. A node of which nothing is known does not satisfy a floor.
@@ -72,12 +72,7 @@ func (f MemoryFloor) IsSatisfiedBy(p Product, labelMiB int) bool {
 	}
 	have := p.MemoryGB
 	if p.Profile != "" {
-		have = 0
-		if board, ok := FindBoard(p.Board); ok {
-			if profile, err := board.FindProfile(p.Profile); err == nil {
-				have = profile.MemoryGB
-			}
-		}
+		have = p.partMemoryGB()
 	}
 	if have > 0 && !labelContradicts(p, labelMiB) {
 		return have >= int(f)
@@ -86,9 +81,52 @@ func (f MemoryFloor) IsSatisfiedBy(p Product, labelMiB int) bool {
 	return float64(labelMiB)*forgiven >= float64(f)*1024
 }
 
-// labelContradicts reports whether the label nvidia.com/gpu.memory is less than any
-// driver reports of the product: a 24 GB P40 with error correction, 7 % short, is
-// the furthest off that was seen.
+// partMemoryGB returns the memory of one of the parts into which a device is cut, 0
+// if it is not known: of a MIG instance what the profile's name says, whatever the
+// board, of AMD's partitions an equal share of the device.
+func (p Product) partMemoryGB() int {
+	if parts := styleParts[p.Profile[:min(3, len(p.Profile))]]; parts > 0 {
+		return p.MemoryGB / parts
+	}
+	_, size, _ := strings.Cut(p.Profile, "g.")
+	digits, _, found := strings.Cut(size, "gb")
+	gb, err := strconv.Atoi(digits)
+	if !found || err != nil || gb < 0 {
+		return 0
+	}
+	return gb
+}
+
+// styleParts is the number of partitions that AMD's compute partition styles make of
+// an MI300X (ROCm documentation, GPU partitioning; the three of an MI300A in "tpx").
+var styleParts = map[string]int{"spx": 1, "dpx": 2, "tpx": 3, "qpx": 4, "cpx": 8}
+
+// parseMemoryMiB reads a label that tells the memory of a device: a number counts
+// MiB, as NVIDIA's does, and "192G" and "64GB" are what AMD and others write. It
+// returns 0 for what it cannot read.
+func parseMemoryMiB(text string) int {
+	end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(text)
+	}
+	n, err := strconv.Atoi(text[:end])
+	if err != nil || n > maxFloorGB*1024 {
+		return 0
+	}
+	switch strings.ToUpper(strings.TrimSpace(text[end:])) {
+	case "", "M", "MB", "MI", "MIB":
+		return n
+	case "G", "GB", "GI", "GIB":
+		return n * 1024
+	}
+	return 0
+}
+
+// labelContradicts reports whether the label of the memory is less than any
+// driver reports of the product, or far more, as on boards that are sold in two
+// sizes under one name: a 24 GB P40 with error correction, 7 % short, is the
+// furthest off that was seen.
 func labelContradicts(p Product, labelMiB int) bool {
-	return p.IsWhole() && p.MemoryGB > 0 && labelMiB > 0 && labelMiB*10 < p.MemoryGB*1024*9
+	sold := p.MemoryGB * 1024
+	return p.IsWhole() && sold > 0 && labelMiB > 0 && (labelMiB*10 < sold*9 || labelMiB*10 > sold*12)
 }

@@ -5,6 +5,7 @@ package gpu
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -101,6 +102,15 @@ func (b *Board) FindProfile(name string) (*Profile, error) {
 // strategy "mixed". Behind it stands the name of the profile, with "." for a
 // "+", which is not allowed there.
 const ResourcePrefix = "nvidia.com/mig-"
+
+// IsMIGProfile reports whether a name in any spelling has the form of a profile,
+// such as "1g.5gb" or "nvidia.com/mig-2g.48gb.gfx", on whatever board.
+func IsMIGProfile(name string) bool {
+	name = canonicalProfile(name)
+	slices, _, found := strings.Cut(name, "g.")
+	n, err := strconv.Atoi(slices)
+	return found && err == nil && n > 0 && n < 8 && Product{Profile: name}.partMemoryGB() > 0
+}
 
 // attributes are the endings that make a variant of a profile: the media
 // engines (one instance, all of them, or none) and graphics.

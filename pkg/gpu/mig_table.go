@@ -10,12 +10,17 @@ package gpu
 // numbers of all rows with the guide as their source were held against
 // docs.nvidia.com/datacenter/tesla/mig-user-guide/supported-mig-profiles.html.
 // It has tables for the H100 of GH200 (H100-96GB here) and for B200, none for
-// the GH200 of 144 GB and for GB200; of the A100-80GB it gives the names only.
+// the GH200 of 144 GB, for GB200, B300 and GB300; of the A100-80GB it gives the
+// names only. Of the RTX PRO boards beside the 6000 it gives names and numbers, and
+// no source gives positions: those here are the fewest that give the numbers.
 const (
 	guide       = "NVIDIA MIG user guide, supported MIG profiles"
 	lgipp       = "published output of nvidia-smi mig -lgipp on the board"
 	testInfra   = "NVIDIA k8s-test-infra, nvml-mock MIG tables"
 	migParted   = "NVIDIA mig-parted, config-default.yaml"
+	guide580    = "NVIDIA MIG user guide of driver 580, supported MIG profiles; NVIDIA mig-parted, pkg/mig/builder tests"
+	operatorMIG = "NVIDIA gpu-operator, release notes 25.10.0 and default MIG configuration"
+	playbook    = "NVIDIA DGX Station playbook on MIG (names of the drivers 59x and 61x)"
 	gpuOperator = "NVIDIA gpu-operator, default MIG configuration, as cited by k8s-test-infra"
 )
 
@@ -28,6 +33,9 @@ var (
 	evenTwo    = []int{0, 2}
 	halves     = []int{0, 4}
 	front      = []int{0}
+	rear       = []int{1, 2, 3}
+	secondHalf = []int{2}
+	bothHalves = []int{0, 1}
 	thirds     = []int{0, 3, 6, 9}
 	sixths     = []int{0, 6}
 )
@@ -128,6 +136,56 @@ var boards = []Board{
 		{"4g.95gb", 4, 4, 95, 1, front},
 		{"7g.186gb", 7, 8, 186, 1, front},
 		{"7g.189gb", 7, 8, 189, 1, front},
+	}},
+	// Positions as on B200.
+	{Name: "B300-269GB", Units: 8, Slices: 7, Source: operatorMIG, Profiles: []Profile{
+		{"1g.34gb", 1, 1, 34, 7, anyOfSeven},
+		{"1g.34gb+me", 1, 1, 34, 1, anyOfSeven},
+		{"1g.67gb", 1, 2, 67, 4, evenFour},
+		{"2g.67gb", 2, 2, 67, 3, evenThree},
+		{"3g.135gb", 3, 4, 135, 2, halves},
+		{"4g.135gb", 4, 4, 135, 1, front},
+		{"7g.269gb", 7, 8, 269, 1, front},
+	}},
+	// The driver's names changed here, too.
+	{Name: "GB300-278GB", Units: 8, Slices: 7, Source: operatorMIG + "; " + testInfra + "; " + playbook, Profiles: []Profile{
+		{"1g.31gb", 1, 1, 31, 7, anyOfSeven},
+		{"1g.31gb+me", 1, 1, 31, 1, anyOfSeven},
+		{"1g.35gb", 1, 1, 35, 7, anyOfSeven},
+		{"1g.35gb+me", 1, 1, 35, 1, anyOfSeven},
+		{"1g.70gb", 1, 2, 70, 4, evenFour},
+		{"2g.70gb", 2, 2, 70, 3, evenThree},
+		{"3g.126gb", 3, 4, 126, 2, halves},
+		{"3g.139gb", 3, 4, 139, 2, halves},
+		{"4g.126gb", 4, 4, 126, 1, front},
+		{"4g.139gb", 4, 4, 139, 1, front},
+		{"7g.251gb", 7, 8, 251, 1, front},
+		{"7g.278gb", 7, 8, 278, 1, front},
+	}},
+	// The guide of driver 580 cuts this board in quarters, the later one in halves.
+	{Name: "RTX-PRO-5000-48GB", Units: 4, Slices: 4, Source: guide + "; " + guide580, Profiles: []Profile{
+		{"1g.12gb", 1, 1, 12, 1, front},
+		{"1g.12gb+me", 1, 1, 12, 1, front},
+		{"1g.12gb+gfx", 1, 1, 12, 1, front},
+		{"1g.12gb-me", 1, 1, 12, 3, rear},
+		{"2g.24gb-me", 2, 2, 24, 1, secondHalf},
+		{"1g.24gb", 1, 2, 24, 2, evenTwo},
+		{"1g.24gb+me", 1, 2, 24, 1, evenTwo},
+		{"1g.24gb+gfx", 1, 2, 24, 2, evenTwo},
+		{"1g.24gb+me.all", 1, 2, 24, 1, evenTwo},
+		{"1g.24gb-me", 1, 2, 24, 2, evenTwo},
+		{"2g.48gb", 2, 4, 48, 1, front},
+		{"2g.48gb+gfx", 2, 4, 48, 1, front},
+		{"4g.48gb", 4, 4, 48, 1, front},
+		{"4g.48gb+gfx", 4, 4, 48, 1, front},
+	}},
+	{Name: "RTX-PRO-4500-32GB", Units: 2, Slices: 2, Source: guide, Profiles: []Profile{
+		{"1g.16gb", 1, 1, 16, 2, bothHalves},
+		{"1g.16gb+gfx", 1, 1, 16, 2, bothHalves},
+		{"1g.16gb+me.all", 1, 1, 16, 1, bothHalves},
+		{"1g.16gb-me", 1, 1, 16, 2, bothHalves},
+		{"2g.32gb", 2, 2, 32, 1, front},
+		{"2g.32gb+gfx", 2, 2, 32, 1, front},
 	}},
 	{Name: "RTX-PRO-6000-96GB", Units: 12, Slices: 4, Source: guide + "; " + lgipp, Profiles: []Profile{
 		{"1g.24gb", 1, 3, 24, 4, thirds},

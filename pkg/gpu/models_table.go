@@ -16,6 +16,16 @@ const (
 	// manifests and documents; the device predates the driver list or is too
 	// new for it. Memory and form are those of NVIDIA's data sheet.
 	labelSeen = "published node labels; NVIDIA data sheet"
+	// gkeName is a value of GKE's own label, which says less than the driver's
+	// name: the GKE docs, GPUs in GKE, and the machine series behind it.
+	gkeName = "GKE docs, cloud.google.com/gke-accelerator"
+	// amdLabel is the labeller's spelling of the names in libdrm's amdgpu.ids, and
+	// the memory of AMD's data sheets.
+	amdLabel = "ROCm k8s-device-plugin, node labeller and amdgpu.ids; AMD data sheet"
+	// tpuName is a value of GKE's label for TPUs with the memory of a chip.
+	tpuName = "GKE docs, plan TPUs; Google Cloud TPU system architecture"
+	// intelRule is what Intel's rules for Node Feature Discovery write.
+	intelRule = "intel-device-plugins-for-kubernetes, NFD rules; Intel data sheet"
 )
 
 // productRow is one spelling of the product label.
@@ -63,12 +73,16 @@ var productTable = []productRow{
 	{"NVIDIA-GH200-480GB", "GH200", 96, Superchip, "H100-96GB", driverList + "; " + migGuide},
 	{"NVIDIA-GH200-144G-HBM3e", "GH200", 144, Superchip, "GH200-144GB", driverList + "; NVIDIA mig-parted, config-default.yaml"},
 	{"NVIDIA-B200", "B200", 180, SXM, "B200-180GB", labelSeen + "; " + migGuide},
-	{"NVIDIA-B300-SXM6-AC", "B300", 288, SXM, "", labelSeen},
+	{"NVIDIA-B300-SXM6-AC", "B300", 288, SXM, "B300-269GB", labelSeen + "; " + gpuOperator},
 	{"NVIDIA-GB200", "GB200", 186, Superchip, "GB200-186GB", labelSeen + "; " + migGuide},
-	{"NVIDIA-GB300", "GB300", 288, Superchip, "", labelSeen},
+	{"NVIDIA-GB300", "GB300", 288, Superchip, "GB300-278GB", labelSeen + "; " + gpuOperator},
+	{"NVIDIA-H100-96GB-HBM3", "H100", 96, SXM, "H100-96GB", migParted + " (H100-96GB); spelling as that of the 80 GB board"},
 	{"NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition", "RTX PRO 6000", 96, PCIe, "RTX-PRO-6000-96GB", labelSeen + "; " + migGuide},
 	{"NVIDIA-RTX-PRO-6000-Blackwell-Workstation-Edition", "RTX PRO 6000", 96, PCIe, "RTX-PRO-6000-96GB", labelSeen + "; " + migGuide},
 	{"NVIDIA-RTX-PRO-6000-Blackwell-Max-Q-Workstation-Edition", "RTX PRO 6000", 96, PCIe, "RTX-PRO-6000-96GB", labelSeen + "; " + migGuide},
+	{"NVIDIA-RTX-PRO-5000-Blackwell", "RTX PRO 5000", 48, PCIe, "RTX-PRO-5000-48GB", labelSeen + "; " + migGuide},
+	{"NVIDIA-RTX-PRO-4500-Blackwell", "RTX PRO 4500", 32, PCIe, "RTX-PRO-4500-32GB", labelSeen + "; " + migGuide},
+	{"NVIDIA-RTX-PRO-4500-Blackwell-Server-Edition", "RTX PRO 4500", 32, PCIe, "RTX-PRO-4500-32GB", "AWS EC2 G7 announcement; " + migGuide},
 	{"NVIDIA-RTX-A6000", "RTX A6000", 48, PCIe, "", driverList},
 	{"NVIDIA-RTX-A5000", "RTX A5000", 24, PCIe, "", driverList},
 	{"NVIDIA-RTX-6000-Ada-Generation", "RTX 6000 Ada", 48, PCIe, "", labelSeen},
@@ -86,6 +100,47 @@ var productTable = []productRow{
 	{"Tesla-P100-SXM2-16GB", "P100", 16, SXM, "", labelSeen},
 	{"Tesla-P40", "P40", 24, PCIe, "", labelSeen},
 	{"Tesla-P4", "P4", 8, PCIe, "", labelSeen},
+
+	{"nvidia-tesla-a100", "A100", 40, SXM, "A100-40GB", gkeName},
+	{"nvidia-a100-80gb", "A100", 80, SXM, "A100-80GB", gkeName},
+	{"nvidia-h100-80gb", "H100", 80, SXM, "H100-80GB", gkeName},
+	{"nvidia-h100-mega-80gb", "H100", 80, SXM, "H100-80GB", gkeName},
+	{"nvidia-h200-141gb", "H200", 141, SXM, "H200-141GB", gkeName},
+	{"nvidia-tesla-v100", "V100", 16, SXM, "", gkeName},
+	{"nvidia-tesla-p100", "P100", 16, PCIe, "", gkeName},
+	{"nvidia-rtx-pro-6000", "RTX PRO 6000", 96, PCIe, "RTX-PRO-6000-96GB", gkeName},
+
+	// amd.com/gpu counts each of the two dies of an MI250 as a device.
+	{"AMD_Instinct_MI100", "MI100", 32, PCIe, "", amdLabel},
+	{"AMD_Instinct_MI210", "MI210", 64, PCIe, "", amdLabel},
+	{"AMD_Instinct_MI250X", "MI250X", 64, OAM, "", amdLabel},
+	{"AMD_Instinct_MI250X_MI250", "MI250X", 64, OAM, "", amdLabel},
+	{"AMD_Instinct_MI250", "MI250", 64, OAM, "", amdLabel},
+	{"AMD_Instinct_MI300A", "MI300A", 128, Superchip, "", amdLabel},
+	{"AMD_Instinct_MI300X", "MI300X", 192, OAM, "", amdLabel},
+	{"AMD_Instinct_MI300X_OAM", "MI300X", 192, OAM, "", amdLabel},
+	{"AMD_Instinct_MI308X", "MI308X", 192, OAM, "", amdLabel},
+	{"AMD_Instinct_MI308X_OAM", "MI308X", 192, OAM, "", amdLabel},
+	{"AMD_Instinct_MI325X", "MI325X", 256, OAM, "", amdLabel},
+	{"AMD_Instinct_MI325X_OAM", "MI325X", 256, OAM, "", amdLabel},
+	{"AMD_Instinct_MI325_OAM", "MI325X", 256, OAM, "", amdLabel},
+	{"AMD_Instinct_MI350X", "MI350X", 288, OAM, "", amdLabel},
+	{"AMD_Instinct_MI355X", "MI355X", 288, OAM, "", amdLabel},
+
+	{"Max_1550", "Max 1550", 128, OAM, "", intelRule},
+	{"Max_1100", "Max 1100", 48, PCIe, "", intelRule},
+	{"Flex_170", "Flex 170", 16, PCIe, "", intelRule},
+	{"Flex_140", "Flex 140", 12, PCIe, "", intelRule},
+
+	{"tpu-v4-podslice", "TPU v4", 32, "", "", tpuName},
+	{"tpu-v5-lite-podslice", "TPU v5e", 16, "", "", tpuName},
+	{"tpu-v5-lite-device", "TPU v5e", 16, "", "", tpuName},
+	{"tpu-v5p-slice", "TPU v5p", 95, "", "", tpuName},
+	{"tpu-v6e-slice", "TPU v6e", 32, "", "", tpuName},
+	{"tpu7x", "TPU 7x", 192, "", "", tpuName},
+
+	{"MXC500", "C500", 64, "", "", "MetaX gpu-operator, node labels; MetaX C500 user guide"},
+	{"MXC550", "C550", 64, "", "", "MetaX gpu-operator, node labels"},
 }
 
 // productRows is productTable by comparable name.

@@ -11,14 +11,8 @@ import (
 	"strings"
 )
 
-// The labels, annotations and resources of a node that say what its GPUs are.
-// All but the annotation are written by NVIDIA's GPU Feature Discovery and
-// device plugin (README of github.com/NVIDIA/k8s-device-plugin).
+// The annotation that describes the links of a node's GPUs, and NVIDIA's resource.
 const (
-	ProductLabel    = "nvidia.com/gpu.product"
-	MemoryLabel     = "nvidia.com/gpu.memory"
-	CountLabel      = "nvidia.com/gpu.count"
-	ReplicasLabel   = "nvidia.com/gpu.replicas"
 	LinksAnnotation = "muster.sh/gpu-links"
 	Resource        = "nvidia.com/gpu"
 )
@@ -32,8 +26,10 @@ type NodeFacts struct {
 // Node is what the facts of a node mean.
 type Node struct {
 	Product Product
-	// MemoryMiB is the label of that name; 0 if it is missing.
+	// MemoryMiB is what the label of the memory says; 0 if it is missing.
 	MemoryMiB int
+	// hasDevices says that there are devices of any vendor.
+	hasDevices bool
 	// GPUs is the number that is allocatable as nvidia.com/gpu. Product.IsWhole
 	// reports whether they are devices of their own.
 	GPUs int
@@ -58,16 +54,58 @@ type SliceCount struct {
 // ReadNode makes sense of the facts of a node. It takes the node as it is: what
 // contradicts itself is used with care and is listed in Warnings.
 func ReadNode(f NodeFacts) Node {
-	n := Node{Product: ParseProduct(f.Labels[ProductLabel]), GPUs: int(f.Allocatable[Resource])}
-	n.MemoryMiB = n.readNumber(f.Labels, MemoryLabel)
-	if n.readNumber(f.Labels, ReplicasLabel) > 1 && n.GPUs > 0 {
-		n.Product.Shared = true // even where the product label does not say so
+	d := ReadDeviceLabels(f.Labels, f.Annotations)
+	n := Node{Product: ParseProduct(d.Product), GPUs: int(f.Allocatable[Resource])}
+	n.MemoryMiB = n.readMemory(f.Labels, d.Memory)
+	for name, count := range f.Allocatable {
+		n.hasDevices = n.hasDevices || count > 0 && IsDevice(name)
 	}
-	labelled := n.readNumber(f.Labels, CountLabel)
+	labelled := n.readNumber(CountLabel, d.Count)
+	n.readSharing(d, labelled, int(f.Capacity[Resource]))
 	n.readSlices(f.Allocatable)
 	n.readLinks(f.Annotations[LinksAnnotation], deviceCount(f, labelled))
 	n.readCounts(f, labelled)
 	return n
+}
+
+// readSharing finds out whether what a node advertises as whole devices is less.
+// One that advertises a multiple of the devices that are labelled gives each to
+// several pods, as HAMi does.
+func (n *Node) readSharing(d DeviceLabels, labelled, advertised int) {
+	if d.Partition != "" && n.Product.Profile == "" {
+		n.Product.Profile = canonicalProfile(d.Partition)
+	}
+	n.Product.Virtual = n.Product.Virtual || d.Virtual
+	replicas := n.readNumber(ReplicasLabel, d.Replicas)
+	multiplied := n.Product.Profile == "" && labelled > 0 && advertised > labelled && advertised%labelled == 0
+	if multiplied && replicas <= 1 && !d.Shared && !n.Product.Shared {
+		n.addWarning("the label %s is %d, but %d GPUs are advertised; each is taken as shared", CountLabel, labelled, advertised)
+	}
+	if n.Product.Virtual || n.GPUs > 0 && (replicas > 1 || d.Shared || multiplied) {
+		n.Product.Shared = true // even where the product label does not say so
+	}
+}
+
+// ModelName returns the product of a node as MatchesLabel reads it: its label, with
+// the suffixes that say how devices are shared where the label leaves them out; ""
+// for a node without a product.
+func (n *Node) ModelName() string {
+	name := n.Product.Label
+	if name == "" {
+		return ""
+	}
+	told := ParseProduct(name)
+	if n.Product.Profile != told.Profile {
+		if strings.Contains(n.Product.Profile, "_nps") {
+			name += "-" + n.Product.Profile
+		} else {
+			name += "-MIG-" + strings.ReplaceAll(n.Product.Profile, "+", ".")
+		}
+	}
+	if n.Product.Shared && !told.Shared {
+		name += "-SHARED"
+	}
+	return name
 }
 
 // deviceCount is the number of devices of a node: as advertised, or as labelled
@@ -84,10 +122,9 @@ func (n *Node) addWarning(format string, args ...any) {
 	n.Warnings = append(n.Warnings, fmt.Sprintf(format, args...))
 }
 
-// readNumber reads a label; 0 stands for a missing one.
-func (n *Node) readNumber(labels map[string]string, key string) int {
-	text, found := labels[key]
-	if !found {
+// readNumber reads the value of a label; 0 stands for a missing one.
+func (n *Node) readNumber(key, text string) int {
+	if text == "" {
 		return 0
 	}
 	value, err := strconv.Atoi(text)
@@ -96,6 +133,15 @@ func (n *Node) readNumber(labels map[string]string, key string) int {
 		return 0
 	}
 	return value
+}
+
+// readMemory reads the memory of a device: NVIDIA's label is a number of MiB and
+// nothing else.
+func (n *Node) readMemory(labels map[string]string, text string) int {
+	if labels[MemoryLabel] == text {
+		return n.readNumber(MemoryLabel, text)
+	}
+	return parseMemoryMiB(text)
 }
 
 func (n *Node) readSlices(allocatable map[string]int64) {
@@ -146,12 +192,22 @@ func (n *Node) readCounts(f NodeFacts, labelled int) {
 		n.addWarning("%d GPUs are advertised, but the label %s is missing", n.GPUs, ProductLabel)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Capacity)) {
-		if lost := f.Capacity[name] - f.Allocatable[name]; strings.HasPrefix(name, ResourcePrefix) && lost > 0 {
+		if name == Resource || !IsDevice(name) {
+			continue
+		}
+		if lost := f.Capacity[name] - f.Allocatable[name]; lost > 0 {
 			n.addWarning("%d of %d %s are not allocatable", lost, f.Capacity[name], name)
+		}
+		if f.Allocatable[name] > 0 && n.Product.Label == "" {
+			n.addWarning("%d %s are advertised, but %s", f.Allocatable[name], name, UnlabelledText)
 		}
 	}
 	n.readContradictions(capacity, labelled)
 }
+
+// UnlabelledText is in the warnings of nodes whose model cannot be told, which are of
+// no concern to a pod that takes any.
+const UnlabelledText = "no label tells their model"
 
 // readContradictions looks for labels that do not fit what the node advertises.
 func (n *Node) readContradictions(capacity, labelled int) {
@@ -184,8 +240,11 @@ const (
 	WrongModel Mismatch = "WrongGPUModel"
 	// NotWhole: the GPUs are slices or shared, and whole ones are wanted.
 	NotWhole Mismatch = "GPUsNotWhole"
-	// TooLittleMemory: each GPU has less memory than wanted, or it is not known.
+	// TooLittleMemory: each GPU has less memory than wanted.
 	TooLittleMemory Mismatch = "TooLittleGPUMemory"
+	// UnknownModel and UnknownMemory: no label tells what is asked for.
+	UnknownModel  Mismatch = "UnknownGPUModel"
+	UnknownMemory Mismatch = "UnknownGPUMemory"
 )
 
 // Refusal is why a node does not meet the requirements of a pod.
@@ -208,6 +267,9 @@ func (n *Node) MatchModels(w Requirements) (int, *Refusal) {
 		return 0, n.checkEntry(w, "")
 	}
 	nearest := &Refusal{WrongModel, n.describeGPUs(), strings.Join(w.Models, " or ")}
+	if n.Product.Label == "" && n.hasDevices {
+		nearest.Mismatch = UnknownModel
+	}
 	for i, entry := range w.Models {
 		if !MatchesProduct(entry, n.Product) {
 			continue
@@ -229,10 +291,15 @@ func (n *Node) checkEntry(w Requirements, entry string) *Refusal {
 	if (sliced || shared) && !w.AnyShare {
 		return &Refusal{NotWhole, n.describeGPUs(), "whole GPUs"}
 	}
-	if !w.Memory.IsSatisfiedBy(n.Product, n.MemoryMiB) {
-		return &Refusal{TooLittleMemory, n.describeGPUs(), "GPUs with " + w.Memory.String()}
+	if w.Memory.IsSatisfiedBy(n.Product, n.MemoryMiB) {
+		return nil
 	}
-	return nil
+	why := &Refusal{TooLittleMemory, n.describeGPUs(), "GPUs with " + w.Memory.String()}
+	if n.hasDevices && n.MemoryMiB == 0 && n.Product.MemoryGB == 0 && n.Product.partMemoryGB() == 0 {
+		why.Mismatch = UnknownMemory
+		why.Found += ", of whose memory no label tells"
+	}
+	return why
 }
 
 // describeGPUs returns the node's GPUs as a refusal words them.
@@ -244,7 +311,10 @@ func (n *Node) describeGPUs() string {
 	if n.Product.Profile != "" {
 		name = fmt.Sprintf("%s cut into %s", name, n.Product.Profile)
 	}
-	if n.Product.Shared {
+	switch {
+	case n.Product.Virtual:
+		name += ", each a virtual GPU"
+	case n.Product.Shared:
 		name += ", each advertised several times"
 	}
 	return name

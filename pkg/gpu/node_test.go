@@ -28,6 +28,11 @@ func (f NodeFacts) allocatable(resource string, count int64) NodeFacts {
 	return f
 }
 
+func (f NodeFacts) offers(resource string, capacity, allocatable int64) NodeFacts {
+	f.Capacity[resource], f.Allocatable[resource] = capacity, allocatable
+	return f
+}
+
 func (f NodeFacts) annotation(value string) NodeFacts {
 	f.Annotations = map[string]string{LinksAnnotation: value}
 	return f
@@ -50,7 +55,12 @@ func TestReadNode_Oddities(t *testing.T) {
 			f.Capacity["nvidia.com/mig-1g.10gb"] = 7
 			return f
 		}(), []string{"2 of 7 nvidia.com/mig-1g.10gb are not allocatable"}},
-		{"more GPUs than are labelled", gpuNode("Tesla-T4", 4).label(CountLabel, "2"), []string{"the label nvidia.com/gpu.count is 2, but 4 GPUs are advertised"}},
+		{"more GPUs than are labelled", gpuNode("Tesla-T4", 4).label(CountLabel, "2"), []string{"the label nvidia.com/gpu.count is 2, but 4 GPUs are advertised; each is taken as shared"}},
+		{"more GPUs than are labelled, but no multiple", gpuNode("Tesla-T4", 3).label(CountLabel, "2"), []string{"the label nvidia.com/gpu.count is 2, but 3 GPUs are advertised"}},
+		{"another vendor's devices without a label", gpuNode("", 0).offers("habana.ai/gaudi", 8, 6),
+			[]string{"2 of 8 habana.ai/gaudi are not allocatable", "6 habana.ai/gaudi are advertised, but no label tells their model"}},
+		{"another vendor's devices with one", gpuNode("", 0).offers("amd.com/gpu", 8, 8).label("amd.com/gpu.product-name", "AMD_Instinct_MI300X_OAM").label("amd.com/gpu.vram", "192G"), nil},
+		{"measures are no devices", gpuNode("NVIDIA-H100-80GB-HBM3", 8).offers("koordinator.sh/gpu-memory", 1<<39, 1), nil},
 		{"time-shared GPUs are more than are labelled", gpuNode("Tesla-T4-SHARED", 8).label(CountLabel, "2").label(ReplicasLabel, "4"), nil},
 		{"mixed products", gpuNode("NVIDIA-H100-80GB-HBM3", 2).label(MemoryLabel, "15360"),
 			[]string{"the label nvidia.com/gpu.memory is 15360, but NVIDIA-H100-80GB-HBM3 has 80 GB; the node may have GPUs of several kinds"}},
@@ -142,8 +152,15 @@ func TestChoice(t *testing.T) {
 			"the node has NVIDIA-H100-80GB-HBM3; the pod wants GPUs with >=81Gi"},
 		{"too little memory in a slice", sliced, Requirements{Models: []string{"MIG-3g.20gb"}, Memory: 40}, 0, TooLittleMemory,
 			"the node has NVIDIA-A100-SXM4-40GB cut into 3g.20gb; the pod wants GPUs with >=40Gi"},
-		{"nothing is known of the node", gpuNode("", 8), Requirements{Models: []string{"H100"}}, 0, WrongModel,
+		{"nothing is known of the node", gpuNode("", 8), Requirements{Models: []string{"H100"}}, 0, UnknownModel,
 			"the node has GPUs without a product label; the pod wants H100"},
+		{"nothing is known of its memory", gpuNode("", 8), Requirements{Memory: 16}, 0, UnknownMemory,
+			"the node has GPUs without a product label, of whose memory no label tells; the pod wants GPUs with >=16Gi"},
+		{"a node without devices has another model", NodeFacts{}, Requirements{Models: []string{"H100"}}, 0, WrongModel,
+			"the node has GPUs without a product label; the pod wants H100"},
+		{"a virtual GPU is not whole", gpuNode("GRID-A100-10C", 1), Requirements{Models: []string{"A100"}}, 0, NotWhole,
+			"the node has GRID-A100, each a virtual GPU; the pod wants whole GPUs"},
+		{"who asks for its type gets it", gpuNode("GRID-A100-10C", 1), Requirements{Models: []string{"GRID-A100-10C"}}, 0, "", ""},
 		{"memory by the label of an unknown product", gpuNode("Foo", 8).label(MemoryLabel, "81559"), Requirements{Memory: 80}, 0, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -182,4 +199,95 @@ func TestSliceScore(t *testing.T) {
 	}
 	unknown := ReadNode(gpuNode("Foo", 1).allocatable("nvidia.com/mig-1g.5gb", 7))
 	assert.Equal(t, int64(-7), unknown.SliceScore([]int{7}, -1), "an unknown board counts instances")
+}
+
+func TestReadNode_WholeMeansWhole(t *testing.T) {
+	const v100 = "Tesla-V100-PCIE-32GB"
+	device := func(count string) string { return "GPU-0," + count + ",32768,100,NVIDIA-" + v100 + ",0,true:" }
+	hami := func(text string) NodeFacts {
+		f := gpuNode(v100, 8)
+		f.Annotations = map[string]string{hamiAnnotation: text}
+		return f
+	}
+	gke := func(key, value string) NodeFacts {
+		return gpuNode("", 8).label("cloud.google.com/gke-accelerator", "nvidia-tesla-a100").label(key, value)
+	}
+	amd := func(style string) NodeFacts {
+		return gpuNode("", 0).offers("amd.com/gpu", 64, 64).label("amd.com/gpu.product-name", "AMD_Instinct_MI300X_OAM").label(amdPartitionLabel, style)
+	}
+	for _, tc := range []struct {
+		name  string
+		facts NodeFacts
+		whole bool
+		model string
+	}{
+		{"plain", gpuNode(v100, 8), true, v100},
+		{"one replica", gpuNode(v100, 8).label(ReplicasLabel, "1").label(strategyLabel, "none"), true, v100},
+		{"time-slicing by its suffix", gpuNode(v100+"-SHARED", 8), false, v100 + "-SHARED"},
+		{"by its replicas", gpuNode(v100, 8).label(ReplicasLabel, "2"), false, v100 + "-SHARED"},
+		{"by its strategy", gpuNode(v100, 8).label(strategyLabel, "mps"), false, v100 + "-SHARED"},
+		{"vGPU by its product", gpuNode("GRID-A100-10C", 1), false, "GRID-A100-10C"},
+		{"vGPU by its label", gpuNode("NVIDIA-A40", 1).label(virtualLabel, "true"), false, "NVIDIA-A40-SHARED"},
+		{"no vGPU", gpuNode("NVIDIA-A40", 1).label(virtualLabel, "false"), true, "NVIDIA-A40"},
+		{"MIG, strategy single", gpuNode("NVIDIA-A30-MIG-1g.6gb", 4), false, "NVIDIA-A30-MIG-1g.6gb"},
+		{"GKE time-sharing", gke(gkeStrategyLabel, "time-sharing"), false, "nvidia-tesla-a100-SHARED"},
+		{"GKE MPS", gke(gkeStrategyLabel, "mps"), false, "nvidia-tesla-a100-SHARED"},
+		{"GKE partitions", gke(gkePartitionLabel, "1g.5gb"), false, "nvidia-tesla-a100-MIG-1g.5gb"},
+		{"GKE partitions, shared", gke(gkePartitionLabel, "1g.5gb").label(gkeStrategyLabel, "time-sharing"), false, "nvidia-tesla-a100-MIG-1g.5gb-SHARED"},
+		{"GKE, neither", gke("cloud.google.com/gke-nodepool", "a"), true, "nvidia-tesla-a100"},
+		{"HAMi, in its older form", hami(device("10")), false, v100 + "-SHARED"},
+		{"HAMi in JSON", hami(`[{"id":"GPU-0","count":10,"devmem":32768,"type":"NVIDIA"}]`), false, v100 + "-SHARED"},
+		{"HAMi, not multiplied", hami(`[{"id":"GPU-0","count":1}]`), true, v100},
+		{"HAMi, not multiplied, in its older form", hami(device("1") + device("1")), true, v100},
+		{"HAMi, not to be read", hami("x"), true, v100},
+		{"HAMi by the number of devices", gpuNode(v100, 80).label(CountLabel, "8"), false, v100 + "-SHARED"},
+		{"as many as are labelled", gpuNode(v100, 8).label(CountLabel, "8"), true, v100},
+		{"AMD's partitions", amd("cpx_nps4"), false, "AMD_Instinct_MI300X_OAM-cpx_nps4"},
+		{"AMD, one partition", amd("spx_nps1"), true, "AMD_Instinct_MI300X_OAM"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := ReadNode(tc.facts)
+			assert.Equal(t, tc.whole, n.Product.IsWhole())
+			assert.Equal(t, tc.model, n.ModelName())
+			told := ParseProduct(n.ModelName())
+			assert.Equal(t, tc.whole, told.IsWhole(), "the name alone says as much")
+			assert.Equal(t, n.Product.Profile, told.Profile)
+		})
+	}
+}
+
+func TestReadNode_ProductsOfAllVendors(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		labels map[string]string
+		model  string
+		asked  string
+		memory MemoryFloor
+	}{
+		{"AMD", map[string]string{"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM", "amd.com/gpu.vram": "192G"}, "AMD_Instinct_MI300X_OAM", "MI300X", 192},
+		{"AMD, a product that is in no table", map[string]string{"amd.com/gpu.product-name": "AMD_Radeon_8060S_Graphics", "amd.com/gpu.vram": "64G"}, "AMD_Radeon_8060S_Graphics", "8060S", 64},
+		{"AMD's beta labels", map[string]string{"beta.amd.com/gpu.product-name": "AMD_Instinct_MI325_OAM"}, "AMD_Instinct_MI325_OAM", "MI325X", 256},
+		{"AMD's first labels", map[string]string{"beta.amd.com/gpu.device-id.74a1": "8", "beta.amd.com/gpu.vram.192G": "8", "beta.amd.com/gpu.family.AI": "8"}, "AMD_Instinct_MI300X_OAM", "AMD MI300X", 192},
+		{"AMD's product in the key", map[string]string{"beta.amd.com/gpu.product-name.AMD_Instinct_MI210": "4"}, "AMD_Instinct_MI210", "Instinct MI210", 64},
+		{"Intel", map[string]string{"gpu.intel.com/product": "Max_1550"}, "Max_1550", "Max 1550", 128},
+		{"TPU", map[string]string{"cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice"}, "tpu-v6e-slice", "TPU v6e", 32},
+		{"TPU by the label's own words", map[string]string{"cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice"}, "tpu-v5-lite-podslice", "tpu-v5-lite", 16},
+		{"Ascend", map[string]string{"node.kubernetes.io/npu.chip.name": "910B3"}, "910B3", "Ascend910B3", 0},
+		{"Hygon", map[string]string{"hygon.com/dcu.name": "K100_AI", "hygon.com/dcu.vram": "64G"}, "K100_AI", "K100-AI", 64},
+		{"MetaX", map[string]string{"metax-tech.com/gpu.product": "MXC500", "metax-tech.com/gpu.memory": "64GB"}, "MXC500", "C500", 64},
+		{"GKE", map[string]string{"cloud.google.com/gke-accelerator": "nvidia-h100-mega-80gb"}, "nvidia-h100-mega-80gb", "H100-SXM", 80},
+		{"GKE beside GPU Feature Discovery", map[string]string{"cloud.google.com/gke-accelerator": "nvidia-l4", ProductLabel: "NVIDIA-L4"}, "NVIDIA-L4", "L4", 24},
+		{"Karpenter", map[string]string{"karpenter.k8s.aws/instance-gpu-name": "a10g", "karpenter.k8s.aws/instance-gpu-memory": "24576"}, "a10g", "A10G", 24},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := ReadNode(NodeFacts{Labels: tc.labels})
+			assert.Equal(t, tc.model, n.ModelName())
+			assert.True(t, MatchesProduct(tc.asked, n.Product))
+			assert.True(t, MatchesLabel(tc.asked, n.ModelName()))
+			assert.False(t, MatchesProduct("B200", n.Product))
+			assert.True(t, tc.memory.IsSatisfiedBy(n.Product, n.MemoryMiB))
+			assert.False(t, MemoryFloor(tc.memory+16).IsSatisfiedBy(n.Product, n.MemoryMiB))
+			assert.Empty(t, n.Warnings)
+		})
+	}
 }

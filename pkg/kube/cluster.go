@@ -10,7 +10,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
-	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -229,13 +228,7 @@ func (c *Cluster) fillRow(id topology.NodeID, info fwk.NodeInfo) {
 	}
 }
 
-// GPUProduct returns the GPU product that GPU Feature Discovery put on a node,
-// or "". Where only the number of replicas tells that devices are shared, the
-// suffix that the product then has elsewhere is added.
-func GPUProduct(node *v1.Node) string {
-	product := node.Labels[LabelGPUProduct]
-	if product != "" && gpuNodes.nodeOf(node).Product.Shared && gpu.ParseProduct(product).IsWhole() {
-		product += "-SHARED"
-	}
-	return product
-}
+// GPUProduct returns the product of the GPUs of a node, or "". Where only other
+// labels tell how devices are shared, the suffix that the product then has
+// elsewhere is added.
+func GPUProduct(node *v1.Node) string { return gpuNodes.nodeOf(node).ModelName() }

@@ -29,10 +29,7 @@ type GPURequirements struct {
 
 // sharingLabels are the node labels that say how GPUs are cut or shared. A pod
 // that selects nodes by one of them has chosen, and is left its choice.
-var sharingLabels = []string{
-	gpu.ProductLabel, gpu.ReplicasLabel, "nvidia.com/gpu.sharing-strategy",
-	"nvidia.com/mig.strategy", "nvidia.com/mig.config",
-}
+var sharingLabels = gpu.SharingLabels()
 
 // Sharing says what a pod gets that asks for nvidia.com/gpu and says nothing
 // else about its GPUs.
@@ -46,8 +43,8 @@ const (
 )
 
 // GPURequirementsOf reads the wish of a pod. Models and memory are those of its gang,
-// or its own. A pod that asks for nvidia.com/gpu gets whole devices, unless its
-// models or its node selector say otherwise, or the policy where it names
+// or its own. A pod that asks for whole devices, such as nvidia.com/gpu, gets whole
+// ones, unless its models or its node selector say otherwise, or the policy where it names
 // neither model nor memory.
 func (s Sharing) GPURequirementsOf(pod *v1.Pod, models []string, memory gpu.MemoryFloor) GPURequirements {
 	devices, some, profile := false, len(pod.Spec.ResourceClaims) > 0, ""
@@ -56,7 +53,7 @@ func (s Sharing) GPURequirementsOf(pod *v1.Pod, models []string, memory gpu.Memo
 			continue
 		}
 		some = true
-		devices = devices || name == gpu.Resource
+		devices = devices || gpu.KindOf(string(name)) == gpu.WholeDevice
 		if p, ok := strings.CutPrefix(string(name), gpu.ResourcePrefix); ok && p > profile {
 			profile = p
 		}
@@ -124,40 +121,68 @@ func (w *GPURequirements) exclusionOf(node *v1.Node) gang.Exclusion {
 		return gang.Shared
 	case refusal.Mismatch == gpu.TooLittleMemory:
 		return gang.SmallMemory
+	case refusal.Mismatch == gpu.UnknownModel:
+		return gang.UnknownModel
+	case refusal.Mismatch == gpu.UnknownMemory:
+		return gang.UnknownMemory
 	}
 	return gang.WrongModel
 }
 
-// gpuLabels are the labels that decide whether a node's GPUs suit a pod.
-type gpuLabels struct{ product, memory, replicas string }
+// nodeKind is what decides whether a node's GPUs suit a pod.
+type nodeKind struct {
+	labels gpu.DeviceLabels
+	// advertised is the number of nvidia.com/gpu, and others says that there are
+	// devices of another name: they matter where labels tell less or otherwise.
+	advertised int64
+	others     bool
+}
+
+func kindOfNode(node *v1.Node) nodeKind {
+	kind := nodeKind{labels: gpu.ReadDeviceLabels(node.Labels, node.Annotations)}
+	if kind.labels.Count != "" {
+		advertised := node.Status.Capacity[gpu.Resource]
+		kind.advertised = advertised.Value()
+	}
+	if kind.labels.Product == "" || kind.labels.Memory == "" {
+		for name, quantity := range node.Status.Capacity {
+			kind.others = kind.others || !quantity.IsZero() && gpu.IsDevice(string(name))
+		}
+	}
+	return kind
+}
 
 // gpuNodeCache remembers what labels mean. A cluster has few kinds of nodes.
 type gpuNodeCache struct {
 	mu    sync.RWMutex
-	nodes map[gpuLabels]*gpu.Node
+	nodes map[nodeKind]*gpu.Node
 }
 
-var gpuNodes = gpuNodeCache{nodes: map[gpuLabels]*gpu.Node{}}
+var gpuNodes = gpuNodeCache{nodes: map[nodeKind]*gpu.Node{}}
 
 // maxGPUNodes bounds the memory that labels of passing nodes take up.
 const maxGPUNodes = 4096
 
 func (k *gpuNodeCache) nodeOf(node *v1.Node) *gpu.Node {
-	labels := gpuLabels{node.Labels[gpu.ProductLabel], node.Labels[gpu.MemoryLabel], node.Labels[gpu.ReplicasLabel]}
+	kind := kindOfNode(node)
 	k.mu.RLock()
-	kind, ok := k.nodes[labels]
+	known, ok := k.nodes[kind]
 	k.mu.RUnlock()
 	if ok {
-		return kind
+		return known
 	}
 	// Whether GPUs are allocatable at the moment does not change their kind.
-	read := gpu.ReadNode(gpu.NodeFacts{Labels: node.Labels, Allocatable: map[string]int64{gpu.Resource: 1}})
+	facts := gpu.NodeFacts{Labels: node.Labels, Annotations: node.Annotations, Capacity: map[string]int64{gpu.Resource: kind.advertised}}
+	if facts.Allocatable = map[string]int64{}; kind.others || kind.labels.Product != "" {
+		facts.Allocatable[gpu.Resource] = 1
+	}
+	read := gpu.ReadNode(facts)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.nodes) >= maxGPUNodes {
 		clear(k.nodes)
 	}
-	k.nodes[labels] = &read
+	k.nodes[kind] = &read
 	return &read
 }
 
@@ -178,18 +203,32 @@ func countsOf(list v1.ResourceList) map[string]int64 {
 }
 
 // CheckProfiles refuses a pod that asks for a MIG profile that no board has and
-// no node offers.
+// no node offers. Boards that are not known may have it.
 func CheckProfiles(pod *v1.Pod, nodes []fwk.NodeInfo) *Invalid {
 	for name := range PodRequests(pod) {
 		if !strings.HasPrefix(string(name), gpu.ResourcePrefix) || isKnownProfile(name) {
 			continue
 		}
-		if slices.ContainsFunc(nodes, func(n fwk.NodeInfo) bool { return n.GetAllocatable().GetScalarResources()[name] > 0 }) {
+		if slices.ContainsFunc(nodes, func(n fwk.NodeInfo) bool { return mayOffer(n.Node(), name) }) {
 			continue
 		}
 		return &Invalid{InvalidMIGProfile, fmt.Sprintf("pod %s asks for %s: no GPU has this MIG profile, and no node offers it; %s", pod.Name, name, offeredProfiles(nodes))}
 	}
 	return nil
+}
+
+// mayOffer reports whether a node offers a MIG resource, if not at the moment, or has
+// NVIDIA's GPUs of a product that is in no table.
+func mayOffer(node *v1.Node, name v1.ResourceName) bool {
+	if node == nil {
+		return false
+	}
+	offered, asAllocatable := node.Status.Capacity[name], node.Status.Allocatable[name]
+	if !offered.IsZero() || !asAllocatable.IsZero() {
+		return true
+	}
+	product := node.Labels[gpu.ProductLabel]
+	return product != "" && gpu.IsMIGProfile(string(name)) && gpu.ParseProduct(product).Family == ""
 }
 
 // offeredProfiles says which MIG instances there are.

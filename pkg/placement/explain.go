@@ -77,7 +77,29 @@ func (s *solver) explainTooLarge(r *Refusal, empty nearestDomain) {
 	r.Reason = GangTooLarge
 	s.setNearest(r, empty)
 	r.NoModel = s.products[0] == noProduct
+	r.Unlabelled = r.NoModel && s.modelsAreUnknown()
 	s.countPermanent(r, empty)
+}
+
+// modelsAreUnknown reports whether there are nodes with the devices that the gang
+// asks for, and none of them tells its model.
+func (s *solver) modelsAreUnknown() bool {
+	u, unknown := s.planner.usage, false
+	for n := range topology.NodeID(len(s.tree.Nodes)) {
+		capacity := u.CapacityRow(n)
+		for r := range s.roles {
+			for c, q := range s.roles[r].Request {
+				if q <= 0 || capacity[c] <= 0 || !topology.IsGPU(u.Resources[c]) {
+					continue
+				}
+				if s.tree.ProductIndex(n) >= 0 {
+					return false
+				}
+				unknown = true
+			}
+		}
+	}
+	return unknown
 }
 
 // explainNearest completes the refusal of a gang that has no room now, by the

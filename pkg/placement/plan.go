@@ -98,6 +98,9 @@ type Refusal struct {
 	// has any of them.
 	Models  []string
 	NoModel bool
+	// Unlabelled says, beside NoModel, that no node with such devices tells its
+	// model.
+	Unlabelled bool
 	// Detail is the rest of the sentence for the reasons that are not about
 	// room: InvalidGangSpec, GangTooComplex and TopologyDrift.
 	Detail string

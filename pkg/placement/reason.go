@@ -106,6 +106,8 @@ func (r *Refusal) emptyText() string {
 		room = fmt.Sprintf("would not hold %s at the same time if it were empty", countNoun(r.RoleNeeded, r.Role+" pod"))
 	}
 	switch {
+	case r.Unlabelled:
+		return "no label tells which nodes have " + strings.Join(r.Models, " or ") + ": leave the model out, or select the nodes by a label"
 	case r.NoModel:
 		return "no node has " + strings.Join(r.Models, " or ")
 	case r.Best == "" && r.Level == clusterName:
