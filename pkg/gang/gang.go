@@ -7,7 +7,11 @@
 // PodGroup and its pods into a Gang.
 package gang
 
-import "github.com/muster-scheduler/muster/pkg/topology"
+import (
+	"slices"
+
+	"github.com/muster-scheduler/muster/pkg/topology"
+)
 
 // Gang is the unit that is placed all at once.
 type Gang struct {
@@ -36,6 +40,25 @@ type Gang struct {
 	// Bound are the members that have a node already. They pin the domains of
 	// Required, and count towards MinCount.
 	Bound []Bound
+	// Tree has the levels that the gang names, over the nodes of the usage's tree
+	// and with its levels and domains under their numbers; nil for that tree.
+	Tree *topology.Tree
+}
+
+// TreeOn returns the tree whose levels the gang names on a cluster of tree t.
+func (g *Gang) TreeOn(t *topology.Tree) *topology.Tree {
+	if g.Tree != nil {
+		return g.Tree
+	}
+	return t
+}
+
+// NamesCrossing reports whether the gang, or a part of it, asks for something at a level
+// that crosses those of tree t.
+func (g *Gang) NamesCrossing(t *topology.Tree) bool {
+	crosses := func(s Slice) bool { return t.IsCrossing(s.Level) }
+	return t.IsCrossing(g.Required) || t.IsCrossing(g.Preferred) || slices.ContainsFunc(g.Slices, crosses) ||
+		slices.ContainsFunc(g.Roles, func(r Role) bool { return t.IsCrossing(r.Required) || slices.ContainsFunc(r.Slices, crosses) })
 }
 
 // Slice asks that each run of Size members, in rank order, shares one domain.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
@@ -24,6 +25,8 @@ func valid() *Gang {
 }
 
 func TestValidate(t *testing.T) {
+	tree, err := topology.NewTree([]string{"block", "rack"}, nil)
+	require.NoError(t, err)
 	for _, tc := range []struct {
 		name   string
 		change func(*Gang)
@@ -58,13 +61,28 @@ func TestValidate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			g := valid()
 			tc.change(g)
-			err := g.Validate(2, 2)
+			err := g.Validate(tree, 2)
 			if tc.want == "" {
 				assert.NoError(t, err)
 				return
 			}
 			assert.EqualError(t, err, tc.want)
 		})
+	}
+}
+
+// Levels that cross have no order: slices of either may lie inside those of the other.
+func TestValidate_TakesCrossingSlicesInBothOrders(t *testing.T) {
+	tree, err := topology.NewTree([]string{"block", "rack"}, nil)
+	require.NoError(t, err)
+	tree = tree.WithCrossing(topology.Chain{{Name: "domain"}, {Name: "tray"}})
+	for _, tc := range []struct {
+		levels [2]topology.Level
+		valid  bool
+	}{{[2]topology.Level{1, 2}, true}, {[2]topology.Level{2, 1}, true}, {[2]topology.Level{2, 3}, true}, {[2]topology.Level{3, 2}, false}, {[2]topology.Level{1, 0}, false}} {
+		g := valid()
+		g.Slices = []Slice{{Size: 4, Level: tc.levels[0]}, {Size: 2, Level: tc.levels[1]}}
+		assert.Equal(t, tc.valid, g.Validate(tree, 2) == nil, "%v", tc.levels)
 	}
 }
 

@@ -58,10 +58,11 @@ func (g *Gang) SlicesOf(r int) []Slice {
 	return g.Slices
 }
 
-// Validate returns the first contradiction of g in a cluster of so many levels
-// and resources, or nil. The bounds keep sums and products of counts in range. A
+// Validate returns the first contradiction of g in a cluster with the levels of a tree
+// and so many resources, or nil. The bounds keep sums and products of counts in range. A
 // gang that passes may still fit nowhere.
-func (g *Gang) Validate(levels, resources int) error {
+func (g *Gang) Validate(t *topology.Tree, resources int) error {
+	levels := len(t.Levels)
 	switch {
 	case g.MinCount < 0:
 		return fmt.Errorf("the minimum count is %d: it must be 0 or more", g.MinCount)
@@ -70,14 +71,14 @@ func (g *Gang) Validate(levels, resources int) error {
 	case !isValidLevel(g.Preferred, levels):
 		return fmt.Errorf("the preferred level is number %d, but there are %d levels", g.Preferred, levels)
 	}
-	if err := validateSlices(g.Slices, levels); err != nil {
+	if err := validateSlices(g.Slices, t); err != nil {
 		return err
 	}
 	if err := g.validateSize(); err != nil {
 		return err
 	}
 	for r := range g.Roles {
-		if err := g.validateRole(r, levels, resources); err != nil {
+		if err := g.validateRole(r, t, resources); err != nil {
 			return fmt.Errorf("role %d %s: %w", r, g.Roles[r].Name, err)
 		}
 	}
@@ -89,7 +90,6 @@ func (g *Gang) Validate(levels, resources int) error {
 	return nil
 }
 
-// validateRole is Validate for one role; the caller names it in the error.
 // validateSize returns an error for a gang of more roles or shapes than a plan may have.
 func (g *Gang) validateSize() error {
 	if len(g.Roles) > MaxRoles {
@@ -118,8 +118,9 @@ func (r *Role) hasShapeOf(o *Role) bool {
 	return r.Filter == o.Filter && slices.Equal(r.Request, o.Request)
 }
 
-func (g *Gang) validateRole(r, levels, resources int) error {
-	role := &g.Roles[r]
+// validateRole is Validate for one role; the caller names it in the error.
+func (g *Gang) validateRole(r int, t *topology.Tree, resources int) error {
+	role, levels := &g.Roles[r], len(t.Levels)
 	switch {
 	case role.Count < 0 || role.Count > MaxMembers:
 		return fmt.Errorf("the count is %d: it must be from 0 to %d", role.Count, MaxMembers)
@@ -143,7 +144,7 @@ func (g *Gang) validateRole(r, levels, resources int) error {
 	if err := role.validateMemberRequests(); err != nil {
 		return err
 	}
-	return validateSlices(role.Slices, levels)
+	return validateSlices(role.Slices, t)
 }
 
 // RequestOf returns what waiting member i of the role asks for.
@@ -197,8 +198,9 @@ func isValidLevel(l topology.Level, levels int) bool {
 }
 
 // validateSlices returns an error unless every layer nests in the one before it:
-// at a narrower level, with a size that divides the outer one.
-func validateSlices(slices []Slice, levels int) error {
+// at a narrower level or one that crosses it, with a size that divides the outer one.
+func validateSlices(slices []Slice, t *topology.Tree) error {
+	levels := len(t.Levels)
 	if len(slices) > MaxSlices {
 		return fmt.Errorf("there are %d layers of slices: at most %d may nest", len(slices), MaxSlices)
 	}
@@ -210,7 +212,7 @@ func validateSlices(slices []Slice, levels int) error {
 			continue
 		}
 		outer := slices[i-1]
-		if s.Level <= outer.Level || outer.Size%s.Size != 0 {
+		if s.Level <= outer.Level && t.AreOrdered(s.Level, outer.Level) || outer.Size%s.Size != 0 {
 			return fmt.Errorf("slice layer %d (size %d) must be narrower than the layer around it and divide its size %d", i, s.Size, outer.Size)
 		}
 	}

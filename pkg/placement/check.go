@@ -23,7 +23,7 @@ func Check(u *topology.Usage, g *gang.Gang, p Plan) error {
 		}
 		return nil
 	}
-	c := checker{usage: u, tree: u.Tree, gang: g, plan: p}
+	c := checker{usage: u, tree: g.TreeOn(u.Tree), gang: g, plan: p}
 	for _, rule := range []func() error{
 		c.checkCounts, c.checkFilters, c.checkCapacity, c.checkDomain, c.checkRoleDomains, c.checkModels, c.checkSlices,
 	} {
@@ -140,13 +140,8 @@ func (c *checker) checkDomain() error {
 	if d < 0 || int(d) >= len(c.tree.Domains) {
 		return fmt.Errorf("domain number %d of %d", d, len(c.tree.Domains))
 	}
-	if level := c.tree.Domains[d].Level; level < c.gang.Required {
-		return fmt.Errorf("the domain %s is a %s, wider than the required %s", c.tree.DomainPath(d), c.tree.LevelName(level), c.tree.LevelName(c.gang.Required))
-	}
-	if c.gang.Required >= 0 {
-		if _, ok := c.tree.DomainAt(c.tree.Domains[d].First, c.gang.Required); !ok {
-			return fmt.Errorf("the domain %s is in no %s", c.tree.DomainPath(d), c.tree.LevelName(c.gang.Required))
-		}
+	if err := c.checkRequired(d); err != nil {
+		return err
 	}
 	for _, b := range c.gang.Bound {
 		if c.isKnownNode(b.Node) && !c.tree.ContainsNode(d, b.Node) {
@@ -159,6 +154,40 @@ func (c *checker) checkDomain() error {
 		}
 		return nil
 	})
+}
+
+// checkRequired: the plan's domain is of a level at or below the required one. Where the
+// two cross, the members share one domain of both.
+func (c *checker) checkRequired(d topology.DomainID) error {
+	required := c.gang.Required
+	level := c.tree.Domains[d].Level
+	switch {
+	case required < 0:
+		return nil
+	case !c.tree.AreOrdered(level, required):
+		return c.checkTogether(required, c.allNodes())
+	case level < required:
+		return fmt.Errorf("the domain %s is a %s, wider than the required %s", c.tree.DomainPath(d), c.tree.LevelName(level), c.tree.LevelName(required))
+	}
+	if _, ok := c.tree.DomainAt(c.tree.Domains[d].First, required); !ok {
+		return fmt.Errorf("the domain %s is in no %s", c.tree.DomainPath(d), c.tree.LevelName(required))
+	}
+	return nil
+}
+
+// allNodes returns the known nodes of all members that have one.
+func (c *checker) allNodes() []topology.NodeID {
+	var nodes []topology.NodeID
+	for _, b := range c.gang.Bound {
+		if c.isKnownNode(b.Node) {
+			nodes = append(nodes, b.Node)
+		}
+	}
+	_ = c.forEachPlaced(func(_, _ int, n topology.NodeID) error {
+		nodes = append(nodes, n)
+		return nil
+	})
+	return nodes
 }
 
 // isKnownNode reports whether a bound member's node is in the cluster: bound members

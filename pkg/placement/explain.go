@@ -316,13 +316,18 @@ func (s *solver) setNearest(r *Refusal, n nearestDomain) {
 	if n.fitting == 0 {
 		return
 	}
-	d := s.tree.Domains[n.domain]
-	r.Best, r.Domain = d.Name, n.domain
-	for _, other := range s.tree.DomainsAt(d.Level) { // one name, two domains
-		if other != n.domain && s.tree.Domains[other].Name == d.Name {
-			r.Best = s.tree.DomainPath(n.domain)
+	r.Best, r.Domain = uniqueName(s.tree, n.domain), n.domain
+}
+
+// uniqueName returns the name of a domain, or its path where another one of its level
+// has the same name.
+func uniqueName(t *topology.Tree, d topology.DomainID) string {
+	for _, other := range t.DomainsAt(t.Domains[d].Level) {
+		if other != d && t.Domains[other].Name == t.Domains[d].Name {
+			return t.DomainPath(d)
 		}
 	}
+	return t.Domains[d].Name
 }
 
 // countPermanent counts the nodes of the nearest domain that even an empty cluster

@@ -48,7 +48,7 @@ func meritOf(u *topology.Usage, g *gang.Gang, p Plan) merit {
 			nodes[b.Node] = true
 		}
 	}
-	m[2] = -int(levelOf(u.Tree, g, nodes))
+	m[2] = widenings(g.TreeOn(u.Tree), g, nodes)
 	return m
 }
 
@@ -75,11 +75,11 @@ func modelRank(u *topology.Usage, g *gang.Gang, model string) int {
 	return rank
 }
 
-// levelOf is the narrowest level, from the required to the preferred one, at
-// which one domain holds the nodes.
-func levelOf(t *topology.Tree, g *gang.Gang, nodes map[topology.NodeID]bool) topology.Level {
-	widest := max(g.Required, topology.ClusterLevel)
-	for level := max(g.Preferred, widest); level > widest; level-- {
+// widenings counts the levels, from the preferred one to the required one or the
+// cluster, of which no one domain holds the nodes.
+func widenings(t *topology.Tree, g *gang.Gang, nodes map[topology.NodeID]bool) int {
+	count := 0
+	for level := g.Preferred; level >= 0 && (level > g.Required || !t.AreOrdered(level, g.Required)); level = t.WiderLevel(level) {
 		together := true
 		first := topology.DomainID(-1)
 		for n := range nodes {
@@ -88,10 +88,11 @@ func levelOf(t *topology.Tree, g *gang.Gang, nodes map[topology.NodeID]bool) top
 			first = d
 		}
 		if together {
-			return level
+			return count
 		}
+		count++
 	}
-	return widest
+	return count
 }
 
 func (m merit) less(o merit, upTo int) bool {

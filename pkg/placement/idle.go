@@ -35,6 +35,7 @@ type IdleIndex struct {
 
 // NewIdleIndex returns an index of the nodes of t. None is idle yet.
 func NewIdleIndex(t *topology.Tree) *IdleIndex {
+	t = t.Main()
 	i := &IdleIndex{
 		tree: t, idle: make([]bool, len(t.Nodes)), homeDomain: make([]topology.DomainID, len(t.Nodes)),
 		idleCount: make([]int32, len(t.Domains)), countHistogram: make([]int32, len(t.Nodes)+1),
@@ -76,10 +77,11 @@ func (i *IdleIndex) SetIdle(n topology.NodeID, idle bool) {
 
 // RecordPlan records what came of a gang's plan: a gang that found no room waits for
 // the domain that came nearest, until it is planned again or forgotten. One that is
-// refused for another reason waits for no domain: room would not help it.
+// refused for another reason waits for no domain: room would not help it. Domains of
+// levels that cross the tree are none of the index.
 func (i *IdleIndex) RecordPlan(gang string, p Plan) {
 	i.ForgetGang(gang)
-	if p.Refusal == nil || p.Refusal.Reason != NoFittingDomain || p.Refusal.Domain == 0 {
+	if p.Refusal == nil || p.Refusal.Reason != NoFittingDomain || p.Refusal.Domain == 0 || int(p.Refusal.Domain) >= len(i.waitingGangs) {
 		return
 	}
 	i.waitingIn[gang] = p.Refusal.Domain

@@ -14,7 +14,7 @@ const NoNode topology.NodeID = -1
 // Plan is the answer for one gang: a node for each member, or a refusal.
 type Plan struct {
 	// Domain holds every member of the gang; 0 (the cluster) where nothing
-	// narrower was asked for or found.
+	// narrower was asked for or found. It is one of Gang.Tree.
 	Domain topology.DomainID
 	// Model is the GPU product that was chosen; empty when none was asked for.
 	Model string
@@ -102,7 +102,8 @@ type Refusal struct {
 	// model.
 	Unlabelled bool
 	// Detail is the rest of the sentence for the reasons that are not about
-	// room: InvalidGangSpec, GangTooComplex and TopologyDrift.
+	// room: InvalidGangSpec, GangTooComplex and TopologyDrift; and for those that are
+	// where no one domain is to blame.
 	Detail string
 }
 

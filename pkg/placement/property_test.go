@@ -141,11 +141,15 @@ func addNode(t *testing.T, rng *rand.Rand, u *topology.Usage, g *gang.Gang) (*to
 // rebuild makes the case anew over other nodes; was tells which old node each
 // of them takes its state from.
 func rebuild(t *testing.T, u *topology.Usage, g *gang.Gang, nodes []topology.Node, was func(string) string) (*topology.Usage, *gang.Gang) {
-	tree, err := topology.NewTree(u.Tree.Levels, nodes)
+	tree, err := topology.NewTree(u.Tree.Main().Levels, nodes)
 	require.NoError(t, err)
+	tree = withChainsOf(tree, u.Tree, was)
 	v := topology.NewUsage(tree, u.Resources)
 	v.Cordoned = make([]bool, len(nodes))
 	moved := *g
+	if g.Tree != nil {
+		moved.Tree = withChainsOf(tree, g.Tree, was)
+	}
 	moved.Roles = slices.Clone(g.Roles)
 	for r := range moved.Roles {
 		if moved.Roles[r].Filter != nil {
@@ -174,6 +178,27 @@ func rebuild(t *testing.T, u *topology.Usage, g *gang.Gang, nodes []topology.Nod
 		}
 	}
 	return v, &moved
+}
+
+// withChainsOf adds to a tree the levels that cross old and not the tree yet.
+func withChainsOf(tree, old *topology.Tree, was func(string) string) *topology.Tree {
+	var chain topology.Chain
+	for l := len(tree.Levels); l < len(old.Levels); l++ {
+		level := topology.ChainLevel{Name: old.Levels[l]}
+		for _, n := range tree.Nodes {
+			id, _ := old.NodeByName(was(n.Name))
+			name := ""
+			if d, ok := old.DomainAt(id, topology.Level(l)); ok {
+				name = old.Domains[d].Name
+			}
+			level.Domains = append(level.Domains, name)
+		}
+		chain = append(chain, level)
+	}
+	if chain == nil {
+		return tree
+	}
+	return tree.WithCrossing(chain)
 }
 
 // Names are only names: what nodes and domains are called does not decide

@@ -14,6 +14,10 @@ import (
 // 16 pods in one rack; the best, rack-7, has room for 14 (2 nodes cordoned)".
 func (r *Refusal) Error() string {
 	switch r.Reason {
+	case NoFittingDomain, GangTooLarge:
+		if r.Detail != "" {
+			return r.needsText() + r.constraintsText() + "; " + r.Detail
+		}
 	case InvalidGangSpec:
 		return fmt.Sprintf("gang %s: %s", r.Gang, r.Detail)
 	case GangIncomplete:
@@ -24,11 +28,11 @@ func (r *Refusal) Error() string {
 		return r.needsText() + r.constraintsText() + ", but " + r.Detail
 	case TopologyLevelUnused:
 		return fmt.Sprintf("%s%s; no node that it may use is in a %s", r.needsText(), r.constraintsText(), r.Level)
-	case GangTooLarge:
-		return r.needsText() + r.constraintsText() + "; " + r.emptyText() + r.excludedText()
-	default:
-		return r.needsText() + r.constraintsText() + "; " + r.bestText() + r.excludedText() + r.recoverableText()
 	}
+	if r.Reason == GangTooLarge {
+		return r.needsText() + r.constraintsText() + "; " + r.emptyText() + r.excludedText()
+	}
+	return r.needsText() + r.constraintsText() + "; " + r.bestText() + r.excludedText() + r.recoverableText()
 }
 
 // needsText returns how many members must be placed, and of which gang.

@@ -30,9 +30,10 @@ var planners = sync.Pool{New: func() any { return new(Planner) }}
 // of the gang. Its plans are those of Solve. It is not safe for use by several
 // goroutines at once.
 type Planner struct {
-	usage          *topology.Usage
-	headrooms      []*headroom // what was counted, the latest used last
-	spareHeadrooms []*headroom // buffers of forgotten shapes
+	usage          *topology.Usage // with the main tree
+	tree           *topology.Tree  // the tree that the caller gave, with levels that cross
+	headrooms      []*headroom     // what was counted, the latest used last
+	spareHeadrooms []*headroom     // buffers of forgotten shapes
 	changes        changeLog
 	taken          []int64 // nodes x resources: what the plan at hand has taken
 	solver         solver
@@ -49,6 +50,10 @@ func NewPlanner(u *topology.Usage) *Planner {
 
 // resetTo forgets everything but the buffers.
 func (p *Planner) resetTo(u *topology.Usage) {
+	p.tree = nil
+	if u != nil {
+		p.tree, u = u.Tree, u.OnMain()
+	}
 	p.usage, p.solver.planner, p.solver.gang, p.solver.tree = u, nil, nil, nil
 	for _, r := range p.headrooms {
 		r.usage, r.filter = nil, nil
@@ -89,6 +94,9 @@ func (p *Planner) Solve(g *gang.Gang) Plan {
 
 // solveEven is Solve for a gang of which all members of a role ask for the same.
 func (p *Planner) solveEven(g *gang.Gang) Plan {
+	if t := g.TreeOn(p.tree); g.NamesCrossing(t) {
+		return p.solveCrossing(t, g)
+	}
 	s := &p.solver
 	if refusal := s.readGang(p, g); refusal != nil {
 		return Plan{Refusal: refusal}

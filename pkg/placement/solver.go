@@ -122,12 +122,10 @@ func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 	s.boundNodes = s.boundNodes[:0]
 	s.minToPlace = 0
 	s.roles = s.roles[:0]
-	if err := s.validateGang(); err != nil {
+	if err := validateOn(s.tree, p.usage, g); err != nil {
 		return &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Needed: g.MinCount, Detail: err.Error()}
 	}
-	// A gang that has its minimum still needs room for one more: else there is
-	// nothing to plan.
-	s.minToPlace = max(g.MinCount-len(g.Bound), min(1, g.WaitingCount()))
+	s.minToPlace = neededOf(g)
 	if s.minToPlace > g.WaitingCount() {
 		return &Refusal{Reason: GangIncomplete, Gang: g.Name, Needed: g.MinCount, Bound: len(g.Bound), Room: g.MemberCount()}
 	}
@@ -145,20 +143,6 @@ func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 		return refusal
 	}
 	return s.readProducts()
-}
-
-// validateGang returns what Gang.Validate does, and an error for a filter that was
-// made for another tree.
-func (s *solver) validateGang() error {
-	if err := s.gang.Validate(len(s.tree.Levels), len(s.planner.usage.Resources)); err != nil {
-		return err
-	}
-	for r := range s.gang.Roles {
-		if f := s.gang.Roles[r].Filter; f != nil && len(f.Exclusions) != len(s.tree.Nodes) {
-			return fmt.Errorf("role %d %s: the filter is for %d nodes, the cluster has %d", r, s.gang.Roles[r].Name, len(f.Exclusions), len(s.tree.Nodes))
-		}
-	}
-	return nil
 }
 
 // readRoles fills in the roles but for what depends on bound members, slices and

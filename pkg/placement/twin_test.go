@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,7 +40,7 @@ func each(u *topology.Usage, g *gang.Gang, seen func(Plan) bool) {
 	}
 	level := max(g.Required, topology.ClusterLevel)
 	for _, model := range models {
-		for _, d := range u.Tree.DomainsAt(level) {
+		for _, d := range g.TreeOn(u.Tree).DomainsAt(level) {
 			w.plan = Plan{Domain: d, Model: model, Nodes: make([][]topology.NodeID, len(g.Roles))}
 			for r := range g.Roles {
 				w.plan.Nodes[r] = make([]topology.NodeID, g.Roles[r].Count)
@@ -64,7 +65,7 @@ func (w *twin) place(r, i int) bool {
 	}
 	for n := range w.u.Tree.Nodes {
 		free := w.free[n*len(role.Request) : (n+1)*len(role.Request)]
-		fits := w.u.Tree.ContainsNode(w.plan.Domain, topology.NodeID(n)) && (role.Filter == nil || role.Filter.Exclusions[n] == gang.Eligible)
+		fits := w.g.TreeOn(w.u.Tree).ContainsNode(w.plan.Domain, topology.NodeID(n)) && (role.Filter == nil || role.Filter.Exclusions[n] == gang.Eligible)
 		for c, q := range role.Request {
 			fits = fits && (q == 0 || free[c] >= q)
 		}
@@ -121,6 +122,9 @@ func smallUsage(rng *rand.Rand) *topology.Usage {
 	if err != nil {
 		panic(err)
 	}
+	if rng.IntN(4) == 0 {
+		t = t.WithCrossing(smallChain(rng, len(nodes), "nvlink", "tray"))
+	}
 	u := topology.NewUsage(t, resources)
 	for i := range u.Free {
 		u.Capacity[i] = int64(rng.IntN(5))
@@ -133,11 +137,31 @@ func smallUsage(rng *rand.Rand) *topology.Usage {
 	return u
 }
 
-func smallGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
-	level := func() topology.Level {
-		return topology.Level(rng.IntN(len(u.Tree.Levels)+2)) - 2
+// smallChain draws domains of two or fewer levels that cross those of a tree.
+func smallChain(rng *rand.Rand, nodes int, names ...string) topology.Chain {
+	var chain topology.Chain
+	for _, name := range names[:1+rng.IntN(len(names))] {
+		level := topology.ChainLevel{Name: name}
+		for range nodes {
+			level.Domains = append(level.Domains, []string{"", "x1", "x1", "x2", "x2"}[rng.IntN(5)])
+		}
+		chain = append(chain, level)
 	}
-	g := &gang.Gang{Name: "g", Required: level(), Preferred: level(), Slices: smallSlices(rng, u)}
+	return chain
+}
+
+func smallGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
+	tree := u.Tree
+	if rng.IntN(8) == 0 {
+		tree = tree.WithCrossing(smallChain(rng, len(tree.Nodes), "key"))
+	}
+	level := func() topology.Level {
+		return topology.Level(rng.IntN(len(tree.Levels)+2)) - 2
+	}
+	g := &gang.Gang{Name: "g", Required: level(), Preferred: level(), Slices: smallSlices(rng, tree)}
+	if tree != u.Tree {
+		g.Tree = tree
+	}
 	left := 1 + rng.IntN(4)
 	for range 1 + rng.IntN(3) {
 		role := gang.Role{Count: min(left, rng.IntN(4)), Required: topology.NoLevel, NearRole: rng.IntN(5) - 4}
@@ -149,7 +173,7 @@ func smallGang(rng *rand.Rand, u *topology.Usage) *gang.Gang {
 			role.Required = level()
 		}
 		if rng.IntN(4) == 0 {
-			role.Slices = smallSlices(rng, u)
+			role.Slices = smallSlices(rng, tree)
 		}
 		if rng.IntN(4) == 0 {
 			role.MinCount = rng.IntN(role.Count + 1)
@@ -201,11 +225,19 @@ func smallRanks(rng *rand.Rand, g *gang.Gang, r int) []int {
 	return ranks
 }
 
-func smallSlices(rng *rand.Rand, u *topology.Usage) []gang.Slice {
+func smallSlices(rng *rand.Rand, tree *topology.Tree) []gang.Slice {
 	var layers []gang.Slice
 	size := []int{4, 2, 3, 1}[rng.IntN(4)]
-	for l := range u.Tree.Levels {
-		if rng.IntN(4) > 0 {
+	levels := make([]int, len(tree.Levels))
+	for l := range levels {
+		levels[l] = l
+	}
+	if tree.Main() != tree && rng.IntN(2) == 0 { // those that cross around the others
+		main := len(tree.Main().Levels)
+		levels = slices.Concat(levels[main:], levels[:main])
+	}
+	for _, l := range levels {
+		if rng.IntN(4) > 0 || len(layers) == gang.MaxSlices {
 			continue
 		}
 		layers = append(layers, gang.Slice{Size: size, Level: topology.Level(l), Preferred: rng.IntN(3) == 0})
@@ -220,7 +252,16 @@ func smallSlices(rng *rand.Rand, u *topology.Usage) []gang.Slice {
 func compareWithTwin(t *testing.T, u *topology.Usage, g *gang.Gang) Plan {
 	t.Helper()
 	plan := Solve(u, g)
-	drawn := func() string { return fmt.Sprintf("%s%+v\nplan %+v", topology.FormatUsage(u), *g, plan) }
+	drawn := func() string {
+		var crossing []string
+		tree := g.TreeOn(u.Tree)
+		for d := len(tree.Main().Domains); d < len(tree.Domains); d++ {
+			for n := range tree.NodesOf(topology.DomainID(d)) {
+				crossing = append(crossing, fmt.Sprintf("%s in %s %s", tree.Nodes[n].Name, tree.Levels[tree.Domains[d].Level], tree.DomainPath(topology.DomainID(d))))
+			}
+		}
+		return fmt.Sprintf("%s%s\n%+v\nplan %+v", topology.FormatUsage(u), strings.Join(crossing, "\n"), *g, plan)
+	}
 	require.NoError(t, Check(u, g, plan), "a plan breaks a rule\n%s", drawn())
 	if g.WaitingCount() == 0 {
 		return plan

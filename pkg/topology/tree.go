@@ -32,6 +32,9 @@ type Tree struct {
 	atLevel      [][]DomainID      // the domains of each level, in order
 	productIndex []int32           // index into Products of each node, or -1
 	byName       map[string]NodeID // for NodeID
+
+	main    *Tree // the tree without the levels that cross it; nil for itself
+	chainOf []int // the chain of each level, mainChain for those of the tree; nil for all
 }
 
 // NewTree returns the tree of the nodes, numbered depth first, with the domains
@@ -66,7 +69,7 @@ func NewTree(levels []string, nodes []Node) (*Tree, error) {
 		}
 		t.byName[n.Name] = NodeID(i)
 	}
-	t.addDomains()
+	t.addDomains(func(i, l int) bool { return t.Nodes[i-1].Domains[l] == t.Nodes[i].Domains[l] })
 	t.addProducts()
 	return t, nil
 }
@@ -83,8 +86,9 @@ func compareNodes(a, b Node) int {
 }
 
 // addDomains derives the domains from the sorted nodes: a new one begins where a
-// node's path leaves that of the node before.
-func (t *Tree) addDomains() {
+// node's path leaves that of the node before. isSame reports whether node i is, at a
+// level, where the node before it is.
+func (t *Tree) addDomains(isSame func(i, l int) bool) {
 	levels := len(t.Levels)
 	t.Domains = []Domain{{Level: ClusterLevel, Name: "cluster", End: NodeID(len(t.Nodes))}}
 	t.leafDomain = make([]DomainID, len(t.Nodes))
@@ -95,7 +99,7 @@ func (t *Tree) addDomains() {
 		same := i > 0
 		var parent DomainID
 		for l, name := range t.Nodes[i].Domains {
-			same = same && t.Nodes[i-1].Domains[l] == name
+			same = same && isSame(i, l)
 			switch {
 			case name == "":
 				row[l] = noDomain
@@ -202,9 +206,14 @@ func (t *Tree) SubtreeEnd(d DomainID) DomainID { return t.subtreeEnd[d] }
 func (t *Tree) ProductIndex(n NodeID) int { return int(t.productIndex[n]) }
 
 // ContainsNode reports whether node n is in domain d. Domains are contiguous
-// ranges of nodes, so that it costs two comparisons.
+// ranges of nodes, so that it costs two comparisons; one of a crossing level costs a
+// lookup.
 func (t *Tree) ContainsNode(d DomainID, n NodeID) bool {
-	return t.Domains[d].First <= n && n < t.Domains[d].End
+	domain := &t.Domains[d]
+	if n < domain.First || domain.End <= n {
+		return false
+	}
+	return !t.IsCrossing(domain.Level) || t.domainAt[int(n)*len(t.Levels)+int(domain.Level)] == d
 }
 
 // DomainPath returns the names of the domains around d and of d itself, such as

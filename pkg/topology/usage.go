@@ -46,6 +46,33 @@ func (u *Usage) Clone() *Usage {
 	}
 }
 
+// OnMain returns u with the main tree alone: u itself where no level crosses it. The
+// rows are shared.
+func (u *Usage) OnMain() *Usage {
+	if u.Tree.Main() == u.Tree {
+		return u
+	}
+	main := *u
+	main.Tree = u.Tree.Main()
+	return &main
+}
+
+// ArrangedAs returns a copy of u over the nodes of a view of its tree.
+func (u *Usage) ArrangedAs(v *View) *Usage {
+	out := &Usage{Tree: v.Tree, Resources: u.Resources, Free: make([]int64, len(u.Free)), Capacity: make([]int64, len(u.Capacity))}
+	for i, n := range v.Source {
+		copy(out.FreeRow(NodeID(i)), u.FreeRow(n))
+		copy(out.CapacityRow(NodeID(i)), u.CapacityRow(n))
+	}
+	if u.Cordoned != nil {
+		out.Cordoned = make([]bool, len(u.Cordoned))
+		for i, n := range v.Source {
+			out.Cordoned[i] = u.Cordoned[n]
+		}
+	}
+	return out
+}
+
 // ResourceIndex returns the column of a resource, and whether there is one.
 func (u *Usage) ResourceIndex(name string) (int, bool) {
 	c := slices.Index(u.Resources, name)
