@@ -89,6 +89,9 @@ func rolesText(roles []kube.Role) string {
 		if r.Preferred != "" {
 			text += "~" + r.Preferred
 		}
+		for _, group := range r.Together {
+			text += " in " + group.Name + "@" + group.Topology
+		}
 		all = append(all, text)
 	}
 	return strings.Join(all, " ")
@@ -128,8 +131,9 @@ func TestCompositeGroups_AreOneGangWithTheirPodGroupsAsRoles(t *testing.T) {
 		{name: "a level of a group in a group that the whole has", groups: []string{"root gang=1 level=zone", "x in=root gang=2 level=zone", "- a in=x gang=2", "- b in=x gang=2"},
 			gangs: map[string]int32{"composite~root": 4}, roles: "a:2 b:2", level: "zone"},
 		{name: "a level of a group in a group, with two PodGroups", groups: []string{"root gang=1 level=zone", "x in=root gang=2 level=rack", "- a in=x gang=2", "- b in=x gang=2"},
-			gangs: map[string]int32{"composite~root": 4}, roles: "a:2 b:2", level: "zone", reason: kube.InvalidGangSpec,
-			message: `gang root: CompositePodGroup x: spec.schedulingConstraints.topology "rack": a group that has groups and is under another cannot be held in one domain as a whole; ask for it in each of its PodGroups, or in root`},
+			gangs: map[string]int32{"composite~root": 4}, roles: "a:2 in x@rack b:2 in x@rack", level: "zone"},
+		{name: "levels of groups in groups in groups", groups: []string{"root gang=2", "x in=root gang=1 level=block", "y in=x gang=2 level=rack", "- a in=y gang=2 level=host", "- b in=y gang=2", "- c in=root gang=1"},
+			gangs: map[string]int32{"composite~root": 5}, roles: "c:1 a:2@host in x@block in y@rack b:2 in x@block in y@rack"},
 		{name: "groups that start on their own", groups: []string{"root", "- a in=root gang=2", "- b in=root gang=3"}, gangs: map[string]int32{"a": 2, "b": 3}},
 		{name: "a gang below groups that start on their own", groups: []string{"root", "x in=root gang=2", "- a in=x gang=2", "- b in=x gang=2", "- c in=root gang=3"},
 			gangs: map[string]int32{"composite~x": 4, "c": 3}, roles: "a:2 b:2"},

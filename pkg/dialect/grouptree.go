@@ -227,24 +227,26 @@ func (r *treeReader) ignorePolicy(c *Object, needed, count int) {
 	r.gang.ignore("CompositePodGroup %s: spec.schedulingPolicy.basic is not read for groups that share a level or a parent of the policy gang; all of its %d groups start together", c.Name, count)
 }
 
-// readInner reads a CompositePodGroup inside the gang. What it asks for must be what
-// its only PodGroup, or the whole gang, can ask for.
+// readInner reads a CompositePodGroup inside the gang: the roles in it share a domain
+// of its level.
 func (r *treeReader) readInner(c *Object, depth int) (enough int) {
 	r.adopt(c)
 	first := len(r.roles)
 	enough = r.readComposite(c, depth)
 	for _, key := range slices.Sorted(maps.Keys(c.Terms)) {
-		level := c.Terms[key].Value
-		inside := r.roles[min(first, len(r.roles)):]
-		switch {
-		case key != kube.AnnotationTopologyRequired:
+		if key != kube.AnnotationTopologyRequired {
 			r.gang.ignore("CompositePodGroup %s: annotation %s is not read under another group; write it on %s", c.Name, key, r.gang.Name)
-		case level == r.gang.Terms[key].Value:
+			continue
+		}
+		level, inside := c.Terms[key].Value, r.roles[min(first, len(r.roles)):]
+		switch {
+		case level == r.gang.Terms[key].Value: // which holds them all
 		case len(inside) == 1 && (inside[0].Required == "" || inside[0].Required == level):
 			inside[0].Required = level
 		default:
-			r.refuse(kube.InvalidGangSpec, "CompositePodGroup %s: %s %s: a group that has groups and is under another cannot be held in one domain as a whole; ask for it in each of its PodGroups, or in %s",
-				c.Name, c.Terms[key].Origin.Word, kube.QuoteInput(level), r.gang.Name)
+			for i := range inside {
+				inside[i].Together = slices.Insert(inside[i].Together, 0, kube.RoleTogether{Name: c.Name, Topology: level})
+			}
 		}
 	}
 	return enough

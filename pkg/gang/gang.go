@@ -37,6 +37,9 @@ type Gang struct {
 	Models []string
 	// Roles are the members by shape, in a fixed order.
 	Roles []Role
+	// RoleGroups are roles that share a domain with one another. Two groups have no
+	// role in common, or one has all roles of the other.
+	RoleGroups []RoleGroup
 	// Bound are the members that have a node already. They pin the domains of
 	// Required, and count towards MinCount.
 	Bound []Bound
@@ -103,6 +106,21 @@ type Role struct {
 	// NearRole is the index of the role near whose first member this role's
 	// members should be placed (a launcher near rank 0), or -1.
 	NearRole int
+}
+
+// RoleGroup is roles of which one domain of a level must hold all members.
+type RoleGroup struct {
+	// Name is what messages call the group.
+	Name string
+	// Roles are indices into Gang.Roles, rising.
+	Roles []int
+	// Required is the level. It is at or below Gang.Required.
+	Required topology.Level
+}
+
+// Holds reports whether all roles of another group are of this one too.
+func (g *RoleGroup) Holds(other *RoleGroup) bool {
+	return !slices.ContainsFunc(other.Roles, func(r int) bool { return !slices.Contains(g.Roles, r) })
 }
 
 // Bound is a member that has a node.

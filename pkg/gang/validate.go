@@ -82,6 +82,9 @@ func (g *Gang) Validate(t *topology.Tree, resources int) error {
 			return fmt.Errorf("role %d %s: %w", r, g.Roles[r].Name, err)
 		}
 	}
+	if err := g.validateRoleGroups(levels); err != nil {
+		return err
+	}
 	for _, b := range g.Bound {
 		if b.Role < 0 || b.Role >= len(g.Roles) {
 			return fmt.Errorf("a bound member is of role %d, but there are %d roles", b.Role, len(g.Roles))
@@ -145,6 +148,30 @@ func (g *Gang) validateRole(r int, t *topology.Tree, resources int) error {
 		return err
 	}
 	return validateSlices(role.Slices, t)
+}
+
+// validateRoleGroups returns an error unless the groups are of known roles, and lie
+// inside or beside one another.
+func (g *Gang) validateRoleGroups(levels int) error {
+	for i := range g.RoleGroups {
+		group := &g.RoleGroups[i]
+		if group.Required < 0 || int(group.Required) >= levels {
+			return fmt.Errorf("group %s: the required level is number %d, but there are %d levels", group.Name, group.Required, levels)
+		}
+		for j, r := range group.Roles {
+			if r < 0 || r >= len(g.Roles) || j > 0 && r <= group.Roles[j-1] {
+				return fmt.Errorf("group %s: its roles are %v of %d: want them rising", group.Name, group.Roles, len(g.Roles))
+			}
+		}
+		for j := range g.RoleGroups[:i] {
+			other := &g.RoleGroups[j]
+			apart := !slices.ContainsFunc(other.Roles, func(r int) bool { return slices.Contains(group.Roles, r) })
+			if !apart && !group.Holds(other) && !other.Holds(group) {
+				return fmt.Errorf("groups %s and %s have some roles in common, and neither has all of the other", other.Name, group.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // RequestOf returns what waiting member i of the role asks for.

@@ -85,6 +85,7 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 	}
 	if len(spec.Roles) > 0 {
 		m.applyRoles(spec, roles)
+		m.groupRoles(spec, roles)
 		for _, r := range spec.missingRoles(roles) {
 			r.Request = c.requestRow(nil)
 			m.Roles, m.Pods = append(m.Roles, r), append(m.Pods, nil)
@@ -129,6 +130,9 @@ func (m *Members) classOf(spec *Spec, roles []*podSet, policy v1.PreemptionPolic
 		for _, r := range m.Roles {
 			fmt.Fprintf(&class, "|%s %d %d %v %d", r.Name, r.MinCount, r.Required, r.Slices, r.NearRole)
 		}
+	}
+	if len(m.RoleGroups) > 0 {
+		fmt.Fprintf(&class, "|%v", m.RoleGroups)
 	}
 	for i := range roles {
 		if ranks := m.Roles[i].Ranks; ranks != nil {

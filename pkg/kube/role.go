@@ -45,10 +45,23 @@ type Role struct {
 	// Slices are further layers of slices, the widest first and each inside the
 	// one before; those of SliceSize, if any, lie around all of them.
 	Slices []RoleSlice `json:"slices,omitempty"`
+	// Together are the groups that the role is in, the widest first: roles that name
+	// the same one share a domain of its level.
+	Together []RoleTogether `json:"together,omitempty"`
 	// NearRole names the role near whose first member this one should stand, such
 	// as the workers of a launcher.
 	NearRole string `json:"beside,omitempty"`
 }
+
+// RoleTogether names a group of roles, and the level of which one domain must hold
+// all of their members.
+type RoleTogether struct {
+	Name     string `json:"name"`
+	Topology string `json:"topology"`
+}
+
+// maxTogether is the number of groups that one role may be in.
+const maxTogether = 4
 
 // MaxRoles is the number of roles that one gang may declare.
 const MaxRoles = 256
@@ -97,6 +110,10 @@ func (r *Role) validateFields() error {
 		return fmt.Errorf("minCount: found %d, want a number from 0 to %d", r.MinCount, MaxMinCount)
 	case r.SliceSize < 0 || r.SliceSize > MaxMinCount:
 		return fmt.Errorf("sliceSize: found %d, want a number from 1 to %d", r.SliceSize, MaxMinCount)
+	case len(r.Together) > maxTogether:
+		return fmt.Errorf("together: found %d groups, want at most %d", len(r.Together), maxTogether)
+	case slices.ContainsFunc(r.Together, func(t RoleTogether) bool { return t.Name == "" || t.Topology == "" }):
+		return fmt.Errorf("together: want the name of a group and its topology")
 	case len(r.Each) > 8:
 		return fmt.Errorf("each: found %d keys, want at most 8", len(r.Each))
 	}
@@ -132,6 +149,8 @@ type ResolvedRole struct {
 	selector            labels.Selector
 	required, preferred topology.Level
 	slices              []gang.Slice
+	// together are the levels of the groups of the same index.
+	together []topology.Level
 }
 
 func (s *Spec) readRoles(d *Declaration, levels Levels) *Invalid {
@@ -159,6 +178,13 @@ func (s *Spec) readRoles(d *Declaration, levels Levels) *Invalid {
 			if bad := s.resolveLevel(wish.level, where, wish.word, levels); bad != nil {
 				return bad
 			}
+		}
+		for _, group := range role.Together {
+			level := topology.NoLevel
+			if bad := s.resolveLevel(&level, where, group.Topology, levels); bad != nil {
+				return bad
+			}
+			r.together = append(r.together, level)
 		}
 		var bad *Invalid
 		if r.slices, bad = s.readRoleSlices(where, &role, levels); bad != nil {
@@ -293,6 +319,33 @@ func (m *Members) applyRoles(spec *Spec, roles []*podSet) {
 // or -1.
 func (s *Spec) podSetIndex(name string, roles []*podSet) int {
 	return slices.IndexFunc(roles, func(r *podSet) bool { return r.key.role >= 0 && s.Roles[r.key.role].Name == name })
+}
+
+// groupRoles gathers the roles that share a domain of a level narrower than that of
+// the gang.
+func (m *Members) groupRoles(spec *Spec, roles []*podSet) {
+	for i, r := range roles {
+		if r.key.role < 0 {
+			continue
+		}
+		role := &spec.Roles[r.key.role]
+		for j, level := range role.together {
+			if level <= spec.Required {
+				continue
+			}
+			name := role.Together[j].Name
+			at := slices.IndexFunc(m.RoleGroups, func(g gang.RoleGroup) bool { return g.Name == name })
+			if at < 0 {
+				at = len(m.RoleGroups)
+				m.RoleGroups = append(m.RoleGroups, gang.RoleGroup{Name: name, Required: level})
+			}
+			group := &m.RoleGroups[at]
+			if group.Required != level && m.Invalid == nil {
+				m.Invalid = invalidMembers("its roles ask for different levels for the group %s, which they share; ask for one", QuoteInput(name))
+			}
+			group.Roles = append(group.Roles, i)
+		}
+	}
 }
 
 func (m *Members) applyRole(spec *Spec, r *ResolvedRole, shapes []int, roles []*podSet) {

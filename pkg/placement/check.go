@@ -25,7 +25,7 @@ func Check(u *topology.Usage, g *gang.Gang, p Plan) error {
 	}
 	c := checker{usage: u, tree: g.TreeOn(u.Tree), gang: g, plan: p}
 	for _, rule := range []func() error{
-		c.checkCounts, c.checkFilters, c.checkCapacity, c.checkDomain, c.checkRoleDomains, c.checkModels, c.checkSlices,
+		c.checkCounts, c.checkFilters, c.checkCapacity, c.checkDomain, c.checkRoleDomains, c.checkRoleGroups, c.checkModels, c.checkSlices,
 	} {
 		if err := rule(); err != nil {
 			return fmt.Errorf("gang %s: %w", g.Name, err)
@@ -202,22 +202,42 @@ func (c *checker) checkRoleDomains() error {
 		if level < 0 {
 			continue
 		}
-		var nodes []topology.NodeID
-		for _, b := range c.gang.Bound {
-			if b.Role == r && c.isKnownNode(b.Node) {
-				nodes = append(nodes, b.Node)
-			}
-		}
-		for _, n := range c.plan.Nodes[r] {
-			if n != NoNode {
-				nodes = append(nodes, n)
-			}
-		}
-		if err := c.checkTogether(level, nodes); err != nil {
+		if err := c.checkTogether(level, c.nodesOf(r)); err != nil {
 			return fmt.Errorf("role %d %s: %w", r, c.gang.Roles[r].Name, err)
 		}
 	}
 	return nil
+}
+
+// checkRoleGroups: the members of a group of roles, bound ones included, share one
+// domain of its level.
+func (c *checker) checkRoleGroups() error {
+	for i := range c.gang.RoleGroups {
+		group := &c.gang.RoleGroups[i]
+		var nodes []topology.NodeID
+		for _, r := range group.Roles {
+			nodes = append(nodes, c.nodesOf(r)...)
+		}
+		if err := c.checkTogether(group.Required, nodes); err != nil {
+			return fmt.Errorf("group %s: %w", group.Name, err)
+		}
+	}
+	return nil
+}
+
+// nodesOf returns the nodes of the members of a role, bound ones included.
+func (c *checker) nodesOf(r int) (nodes []topology.NodeID) {
+	for _, b := range c.gang.Bound {
+		if b.Role == r && c.isKnownNode(b.Node) {
+			nodes = append(nodes, b.Node)
+		}
+	}
+	for _, n := range c.plan.Nodes[r] {
+		if n != NoNode {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }
 
 // checkTogether: the nodes share one domain of a level.

@@ -42,17 +42,7 @@ func (s *solver) narrowestLevel() topology.Level {
 // chooseAtLevel tries the domains of one level, the best first. Nearly always the
 // best one holds the gang, so that the others are sorted only when it does not.
 func (s *solver) chooseAtLevel(level topology.Level) (topology.DomainID, bool) {
-	s.candidates = s.candidates[:0]
-	// Bound members leave one domain of each level, or none.
-	if len(s.boundNodes) > 0 && level >= 0 {
-		if d, ok := s.pinnedDomain(level); ok {
-			s.addCandidate(d)
-		}
-	} else {
-		for _, d := range s.tree.DomainsAt(level) {
-			s.addCandidate(d)
-		}
-	}
+	s.listCandidates(level)
 	if len(s.candidates) == 0 {
 		return 0, false
 	}
@@ -76,6 +66,21 @@ func (s *solver) chooseAtLevel(level topology.Level) (topology.DomainID, bool) {
 	return 0, false
 }
 
+// listCandidates finds the domains of a level that may hold the gang.
+func (s *solver) listCandidates(level topology.Level) {
+	s.candidates = s.candidates[:0]
+	// Bound members leave one domain of each level, or none.
+	if len(s.boundNodes) > 0 && level >= 0 {
+		if d, ok := s.pinnedDomain(level); ok {
+			s.addCandidate(d)
+		}
+		return
+	}
+	for _, d := range s.tree.DomainsAt(level) {
+		s.addCandidate(d)
+	}
+}
+
 // pinnedDomain returns the domain of a level that contains all bound members, and
 // false if there is none.
 func (s *solver) pinnedDomain(level topology.Level) (topology.DomainID, bool) {
@@ -87,9 +92,12 @@ func (s *solver) pinnedDomain(level topology.Level) (topology.DomainID, bool) {
 }
 
 // addCandidate adds d to the candidates unless a role alone has too little room there,
-// or d is in no domain of the required level.
+// or d is in no domain of the required level, or not where the gang has to be.
 func (s *solver) addCandidate(d topology.DomainID) {
 	s.domainsEvaluated++
+	if !s.isWithin(d, s.within) {
+		return
+	}
 	if _, ok := s.tree.DomainAt(s.tree.Domains[d].First, s.widestLevel()); !ok {
 		return
 	}

@@ -36,6 +36,7 @@ type Planner struct {
 	spareHeadrooms []*headroom     // buffers of forgotten shapes
 	changes        changeLog
 	taken          []int64 // nodes x resources: what the plan at hand has taken
+	groupSteps     int     // what is left for a gang with groups of roles
 	solver         solver
 }
 
@@ -86,6 +87,9 @@ func (p *Planner) ReleaseOn(n topology.NodeID, request []int64) {
 
 // Solve places g on the cluster as it now is, without changing it.
 func (p *Planner) Solve(g *gang.Gang) Plan {
+	if len(g.RoleGroups) > 0 {
+		return p.solveGrouped(g)
+	}
 	if isUneven(g) {
 		return p.solveUneven(g)
 	}

@@ -32,6 +32,9 @@ type solver struct {
 	// minToPlace is the number of waiting members that must be placed.
 	minToPlace int
 
+	// within is the domain in which the plan has to stay, 0 for the cluster.
+	within topology.DomainID
+
 	// What countHeadroom decided for the pass at hand.
 	//
 	// roleOrder is the order in which roles are placed.
@@ -120,7 +123,7 @@ func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 	s.startBudget(len(s.tree.Nodes), g.MemberCount())
 	s.touchedNodes = s.touchedNodes[:0]
 	s.boundNodes = s.boundNodes[:0]
-	s.minToPlace = 0
+	s.minToPlace, s.within = 0, 0
 	s.roles = s.roles[:0]
 	if err := validateOn(s.tree, p.usage, g); err != nil {
 		return &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Needed: g.MinCount, Detail: err.Error()}
