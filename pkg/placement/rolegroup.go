@@ -21,7 +21,7 @@ const groupedShare = 8
 // placed as a gang of its own, one after the other, in a domain that may hold all. That
 // may miss a plan where the groups compete for room.
 func (p *Planner) solveGrouped(g *gang.Gang) Plan {
-	if err := g.Validate(len(p.usage.Tree.Levels), len(p.usage.Resources)); err != nil {
+	if err := g.Validate(p.usage.Tree, len(p.usage.Resources)); err != nil {
 		return Plan{Refusal: &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Needed: g.MinCount, Detail: err.Error()}}
 	}
 	loose := withoutGroups(g)
