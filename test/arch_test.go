@@ -22,7 +22,7 @@ const module = "github.com/muster-scheduler/muster"
 
 // pure are the packages that decide: they run the same in the scheduler, the
 // command line and the simulator because they depend on nothing else.
-var pure = []string{"pkg/topology", "pkg/gang", "pkg/placement", "pkg/gpu", "pkg/queue"}
+var pure = []string{"pkg/topology", "pkg/gang", "pkg/placement", "pkg/gpu", "pkg/preemption", "pkg/queue"}
 
 func TestCoreImportsOnlyTheStandardLibrary(t *testing.T) {
 	for _, dir := range pure {
