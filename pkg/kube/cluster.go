@@ -51,6 +51,8 @@ type nodeState struct {
 	generation int64
 	// changed is the epoch at which labels, taints or the cordon last changed.
 	changed uint64
+	// running are its pods, as of the last question for them.
+	running runningPods
 }
 
 // NewCluster returns an empty cluster whose levels are those of ladder.

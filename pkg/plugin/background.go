@@ -17,9 +17,10 @@ import (
 
 // background is the plugin's own work beside the scheduling loop.
 type background struct {
-	gangs    *gangQueue
-	barriers *barriers
-	gpus     *gpuInventory
+	gangs     *gangQueue
+	barriers  *barriers
+	gpus      *gpuInventory
+	preemptor *preemptor
 }
 
 // garbageInterval is the time between two collections of what is remembered of
@@ -70,6 +71,7 @@ func (b *background) collectGarbage() {
 		}
 	}
 	b.barriers.forgetGone(alive)
+	b.preemptor.forgetEnded(alive)
 	running, err := factory.Core().V1().Pods().Lister().List(labels.Everything())
 	if err != nil || len(pods) <= len(running) {
 		return

@@ -23,7 +23,7 @@ import (
 func TestBackground_NothingIsLeftOfGangsThatAreGone(t *testing.T) {
 	h, barrier, pods := planOfThree()
 	gangs := barrier.all.gangs
-	work := &background{gangs: gangs, barriers: barrier.all, gpus: newGPUInventory(&config.GPUs{}, nil)}
+	work := &background{gangs: gangs, barriers: barrier.all, gpus: newGPUInventory(&config.GPUs{}, nil), preemptor: newPreemptor(&config.Args{}, gangs, nil)}
 	groups := h.factory.Scheduling().V1beta1().PodGroups().Informer().GetStore()
 	alive := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "alive", UID: "alive"}}
 	require.NoError(t, groups.Add(alive))

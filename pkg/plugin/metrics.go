@@ -13,6 +13,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/preemption"
 )
 
 // The metrics of one scheduling step each. What can be counted at any moment is
@@ -72,12 +73,24 @@ var (
 		Help:           "Members evicted because their gang stayed below its minimum.",
 		StabilityLevel: metrics.ALPHA,
 	})
+	preemptions = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      "muster",
+		Name:           "preemption_victims_total",
+		Help:           "What made way for gangs, by unit: a gang as a whole, a spare member of one, or a pod of no gang.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"unit"})
+	preemptionLoss = metrics.NewCounter(&metrics.CounterOpts{
+		Subsystem:      "muster",
+		Name:           "preemption_gpu_seconds_lost_total",
+		Help:           "Work that was lost with preempted pods: GPUs times the seconds since they started or saved their work.",
+		StabilityLevel: metrics.ALPHA,
+	})
 	registerOnce sync.Once
 )
 
 func registerMetrics() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(attempts, planSeconds, planDomains, gangWait, planToBound, barrierWait, verdicts, evictions)
+		legacyregistry.MustRegister(attempts, planSeconds, planDomains, gangWait, planToBound, barrierWait, verdicts, evictions, preemptions, preemptionLoss)
 		legacyregistry.CustomMustRegister(collector)
 		// Results that have not come about yet are 0, not absent: what is
 		// absent has no rate.
@@ -86,6 +99,9 @@ func registerMetrics() {
 		}
 		for _, result := range []string{"opened", "released"} {
 			barrierWait.WithLabelValues(result)
+		}
+		for _, unit := range []string{unitGang, unitMember, unitPod} {
+			preemptions.WithLabelValues(unit)
 		}
 		for _, reason := range reasons {
 			verdicts.WithLabelValues(string(reason))
@@ -135,4 +151,26 @@ func sizeLabel(pods int) string {
 		return fmt.Sprintf("%d+", sizeLimits[at-1]+1)
 	}
 	return fmt.Sprintf("%d-%d", sizeLimits[at-1]+1, sizeLimits[at])
+}
+
+// The units of preemption, as a label.
+const (
+	unitGang   = "gang"
+	unitMember = "member"
+	unitPod    = "pod"
+)
+
+// countPreemption counts what makes way.
+func countPreemption(candidates *kube.PreemptionCandidates, answer *preemption.Answer) {
+	for _, v := range answer.Victims {
+		switch {
+		case !candidates.Workloads[v.Workload].Gang:
+			preemptions.WithLabelValues(unitPod).Inc()
+		case v.Whole:
+			preemptions.WithLabelValues(unitGang).Inc()
+		default:
+			preemptions.WithLabelValues(unitMember).Add(float64(len(v.Pods)))
+		}
+	}
+	preemptionLoss.Add(float64(answer.Price.Work))
 }

@@ -36,6 +36,8 @@ type gangPlan struct {
 	refusal    *queue.Verdict
 	retryAfter time.Duration
 	promise    []queue.NodeAmount
+	// members are those of a gang that was refused for want of room.
+	members *kube.Members
 	// boundBefore is the number of members that had a node before.
 	boundBefore int
 	// answer is what the engine said, if it was asked.
@@ -43,7 +45,11 @@ type gangPlan struct {
 	barrier *barrier
 }
 
-const planKey fwk.StateKey = "muster.sh/plan"
+// The keys of a plan in the state of a cycle, and of one that was refused.
+const (
+	planKey    fwk.StateKey = "muster.sh/plan"
+	refusedKey fwk.StateKey = "muster.sh/refused"
+)
 
 // Clone returns the plan itself: it is shared by the members on purpose.
 func (p *gangPlan) Clone() fwk.StateData { return p }

@@ -127,7 +127,7 @@ func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (
 	}
 	why := newVerdict(kube.Reason(plan.Refusal.Reason), "%s", plan.Refusal.Error())
 	why.Deficit = minDeficit(usage, &members.Gang)
-	out := &gangPlan{refusal: why, class: members.EquivalenceClass(), answer: &plan}
+	out := &gangPlan{refusal: why, class: members.EquivalenceClass(), answer: &plan, members: members}
 	if why.Remedy == queue.ByRoom {
 		out.promise = p.promisedNodes(pg, members)
 	}

@@ -26,12 +26,13 @@ const Name = "Muster"
 // the framework, in the order in which a gang meets them: each reads its arguments,
 // asks the part that knows, and maps the answer to a status.
 type Plugin struct {
-	handle   fwk.Handle
-	gangs    *gangQueue
-	barriers *barriers
-	planner  *planner
-	scorer   *podScorer
-	metrics  *gangCollector
+	handle    fwk.Handle
+	gangs     *gangQueue
+	barriers  *barriers
+	planner   *planner
+	preemptor *preemptor
+	scorer    *podScorer
+	metrics   *gangCollector
 }
 
 var (
@@ -70,8 +71,9 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	barriers := newBarriers(gangs, args.BarrierTimeout.Duration)
 	gpus := newGPUInventory(&args.GPUs, handle.SharedDRAManager())
 	planner := newPlanner(args, gangs, barriers)
+	preemptor := newPreemptor(args, gangs, planner)
 	pl := &Plugin{
-		handle: handle, gangs: gangs, barriers: barriers, planner: planner,
+		handle: handle, gangs: gangs, barriers: barriers, planner: planner, preemptor: preemptor,
 		scorer:  &podScorer{handle: handle, gpus: gpus, planner: planner, reports: reports},
 		metrics: &gangCollector{handle: handle, gangs: gangs, levels: args.TopologyLevels()},
 	}
@@ -82,7 +84,7 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 		return nil, err
 	}
 	collector.followProfile(ctx, pl.metrics)
-	work := &background{gangs: gangs, barriers: barriers, gpus: gpus}
+	work := &background{gangs: gangs, barriers: barriers, gpus: gpus, preemptor: preemptor}
 	go work.runWhileLeading(ctx, groups.Leading())
 	return pl, nil
 }
@@ -146,8 +148,10 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 		return nil, fwk.AsStatus(fmt.Errorf("planning gang %s/%s: %w", pg.Namespace, pg.Name, err))
 	}
 	if refusal := attempt.reportAnswer(ctx, plan); refusal != nil {
+		state.Write(refusedKey, plan)
 		return nil, statusOf(refusal)
 	}
+	pl.preemptor.forget(pg.UID)
 	plan.barrier = pl.barriers.newBarrier(pg, plan, attempt.start)
 	state.Write(planKey, plan)
 	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{plan.placement}}, nil
@@ -194,12 +198,17 @@ func (pl *Plugin) NormalizeScore(ctx context.Context, state fwk.CycleState, pod 
 	return pl.scorer.normalizeScores(ctx, state, pod, scores)
 }
 
-// PodGroupPostFilter reports a gang that was planned, but whose plan other plugins
-// refused: they know constraints that the planner does not.
+// PodGroupPostFilter makes room for a gang that the planner refused, and reports one
+// that was planned, but whose plan other plugins refused: they know constraints that
+// the planner does not.
 func (pl *Plugin) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	data, err := state.Read(planKey)
 	if err != nil {
-		return nil, fwk.NewStatus(fwk.Unschedulable) // refused by the planner, and reported
+		refused, err := state.Read(refusedKey)
+		if err != nil {
+			return nil, fwk.NewStatus(fwk.Unschedulable)
+		}
+		return pl.preemptor.makeRoom(ctx, group, refused.(*gangPlan))
 	}
 	why := refusedByPlugins(ctx, pl.gangs, group, data.(*gangPlan))
 	return nil, fwk.NewStatus(fwk.Unschedulable, textOf(why))

@@ -11,12 +11,21 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
-// Check returns an error for the first rule that an answer breaks, or nil: only
-// workloads make way that may; a gang ends as a whole or keeps what it needs;
-// budgets hold where they are strict; the plan holds on what the victims leave; and
-// nothing was given up that was not needed. It shares no code with the search. An
-// answer without victims breaks none.
+// Check returns an error for the first rule that an answer breaks, or nil: those of
+// CheckRules, and that nothing was given up that was not needed. It shares no code
+// with the search, and costs a plan for each victim.
 func Check(p *Problem, a Answer) error {
+	if err := CheckRules(p, a); err != nil || len(a.Victims) == 0 {
+		return err
+	}
+	return checkNeeded(p, a)
+}
+
+// CheckRules returns an error for the first rule that an answer breaks, or nil: only
+// workloads make way that may; a gang ends as a whole or keeps what it needs;
+// budgets hold where they are strict; and the plan holds on what the victims leave.
+// An answer without victims breaks none.
+func CheckRules(p *Problem, a Answer) error {
 	if len(a.Victims) == 0 {
 		return nil
 	}
@@ -34,7 +43,7 @@ func Check(p *Problem, a Answer) error {
 	if err := placement.Check(usageWithout(p, a.Victims), p.Gang, a.Plan); err != nil {
 		return fmt.Errorf("the plan beside the victims: %w", err)
 	}
-	return checkNeeded(p, a)
+	return nil
 }
 
 // checkVictim holds one victim against the rules of its workload.

@@ -20,6 +20,8 @@ const (
 	TooYoung
 	// BudgetSpent: a disruption budget does not allow it, and budgets are respected.
 	BudgetSpent
+	// Starting: its pods are about to be bound.
+	Starting
 	// NumExemptions is the number of reasons.
 	NumExemptions
 )
@@ -33,6 +35,8 @@ func (e Exemption) String() string {
 		return "are not preemptible"
 	case TooYoung:
 		return "have not run for their minimum run time"
+	case Starting:
+		return "are about to start"
 	default:
 		return "are kept by a disruption budget"
 	}

@@ -5,6 +5,7 @@ package preemption
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -47,6 +48,20 @@ type Answer struct {
 	// Higher the pods of equal or higher priority.
 	Exempt [NumExemptions]int
 	Higher int
+}
+
+// Summary says in one sentence why nobody makes way.
+func (a *Answer) Summary() string {
+	if a.Plan.Refusal == nil {
+		return ""
+	}
+	text := "preemption does not help: without all pods of lower priority that can be preempted, " + a.Plan.Refusal.Error()
+	for e := Preemptible + 1; e < NumExemptions; e++ {
+		if a.Exempt[e] > 0 {
+			text += fmt.Sprintf("; %d pods of lower priority %s", a.Exempt[e], e)
+		}
+	}
+	return text
 }
 
 // search is the state of one question.

@@ -82,3 +82,20 @@ func TestPreemption_OfAGangLeavesNoHalf(t *testing.T) {
 		})
 	}
 }
+
+// TestPreemption_ChoosesThePlaceByItsPrice has a gang that needs a rack meet one
+// with a running gang in it and one with a single small pod, both of the same low
+// priority.
+func TestPreemption_ChoosesThePlaceByItsPrice(t *testing.T) {
+	c := newCluster(t, racks(8, 4)...)
+	c.classes()
+	c.create(gangPods("train", 4, "4", priority("low"), annotation(kube.AnnotationTopologyRequired, "rack"))...)
+	c.awaitBound("train", 4)
+	c.create(pod("notebook-0", 1, priority("low")))
+	c.awaitBound("notebook", 1)
+
+	c.create(gangPods("urgent", 4, "4", priority("high"), annotation(kube.AnnotationTopologyRequired, "rack"))...)
+	c.awaitBound("urgent", 4)
+	assert.Len(t, c.bound("train"), 4, "64 GPUs of work were not in the way")
+	assert.Empty(t, c.pods("notebook-"))
+}

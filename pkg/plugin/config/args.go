@@ -8,6 +8,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type Args struct {
 	// belong to a controller are evicted together. The default is 60s; 0
 	// leaves such gangs alone.
 	PartialGangGracePeriod *metav1.Duration `json:"partialGangGracePeriod,omitempty"`
+	// Preemption says how gangs take the room of others.
+	Preemption Preemption `json:"preemption"`
 	// NamespaceSharePercent is the part of the scheduler's time that the plans of one
 	// namespace may take, those of less than 5 ms not counted. Beyond it, and a
 	// second, its gangs wait. The default is 10; 100 sets no bound.
@@ -67,6 +70,58 @@ type Args struct {
 	// are what they are elsewhere. The default is none. Of several profiles,
 	// all that any of them names count.
 	AutoGangNamespaces []string `json:"autoGangNamespaces,omitempty"`
+}
+
+// PreemptionMode says whether gangs take the room of pods of lower priority.
+type PreemptionMode string
+
+// The modes of preemption. PreemptionOff leaves it to kube-scheduler's own plugin,
+// DefaultPreemption, as far as the profile enables it.
+const (
+	PreemptionOn  PreemptionMode = "On"
+	PreemptionOff PreemptionMode = "Off"
+)
+
+// BudgetPolicy says what disruption budgets mean to preemption.
+type BudgetPolicy string
+
+// The policies for budgets. BudgetsPreferred exceeds a budget where nothing else makes
+// room, as kube-scheduler does; BudgetsStrict never does.
+const (
+	BudgetsPreferred BudgetPolicy = "Prefer"
+	BudgetsStrict    BudgetPolicy = "Strict"
+)
+
+// Preemption says how gangs take the room of others.
+type Preemption struct {
+	// Mode is On by default.
+	Mode PreemptionMode `json:"mode,omitempty"`
+	// Budgets is Prefer by default.
+	Budgets BudgetPolicy `json:"budgets,omitempty"`
+	// MinRuntime is how long pods run before they are preempted that have no
+	// annotation muster.sh/min-runtime. The default is 0s.
+	MinRuntime *metav1.Duration `json:"minRuntime,omitempty"`
+}
+
+// setDefaults fills in what is left out.
+func (p *Preemption) setDefaults() {
+	p.Mode, p.Budgets = cmp.Or(p.Mode, PreemptionOn), cmp.Or(p.Budgets, BudgetsPreferred)
+	if p.MinRuntime == nil {
+		p.MinRuntime = &metav1.Duration{}
+	}
+}
+
+// validate returns the first value that is none of those that there are.
+func (p *Preemption) validate() error {
+	switch {
+	case p.Mode != PreemptionOn && p.Mode != PreemptionOff:
+		return fmt.Errorf("preemption.mode: found %q, want %s or %s", p.Mode, PreemptionOn, PreemptionOff)
+	case p.Budgets != BudgetsPreferred && p.Budgets != BudgetsStrict:
+		return fmt.Errorf("preemption.budgets: found %q, want %s or %s", p.Budgets, BudgetsPreferred, BudgetsStrict)
+	case p.MinRuntime.Duration < 0:
+		return fmt.Errorf("preemption.minRuntime: found %s, want 0s or more", p.MinRuntime.Duration)
+	}
+	return nil
 }
 
 // Level is one topology level.
@@ -130,6 +185,7 @@ func (a *Args) setDefaults() {
 	if a.PartialGangGracePeriod == nil {
 		a.PartialGangGracePeriod = &metav1.Duration{Duration: 60 * time.Second}
 	}
+	a.Preemption.setDefaults()
 	if a.NamespaceSharePercent == nil {
 		a.NamespaceSharePercent = new(10)
 	}
@@ -155,6 +211,9 @@ func (a *Args) Validate() error {
 	}
 	if a.PartialGangGracePeriod.Duration < 0 {
 		errs = append(errs, fmt.Errorf("partialGangGracePeriod: found %s, want 0s or more", a.PartialGangGracePeriod.Duration))
+	}
+	if err := a.Preemption.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if share := *a.NamespaceSharePercent; share < 1 || share > 100 {
 		errs = append(errs, fmt.Errorf("namespaceSharePercent: found %d, want a number from 1 to 100", share))
