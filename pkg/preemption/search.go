@@ -104,7 +104,9 @@ func (a *Answer) countExempt(p *Problem) {
 func (s *search) newSelector() {
 	g := s.p.Gang
 	waiting := -1
-	alike := len(g.Bound) == 0
+	// Domains of levels that cross those of the tree are no ranges of nodes.
+	tree := s.p.Usage.Tree
+	alike := len(g.Bound) == 0 && !tree.IsCrossing(g.Required) && !tree.IsCrossing(g.Preferred)
 	for i := range g.Roles {
 		if g.Roles[i].Count == 0 {
 			continue
@@ -258,6 +260,9 @@ func (s *search) candidates() []candidate {
 func (s *search) domains() []topology.DomainID {
 	tree, g := s.p.Usage.Tree, s.p.Gang
 	widest := max(g.Required, topology.ClusterLevel)
+	if tree.IsCrossing(g.Required) || tree.IsCrossing(g.Preferred) {
+		return tree.DomainsAt(widest)
+	}
 	var all []topology.DomainID
 	for level := max(g.Preferred, widest); level >= widest; level-- {
 		all = append(all, tree.DomainsAt(level)...)
@@ -403,8 +408,7 @@ func (s *search) domainsByPressure() []topology.DomainID {
 	resource := s.scarcest()
 	freeOf := make(map[topology.DomainID]int64, len(domains))
 	for _, d := range domains {
-		domain := &s.p.Usage.Tree.Domains[d]
-		for n := domain.First; n < domain.End; n++ {
+		for n := range s.p.Usage.Tree.NodesOf(d) {
 			freeOf[d] += max(0, s.p.Usage.FreeRow(n)[resource])
 		}
 	}
