@@ -71,7 +71,7 @@ func (b *background) collectGarbage() {
 		}
 	}
 	b.barriers.forgetGone(alive)
-	b.preemptor.forgetEnded(alive)
+	b.preemptor.forgetEnded()
 	running, err := factory.Core().V1().Pods().Lister().List(labels.Everything())
 	if err != nil || len(pods) <= len(running) {
 		return

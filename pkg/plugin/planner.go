@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
@@ -175,11 +176,42 @@ func (p *planner) heldAgainst(pg *schedulingapi.PodGroup) []queue.NodeAmount {
 		key := core.KeyOf(queue.GangID(pg.UID), keyOfGroup(pg))
 		return core.HeldAgainst(key.Name, key)
 	})
+	return amountsOf(held)
+}
+
+// heldAgainstPod is the room that is kept from a single pod for others.
+func (p *planner) heldAgainstPod(pod *v1.Pod) []queue.NodeAmount {
+	held := ask(p.gangs, func(core *queue.Queue) []queue.Hold {
+		return core.HeldAgainst(string(pod.UID), core.KeyOfPod(string(pod.UID), keyOfPod(pod)))
+	})
+	return amountsOf(held)
+}
+
+func amountsOf(held []queue.Hold) []queue.NodeAmount {
 	rows := make([]queue.NodeAmount, len(held))
 	for i, h := range held {
 		rows[i] = h.NodeAmount
 	}
 	return rows
+}
+
+// withoutUnresolvable returns a filter that also excludes the nodes that no room makes
+// fit, as the other plugins say.
+func (p *planner) withoutUnresolvable(filter *gang.Filter, statuses fwk.NodeToStatusReader) *gang.Filter {
+	out := &gang.Filter{Exclusions: make([]gang.Exclusion, len(p.cluster.Usage().Tree.Nodes))}
+	if filter != nil {
+		copy(out.Exclusions, filter.Exclusions)
+	}
+	changed := false
+	for id, node := range p.cluster.Usage().Tree.Nodes {
+		if out.Exclusions[id] == gang.Eligible && statuses.Get(node.Name).Code() == fwk.UnschedulableAndUnresolvable {
+			out.Exclusions[id], changed = gang.Other, true
+		}
+	}
+	if !changed {
+		return filter
+	}
+	return out
 }
 
 // engineRow is an amount on a node in the engine's terms.

@@ -42,6 +42,7 @@ var (
 	_ fwk.PlacementGeneratePlugin  = &Plugin{}
 	_ fwk.PreFilterPlugin          = &Plugin{}
 	_ fwk.FilterPlugin             = &Plugin{}
+	_ fwk.PostFilterPlugin         = &Plugin{}
 	_ fwk.PreScorePlugin           = &Plugin{}
 	_ fwk.ScorePlugin              = &Plugin{}
 	_ fwk.PodGroupPostFilterPlugin = &Plugin{}
@@ -198,6 +199,15 @@ func (pl *Plugin) NormalizeScore(ctx context.Context, state fwk.CycleState, pod 
 	return pl.scorer.normalizeScores(ctx, state, pod, scores)
 }
 
+// PostFilter makes room for a single pod that fits on no node.
+func (pl *Plugin) PostFilter(ctx context.Context, _ fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	demands, err := pl.scorer.gpus.requirementsOf(pod)
+	if err != nil {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	return pl.preemptor.makeRoomForPod(ctx, pod, demands, statuses)
+}
+
 // PodGroupPostFilter makes room for a gang that the planner refused, and reports one
 // that was planned, but whose plan other plugins refused: they know constraints that
 // the planner does not.
@@ -208,7 +218,7 @@ func (pl *Plugin) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycl
 		if err != nil {
 			return nil, fwk.NewStatus(fwk.Unschedulable)
 		}
-		return pl.preemptor.makeRoom(ctx, group, refused.(*gangPlan))
+		return pl.preemptor.makeRoomForGang(ctx, group, refused.(*gangPlan))
 	}
 	why := refusedByPlugins(ctx, pl.gangs, group, data.(*gangPlan))
 	return nil, fwk.NewStatus(fwk.Unschedulable, textOf(why))

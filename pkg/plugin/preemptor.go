@@ -12,10 +12,9 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -25,6 +24,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 	"github.com/muster-scheduler/muster/pkg/preemption"
 	"github.com/muster-scheduler/muster/pkg/queue"
+	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
 // preemptor chooses who makes way for a gang that found no room, and has them end.
@@ -39,12 +39,11 @@ type preemptor struct {
 	victims  victimEvictor
 
 	mu       sync.Mutex
-	underway map[types.UID]*roomMaking // by group
+	underway map[types.UID]*roomMaking // by UID of the group or pod
 }
 
 // roomMaking is a preemption of which not all victims have ended.
 type roomMaking struct {
-	gang  string // namespace/name
 	nodes map[types.UID]string
 	// victims are expected to end until then.
 	victims []victim
@@ -58,32 +57,96 @@ func newPreemptor(args *config.Args, gangs *gangQueue, planner *planner) *preemp
 	}
 }
 
-// makeRoom answers for a gang that the planner refused: the nodes that it is
+// claimant is who asks for room: a gang, or a pod by itself.
+type claimant struct {
+	uid types.UID
+	// name is its namespace/name, and words what users call it.
+	name, words string
+	priority    int32
+	waiting     []*v1.Pod
+	members     *kube.Members
+	// held is what is kept from it for others.
+	held []queue.NodeAmount
+	// retry has it tried again once victims could not be ended.
+	retry func(context.Context)
+}
+
+// makeRoomForGang answers for a gang that the planner refused: the nodes that it is
 // promised once others have ended, or that nobody makes way.
-func (p *preemptor) makeRoom(ctx context.Context, group fwk.PodGroupInfo, refused *gangPlan) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
+func (p *preemptor) makeRoomForGang(ctx context.Context, group fwk.PodGroupInfo, refused *gangPlan) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	pg := group.GetPodGroup()
-	waiting := group.GetUnscheduledPods()
-	if !p.mayPreempt(refused, waiting) {
+	c := &claimant{
+		uid: pg.UID, name: pg.Namespace + "/" + pg.Name, words: fmt.Sprintf("gang %s/%s", pg.Namespace, kube.GangName(pg)),
+		priority: priorityOf(pg), waiting: group.GetUnscheduledPods(), members: refused.members, held: p.planner.heldAgainst(pg),
+	}
+	c.retry = func(ctx context.Context) {
+		p.gangs.clearNominations(ctx, c.name)
+		p.gangs.activateGang(ctx, queue.Activate{Name: c.name})
+	}
+	if refused.refusal.Reason != string(kube.NoFittingDomain) || !p.mayPreempt(c) {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
-	if nodes := p.promisedNodes(pg, waiting); nodes != nil {
-		return nominations(waiting, nodes), fwk.NewStatus(fwk.Success, "waiting for preempted pods to end")
+	nodes, status := p.makeRoom(ctx, c)
+	if nodes == nil {
+		return nil, status
 	}
-	priority := priorityOf(pg)
-	if !p.planner.cluster.HasPodsBelow(priority) {
+	return nominations(c.waiting, nodes), status
+}
+
+// makeRoomForPod answers for a single pod that fits on no node. Nodes that no room
+// makes fit are left out.
+func (p *preemptor) makeRoomForPod(ctx context.Context, pod *v1.Pod, demands kube.GPURequirements, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	nodes, err := p.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	spec := &kube.Spec{UID: pod.UID, Name: pod.Name, MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel, Models: demands.Models, Memory: demands.Memory}
+	members, err := p.planner.cluster.ReadGang(spec, []*v1.Pod{pod}, nil, nodes)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	p.planner.followCluster()
+	members.Roles[0].Filter = p.planner.withoutUnresolvable(members.Roles[0].Filter, statuses)
+	c := &claimant{
+		uid: pod.UID, name: pod.Namespace + "/" + pod.Name, words: fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name),
+		priority: corev1helpers.PodPriority(pod), waiting: []*v1.Pod{pod}, members: members, held: p.planner.heldAgainstPod(pod),
+	}
+	c.retry = func(ctx context.Context) {
+		p.handle.DeleteNominatedPodIfExists(pod)
+		p.handle.Activate(klog.FromContext(ctx), map[string]*v1.Pod{c.name: pod})
+	}
+	if members.Invalid != nil || !p.mayPreempt(c) {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	promised, status := p.makeRoom(ctx, c)
+	if promised == nil {
+		return nil, status
+	}
+	return &fwk.PostFilterResult{NominatingInfo: nominate(promised[pod.UID])}, status
+}
+
+// makeRoom returns the nodes that a claimant is promised once others have ended; nil
+// if nobody makes way. The status is the framework's answer.
+func (p *preemptor) makeRoom(ctx context.Context, c *claimant) (map[types.UID]string, *fwk.Status) {
+	if nodes := p.promisedNodes(c); nodes != nil {
+		return nodes, fwk.NewStatus(fwk.Success, "waiting for preempted pods to end")
+	}
+	if !p.planner.cluster.HasPodsBelow(c.priority) {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "no pod of lower priority runs")
 	}
-	candidates := p.candidates(priority)
-	answer, err := p.chooseVictims(pg, refused.members, candidates)
+	candidates := p.candidates(c.priority)
+	answer, ending, err := p.chooseVictims(c, candidates)
 	switch {
 	case err != nil:
 		return nil, fwk.AsStatus(err)
 	case answer.Plan.Refusal != nil:
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, answer.Summary())
+	case len(answer.Victims) == 0 && !ending:
+		return nil, fwk.NewStatus(fwk.Unschedulable) // something else than room keeps it off
 	}
-	nodes := p.planner.buildPlan(refused.members, answer.Plan).nodes
-	p.start(ctx, pg, nodes, candidates, &answer)
-	return nominations(waiting, nodes), fwk.NewStatus(fwk.Success, fmt.Sprintf("found a placement, preempting %d pods", answer.Price.Pods))
+	nodes := p.planner.buildPlan(c.members, answer.Plan).nodes
+	p.start(ctx, c, nodes, candidates, &answer)
+	return nodes, fwk.NewStatus(fwk.Success, fmt.Sprintf("found a placement, preempting %d pods", answer.Price.Pods))
 }
 
 // isEnabled reports whether the profile has gangs preempt at all: disabling
@@ -101,30 +164,30 @@ func (p *preemptor) isEnabled() bool {
 }
 
 // mayPreempt reports whether victims are chosen here: the planner knows all that the
-// gang asks for, only room is missing, and the gang preempts at all.
-func (p *preemptor) mayPreempt(refused *gangPlan, waiting []*v1.Pod) bool {
-	if !p.isEnabled() || refused.members == nil || refused.members.Unmodelled != "" || refused.refusal.Reason != string(kube.NoFittingDomain) {
+// claimant asks for, and it preempts at all.
+func (p *preemptor) mayPreempt(c *claimant) bool {
+	if !p.isEnabled() || c.members == nil || c.members.Unmodelled != "" {
 		return false
 	}
-	return !slices.ContainsFunc(waiting, func(pod *v1.Pod) bool {
+	return !slices.ContainsFunc(c.waiting, func(pod *v1.Pod) bool {
 		return pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == v1.PreemptNever
 	})
 }
 
-// promisedNodes returns the nodes of a gang while its victims end; nil if nothing is
-// under way for all of its waiting members. Then it is forgotten.
-func (p *preemptor) promisedNodes(pg *schedulingapi.PodGroup, waiting []*v1.Pod) map[types.UID]string {
+// promisedNodes returns the nodes of a claimant while its victims end; nil if nothing
+// is under way for all of its waiting pods. Then it is forgotten.
+func (p *preemptor) promisedNodes(c *claimant) map[types.UID]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	making := p.underway[pg.UID]
+	making := p.underway[c.uid]
 	if making == nil {
 		return nil
 	}
-	known := !slices.ContainsFunc(waiting, func(pod *v1.Pod) bool { return kube.IsMember(pod) && making.nodes[pod.UID] == "" })
+	known := !slices.ContainsFunc(c.waiting, func(pod *v1.Pod) bool { return kube.IsMember(pod) && making.nodes[pod.UID] == "" })
 	if known && p.gangs.now().Before(making.until) && slices.ContainsFunc(making.victims, p.isThere) && p.areUsable(making.nodes) {
 		return making.nodes
 	}
-	delete(p.underway, pg.UID)
+	delete(p.underway, c.uid)
 	return nil
 }
 
@@ -183,8 +246,8 @@ func (p *preemptor) runningGroup(namespace, name string) (kube.RunningGroup, boo
 }
 
 // start has the victims end and notes that room is being made.
-func (p *preemptor) start(ctx context.Context, pg *schedulingapi.PodGroup, nodes map[types.UID]string, candidates *kube.PreemptionCandidates, answer *preemption.Answer) {
-	making := &roomMaking{gang: pg.Namespace + "/" + pg.Name, nodes: nodes, until: p.gangs.now()}
+func (p *preemptor) start(ctx context.Context, c *claimant, nodes map[types.UID]string, candidates *kube.PreemptionCandidates, answer *preemption.Answer) {
+	making := &roomMaking{nodes: nodes, until: p.gangs.now()}
 	for _, v := range answer.Victims {
 		for _, i := range v.Pods {
 			pod := candidates.Pods[v.Workload][i]
@@ -193,39 +256,36 @@ func (p *preemptor) start(ctx context.Context, pg *schedulingapi.PodGroup, nodes
 		}
 	}
 	countPreemption(candidates, answer)
-	klog.FromContext(ctx).V(2).Info("Preempting for gang", "gang", klog.KObj(pg), "priority", priorityOf(pg), "pods", answer.Price.Pods,
+	klog.FromContext(ctx).V(2).Info("Preempting", "for", c.words, "priority", c.priority, "pods", answer.Price.Pods,
 		"gangs", answer.Price.Gangs, "gpuSecondsLost", answer.Price.Work, "budgetsExceeded", answer.Price.Budgets, "cheapest", answer.Proven, "victims", victimNames(making.victims))
 	if len(making.victims) == 0 {
 		return // what ends already is enough
 	}
 	p.mu.Lock()
-	p.underway[pg.UID] = making
+	p.underway[c.uid] = making
 	p.mu.Unlock()
-	why := preemptionNote(pg, priorityOf(pg))
-	p.gangs.calls.start(context.WithoutCancel(ctx), pg.Namespace, func(ctx context.Context) {
-		if err := p.victims.evictAll(ctx, pg, making.victims, why); err != nil {
-			klog.FromContext(ctx).Error(err, "Could not preempt; the gang is planned again", "gang", klog.KObj(pg))
-			p.forget(pg.UID)
-			p.gangs.clearNominations(ctx, making.gang)
-			p.gangs.activateGang(ctx, queue.Activate{Name: making.gang})
+	why := fmt.Sprintf("%s (priority %d) takes this room", c.words, c.priority)
+	p.gangs.calls.start(context.WithoutCancel(ctx), namespaceOf(c.name), func(ctx context.Context) {
+		if err := p.victims.evictAll(ctx, making.victims, making.nodes, why); err != nil {
+			klog.FromContext(ctx).Error(err, "Could not preempt; trying again", "for", c.words)
+			p.forget(c.uid)
+			c.retry(ctx)
 		}
 	})
 }
 
-// forget ends what is under way for a gang: it starts, or is gone.
-func (p *preemptor) forget(group types.UID) {
+// forget ends what is under way for a claimant: it starts, or is gone.
+func (p *preemptor) forget(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.underway, group)
+	delete(p.underway, uid)
 }
 
-// forgetEnded drops what is over: groups that are gone, and times that have passed.
-func (p *preemptor) forgetEnded(alive sets.Set[types.UID]) {
+// forgetEnded drops what is over: victims that should have ended by now.
+func (p *preemptor) forgetEnded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	maps.DeleteFunc(p.underway, func(group types.UID, making *roomMaking) bool {
-		return !alive.Has(group) || p.gangs.now().After(making.until)
-	})
+	maps.DeleteFunc(p.underway, func(_ types.UID, making *roomMaking) bool { return p.gangs.now().After(making.until) })
 }
 
 // nominations names the planned nodes of the members.
@@ -233,10 +293,14 @@ func nominations(waiting []*v1.Pod, nodes map[types.UID]string) *fwk.PodGroupPos
 	infos := make(map[types.NamespacedName]*fwk.NominatingInfo, len(waiting))
 	for _, pod := range waiting {
 		if node := nodes[pod.UID]; node != "" {
-			infos[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] = &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: node}
+			infos[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] = nominate(node)
 		}
 	}
 	return &fwk.PodGroupPostFilterResult{NominatingInfos: infos}
+}
+
+func nominate(node string) *fwk.NominatingInfo {
+	return &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: node}
 }
 
 func latest(a, b time.Time) time.Time {
@@ -246,20 +310,20 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// chooseVictims asks who makes way for a refused gang: beside what is held for
-// others, and with the room of pods that end already.
-func (p *preemptor) chooseVictims(pg *schedulingapi.PodGroup, members *kube.Members, candidates *kube.PreemptionCandidates) (preemption.Answer, error) {
+// chooseVictims asks who makes way for a claimant: beside what is held for others,
+// and with the room of pods that end already, if there are any.
+func (p *preemptor) chooseVictims(c *claimant, candidates *kube.PreemptionCandidates) (answer preemption.Answer, ending bool, err error) {
 	planner := p.planner
-	held := planner.rowsOf(planner.heldAgainst(pg))
-	ending := planner.rowsOf(ask(p.gangs, func(core *queue.Queue) []queue.NodeAmount { return core.Terminating(p.gangs.now()) }))
+	held := planner.rowsOf(c.held)
+	freed := planner.rowsOf(ask(p.gangs, func(core *queue.Queue) []queue.NodeAmount { return core.Terminating(p.gangs.now()) }))
 	for _, row := range held {
 		planner.engine.AllocateOn(row.node, row.amounts)
 	}
-	for _, row := range ending {
+	for _, row := range freed {
 		planner.engine.ReleaseOn(row.node, row.amounts)
 	}
 	defer func() {
-		for _, row := range ending {
+		for _, row := range freed {
 			planner.engine.AllocateOn(row.node, row.amounts)
 		}
 		for _, row := range held {
@@ -267,12 +331,12 @@ func (p *preemptor) chooseVictims(pg *schedulingapi.PodGroup, members *kube.Memb
 		}
 	}()
 	problem := &preemption.Problem{
-		Usage: planner.cluster.Usage(), Gang: &members.Gang, Priority: priorityOf(pg),
+		Usage: planner.cluster.Usage(), Gang: &c.members.Gang, Priority: c.priority,
 		Workloads: candidates.Workloads, Budgets: candidates.Budgets, Strict: p.settings.Budgets == config.BudgetsStrict,
 	}
-	answer := preemption.ChooseVictims(planner.engine, problem)
+	answer = preemption.ChooseVictims(planner.engine, problem)
 	if err := preemption.CheckRules(problem, answer); err != nil {
-		return answer, fmt.Errorf("nobody is preempted, since the choice breaks a rule: %w", err)
+		return answer, false, fmt.Errorf("nobody is preempted, since the choice breaks a rule: %w", err)
 	}
-	return answer, nil
+	return answer, len(freed) > 0, nil
 }

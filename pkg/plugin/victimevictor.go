@@ -12,15 +12,14 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	apipod "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/kubernetes/pkg/scheduler/util"
-
-	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 const (
@@ -34,6 +33,8 @@ const (
 	victimPause   = 100 * time.Millisecond
 	// reasonPreempted is the reason of the events of a preemption: kube-scheduler's.
 	reasonPreempted = "Preempted"
+	// parallelEvictions bounds how many victims are ended at a time.
+	parallelEvictions = 16
 	// maxVictimsNamed bounds the victims that a log line names.
 	maxVictimsNamed = 8
 )
@@ -52,25 +53,51 @@ type victimEvictor struct {
 	handle fwk.Handle
 }
 
-// evictAll ends the victims. Those that are gone already are ended; the error is that
-// of the first that could not be.
-func (e *victimEvictor) evictAll(ctx context.Context, pg *schedulingapi.PodGroup, victims []victim, why string) error {
+// evictAll ends the victims: those beside the promised nodes first, so that all were
+// told to end once the preemptor can start. Those that are gone already are ended; the
+// error is that of the first that could not be.
+func (e *victimEvictor) evictAll(ctx context.Context, victims []victim, promised map[types.UID]string, why string) error {
+	onPromised := map[string]bool{}
+	for _, node := range promised {
+		onPromised[node] = true
+	}
+	var waves [2][]victim
 	for _, v := range victims {
-		if err := e.evict(ctx, v.pod); err != nil {
-			return fmt.Errorf("ending %s/%s: %w", v.pod.Namespace, v.pod.Name, err)
+		wave := 0
+		if onPromised[v.pod.Spec.NodeName] {
+			wave = 1
 		}
-		e.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(v.pod, nil, v1.EventTypeNormal, reasonPreempted, "Preempting", "%s",
-			truncateNote(fmt.Sprintf("%s; this pod held room on node %s", why, v.pod.Spec.NodeName)))
+		waves[wave] = append(waves[wave], v)
+	}
+	for _, wave := range waves {
+		if err := e.evictWave(ctx, wave, why); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// evictWave ends victims side by side.
+func (e *victimEvictor) evictWave(ctx context.Context, victims []victim, why string) error {
+	failed := make([]error, len(victims))
+	workqueue.ParallelizeUntil(ctx, parallelEvictions, len(victims), func(i int) {
+		pod := victims[i].pod
+		if err := e.evict(ctx, pod, why); err != nil {
+			failed[i] = fmt.Errorf("ending %s/%s: %w", pod.Namespace, pod.Name, err)
+			return
+		}
+		e.handle.EventRecorder().WithLogger(klog.FromContext(ctx)).Eventf(pod, nil, v1.EventTypeNormal, reasonPreempted, "Preempting", "%s",
+			truncateNote(fmt.Sprintf("%s; this pod held it on node %s", why, pod.Spec.NodeName)))
+	})
+	return errors.Join(failed...)
+}
+
 // evict ends one victim, and asks again for a while where the API server does not
 // answer.
-func (e *victimEvictor) evict(ctx context.Context, pod *v1.Pod) error {
+func (e *victimEvictor) evict(ctx context.Context, pod *v1.Pod, why string) error {
 	pause := victimPause
 	for attempt := 0; ; attempt++ {
-		err := e.evictOnce(ctx, pod)
+		err := e.evictOnce(ctx, pod, why)
 		if err == nil || attempt == victimRetries || apierrors.IsForbidden(err) || ctx.Err() != nil {
 			return err
 		}
@@ -83,13 +110,13 @@ func (e *victimEvictor) evict(ctx context.Context, pod *v1.Pod) error {
 	}
 }
 
-func (e *victimEvictor) evictOnce(ctx context.Context, pod *v1.Pod) error {
+func (e *victimEvictor) evictOnce(ctx context.Context, pod *v1.Pod, why string) error {
 	ctx, cancel := context.WithTimeout(ctx, apiCallTimeout)
 	defer cancel()
 	status := pod.Status.DeepCopy()
 	changed := apipod.UpdatePodCondition(status, &v1.PodCondition{
 		Type: v1.DisruptionTarget, Status: v1.ConditionTrue, ObservedGeneration: apipod.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.DisruptionTarget),
-		Reason: v1.PodReasonPreemptionByScheduler, Message: "a gang of higher priority takes the room of this pod",
+		Reason: v1.PodReasonPreemptionByScheduler, Message: truncateNote(why),
 	})
 	if changed {
 		if err := util.PatchPodStatus(ctx, e.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status); err != nil && !apierrors.IsNotFound(err) {
@@ -101,11 +128,6 @@ func (e *victimEvictor) evictOnce(ctx context.Context, pod *v1.Pod) error {
 		return nil // it has ended, or given way to another one of its name
 	}
 	return err
-}
-
-// preemptionNote says who takes the room, for the users of the victims.
-func preemptionNote(pg *schedulingapi.PodGroup, priority int32) string {
-	return fmt.Sprintf("gang %s/%s (priority %d) makes room for its pods", pg.Namespace, kube.GangName(pg), priority)
 }
 
 // gracePeriodOf is how long a pod may take to end.

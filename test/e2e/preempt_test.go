@@ -78,7 +78,7 @@ func TestPreemption_OfAGangLeavesNoHalf(t *testing.T) {
 			c.awaitBound("train", 4)
 			c.create(test.urgent...)
 			c.awaitBound("urgent", len(test.urgent))
-			assert.Len(t, c.pods("train-"), test.left)
+			require.Eventually(t, func() bool { return len(c.pods("train-")) == test.left }, patience, poll)
 		})
 	}
 }
@@ -98,4 +98,22 @@ func TestPreemption_ChoosesThePlaceByItsPrice(t *testing.T) {
 	c.awaitBound("urgent", 4)
 	assert.Len(t, c.bound("train"), 4, "64 GPUs of work were not in the way")
 	assert.Empty(t, c.pods("notebook-"))
+}
+
+// TestPreemption_APodTakesWhatLosesTheLeast has a pod of 4 GPUs meet a node with two
+// pods of 2 GPUs, and others with the members of a gang.
+func TestPreemption_APodTakesWhatLosesTheLeast(t *testing.T) {
+	c := newCluster(t, racks(3, 3)...)
+	c.classes()
+	c.create(gangPods("train", 2, "2", priority("low"))...)
+	c.awaitBound("train", 2)
+	c.create(pod("small-0", 4, priority("low")), pod("small-1", 2, priority("low")), pod("kept-0", 2, priority("low"), annotation(kube.AnnotationPreemptible, "false")))
+	c.awaitBound("small", 2)
+	c.awaitBound("kept", 1)
+
+	c.create(pod("urgent-0", 2, priority("high")))
+	c.awaitBound("urgent", 1)
+	assert.Len(t, c.bound("train"), 2)
+	assert.Len(t, c.bound("kept"), 1, "it says that it makes way for nobody")
+	assert.Len(t, c.bound("small"), 1, "one of the two is enough")
 }
