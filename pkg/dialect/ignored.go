@@ -43,26 +43,21 @@ func misspelledKeys(labels, annotations map[string]string) []string {
 	return notes
 }
 
+// insteadOf is what a gang may write in place of what its pods prefer by themselves.
+var insteadOf = map[kube.Preference]string{
+	kube.PreferredNodes:   "require the nodes, or write " + kube.AnnotationTopologyPreferred,
+	kube.PreferredPods:    "write " + kube.AnnotationTopologyPreferred,
+	kube.PreferredNotPods: "require it where it matters",
+	kube.PreferredSpread:  "require it where it matters",
+}
+
 // ignoredPreferences tells of the nodes that a member would rather have: the plan of
 // a gang knows requirements alone, and its own preferred level.
 func ignoredPreferences(spec *v1.PodSpec) []string {
 	var notes []string
-	tell := func(there bool, field, instead string) {
-		if there {
-			notes = append(notes, "pods: spec."+field+" is not read for a gang; "+instead)
-		}
+	for _, p := range kube.PreferencesOf(spec) {
+		notes = append(notes, "pods: spec."+string(p)+" is not read for a gang; "+insteadOf[p])
 	}
-	if a := spec.Affinity; a != nil {
-		const soft = ".preferredDuringSchedulingIgnoredDuringExecution"
-		tell(a.NodeAffinity != nil && len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0,
-			"affinity.nodeAffinity"+soft, "require the nodes, or write "+kube.AnnotationTopologyPreferred)
-		tell(a.PodAffinity != nil && len(a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0,
-			"affinity.podAffinity"+soft, "write "+kube.AnnotationTopologyPreferred)
-		tell(a.PodAntiAffinity != nil && len(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0,
-			"affinity.podAntiAffinity"+soft, "require it where it matters")
-	}
-	tell(slices.ContainsFunc(spec.TopologySpreadConstraints, func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.ScheduleAnyway }),
-		"topologySpreadConstraints with whenUnsatisfiable ScheduleAnyway", "require it where it matters")
 	return notes
 }
 

@@ -55,6 +55,9 @@ func (v *ClusterView) PreviewPlacement(pod *v1.Pod) (*PlacementPreview, error) {
 	o := &PlacementPreview{Namespace: pod.Namespace, Name: pod.Name}
 	if g == nil {
 		o.Notes = []string{"it is in no gang: it would start without waiting for any other pod; put the label " + kube.LabelGang + " on pods that need one another"}
+		for _, p := range kube.PreferencesOf(&pod.Spec) {
+			o.Notes = append(o.Notes, "pods: spec."+string(p)+" counts among the scores of the scheduler, and not here; the node may differ")
+		}
 		g = &Gang{Namespace: pod.Namespace, Name: pod.Name, Waiting: []*v1.Pod{pod}, Spec: &kube.Spec{
 			Name: pod.Name, MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel,
 		}}

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -167,7 +166,7 @@ func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
 		state.Write(scoreKey, &scoreState{kind: gangMember, node: plan.nodes[pod.UID]})
 		return nil
 	}
-	w := &scoreState{noPreference: !hasPreferences(pod)}
+	w := &scoreState{noPreference: len(kube.PreferencesOf(&pod.Spec)) == 0}
 	w.classifyPod(pod, s.gpus)
 	if w.kind == gpuCount {
 		demands, err := s.gpus.requirementsOf(pod)
@@ -207,18 +206,6 @@ func (s *scoreState) classifyPod(pod *v1.Pod, gpus *gpuInventory) {
 	case strings.HasPrefix(string(s.device), gpu.ResourcePrefix):
 		s.kind = migInstance
 	}
-}
-
-// hasPreferences reports whether the pod prefers some nodes to others by itself.
-func hasPreferences(pod *v1.Pod) bool {
-	soft := func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.ScheduleAnyway }
-	if slices.ContainsFunc(pod.Spec.TopologySpreadConstraints, soft) {
-		return true
-	}
-	a := pod.Spec.Affinity
-	return a != nil && (a.NodeAffinity != nil && len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
-		a.PodAffinity != nil && len(a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
-		a.PodAntiAffinity != nil && len(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0)
 }
 
 // scoreNode steers a member to its planned node. It puts a single pod where its GPUs

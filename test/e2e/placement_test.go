@@ -256,3 +256,19 @@ func TestPlacement_SizesThatMakeNoSense(t *testing.T) {
 	}
 	c.awaitReason("roles", kube.InvalidGangSpec, "size of a slice: found -4")
 }
+
+// TestPlacement_ASinglePodGoesWhereItPrefers has single pods prefer a node each, of nodes
+// that are alike: kube-scheduler's own scores count for them.
+func TestPlacement_ASinglePodGoesWhereItPrefers(t *testing.T) {
+	c := newCluster(t, racks(4, 4)...)
+	for _, node := range []string{"n2", "n3", "n1"} {
+		c.create(pod("single-"+node, 8, func(p *v1.Pod) {
+			p.Spec.Affinity = &v1.Affinity{NodeAffinity: &v1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []v1.PreferredSchedulingTerm{{
+				Weight: 100, Preference: v1.NodeSelectorTerm{MatchFields: []v1.NodeSelectorRequirement{{Key: "metadata.name", Operator: v1.NodeSelectorOpIn, Values: []string{node}}}},
+			}}}}
+		}))
+	}
+	for name, node := range c.awaitBound("single", 3) {
+		assert.Equal(t, "single-"+node, name)
+	}
+}
