@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -42,6 +43,9 @@ func StripPod(pod *v1.Pod) *v1.Pod {
 		Status: v1.PodStatus{
 			Phase: pod.Status.Phase, StartTime: pod.Status.StartTime,
 			NominatedNodeName: pod.Status.NominatedNodeName, Conditions: stripPodConditions(pod.Status.Conditions),
+			InitContainerStatuses: stripStatuses(spec.InitContainers, pod.Status.InitContainerStatuses),
+			ContainerStatuses:     stripStatuses(spec.Containers, pod.Status.ContainerStatuses),
+			AllocatedResources:    pod.Status.AllocatedResources, Resources: pod.Status.Resources,
 		},
 	}
 }
@@ -64,6 +68,29 @@ func stripContainers(containers []v1.Container) []v1.Container {
 	return kept
 }
 
+// stripStatuses keeps what containers have of their node, where that is something else
+// than they ask for: they are being resized.
+func stripStatuses(containers []v1.Container, statuses []v1.ContainerStatus) []v1.ContainerStatus {
+	var kept []v1.ContainerStatus
+	for i := range statuses {
+		status := &statuses[i]
+		at := slices.IndexFunc(containers, func(c v1.Container) bool { return c.Name == status.Name })
+		if at < 0 {
+			continue
+		}
+		asked := containers[at].Resources.Requests
+		resized := v1.ContainerStatus{Name: status.Name, AllocatedResources: status.AllocatedResources}
+		if status.Resources != nil && status.Resources.Requests != nil {
+			resized.Resources = &v1.ResourceRequirements{Requests: status.Resources.Requests}
+		}
+		if status.AllocatedResources != nil && !equality.Semantic.DeepEqual(asked, status.AllocatedResources) ||
+			resized.Resources != nil && !equality.Semantic.DeepEqual(asked, resized.Resources.Requests) {
+			kept = append(kept, resized)
+		}
+	}
+	return kept
+}
+
 // stripVolumes keeps the volumes that can hold a pod to some nodes.
 func stripVolumes(volumes []v1.Volume) []v1.Volume {
 	var kept []v1.Volume
@@ -81,11 +108,12 @@ func stripVolumes(volumes []v1.Volume) []v1.Volume {
 	return kept
 }
 
-// stripPodConditions keeps the condition that says when a pod was scheduled.
+// stripPodConditions keeps the conditions that say when a pod was scheduled, and that
+// it cannot be resized.
 func stripPodConditions(conditions []v1.PodCondition) []v1.PodCondition {
 	var kept []v1.PodCondition
 	for _, c := range conditions {
-		if c.Type == v1.PodScheduled {
+		if c.Type == v1.PodScheduled || c.Type == v1.PodResizePending {
 			kept = append(kept, v1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, LastTransitionTime: c.LastTransitionTime})
 		}
 	}

@@ -87,6 +87,44 @@ func TestStrip_ChangesNoPlan(t *testing.T) {
 	}
 }
 
+// A pod that is being resized takes from its node what the scheduler counts for it.
+func TestStrip_KeepsWhatAPodHasWhileItIsResized(t *testing.T) {
+	cpu := func(text string) v1.ResourceList { return v1.ResourceList{v1.ResourceCPU: resource.MustParse(text)} }
+	for name, c := range map[string]struct {
+		status   v1.PodStatus
+		requests string
+		statuses int
+	}{
+		"as it asks": {v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "worker", Image: secret, AllocatedResources: cpu("8"),
+			Resources: &v1.ResourceRequirements{Requests: cpu("8")}}}}, "8250m", 0},
+		"it has more than it asks for": {v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "worker", Image: secret, AllocatedResources: cpu("40"),
+			Resources: &v1.ResourceRequirements{Requests: cpu("40"), Limits: cpu("90")}}}}, "40250m", 1},
+		"it was given less, and has not given back": {v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "worker", AllocatedResources: cpu("8"),
+			Resources: &v1.ResourceRequirements{Requests: cpu("40")}}}}, "40250m", 1},
+		"its node can never give what it asks for": {v1.PodStatus{
+			ContainerStatuses: []v1.ContainerStatus{{Name: "worker", AllocatedResources: cpu("2"), Resources: &v1.ResourceRequirements{Requests: cpu("2")}}},
+			Conditions:        []v1.PodCondition{{Type: v1.PodResizePending, Status: v1.ConditionTrue, Reason: v1.PodReasonInfeasible, Message: secret}},
+		}, "2250m", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := fullPod()
+			pod.Spec.InitContainers, pod.Spec.Containers[0].Resources = nil, v1.ResourceRequirements{Requests: cpu("8")}
+			pod.Spec.NodeName, pod.Status = "n1", c.status
+			stripped := snapshot.StripPod(pod)
+			for what, p := range map[string]*v1.Pod{"the pod": pod, "what is kept": stripped} {
+				node := framework.NewNodeInfo()
+				node.AddPod(p)
+				want := resource.MustParse(c.requests)
+				assert.Equal(t, want.MilliValue(), node.Requested.MilliCPU, what)
+			}
+			assert.Len(t, stripped.Status.ContainerStatuses, c.statuses)
+			text, err := json.Marshal(stripped)
+			require.NoError(t, err)
+			assert.NotContains(t, string(text), secret)
+		})
+	}
+}
+
 func affinity() *v1.Affinity {
 	term := v1.PodAffinityTerm{TopologyKey: v1.LabelHostname, LabelSelector: &metav1.LabelSelector{}}
 	return &v1.Affinity{PodAffinity: &v1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []v1.PodAffinityTerm{term}}}
