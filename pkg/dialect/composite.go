@@ -94,7 +94,7 @@ func (o *Object) WorkloadName() string {
 	return ""
 }
 
-// makeCompositeStatus gives the first of a gang's CompositePodGroups its conditions.
+// makeCompositeStatus gives a CompositePodGroup of a gang its conditions.
 func makeCompositeStatus(p *Progress, verdict map[string]metav1.Condition, now time.Time) map[string]any {
 	if p.Object.Composite == nil {
 		return nil

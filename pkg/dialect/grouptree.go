@@ -119,6 +119,18 @@ func (t *GroupTree) RootOf(o *Object) (root *Object, problem *kube.Invalid) {
 	return root, problem
 }
 
+// UnreadMode returns a sentence where a group above one that starts on its own asks for
+// all below it to be preempted together, "" where none does.
+func (t *GroupTree) UnreadMode(o *Object) string {
+	above, _ := t.ancestors(o)
+	for _, composite := range above {
+		if mode := composite.Composite.Spec.DisruptionMode; mode != nil && mode.All != nil {
+			return fmt.Sprintf("CompositePodGroup %s: spec.disruptionMode all is not read for groups that start on their own; preemption may take PodGroup %s without the others", composite.Name, o.Name)
+		}
+	}
+	return ""
+}
+
 // Family lists the names of all groups that hang together with a
 // CompositePodGroup, in order.
 func (t *GroupTree) Family(name string) (composites, leaves []string) {
@@ -158,7 +170,7 @@ func (t *GroupTree) Gang(name string) *Object {
 		return nil
 	}
 	o := *root
-	o.Terms, o.Ignored = maps.Clone(root.Terms), slices.Clone(root.Ignored)
+	o.Terms, o.Ignored, o.Inner = maps.Clone(root.Terms), slices.Clone(root.Ignored), nil
 	o.Whole = root.Composite.Spec.DisruptionMode != nil && root.Composite.Spec.DisruptionMode.All != nil
 	r := treeReader{tree: t, gang: &o}
 	enough := r.readComposite(root, MaxGroupDepth-1-len(above))
@@ -167,6 +179,15 @@ func (t *GroupTree) Gang(name string) *Object {
 		o.Enough = enough
 	}
 	return &o
+}
+
+// InnerGroup is a CompositePodGroup inside the gang of another one.
+type InnerGroup struct {
+	Object *Object
+	// PodGroups are the names of those under it, and Enough the number of members
+	// with which as many of its groups as it needs are whole.
+	PodGroups []string
+	Enough    int
 }
 
 // treeReader makes the roles of a gang of the PodGroups of a hierarchy.
@@ -233,6 +254,11 @@ func (r *treeReader) readInner(c *Object, depth int) (enough int) {
 	r.adopt(c)
 	first := len(r.roles)
 	enough = r.readComposite(c, depth)
+	inner := InnerGroup{Object: c, Enough: max(enough, 1)}
+	for _, role := range r.roles[min(first, len(r.roles)):] {
+		inner.PodGroups = append(inner.PodGroups, role.Name)
+	}
+	r.gang.Inner = append(r.gang.Inner, inner)
 	for _, key := range slices.Sorted(maps.Keys(c.Terms)) {
 		if key != kube.AnnotationTopologyRequired {
 			r.gang.ignore("CompositePodGroup %s: annotation %s is not read under another group; write it on %s", c.Name, key, r.gang.Name)

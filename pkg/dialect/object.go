@@ -57,6 +57,8 @@ type Object struct {
 	Whole  bool
 	// Status is what stands in the object's status.
 	Status map[string]any
+	// Inner are the CompositePodGroups inside the gang of one.
+	Inner []InnerGroup
 	// Started says that members had nodes when the status was written, Ended
 	// that the gang had come to its end.
 	Started, Ended bool

@@ -77,6 +77,11 @@
 // steps. Beyond that a gang may be refused that a cleverer packing would place.
 // Check is the list of rules and shares no code with Solve.
 //
+// Roles that share a domain with one another (rolegroup.go) are placed as gangs of their
+// own, group by group, in each domain that may hold the whole gang: in the order of
+// their size, and again with the group first that found no room. A gang may be refused
+// whose groups fit in another order or beside other choices of domains.
+//
 // # Cost
 //
 // A count from scratch costs a pass over the nodes and one over the domains for each

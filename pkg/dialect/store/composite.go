@@ -26,7 +26,7 @@ type parentage struct {
 	root string
 	// problem is why that is not known, or nil.
 	problem *kube.Invalid
-	// ignored is a sentence where the groups above it are not read, or "".
+	// ignored is a sentence where something of the groups above it is not read, or "".
 	ignored string
 }
 
@@ -59,10 +59,38 @@ func (s *Store) Parts(key Key) map[Key]types.UID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	parts := map[Key]types.UID{}
-	for part := range s.partsOf(s.gangs[key]) {
+	g := s.gangs[key]
+	for part := range s.partsOf(g) {
 		parts[part.key] = part.object.UID
 	}
+	if g != nil && g.object != nil {
+		for _, inner := range g.object.Inner {
+			parts[compositeKey(key.Namespace, inner.Object.Name)] = inner.Object.UID
+		}
+	}
 	return parts
+}
+
+// innerGroup returns the CompositePodGroup of a key that is inside the gang of another
+// one, and that gang. The caller holds the lock.
+func (s *Store) innerGroup(key Key) (inner dialect.InnerGroup, whole *gangState) {
+	tree := s.trees[key.Namespace]
+	if tree == nil || key != compositeKey(key.Namespace, key.Name()) || tree.Composite(key.Name()) == nil {
+		return dialect.InnerGroup{}, nil
+	}
+	root, problem := tree.RootOf(tree.Composite(key.Name()))
+	if problem != nil || root == nil {
+		return dialect.InnerGroup{}, nil
+	}
+	whole = s.gangs[compositeKey(key.Namespace, root.Name)]
+	if whole == nil || whole.object == nil {
+		return dialect.InnerGroup{}, nil
+	}
+	i := slices.IndexFunc(whole.object.Inner, func(inner dialect.InnerGroup) bool { return inner.Object.Name == key.Name() })
+	if i < 0 {
+		return dialect.InnerGroup{}, nil
+	}
+	return whole.object.Inner[i], whole
 }
 
 // partsOf yields the gangs that the PodGroups of a gang of groups would be alone.
@@ -215,11 +243,15 @@ func (s *Store) parentageOf(g *gangState) parentage {
 	case availability != Served:
 		return parentage{problem: unreadableKind(g, dialect.CompositeGroups)}
 	}
-	root, problem := s.treeOf(g.key.Namespace).RootOf(g.object)
-	if problem != nil || root == nil {
+	tree := s.treeOf(g.key.Namespace)
+	switch root, problem := tree.RootOf(g.object); {
+	case problem != nil:
 		return parentage{problem: problem}
+	case root == nil:
+		return parentage{ignored: tree.UnreadMode(g.object)}
+	default:
+		return parentage{root: root.Name}
 	}
-	return parentage{root: root.Name}
 }
 
 // placeLeaf notes where a PodGroup is in the hierarchy of groups, after its object has

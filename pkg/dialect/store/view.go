@@ -33,6 +33,11 @@ func (s *Store) View(key Key) *View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.gangs[key]
+	if inner, whole := s.innerGroup(key); whole != nil {
+		v := &View{Key: key, Progress: dialect.Progress{Object: inner.Object, MinCount: inner.Enough}}
+		v.countMembers(whole, func(m *member) bool { return slices.Contains(inner.PodGroups, m.child) })
+		return v
+	}
 	if g == nil || g.object == nil {
 		return nil
 	}
@@ -41,17 +46,22 @@ func (s *Store) View(key Key) *View {
 		Succeeded: g.succeeded, Failed: g.failed, Owners: ownersOf(g.members),
 	}}
 	if whole, isMember := s.wholeGang(g); isMember != nil {
-		members := maps.Clone(whole.members)
-		maps.DeleteFunc(members, func(_ types.UID, m *member) bool { return !isMember(m) })
-		v.Members, v.Owners = len(members), ownersOf(members)
-		for _, m := range members {
-			v.Bound, v.Running = v.Bound+oneIf(m.bound), v.Running+oneIf(m.running)
-		}
+		v.countMembers(whole, isMember)
 	}
 	if g.dialect != nil {
 		v.Labels = g.dialect.Labels
 	}
 	return v
+}
+
+// countMembers adds those members of a gang that are of the object at hand.
+func (v *View) countMembers(whole *gangState, isMember func(*member) bool) {
+	members := maps.Clone(whole.members)
+	maps.DeleteFunc(members, func(_ types.UID, m *member) bool { return !isMember(m) })
+	v.Members, v.Owners = len(members), ownersOf(members)
+	for _, m := range members {
+		v.Bound, v.Running = v.Bound+oneIf(m.bound), v.Running+oneIf(m.running)
+	}
 }
 
 // GatedMembers returns how many members of a gang may not be scheduled before
