@@ -38,6 +38,7 @@ func TestNative(t *testing.T) {
 		t.Run("groups of groups", func(t *testing.T) { groupsStartTogether(t, box) })
 		t.Run("preemption", func(t *testing.T) { groupsArePreemptedAsOne(t, box) })
 		t.Run("groups one by one", func(t *testing.T) { groupsComeOneByOne(t, box) })
+		t.Run("upstream", func(t *testing.T) { followUpstream(t, box) })
 		t.Run("pods before their groups", func(t *testing.T) { podsComeBeforeTheirGroups(t, box) })
 	})
 	t.Run("a restart", func(t *testing.T) { groupsSurviveARestart(t, box) })

@@ -17,10 +17,10 @@ import (
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
-// classes makes the priority classes low (1) and high (1000).
+// classes makes the priority classes low (1), mid (500), high (1000) and top (2000).
 func (c *cluster) classes() {
 	c.t.Helper()
-	for name, value := range map[string]int32{"low": 1, "high": 1000} {
+	for name, value := range map[string]int32{"low": 1, "mid": 500, "high": 1000, "top": 2000} {
 		_, err := c.client.SchedulingV1().PriorityClasses().Create(background, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}, metav1.CreateOptions{})
 		if !apierrors.IsAlreadyExists(err) {
 			require.NoError(c.t, err)
