@@ -263,9 +263,21 @@ type podVersion struct {
 	generation int64
 }
 
+// takeOver catches up with what happened while another replica scheduled: nobody
+// reads then. The first gang to be tried is the first of all that may be, and what
+// the other replica left partly bound is known as such.
+func (q *gangQueue) takeOver(ctx context.Context) {
+	q.step(queue.Tick{})
+	for effects := q.takePending(); len(effects) > 0; effects = q.takePending() {
+		for _, effect := range effects {
+			q.carryOut(ctx, effect)
+		}
+	}
+	q.step(queue.Leading{})
+}
+
 // runWorker carries out effects until ctx ends.
 func (q *gangQueue) runWorker(ctx context.Context) {
-	q.step(queue.Leading{})
 	tick := time.NewTicker(queue.TickInterval)
 	defer tick.Stop()
 	for {

@@ -86,6 +86,7 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	}
 	collector.followProfile(ctx, pl.metrics)
 	work := &background{gangs: gangs, barriers: barriers, gpus: gpus, preemptor: preemptor}
+	groups.BeforeLeading(func() { gangs.takeOver(ctx) })
 	go work.runWhileLeading(ctx, groups.Leading())
 	return pl, nil
 }

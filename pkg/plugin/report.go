@@ -54,8 +54,10 @@ type Groups interface {
 	// somebody removes their scheduling gates, and the names of the gates. To the
 	// scheduler they are single pods until then.
 	GatedMembers(pg *schedulingapi.PodGroup) (count int, gates []string)
-	// Leading is closed when this replica begins to schedule.
+	// Leading is closed when this replica begins to schedule. BeforeLeading has
+	// something done first: nothing is scheduled until it returns.
 	Leading() <-chan struct{}
+	BeforeLeading(do func())
 }
 
 // flushInterval is how often due verdicts are looked for.

@@ -76,6 +76,8 @@ type Translator struct {
 	nodes     corelisters.NodeLister
 	leading   chan struct{}
 	lead      sync.Once
+	// beforeLead is what is done first when this replica begins to schedule.
+	beforeLead []func()
 }
 
 // New returns a Translator whose background work ends with ctx.
@@ -246,7 +248,18 @@ func (t *Translator) runWriters(ctx context.Context) {
 
 // Lead says that this replica begins to schedule. Nothing is written before:
 // another replica writes.
-func (t *Translator) Lead() { t.lead.Do(func() { close(t.leading) }) }
+func (t *Translator) Lead() {
+	t.lead.Do(func() {
+		for _, do := range t.beforeLead {
+			do()
+		}
+		close(t.leading)
+	})
+}
+
+// BeforeLeading has something done when this replica begins to schedule, before
+// anything is scheduled. It is called before Lead.
+func (t *Translator) BeforeLeading(do func()) { t.beforeLead = append(t.beforeLead, do) }
 
 // Leading is closed when this replica begins to schedule.
 func (t *Translator) Leading() <-chan struct{} { return t.leading }
