@@ -36,6 +36,7 @@ type barrier struct {
 	// expected are the members that the scheduler's simulation found a node
 	// for, filled by Reserve during it; reserved those that came to Permit.
 	expected, reserved sets.Set[types.UID]
+	placed             map[string][]*v1.Pod // the reserved ones, by node
 	open               bool
 	failure            string // why everyone was released
 	timings            timings
@@ -66,13 +67,14 @@ func (b *barrier) expectedCount() int {
 
 // onReserved holds a member until its siblings are reserved as well. The last one
 // opens the barrier for all, or releases all if the plan does not hold any more.
-func (b *barrier) onReserved(pod *v1.Pod) (*fwk.Status, time.Duration) {
+func (b *barrier) onReserved(pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failure != "" {
 		return fwk.NewStatus(fwk.Unschedulable, b.failure), 0
 	}
 	b.reserved.Insert(pod.UID)
+	b.placed[node] = append(b.placed[node], pod)
 	b.timeReserved(pod)
 	if len(b.reserved) == 1 {
 		b.all.setBarrier(b.group.UID, b)
@@ -80,7 +82,8 @@ func (b *barrier) onReserved(pod *v1.Pod) (*fwk.Status, time.Duration) {
 	if len(b.reserved) < len(b.expected) {
 		return fwk.NewStatus(fwk.Wait, "waiting for the other members of the gang to be reserved"), b.timeout
 	}
-	if moved := cmp.Or(b.all.nodesChanged(b.plan), b.memberDeleted(pod), b.tooFew()); moved != "" {
+	moved := cmp.Or(b.all.nodesChanged(b.plan), b.memberDeleted(pod), b.tooFew(), roomTaken(b.all.handle.SharedInformerFactory(), b.plan, b.placed))
+	if moved != "" {
 		b.rejectAll(moved)
 		return fwk.NewStatus(fwk.Unschedulable, moved), 0
 	}
@@ -241,6 +244,7 @@ func (s *barriers) newBarrier(group *schedulingapi.PodGroup, plan *gangPlan, pla
 		timeout:  s.gangs.reports.groups.DeclarationOf(group).TimeoutOr(s.timeout),
 		expected: sets.New[types.UID](),
 		reserved: sets.New[types.UID](),
+		placed:   map[string][]*v1.Pod{},
 	}
 }
 

@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -69,6 +71,14 @@ func (b *permitHandle) pod(p *v1.Pod) {
 	_ = b.factory.Core().V1().Pods().Informer().GetStore().Update(p)
 }
 
+// nodeOf is a node that offers devices.
+func nodeOf(name string, gpus int64) *v1.Node {
+	return &v1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Status:     v1.NodeStatus{Allocatable: v1.ResourceList{"nvidia.com/gpu": *resource.NewQuantity(gpus, resource.DecimalSI)}},
+	}
+}
+
 // undeclared are groups of which nothing is declared.
 type undeclared struct{ Groups }
 
@@ -84,7 +94,8 @@ func planOfThree() (*permitHandle, *barrier, []*v1.Pod) {
 	h := &permitHandle{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0), waiting: map[types.UID]*waitingPod{}}
 	gangs := newGangQueue(h, kube.DefaultLevels(), newReporter(h, undeclared{}), queue.Config{PartialGrace: time.Minute})
 	gangs.now = func() time.Time { return epoch }
-	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
+	_ = indexByNode(h.factory.Core().V1().Pods().Informer()) // fails only once it runs
+	node := nodeOf("n", 4)
 	h.node(node)
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
@@ -108,7 +119,7 @@ func (b *barrier) lastOfGang() *barrier { return b.all.last["g"] }
 
 // reserve has a member reserved, and waiting if it has to.
 func (b *permitHandle) reserve(c *barrier, pod *v1.Pod) fwk.Code {
-	status, _ := c.onReserved(pod)
+	status, _ := c.onReserved(pod, "n")
 	if status.Code() == fwk.Wait {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -162,6 +173,8 @@ func TestBarrier_StaysShutWhenSomethingIsGone(t *testing.T) {
 			p.DeletionTimestamp = &metav1.Time{Time: epoch}
 			b.pod(p)
 		}, "member a was deleted"},
+		{"others came and left too little room", func(b *permitHandle) { b.pod(holder("rival", 2)) }, "node n has too little nvidia.com/gpu left"},
+		{"a node lost devices", func(b *permitHandle) { b.node(nodeOf("n", 2)) }, "node n has too little nvidia.com/gpu left"},
 		{"a member waits no more", func(b *permitHandle) { delete(b.waiting, "a") }, "a member was deleted"},
 	}
 	for _, row := range rows {
@@ -170,7 +183,7 @@ func TestBarrier_StaysShutWhenSomethingIsGone(t *testing.T) {
 			b.reserve(c, pods[0])
 			b.reserve(c, pods[1])
 			row.change(b)
-			status, _ := c.onReserved(pods[2])
+			status, _ := c.onReserved(pods[2], "n")
 			require.Equal(t, fwk.Unschedulable, status.Code())
 			assert.Contains(t, status.Message(), row.says)
 			assert.Contains(t, <-b.waiting["b"].rejected, row.says)
@@ -179,6 +192,64 @@ func TestBarrier_StaysShutWhenSomethingIsGone(t *testing.T) {
 			assert.Equal(t, 1, c.stillReserved(sets.New[types.UID]("b", "someone else's")))
 			assert.Zero(t, c.stillReserved(sets.New[types.UID]("someone else's")))
 		})
+	}
+}
+
+func TestBarrier_OpensWhereWhatChangedLeavesRoom(t *testing.T) {
+	for name, change := range map[string]func(*permitHandle){
+		"others came to what was left": func(b *permitHandle) { b.pod(holder("rival", 1)) },
+		"others have ended": func(b *permitHandle) {
+			p := holder("rival", 4)
+			p.Status.Phase = v1.PodFailed
+			b.pod(p)
+		},
+		"others came to another node": func(b *permitHandle) {
+			p := holder("rival", 4)
+			p.Spec.NodeName = "elsewhere"
+			b.pod(p)
+		},
+		"a member is seen to be bound already": func(b *permitHandle) { b.pod(holder("a", 1)) },
+		"a driver offers what the node does not say": func(b *permitHandle) {
+			b.node(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}})
+			b.pod(holder("rival", 4))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, c, pods := planOfThree()
+			b.reserve(c, pods[0])
+			b.reserve(c, pods[1])
+			change(b)
+			assert.Equal(t, fwk.Success, b.reserve(c, pods[2]))
+		})
+	}
+}
+
+// What a gang of 64 nodes with 8 pods each costs the scheduling loop.
+func BenchmarkBarrier_LooksAtTheNewestPods(b *testing.B) {
+	h, barrier, _ := planOfThree()
+	barrier.plan.placement = &fwk.Placement{}
+	members := map[string][]*v1.Pod{}
+	for i := range 64 {
+		name := fmt.Sprintf("n%d", i)
+		info := framework.NewNodeInfo()
+		info.SetNode(nodeOf(name, 8))
+		h.node(info.Node())
+		for k := range 8 {
+			p := holder(fmt.Sprintf("%s-%d", name, k), 1)
+			p.Spec.NodeName = name
+			h.pod(p)
+			if k == 0 {
+				members[name] = []*v1.Pod{p}
+			} else {
+				info.AddPod(p)
+			}
+		}
+		barrier.plan.placement.Nodes = append(barrier.plan.placement.Nodes, info)
+	}
+	for b.Loop() {
+		if why := roomTaken(h.factory, barrier.plan, members); why != "" {
+			b.Fatal(why)
+		}
 	}
 }
 
@@ -216,7 +287,7 @@ func TestBarrier_StaysShutForFewerThanMustStartTogether(t *testing.T) {
 	b, c, pods := planOfThree()
 	c.expected.Delete(pods[2].UID)
 	b.reserve(c, pods[0])
-	status, _ := c.onReserved(pods[1])
+	status, _ := c.onReserved(pods[1], "n")
 	assert.Equal(t, fwk.Unschedulable, status.Code())
 	assert.Equal(t, "only 2 of the 3 pods that must start together found a node", status.Message())
 }
@@ -225,6 +296,6 @@ func TestBarrier_OpensForWhatARunningGangLacks(t *testing.T) {
 	_, c, pods := planOfThree()
 	c.expected.Delete(pods[1].UID, pods[2].UID)
 	c.plan.boundBefore = 2
-	status, _ := c.onReserved(pods[0])
+	status, _ := c.onReserved(pods[0], "n")
 	assert.True(t, status.IsSuccess())
 }

@@ -78,6 +78,9 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 		scorer:  &podScorer{handle: handle, gpus: gpus, planner: planner, reports: reports},
 		metrics: &gangCollector{handle: handle, gangs: gangs, levels: args.TopologyLevels()},
 	}
+	if err := indexByNode(handle.SharedInformerFactory().Core().V1().Pods().Informer()); err != nil {
+		return nil, err
+	}
 	if err := watchCluster(gangs); err != nil {
 		return nil, err
 	}
@@ -249,12 +252,12 @@ func (pl *Plugin) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod
 }
 
 // Permit holds a member until its siblings are reserved as well.
-func (pl *Plugin) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) (*fwk.Status, time.Duration) {
+func (pl *Plugin) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	plan := planOf(state)
 	if plan == nil {
 		return nil, 0
 	}
-	return plan.barrier.onReserved(pod)
+	return plan.barrier.onReserved(pod, node)
 }
 
 // PostBind notes that a member is bound; the last one ends the gang's wait.
