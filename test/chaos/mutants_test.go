@@ -36,8 +36,8 @@ func mutation(name string) string { return `os.Getenv("MUSTER_MUTANT") == "` + n
 var allMutants = []mutant{
 	{
 		name: "bind-elsewhere", file: "pkg/dialect/shim/client.go", rule: checker.NoOvercommit, faults: "none",
-		old: "return c.PodInterface.Bind(ctx, binding, options)",
-		new: "if " + mutation("bind-elsewhere") + " { binding = binding.DeepCopy(); binding.Target.Name = \"n7\" }; return c.PodInterface.Bind(ctx, binding, options)",
+		old: "return c.binder.Bind(ctx, binding, options)",
+		new: "if " + mutation("bind-elsewhere") + " { binding = binding.DeepCopy(); binding.Target.Name = \"n7\" }; return c.binder.Bind(ctx, binding, options)",
 	},
 	{
 		name: "lose-pods", file: "pkg/dialect/shim/outcome.go", rule: checker.NothingLost, faults: "none",

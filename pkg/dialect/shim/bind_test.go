@@ -69,7 +69,7 @@ func TestClient_BindsMembersWithTheNumberThatStarts(t *testing.T) {
 	api := notingBinder{bound: map[string]map[string]string{}}
 	bind := func(name string) map[string]string {
 		binding := &v1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}, Target: v1.ObjectReference{Name: "n"}}
-		require.NoError(t, podClient{PodInterface: api, t: tr}.Bind(t.Context(), binding, metav1.CreateOptions{}))
+		require.NoError(t, podClient{binder: api, t: tr}.Bind(t.Context(), binding, metav1.CreateOptions{}))
 		assert.Nil(t, binding.Annotations, "the caller's binding stays as it is")
 		return api.bound[name]
 	}
@@ -81,7 +81,7 @@ func TestClient_BindsMembersWithTheNumberThatStarts(t *testing.T) {
 
 func TestClient_BindsAFewAtATime(t *testing.T) {
 	api := slowBinder{came: make(chan struct{}, 1000), answer: make(chan struct{})}
-	client := podClient{PodInterface: api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n")}}
+	client := podClient{binder: api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n")}}
 	binding := &v1.Binding{Target: v1.ObjectReference{Name: "n"}}
 	var group sync.WaitGroup
 	for range 3 * bindSlots {

@@ -44,13 +44,14 @@ type coreClient struct {
 
 // Pods is the API of pods.
 func (c coreClient) Pods(namespace string) corev1.PodInterface {
-	return podClient{c.CoreV1Interface.Pods(namespace), namespace, c.t}
+	return podClient{c.CoreV1Interface.Pods(namespace), namespace, c.t, impatientBinder{c.RESTClient(), namespace}}
 }
 
 type podClient struct {
 	corev1.PodInterface
 	namespace string
 	t         *Translator
+	binder    binder
 }
 
 // Bind waits for a slot: the scheduler binds all members of a gang at once. It tries
@@ -67,7 +68,7 @@ func (c podClient) Bind(ctx context.Context, binding *v1.Binding, options metav1
 			if err := c.checkNode(binding.Target.Name); err != nil {
 				return err
 			}
-			return c.PodInterface.Bind(ctx, binding, options)
+			return c.binder.Bind(ctx, binding, options)
 		})
 		again, err := c.resolveOutcome(ctx, binding, err)
 		if !again || pauses.Steps == 0 {

@@ -8,7 +8,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,8 +22,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -68,7 +73,7 @@ func nodesNamed(names ...string) corelisters.NodeLister {
 
 func TestClient_BindsToNoNodeThatWentAway(t *testing.T) {
 	api := &lossyBinder{}
-	client := podClient{PodInterface: api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n1")}}
+	client := podClient{binder: api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n1")}}
 	bind := func(node string) error {
 		return client.Bind(t.Context(), &v1.Binding{Target: v1.ObjectReference{Name: node}}, metav1.CreateOptions{})
 	}
@@ -76,6 +81,36 @@ func TestClient_BindsToNoNodeThatWentAway(t *testing.T) {
 	require.ErrorContains(t, bind("n2"), "node n2 went away before the pod was bound to it")
 	assert.Equal(t, 1, api.bound)
 	assert.Zero(t, api.asked)
+}
+
+// The API server may say when to come again. A pod whose siblings hold their GPUs comes
+// again when it has to.
+func TestClient_ABindingDoesNotWaitForClientGo(t *testing.T) {
+	retry := bindRetryBackoff
+	bindRetryBackoff = wait.Backoff{}
+	t.Cleanup(func() { bindRetryBackoff = retry })
+	var requests []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests = append(requests, r.Method+" "+r.URL.Path)
+		w.Header().Set("Retry-After", "1")
+		if r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "application/json")
+			_, err := io.WriteString(w, `{"kind":"Pod","apiVersion":"v1","metadata":{"uid":"u1"},"spec":{"nodeName":"n1"}}`)
+			assert.NoError(t, err)
+			return
+		}
+		http.Error(w, "later", map[string]int{"busy": http.StatusTooManyRequests, "lost": http.StatusServiceUnavailable}[strings.Split(r.URL.Path, "/")[6]])
+	}))
+	defer server.Close()
+	inner, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	require.NoError(t, err)
+	pods := client{inner, &Translator{bindings: newBindings(), nodes: nodesNamed("n1")}}.CoreV1().Pods("ns")
+	bind := func(name string) error {
+		return pods.Bind(t.Context(), &v1.Binding{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "u1"}, Target: v1.ObjectReference{Name: "n1"}}, metav1.CreateOptions{})
+	}
+	assert.True(t, apierrors.IsTooManyRequests(bind("busy")))
+	require.NoError(t, bind("lost"))
+	assert.Equal(t, []string{"POST /api/v1/namespaces/ns/pods/busy/binding", "POST /api/v1/namespaces/ns/pods/lost/binding", "GET /api/v1/namespaces/ns/pods/lost"}, requests)
 }
 
 func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
@@ -118,7 +153,7 @@ func TestClient_ABindingWithoutAnAnswerIsLookedUp(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			client := podClient{PodInterface: &row.api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n1")}}
+			client := podClient{binder: &row.api, t: &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n1")}}
 			binding := &v1.Binding{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "u1"}, Target: v1.ObjectReference{Name: "n1"}}
 			err := client.Bind(t.Context(), binding, metav1.CreateOptions{})
 			if row.bound {
