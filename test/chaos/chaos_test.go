@@ -4,6 +4,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -41,12 +42,11 @@ type bench struct {
 	checker  *checker.Checker
 	load     *load
 	replicas []*replica
-	// binary is the scheduler to run, "" for the one in this test binary; mutant is
-	// the change that it is to be run with, and rule by which that is to be found.
-	binary, mutant string
-	rule           checker.Rule
-	began          time.Time
-	rivals         int
+	setup
+	// rule is by which a mutant is to be found.
+	rule   checker.Rule
+	began  time.Time
+	rivals int
 	// start and end are the leader's memory before the load and after the drain.
 	start, end memory
 
@@ -57,12 +57,23 @@ type bench struct {
 	phases map[string]string
 }
 
+// setup is what differs between benches.
+type setup struct {
+	// binary is the scheduler to run, "" for the one in this test binary; mutant is
+	// the change that it is to be run with.
+	binary, mutant string
+	// qps is how many requests a second a replica may send, and tainted says that
+	// nodes keep off pods of other schedulers.
+	qps     int
+	tainted bool
+}
+
 // TestChaos runs the bench with each seed that is kept, or with the one of -seed. A long
 // run has a seed of its own.
 func TestChaos(t *testing.T) {
 	for _, seed := range seeds(t) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			b := newBench(t, seed, "", "")
+			b := newBench(t, seed, setup{})
 			b.runAll()
 			b.report()
 		})
@@ -105,7 +116,7 @@ func limits() checker.Limits {
 }
 
 // newBench starts everything but the load.
-func newBench(t *testing.T, seed uint64, binary, mutant string) *bench {
+func newBench(t *testing.T, seed uint64, s setup) *bench {
 	t.Helper()
 	box, err := sandbox.Start(background, sandbox.Options{PodGroupCRD: true, DisableControllers: true})
 	require.NoError(t, err)
@@ -113,9 +124,10 @@ func newBench(t *testing.T, seed uint64, binary, mutant string) *bench {
 	config := rest.CopyConfig(box.Config())
 	config.QPS = -1
 	b := &bench{
-		t: t, seed: seed, config: box.Config(), checker: checker.New("muster", limits()), binary: binary, mutant: mutant, began: time.Now(),
+		t: t, seed: seed, config: box.Config(), checker: checker.New("muster", limits()), setup: s, began: time.Now(),
 		faults: map[string]int{}, errors: map[string]int{}, phases: map[string]string{},
 	}
+	b.qps = cmp.Or(b.qps, 150)
 	b.client, err = kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	objects, err := dynamic.NewForConfig(config)
@@ -129,12 +141,15 @@ func newBench(t *testing.T, seed uint64, binary, mutant string) *bench {
 	nodes := make([]*v1.Node, nodeCount)
 	for i := range nodes {
 		nodes[i] = newNode(i)
+		if b.tainted {
+			nodes[i].Spec.Taints = []v1.Taint{{Key: checker.DedicatedTaint, Effect: v1.TaintEffectNoSchedule}}
+		}
 	}
 	b.createNodes(nodes)
 	for i := range 2 {
 		b.replicas = append(b.replicas, startReplica(t, b, fmt.Sprintf("replica%d", i), seed+uint64(i)))
 	}
-	if leads := b.awaitLeader(2 * time.Minute); mutant == "" {
+	if leads := b.awaitLeader(2 * time.Minute); b.mutant == "" {
 		require.True(t, leads, "a replica leads")
 	}
 	return b

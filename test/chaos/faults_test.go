@@ -58,7 +58,7 @@ func processFaults() []kind {
 			leader := b.leader()
 			b.checker.LeaderCrashed(time.Now(), leader.proxy.writer())
 			leader.signal(syscall.SIGSTOP)
-			time.Sleep(time.Duration(6500+random.IntN(3000)) * time.Millisecond) // longer than its lease
+			time.Sleep(*lease*13/10 + time.Duration(random.IntN(3000))*time.Millisecond) // longer than its lease
 			leader.signal(syscall.SIGCONT)
 			time.Sleep(time.Second)
 		}},
@@ -288,7 +288,7 @@ func (b *bench) runFaults(kinds []kind, random *rand.Rand, until time.Time) {
 			k.make(b, random)
 			end(time.Now())
 			b.countFault(k.name)
-			time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
+			time.Sleep(time.Duration(random.Int64N(int64(2 * *pause))))
 		}
 	}
 }

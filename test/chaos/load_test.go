@@ -22,6 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/muster-scheduler/muster/test/chaos/checker"
 )
 
 const (
@@ -58,12 +60,15 @@ type load struct {
 	b      *bench
 	random *rand.Rand
 
-	mu      sync.Mutex
-	fill    float64 // 0: create nothing more
-	jobs    map[string]*job
-	created int
-	pods    int // that were created
-	work    errgroup.Group
+	mu   sync.Mutex
+	fill float64 // 0: create nothing more
+	// pairs is how many gangs of two that end soon are created a second, in place of
+	// the mixture; due is the part of the next one that is due.
+	pairs, due float64
+	jobs       map[string]*job
+	created    int
+	pods       int // that were created
+	work       errgroup.Group
 	// held are samples of the share of GPUs that bound pods had.
 	held []float64
 }
@@ -79,6 +84,13 @@ func (l *load) setFill(fill float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fill = fill
+}
+
+// setPairs sets how many gangs of two are created a second; 0 for none and an end.
+func (l *load) setPairs(perSecond float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairs, l.fill = perSecond, perSecond
 }
 
 // onPod follows the pods of jobs.
@@ -109,6 +121,9 @@ func (l *load) drawJob() *job {
 	if l.random.Float64() < 0.85 {
 		j.size = []int{2, 2, 4, 4, 8, 8, 8, 8, 16, 16, 32, 64}[l.random.IntN(12)]
 	}
+	if l.pairs > 0 {
+		j.size, j.lifetime = 2, time.Duration(1+l.random.IntN(4))*time.Second
+	}
 	j.gpus = min([]int{1, 2, 4, 8}[l.random.IntN(4)], perNode*rackSize/max(j.size, rackSize))
 	j.rack = j.size > 1 && l.random.Float64() < 0.7
 	j.group = j.size > 1 && l.random.Float64() < 0.4
@@ -121,7 +136,7 @@ func (l *load) drawJob() *job {
 
 // run keeps the jobs alive until done is closed.
 func (l *load) run(done <-chan struct{}) {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
 	for {
 		select {
@@ -137,6 +152,7 @@ func (l *load) run(done <-chan struct{}) {
 // backlog is the share of the GPUs that is asked for beyond what is to be held, and
 // impatience how long a job waits before its user takes it back.
 const (
+	tickTime   = 200 * time.Millisecond
 	backlog    = 0.15
 	impatience = 40 * time.Second
 	// kubeletTime is when a pod that was told to end is deleted as of a kubelet that is
@@ -166,11 +182,16 @@ func (l *load) step(now time.Time) {
 		l.repair(j)
 	}
 	l.held = append(l.held, float64(held)/(nodeCount*perNode))
+	l.due += l.pairs * tickTime.Seconds()
+	for ; l.due >= 1; l.due-- {
+		j := l.drawJob()
+		l.jobs[j.name] = j
+	}
 	wanted := l.fill * nodeCount * perNode
 	if float64(held) < wanted {
 		wanted += backlog * nodeCount * perNode
 	}
-	for most := 6; most > 0 && l.fill > 0 && float64(asked) < wanted; most-- {
+	for most := 6; l.pairs == 0 && most > 0 && l.fill > 0 && float64(asked) < wanted; most-- {
 		j := l.drawJob()
 		l.jobs[j.name] = j
 		asked += j.size * j.gpus
@@ -276,6 +297,7 @@ func (j *job) pod(name string) *v1.Pod {
 	}
 	p := newPod(name, "muster", amounts)
 	p.Labels["job"] = j.name
+	p.Spec.Tolerations = []v1.Toleration{{Key: checker.DedicatedTaint, Operator: v1.TolerationOpExists}}
 	p.Spec.PriorityClassName = j.priority
 	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: j.name, UID: types.UID(j.name), Controller: new(true)}}
 	switch {

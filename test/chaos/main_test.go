@@ -23,6 +23,11 @@ var (
 	only     = flag.String("only", "", "the kinds of faults to make, such as kill-leader,answer-429; empty for all")
 	mutants  = flag.String("mutants", "", "run the mutants of the scheduler with these names, or all, until each is caught")
 	slack    = flag.Float64("slack", 5, "by what the times are multiplied that hold without faults: more than 1 where others use the machine")
+	lease    = flag.Duration("lease", 5*time.Second, "how long a lease of the replicas is: with a short one, more of their ends fit into a run")
+	pause    = flag.Duration("pause", 500*time.Millisecond, "the time between two faults, on average")
+	steady   = flag.Duration("steady", 0, "for how long TestSteady runs small gangs without faults; 0 for not at all")
+	rate     = flag.Float64("rate", 17, "how many gangs a second TestSteady creates")
+	rivals   = flag.String("rivals", "rechecked", "the cases of TestRival to run: rechecked, unchecked, tainted, or all")
 	recordTo = flag.String("record", "", "a file to add the record of each run to, as JSON")
 )
 

@@ -110,8 +110,9 @@ type record struct {
 	Errors   map[string]int
 }
 
-// report writes the record to the log, and fails the test where a rule was broken.
-func (b *bench) report() {
+// report writes the record to the log, and fails the test where a rule was broken. It
+// returns what was found.
+func (b *bench) report() checker.Report {
 	found := b.checker.Report()
 	r := b.toRecord(found)
 	text, err := json.Marshal(r)
@@ -125,7 +126,7 @@ func (b *bench) report() {
 		}
 	}
 	if len(found.Violations) == 0 {
-		return
+		return found
 	}
 	var lines []string
 	for _, v := range found.Violations {
@@ -133,6 +134,16 @@ func (b *bench) report() {
 	}
 	assert.Fail(b.t, "rules were broken", "%v\n%s\nTo repeat it: go test -count=1 -v -run TestChaos ./test/chaos -chaos=%s -seed=%d",
 		found.Broken, strings.Join(lines[:min(len(lines), 40)], "\n"), *length, b.seed)
+	return found
+}
+
+// percentiles writes down sorted times.
+func percentiles(all []time.Duration) string {
+	if len(all) == 0 {
+		return "none"
+	}
+	at := func(percent int) time.Duration { return all[(len(all)-1)*percent/100].Round(time.Millisecond) }
+	return fmt.Sprintf("%d, p50 %s, p99 %s, longest %s", len(all), at(50), at(99), at(100))
 }
 
 func (b *bench) toRecord(found checker.Report) record {
@@ -157,7 +168,7 @@ func (b *bench) toRecord(found checker.Report) record {
 		replica.mu.Unlock()
 	}
 	for kind, windows := range found.Windows {
-		r.Longest[kind] = fmt.Sprintf("%s of %d (%s)", windows[len(windows)-1].Round(time.Millisecond), len(windows), found.Longest[kind])
+		r.Longest[kind] = fmt.Sprintf("%s (%s)", percentiles(windows), found.Longest[kind])
 	}
 	if all := found.Recoveries; len(all) > 0 {
 		r.Recovery["count"] = fmt.Sprint(len(all))

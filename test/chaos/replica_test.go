@@ -43,13 +43,13 @@ type replica struct {
 // restartDelay is when a replica that ended is started again.
 const restartDelay = 500 * time.Millisecond
 
-// schedulerConfig is what a replica runs with: a short lease, and few requests a second,
-// so that faults meet gangs halfway.
+// schedulerConfig is what a replica runs with: a short lease and, unless the bench says
+// otherwise, few requests a second, so that faults meet gangs halfway.
 const schedulerConfig = `apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 percentageOfNodesToScore: 100
-clientConnection: {kubeconfig: %q, qps: 150, burst: 30}
-leaderElection: {leaderElect: true, leaseDuration: 5s, renewDeadline: 3500ms, retryPeriod: 500ms, resourceName: muster-chaos, resourceNamespace: default}
+clientConnection: {kubeconfig: %q, qps: %d, burst: %d}
+leaderElection: {leaderElect: true, leaseDuration: %s, renewDeadline: %s, retryPeriod: %s, resourceName: muster-chaos, resourceNamespace: default}
 profiles:
 - schedulerName: muster
   plugins: {multiPoint: {enabled: [{name: Muster, weight: 20}]}}
@@ -62,7 +62,7 @@ func startReplica(t *testing.T, b *bench, name string, seed uint64) *replica {
 	var kubeconfig string
 	r.proxy, kubeconfig = newProxy(t, b.config, seed, func(writer, pod string) { b.checker.SendBind(time.Now(), writer, pod) })
 	r.config = filepath.Join(t.TempDir(), name+".yaml")
-	require.NoError(t, os.WriteFile(r.config, fmt.Appendf(nil, schedulerConfig, kubeconfig), 0o600))
+	require.NoError(t, os.WriteFile(r.config, fmt.Appendf(nil, schedulerConfig, kubeconfig, b.qps, b.qps/5, *lease, *lease*7/10, *lease/10), 0o600))
 	require.NoError(t, r.start())
 	go r.supervise()
 	t.Cleanup(r.close)

@@ -10,6 +10,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
+// DedicatedTaint keeps pods of other schedulers off a node. The bench's own pods tolerate
+// it.
+const DedicatedTaint = "chaos.example.com/dedicated"
+
 // amounts are quantities by resource, processors in thousandths.
 type amounts map[v1.ResourceName]int64
 
@@ -34,6 +38,7 @@ type nodeVersion struct {
 	allocatable amounts
 	rack        string
 	usable      bool
+	dedicated   bool
 }
 
 // keptVersions is how long an old state of a node is kept.
@@ -111,6 +116,10 @@ func (c *Checker) SetNode(now time.Time, node *v1.Node) {
 	}
 	version := nodeVersion{allocatable: amounts{}, rack: node.Labels[rackLabel], usable: !node.Spec.Unschedulable}
 	for _, taint := range node.Spec.Taints {
+		if taint.Key == DedicatedTaint {
+			version.dedicated = true
+			continue
+		}
 		version.usable = version.usable && taint.Effect == v1.TaintEffectPreferNoSchedule
 	}
 	for name, quantity := range node.Status.Allocatable {

@@ -153,7 +153,7 @@ func (c *Checker) BoundIn(gang string) int {
 	return 0
 }
 
-// NodeWithRoom returns a node that has room for a pod, "" for none. It begins at one that
+// NodeWithRoom returns a node that has room for a pod of another scheduler, "" for none. It begins at one that
 // the caller draws.
 func (c *Checker) NodeWithRoom(first int, p *v1.Pod) string {
 	c.mu.Lock()
@@ -161,7 +161,7 @@ func (c *Checker) NodeWithRoom(first int, p *v1.Pod) string {
 	names := slices.Sorted(maps.Keys(c.nodes))
 	for i := range names {
 		name := names[(first+i)%len(names)]
-		if n := c.nodes[name]; name != "" && n.known() && n.roomFor(requestsOf(p)) > 0 {
+		if n := c.nodes[name]; name != "" && n.known() && !n.versions[len(n.versions)-1].dedicated && n.roomFor(requestsOf(p)) > 0 {
 			return name
 		}
 	}
