@@ -61,10 +61,14 @@ func TestOrigin_RefusalsNameWhatTheUserWrote(t *testing.T) {
 			}
 			gang, ok := w.get(test.group)
 			require.True(t, ok, "%v", w.gangs)
-			_, invalid := kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLevels())
+			spec, invalid := kube.ReadSpec(gang.Group, gang.Declaration, kube.DefaultLevels())
+			require.Nil(t, invalid, "a node may have a label of that name")
+			m, err := kube.NewCluster(kube.DefaultLevels()).ReadGang(spec, nil, nil, nil)
+			require.NoError(t, err)
+			invalid = m.Invalid
 			require.NotNil(t, invalid)
 			assert.Equal(t, kube.TopologyUnknownLevel, invalid.Reason)
-			assert.Contains(t, invalid.Message, "gang train, "+test.says+": no topology level is called ")
+			assert.Contains(t, invalid.Message, test.says+": no topology level is called ")
 			assert.Equal(t, test.onPods, gang.Declaration.OriginOf(kube.AnnotationTopologyRequired).OnPods)
 		})
 	}

@@ -99,7 +99,7 @@ func (x *explainer) tryChange(t scenario, c Change) ([]Change, error) {
 // recordOutcome writes into a change where the gang then fits and how many pods
 // start.
 func (x *explainer) recordOutcome(c *Change, members *kube.Members, plan placement.Plan) {
-	tree := x.usage.Tree
+	tree := members.TreeOn(x.view.cluster.Usage().Tree)
 	c.Domain, c.Pods = tree.DomainPath(plan.Domain), len(members.Assignments(plan))
 	c.Outcome = fmt.Sprintf("%s fit in %s", formatPodCount(c.Pods), c.Domain)
 	if plan.Domain == 0 {

@@ -155,6 +155,7 @@ func (x *explainer) solveCurrent() error {
 		return err
 	}
 	x.usage = x.view.cluster.Usage().Clone()
+	x.usage.Tree = members.TreeOn(x.usage.Tree)
 	x.members, x.refusal = cloneMembers(members), plan.Refusal
 	if members.Invalid != nil {
 		return nil
@@ -208,7 +209,7 @@ func (g *Gang) userNotes() []string {
 // describeRequest returns the request of the gang in words.
 func (v *ClusterView) describeRequest(g *Gang) GangRequest {
 	a := GangRequest{Models: g.Spec.Models}
-	names := v.levels.LevelNames()
+	names := g.Spec.Levels.LevelNames()
 	if g.Spec.Required >= 0 {
 		a.Required = names[g.Spec.Required]
 	}
@@ -226,15 +227,14 @@ func (v *ClusterView) describeRequest(g *Gang) GangRequest {
 		return a
 	}
 	for r := range members.Roles {
-		a.Roles = append(a.Roles, v.describeRole(&members.Roles[r], members.BoundCount(r)))
+		a.Roles = append(a.Roles, v.describeRole(&members.Roles[r], members.BoundCount(r), names))
 	}
 	return a
 }
 
 // describeRole returns the request of one role in words.
-func (v *ClusterView) describeRole(r *gang.Role, bound int) Role {
+func (v *ClusterView) describeRole(r *gang.Role, bound int, names []string) Role {
 	role := Role{Name: r.Name, Pods: r.Count + bound, Requests: map[string]string{}, MinCount: r.MinCount}
-	names := v.levels.LevelNames()
 	if r.Required >= 0 {
 		role.Required = names[r.Required]
 	}

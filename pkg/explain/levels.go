@@ -40,7 +40,7 @@ func (x *explainer) fitPerLevel() ([]Level, error) {
 			continue
 		}
 		spec := *x.gang.Spec
-		spec.Required, spec.Preferred, spec.Slices = l, topology.NoLevel, narrowerSlices(spec.Slices, l)
+		spec.Required, spec.Preferred, spec.Slices = l, topology.NoLevel, narrowerSlices(tree, spec.Slices, l)
 		if l == topology.ClusterLevel {
 			spec.Required = topology.NoLevel
 		}
@@ -65,8 +65,8 @@ func (x *explainer) fitPerLevel() ([]Level, error) {
 
 // narrowerSlices returns the slices that one domain of a level does not grant
 // anyway.
-func narrowerSlices(all []gang.Slice, l topology.Level) []gang.Slice {
-	return slices.DeleteFunc(slices.Clone(all), func(s gang.Slice) bool { return s.Level <= l })
+func narrowerSlices(tree *topology.Tree, all []gang.Slice, l topology.Level) []gang.Slice {
+	return slices.DeleteFunc(slices.Clone(all), func(s gang.Slice) bool { return s.Level <= l && tree.AreOrdered(s.Level, l) })
 }
 
 // fillLevel writes into level how many members fit at level l, for which this
@@ -125,8 +125,8 @@ func (x *explainer) largestDomain(l topology.Level) (topology.DomainID, int64) {
 // domainCapacity returns the number of members of the bottleneck role that fit
 // in a domain now.
 func (x *explainer) domainCapacity(d topology.DomainID) int64 {
-	domain, room := &x.usage.Tree.Domains[d], int64(0)
-	for n := domain.First; n < domain.End; n++ {
+	room := int64(0)
+	for n := range x.usage.Tree.NodesOf(d) {
 		room += x.nodeCapacity(n)
 	}
 	return room
@@ -183,16 +183,17 @@ func podsByLevel(tree *topology.Tree, nodes []topology.NodeID, on map[topology.N
 	var placements []LevelPlacement
 	for l := range tree.Levels {
 		s := LevelPlacement{Level: tree.Levels[l]}
-		last := topology.DomainID(-1)
+		at := map[topology.DomainID]int{}
 		for _, n := range nodes {
 			d, ok := tree.DomainAt(n, topology.Level(l))
 			if !ok {
 				continue
 			}
-			if d != last {
-				s.Domains, last = append(s.Domains, DomainPods{Path: tree.DomainPath(d)}), d
+			if _, known := at[d]; !known {
+				at[d] = len(s.Domains)
+				s.Domains = append(s.Domains, DomainPods{Path: tree.DomainPath(d)})
 			}
-			s.Domains[len(s.Domains)-1].Pods += len(on[n])
+			s.Domains[at[d]].Pods += len(on[n])
 		}
 		if len(s.Domains) > 0 {
 			placements = append(placements, s)

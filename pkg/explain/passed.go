@@ -84,10 +84,10 @@ func (v *ClusterView) describeDifferences(g, o *Gang) []string {
 	add(o.Spec.MinCount < g.Spec.MinCount, "starts with %s, not %d", formatPodCount(o.Spec.MinCount), g.Spec.MinCount)
 	mine, theirs := g.mostGPUs(), o.mostGPUs()
 	add(theirs < mine, "at most %d GPUs a pod, not %d", theirs, mine)
-	names := v.levels.LevelNames()
+	names := g.Spec.Levels.LevelNames()
 	if required := g.Spec.Required; required != topology.NoLevel {
 		add(o.Spec.Required == topology.NoLevel, "asks for no one %s", names[required])
-		add(o.Spec.Required != topology.NoLevel && o.Spec.Required < required, "asks for one %s, not one %s", levelName(names, o.Spec.Required), names[required])
+		add(o.Spec.Required != topology.NoLevel && o.Spec.Required < required && int(required) < len(v.levels), "asks for one %s, not one %s", levelName(names, o.Spec.Required), names[required])
 	}
 	add(demandsSlices(g.Spec.Slices) && !demandsSlices(o.Spec.Slices), "asks for no slices")
 	switch {

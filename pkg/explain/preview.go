@@ -116,7 +116,7 @@ func (v *ClusterView) gangOfWaiting(pod *v1.Pod) *Gang {
 
 // recordPlan writes a plan into the preview and assigns its pods in the view.
 func (o *PlacementPreview) recordPlan(p *ClusterView, members *kube.Members, plan placement.Plan) {
-	tree := p.cluster.Usage().Tree
+	tree := members.TreeOn(p.cluster.Usage().Tree)
 	o.Fits, o.Domain, o.Model = true, tree.DomainPath(plan.Domain), plan.Model
 	hosts := map[topology.NodeID]bool{}
 	for r, pods := range members.Pods {

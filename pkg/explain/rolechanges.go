@@ -57,12 +57,12 @@ func (x *explainer) tryRole(roles []kube.Role, i int, role kube.Role, c Change) 
 func (x *explainer) proposeWiderRoleLevel(roles []kube.Role, i int) ([]Change, error) {
 	role, required := roles[i], x.levelOf(roles[i].Required)
 	tree := x.usage.Tree
-	for l := required - 1; l > max(x.gang.Spec.Required, topology.ClusterLevel); l-- {
+	for l := tree.WiderLevel(required); l >= 0 && !x.isGranted(l); l = tree.WiderLevel(l) {
 		if len(tree.DomainsAt(l)) == 0 {
 			continue
 		}
 		role.Required = tree.Levels[l]
-		if x.levelOf(role.SliceTopology) <= l {
+		if slice := x.levelOf(role.SliceTopology); slice <= l && tree.AreOrdered(slice, l) {
 			role.SliceSize, role.SliceTopology = 0, ""
 		}
 		found, err := x.tryRole(roles, i, role, Change{Kind: ChangeWiderLevel, Setting: fmt.Sprintf("%q: %q", "topologyRequired", tree.Levels[l]),
@@ -77,7 +77,7 @@ func (x *explainer) proposeWiderRoleLevel(roles []kube.Role, i int) ([]Change, e
 // proposePreferredRoleLevel proposes to prefer the level that a role requires.
 func (x *explainer) proposePreferredRoleLevel(roles []kube.Role, i int) ([]Change, error) {
 	required := x.levelOf(roles[i].Required)
-	if required <= x.gang.Spec.Required {
+	if x.isGranted(required) {
 		return nil, nil
 	}
 	role := roles[i]
@@ -90,7 +90,7 @@ func (x *explainer) proposePreferredRoleLevel(roles []kube.Role, i int) ([]Chang
 // proposeRoleWithoutSlices proposes to give up the slices of a role.
 func (x *explainer) proposeRoleWithoutSlices(roles []kube.Role, i int) ([]Change, error) {
 	level := x.levelOf(roles[i].SliceTopology)
-	if level <= x.gang.Spec.Required {
+	if x.isGranted(level) {
 		return nil, nil
 	}
 	role, size := roles[i], roles[i].SliceSize
@@ -101,8 +101,14 @@ func (x *explainer) proposeRoleWithoutSlices(roles []kube.Role, i int) ([]Change
 
 // levelOf returns the level of a name, or topology.NoLevel.
 func (x *explainer) levelOf(word string) topology.Level {
-	if level, err := x.view.levels.FindLevel(word); word != "" && err == nil {
+	if level, err := x.gang.Spec.Levels.FindLevel(word); word != "" && err == nil {
 		return level
 	}
 	return topology.NoLevel
+}
+
+// isGranted reports whether a role has one domain of a level anyway, by what the gang
+// requires.
+func (x *explainer) isGranted(l topology.Level) bool {
+	return l <= x.gang.Spec.Required && x.usage.Tree.AreOrdered(l, x.gang.Spec.Required)
 }

@@ -29,7 +29,7 @@ func (x *explainer) withSpec(change func(*kube.Spec)) scenario {
 // proposeWiderLevel proposes the narrowest wider level that holds the gang.
 func (x *explainer) proposeWiderLevel() ([]Change, error) {
 	tree := x.usage.Tree
-	for l := x.gang.Spec.Required - 1; l >= 0; l-- {
+	for l := tree.WiderLevel(x.gang.Spec.Required); l >= 0; l = tree.WiderLevel(l) {
 		if len(tree.DomainsAt(l)) == 0 {
 			continue
 		}

@@ -148,8 +148,8 @@ func fitsNowMessage(g *Gang, members *kube.Members, plan placement.Plan) string 
 	return fmt.Sprintf("gang %s fits now: %s would start; if they stay pending, check that the scheduler %s runs", g.Name, formatPodCount(placed), g.Waiting[0].Spec.SchedulerName)
 }
 
-// narrowestDomain returns the narrowest domain that holds all pods, and false
-// if no pod has a known node.
+// narrowestDomain returns the narrowest domain that holds all pods, one of another
+// hierarchy where only the cluster does, and false if no pod has a known node.
 func (v *ClusterView) narrowestDomain(bound []*v1.Pod) (topology.DomainID, bool) {
 	tree := v.cluster.Usage().Tree
 	var nodes []topology.NodeID
@@ -165,6 +165,11 @@ func (v *ClusterView) narrowestDomain(bound []*v1.Pod) (topology.DomainID, bool)
 	for _, n := range nodes {
 		for !tree.ContainsNode(d, n) {
 			d = tree.Domains[d].Parent
+		}
+	}
+	for l := topology.Level(len(tree.Levels) - 1); d == 0 && l >= 0; l-- {
+		if e, ok := tree.DomainAt(nodes[0], l); ok && tree.IsCrossing(l) && !slices.ContainsFunc(nodes, func(n topology.NodeID) bool { return !tree.ContainsNode(e, n) }) {
+			return e, true
 		}
 	}
 	return d, true

@@ -145,16 +145,11 @@ func (c *Cluster) hasColumnsFor(allocatable fwk.Resource) bool {
 }
 
 func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo) error {
-	known := make([]topology.Node, 0, len(nodes))
-	for _, info := range nodes {
-		node := info.Node()
-		known = append(known, topology.Node{
-			Name:    node.Name,
-			Domains: c.levels.NodeDomains(node),
-			Model:   GPUProduct(node),
-		})
+	known := make([]*v1.Node, len(nodes))
+	for i, info := range nodes {
+		known[i] = info.Node()
 	}
-	tree, err := topology.NewTree(c.levels.LevelNames(), known)
+	tree, err := c.levels.newTree(known)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,13 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 		m.equivalenceClass = string(spec.UID)
 		return m, nil
 	}
+	if m.Tree, m.Invalid = c.treeFor(spec); m.Invalid == nil {
+		m.Invalid = spec.checkNestingOn(m.Tree)
+	}
+	if m.Invalid != nil {
+		m.equivalenceClass = string(spec.UID)
+		return m, nil
+	}
 	c.nameUnknownResource(roles)
 	for i, r := range roles {
 		m.addRole(c, spec, roleName(roles, i), r)
@@ -122,7 +129,7 @@ func (m *Members) addRole(c *Cluster, spec *Spec, name string, r *podSet) {
 // other plugins check it. A gang with bound members is a class of its own.
 func (m *Members) classOf(spec *Spec, roles []*podSet, policy v1.PreemptionPolicy, hasBound bool) string {
 	var class strings.Builder
-	fmt.Fprintf(&class, "%d %d %d %v %v %v", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices)
+	fmt.Fprintf(&class, "%d %d %d %v %v %v %q", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices, spec.keys)
 	for i, r := range roles {
 		fmt.Fprintf(&class, "|%d %v %v %s", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.shape.constraints)
 	}

@@ -22,7 +22,14 @@ type LevelConfig struct {
 	// Keys are the node labels that carry the level's domain. The first one
 	// that a node has counts.
 	Keys []string
+	// Hierarchy names the hierarchy that the level is of; levels of one nest in one
+	// another. "" is that of the network and the building. Where the domains of another
+	// nest in those of "" too, all of them are one tree.
+	Hierarchy string
 }
+
+// acceleratorHierarchy is that of multi-node NVLink.
+const acceleratorHierarchy = "accelerator"
 
 // Levels is the levels of a cluster, widest first.
 type Levels []LevelConfig
@@ -49,7 +56,7 @@ func DefaultLevels() Levels {
 			"cloud.google.com/gce-topology-subblock", "oci.oraclecloud.com/host.rack_id",
 			"cloud.provider.com/topology-rack", "topology.kubernetes.io/rack",
 		}},
-		{Name: "clique", Aliases: []string{"accelerator"}, Keys: []string{
+		{Name: "clique", Aliases: []string{"accelerator"}, Hierarchy: acceleratorHierarchy, Keys: []string{
 			"nvidia.com/gpu.clique", "network.topology.nvidia.com/accelerator",
 			"accelerator.topograph.run/domain",
 		}},
@@ -74,26 +81,42 @@ func (l Levels) FindLevel(name string) (topology.Level, error) {
 			return topology.Level(i), nil
 		}
 	}
-	return topology.NoLevel, fmt.Errorf("no topology level is called %q; the levels are %s, or the node label key of one of them",
+	return topology.NoLevel, fmt.Errorf("no topology level is called %q; the levels are %s, and the keys of the labels that nodes have",
 		name, strings.Join(l.LevelNames(), ", "))
 }
 
+// withKey returns the levels and one more, of a node label that is the key of none.
+func (l Levels) withKey(key string) Levels {
+	return append(slices.Clip(l), LevelConfig{Name: key, Keys: []string{key}, Hierarchy: key})
+}
+
+// AreOrdered reports whether the narrower of two levels is inside the other by its
+// place alone.
+func (l Levels) AreOrdered(a, b topology.Level) bool {
+	return a < 0 || b < 0 || l[a].Hierarchy == l[b].Hierarchy
+}
+
+// domainOf returns the domain of a level that a node's labels name, or "". The host is
+// the node itself: its label may be missing, or the same on two nodes.
+func (l *LevelConfig) domainOf(node *v1.Node) string {
+	for _, key := range l.Keys {
+		value := node.Labels[key]
+		if key == v1.LabelHostname {
+			value = node.Name
+		}
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
 // NodeDomains returns the domain of each level that a node's labels name, "" where
-// they name none. The host is the node itself: its label may be missing, or the same
-// on two nodes.
+// they name none.
 func (l Levels) NodeDomains(node *v1.Node) []string {
 	domains := make([]string, len(l))
-	for i, spec := range l {
-		for _, key := range spec.Keys {
-			value := node.Labels[key]
-			if key == v1.LabelHostname {
-				value = node.Name
-			}
-			if value != "" {
-				domains[i] = value
-				break
-			}
-		}
+	for i := range l {
+		domains[i] = l[i].domainOf(node)
 	}
 	return domains
 }

@@ -17,10 +17,10 @@ import (
 func (m *Members) assignRanks(i int, r *podSet, c *Cluster) {
 	places := r.positions(r.lowestIndex())
 	bound := m.boundMembers(i, r, places, c)
-	if m.splitsSlice(i, bound, c.usage.Tree) {
+	if m.splitsSlice(i, bound, m.TreeOn(c.usage.Tree)) {
 		// The first member may have ended, so that its number is missing.
 		from0 := r.positions(0)
-		if boundFrom0 := m.boundMembers(i, r, from0, c); !m.splitsSlice(i, boundFrom0, c.usage.Tree) {
+		if boundFrom0 := m.boundMembers(i, r, from0, c); !m.splitsSlice(i, boundFrom0, m.TreeOn(c.usage.Tree)) {
 			places, bound = from0, boundFrom0
 		}
 	}

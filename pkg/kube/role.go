@@ -153,7 +153,7 @@ type ResolvedRole struct {
 	together []topology.Level
 }
 
-func (s *Spec) readRoles(d *Declaration, levels Levels) *Invalid {
+func (s *Spec) readRoles(d *Declaration) *Invalid {
 	origin := d.OriginOf(AnnotationRoles).Word
 	if err := CheckRoles(d.Roles); err != nil {
 		return s.invalidSpec("%s: %v", origin, err)
@@ -175,7 +175,7 @@ func (s *Spec) readRoles(d *Declaration, levels Levels) *Invalid {
 			if wish.word == "" {
 				continue
 			}
-			if bad := s.resolveLevel(wish.level, where, wish.word, levels); bad != nil {
+			if bad := s.resolveLevel(wish.level, where, wish.word); bad != nil {
 				return bad
 			}
 		}
@@ -187,7 +187,7 @@ func (s *Spec) readRoles(d *Declaration, levels Levels) *Invalid {
 			r.together = append(r.together, level)
 		}
 		var bad *Invalid
-		if r.slices, bad = s.readRoleSlices(where, &role, levels); bad != nil {
+		if r.slices, bad = s.readRoleSlices(where, &role); bad != nil {
 			return bad
 		}
 		s.Roles = append(s.Roles, r)
@@ -196,19 +196,21 @@ func (s *Spec) readRoles(d *Declaration, levels Levels) *Invalid {
 	return nil
 }
 
-// narrowerThan is what the role asks for in a gang of which one domain of a level
-// holds every member: at that level and wider ones the role has it anyway.
-func (r *ResolvedRole) narrowerThan(gangs topology.Level) (required, preferred topology.Level, slices []gang.Slice) {
+// beyondGang returns what the role asks for beyond the one domain that holds every
+// member of the gang, if it asks for one: at that level and wider ones of its hierarchy the
+// role has it anyway.
+func (r *ResolvedRole) beyondGang(s *Spec) (required, preferred topology.Level, slices []gang.Slice) {
+	isGranted := func(l topology.Level) bool { return l <= s.Required && s.Levels.AreOrdered(l, s.Required) }
 	required, preferred = r.required, r.preferred
-	if required <= gangs {
+	if isGranted(required) {
 		required = topology.NoLevel
 	}
-	if preferred <= gangs {
+	if isGranted(preferred) {
 		preferred = topology.NoLevel
 	}
-	for _, s := range r.slices {
-		if s.Level > gangs {
-			slices = append(slices, s)
+	for _, slice := range r.slices {
+		if !isGranted(slice.Level) {
+			slices = append(slices, slice)
 		}
 	}
 	return required, preferred, slices
@@ -349,14 +351,14 @@ func (m *Members) groupRoles(spec *Spec, roles []*podSet) {
 }
 
 func (m *Members) applyRole(spec *Spec, r *ResolvedRole, shapes []int, roles []*podSet) {
-	required, preferred, layers := r.narrowerThan(spec.Required)
+	required, preferred, layers := r.beyondGang(spec)
 	total := 0
 	for _, i := range shapes {
 		have := len(roles[i].waiting) + len(roles[i].bound)
 		total += have
 		m.Roles[i].Name, m.Roles[i].Required, m.Roles[i].Slices = r.displayName(roles[i].key), required, layers
 		if preferred != topology.NoLevel {
-			m.Roles[i].Slices = wrapPreferred(preferred, max(have, 1), layers)
+			m.Roles[i].Slices = wrapPreferred(m.Tree, preferred, max(have, 1), layers)
 		}
 		m.Roles[i].MinCount = have
 	}
@@ -380,12 +382,12 @@ func (m *Members) applyRole(spec *Spec, r *ResolvedRole, shapes []int, roles []*
 
 // wrapPreferred puts a wish for one domain of a level around the slices of a role of
 // so many members, where that level is wider than theirs.
-func wrapPreferred(level topology.Level, members int, layers []gang.Slice) []gang.Slice {
+func wrapPreferred(t *topology.Tree, level topology.Level, members int, layers []gang.Slice) []gang.Slice {
 	whole := gang.Slice{Size: members, Level: level, Preferred: true}
 	if len(layers) == 0 {
 		return []gang.Slice{whole}
 	}
-	if len(layers) == gang.MaxSlices || level >= layers[0].Level {
+	if len(layers) == gang.MaxSlices || level >= layers[0].Level && t.AreOrdered(level, layers[0].Level) {
 		return layers
 	}
 	if short := members % layers[0].Size; short > 0 {

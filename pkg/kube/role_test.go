@@ -171,7 +171,12 @@ func TestReadSpec_RolesThatCannotBeRead(t *testing.T) {
 		{"something behind the list", `[] []`, "want a list of roles"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, invalid := readRoles(2, test.roles, AnnotationTopologyRequired, "block")
+			spec, invalid := readRoles(2, test.roles, AnnotationTopologyRequired, "block")
+			if invalid == nil { // a level may be the label of a node
+				m, err := NewCluster(DefaultLevels()).ReadGang(spec, nil, nil, nil)
+				require.NoError(t, err)
+				invalid = m.Invalid
+			}
 			require.NotNil(t, invalid)
 			assert.Contains(t, invalid.Message, test.message)
 			assert.Less(t, len(invalid.Message), 600)

@@ -65,9 +65,9 @@ func (r *Role) validateSlices() error {
 
 // readSlices reads the terms for slices: levels, the size for each, and whether they
 // stand in one another.
-func (s *Spec) readSlices(d *Declaration, levels Levels) *Invalid {
+func (s *Spec) readSlices(d *Declaration) *Invalid {
 	size, sized := d.Terms[AnnotationSliceSize]
-	layers, bad := s.readSliceLevels(d, levels)
+	layers, bad := s.readSliceLevels(d)
 	if bad != nil {
 		return bad
 	}
@@ -77,7 +77,9 @@ func (s *Spec) readSlices(d *Declaration, levels Levels) *Invalid {
 	if !sized {
 		return nil
 	}
-	slices.SortStableFunc(layers, func(a, b gang.Slice) int { return cmp.Compare(a.Level, b.Level) })
+	if configured := topology.Level(len(s.Levels) - len(s.keys)); !slices.ContainsFunc(layers, func(l gang.Slice) bool { return l.Level >= configured }) {
+		slices.SortStableFunc(layers, func(a, b gang.Slice) int { return cmp.Compare(a.Level, b.Level) })
+	}
 	words := strings.Split(size.Value, ",")
 	if len(words) != len(layers) {
 		return s.invalidSpec("%s: found %s, want a size for each of the %d levels of slices, the largest first", AnnotationSliceSize, QuoteInput(size.Value), len(layers))
@@ -89,7 +91,7 @@ func (s *Spec) readSlices(d *Declaration, levels Levels) *Invalid {
 		}
 		layers[i].Size = n
 	}
-	if bad := s.checkNesting(AnnotationSliceSize, layers, levels); bad != nil {
+	if bad := s.checkNesting(AnnotationSliceSize, layers); bad != nil {
 		return bad
 	}
 	s.Slices = layers
@@ -98,7 +100,7 @@ func (s *Spec) readSlices(d *Declaration, levels Levels) *Invalid {
 
 // readSliceLevels reads the levels of slices, required and preferred, as they are
 // listed; nil for none.
-func (s *Spec) readSliceLevels(d *Declaration, levels Levels) ([]gang.Slice, *Invalid) {
+func (s *Spec) readSliceLevels(d *Declaration) ([]gang.Slice, *Invalid) {
 	var layers []gang.Slice
 	for _, key := range []string{AnnotationSliceTopology, AnnotationSliceTopologyPreferred} {
 		term, ok := d.Terms[key]
@@ -107,7 +109,7 @@ func (s *Spec) readSliceLevels(d *Declaration, levels Levels) ([]gang.Slice, *In
 		}
 		for word := range strings.SplitSeq(term.Value, ",") {
 			layer := gang.Slice{Preferred: key == AnnotationSliceTopologyPreferred}
-			if bad := s.resolveLevel(&layer.Level, d.OriginOf(key).Word, strings.TrimSpace(word), levels); bad != nil {
+			if bad := s.resolveLevel(&layer.Level, d.OriginOf(key).Word, strings.TrimSpace(word)); bad != nil {
 				return nil, bad
 			}
 			if layers = append(layers, layer); len(layers) > gang.MaxSlices {
@@ -119,11 +121,11 @@ func (s *Spec) readSliceLevels(d *Declaration, levels Levels) ([]gang.Slice, *In
 }
 
 // readRoleSlices reads the slices of one role.
-func (s *Spec) readRoleSlices(where string, role *Role, levels Levels) ([]gang.Slice, *Invalid) {
+func (s *Spec) readRoleSlices(where string, role *Role) ([]gang.Slice, *Invalid) {
 	var layers []gang.Slice
 	for _, asked := range role.sliceLayers() {
 		layer := gang.Slice{Size: asked.Size, Preferred: asked.Preferred}
-		if bad := s.resolveLevel(&layer.Level, where, asked.Topology, levels); bad != nil {
+		if bad := s.resolveLevel(&layer.Level, where, asked.Topology); bad != nil {
 			return nil, bad
 		}
 		layers = append(layers, layer)
@@ -131,23 +133,35 @@ func (s *Spec) readRoleSlices(where string, role *Role, levels Levels) ([]gang.S
 	if len(layers) > gang.MaxSlices {
 		return nil, s.invalidSpec("%s: found %d layers of slices, want at most %d", where, len(layers), gang.MaxSlices)
 	}
-	return layers, s.checkNesting(where, layers, levels)
+	return layers, s.checkNesting(where, layers)
 }
 
 // checkNesting reports layers of slices, the widest first, that do not lie inside one
-// another.
-func (s *Spec) checkNesting(where string, layers []gang.Slice, levels Levels) *Invalid {
-	for i, layer := range layers {
-		name := levels[layer.Level].Name
-		switch {
-		case !layer.Preferred && s.Required != topology.NoLevel && layer.Level < s.Required:
-			return s.invalidSpec("%s: slices in one %s are wider than the %s that must hold the whole gang", where, name, levels[s.Required].Name)
-		case i == 0:
-		case layer.Level <= layers[i-1].Level:
-			return s.invalidSpec("%s: slices of %d in one %s cannot lie inside those in one %s: want narrower levels from each to the next", where, layer.Size, name, levels[layers[i-1].Level].Name)
-		case layers[i-1].Size%layer.Size != 0:
-			return s.invalidSpec("%s: slices of %d do not fill those of %d around them: want sizes that divide the one before", where, layer.Size, layers[i-1].Size)
-		}
+// another. Levels of different hierarchies may, in either order; whether they are two on the
+// nodes of a cluster shows when the gang is planned.
+func (s *Spec) checkNesting(where string, layers []gang.Slice) *Invalid {
+	s.layers = append(s.layers, sliceLayers{where, layers})
+	if why := s.nestingProblem(layers, s.Levels.AreOrdered); why != "" {
+		return s.invalidSpec("%s: %s", where, why)
 	}
 	return nil
+}
+
+// nestingProblem returns why layers of slices do not lie inside one another, or "".
+// areOrdered reports whether one of two levels is inside the other.
+func (s *Spec) nestingProblem(layers []gang.Slice, areOrdered func(a, b topology.Level) bool) string {
+	isWider := func(a, b topology.Level) bool { return a <= b && areOrdered(a, b) }
+	for i, layer := range layers {
+		name := s.Levels[layer.Level].Name
+		switch {
+		case !layer.Preferred && s.Required != topology.NoLevel && layer.Level != s.Required && isWider(layer.Level, s.Required):
+			return fmt.Sprintf("slices in one %s are wider than the %s that must hold the whole gang", name, s.Levels[s.Required].Name)
+		case i == 0:
+		case isWider(layer.Level, layers[i-1].Level):
+			return fmt.Sprintf("slices of %d in one %s cannot lie inside those in one %s: want narrower levels from each to the next", layer.Size, name, s.Levels[layers[i-1].Level].Name)
+		case layers[i-1].Size%layer.Size != 0:
+			return fmt.Sprintf("slices of %d do not fill those of %d around them: want sizes that divide the one before", layer.Size, layers[i-1].Size)
+		}
+	}
+	return ""
 }

@@ -26,11 +26,19 @@ func readTerms(words ...string) (*kube.Spec, *kube.Invalid) {
 	return readDeclaration(d)
 }
 
-// readDeclaration reads a group of 64.
+// readDeclaration reads a group of 64, in a cluster without nodes.
 func readDeclaration(d *kube.Declaration) (*kube.Spec, *kube.Invalid) {
 	pg := &schedulingapi.PodGroup{ObjectMeta: metav1.ObjectMeta{Name: "label~train"}}
 	pg.Spec.SchedulingPolicy.Gang = &schedulingapi.GangSchedulingPolicy{MinCount: 64}
-	return kube.ReadSpec(pg, d, kube.DefaultLevels())
+	spec, invalid := kube.ReadSpec(pg, d, kube.DefaultLevels())
+	if invalid != nil {
+		return nil, invalid
+	}
+	m, err := kube.NewCluster(kube.DefaultLevels()).ReadGang(spec, nil, nil, nil)
+	if err != nil {
+		panic(err)
+	}
+	return spec, m.Invalid
 }
 
 func TestReadSpec_Slices(t *testing.T) {

@@ -79,7 +79,7 @@ func (s *Spec) isSliced(part roleKey) bool {
 	if part.role < 0 {
 		return s.hasSlices(part)
 	}
-	required, _, _ := s.Roles[part.role].narrowerThan(s.Required)
+	required, _, _ := s.Roles[part.role].beyondGang(s)
 	return required != topology.NoLevel || s.hasSlices(part)
 }
 
@@ -88,7 +88,7 @@ func (s *Spec) hasSlices(part roleKey) bool {
 	if part.role < 0 || len(s.Slices) > 0 {
 		return len(s.Slices) > 0
 	}
-	_, _, layers := s.Roles[part.role].narrowerThan(s.Required)
+	_, _, layers := s.Roles[part.role].beyondGang(s)
 	return len(layers) > 0
 }
 

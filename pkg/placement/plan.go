@@ -123,3 +123,24 @@ type RecoverableNode struct {
 	Node      string
 	Exclusion gang.Exclusion
 }
+
+// DomainNodes returns the nodes that a plan allows for the members of a gang, of whom
+// other constraints may ask for other nodes than those of the plan: those of its domain,
+// and of the domain of the level that is required.
+func DomainNodes(t *topology.Tree, g *gang.Gang, p Plan) []topology.NodeID {
+	required := topology.DomainID(0)
+	for _, nodes := range p.Nodes {
+		for _, n := range nodes {
+			if n != NoNode && g.Required >= 0 {
+				required, _ = t.DomainAt(n, g.Required)
+			}
+		}
+	}
+	var all []topology.NodeID
+	for n := range t.NodesOf(p.Domain) {
+		if t.ContainsNode(required, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}

@@ -53,10 +53,10 @@ func minRequest(g *gang.Gang, column int) int64 {
 func mostFree(u *topology.Usage, g *gang.Gang) []int64 {
 	most := make([]int64, len(u.Resources))
 	sum := make([]int64, len(u.Resources))
-	for _, id := range u.Tree.DomainsAt(g.Required) {
-		domain := u.Tree.Domains[id]
+	tree := g.TreeOn(u.Tree)
+	for _, id := range tree.DomainsAt(g.Required) {
 		clear(sum)
-		for node := domain.First; node < domain.End; node++ {
+		for node := range tree.NodesOf(id) {
 			if !usableByAny(g, node) {
 				continue
 			}

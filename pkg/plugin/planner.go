@@ -297,7 +297,7 @@ func (p *planner) requestsOn(members *kube.Members, plan placement.Plan) []queue
 // planned nodes, or every node of the domain where the plan leaves constraints
 // to other plugins.
 func (p *planner) buildPlan(members *kube.Members, plan placement.Plan) *gangPlan {
-	tree := p.cluster.Usage().Tree
+	tree := members.TreeOn(p.cluster.Usage().Tree)
 	out := &gangPlan{
 		nodes:      map[types.UID]string{},
 		unmodelled: members.Unmodelled,
@@ -309,10 +309,7 @@ func (p *planner) buildPlan(members *kube.Members, plan placement.Plan) *gangPla
 		used = append(used, id)
 	}
 	if members.Unmodelled != "" {
-		domain := tree.Domains[plan.Domain]
-		for id := domain.First; id < domain.End; id++ {
-			used = append(used, id)
-		}
+		used = append(used, placement.DomainNodes(tree, &members.Gang, plan)...)
 	}
 	slices.Sort(used)
 	out.placement = &fwk.Placement{Name: out.domain}

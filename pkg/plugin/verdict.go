@@ -22,7 +22,7 @@ func remedyFor(reason kube.Reason) queue.Remedy {
 	switch reason {
 	case kube.NoFittingDomain, kube.RoomBeingMade:
 		return queue.ByRoom
-	case kube.GangTooLarge, kube.GangTooComplex, kube.TopologyLevelUnused, kube.TopologyDrift, kube.InvalidMIGProfile:
+	case kube.GangTooLarge, kube.GangTooComplex, kube.TopologyLevelUnused, kube.TopologyUnknownLevel, kube.TopologyDrift, kube.InvalidMIGProfile:
 		return queue.ByNodes
 	}
 	return queue.ByUser

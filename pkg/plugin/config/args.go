@@ -132,6 +132,11 @@ type Level struct {
 	Aliases []string `json:"aliases,omitempty"`
 	// Keys are the node labels that carry it; the first one present counts.
 	Keys []string `json:"keys"`
+	// Hierarchy names the hierarchy that the level is of, such as "accelerator" for
+	// NVLink across machines: where its domains do not nest in those of the levels
+	// without one, it is a tree of its own. The default is known for the labels of
+	// kube.DefaultLevels.
+	Hierarchy string `json:"hierarchy,omitempty"`
 }
 
 // Decode reads the arguments that the scheduler hands to a plugin: nil for
@@ -238,5 +243,5 @@ func (a *Args) TopologyLevels() kube.Levels {
 	for i, level := range a.Levels {
 		ladder[i] = kube.LevelConfig(level)
 	}
-	return ladder
+	return ladder.WithHierarchies()
 }
