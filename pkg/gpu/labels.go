@@ -25,9 +25,9 @@ const (
 	// amdPartitionLabel is the style in which all GPUs of a node are cut (ROCm
 	// k8s-device-plugin, node labeller).
 	amdPartitionLabel = "amd.com/compute-memory-partition"
-	// hamiAnnotation lists the devices of a node, each with the number of times
+	// HAMiAnnotation lists the devices of a node, each with the number of times
 	// that it is advertised (Project-HAMi/HAMi, docs/develop/protocol.md).
-	hamiAnnotation = "hami.io/node-nvidia-register"
+	HAMiAnnotation = "hami.io/node-nvidia-register"
 )
 
 // productLabels are the labels whose value is the product, with the label of
@@ -103,7 +103,7 @@ func ReadDeviceLabels(labels, annotations map[string]string) DeviceLabels {
 		d.Product = name
 	}
 	d.Virtual = labels[virtualLabel] == "true"
-	d.Shared = isSharingStrategy(labels[strategyLabel]) || isSharingStrategy(labels[gkeStrategyLabel]) || isMultiplied(annotations[hamiAnnotation])
+	d.Shared = isSharingStrategy(labels[strategyLabel]) || isSharingStrategy(labels[gkeStrategyLabel]) || isMultiplied(annotations[HAMiAnnotation])
 	d.Partition = labels[gkePartitionLabel]
 	if style := labels[amdPartitionLabel]; d.Partition == "" && !strings.HasPrefix(style, "spx") {
 		d.Partition = style

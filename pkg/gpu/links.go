@@ -40,7 +40,9 @@ func NVLink(n int) Link { return nvlink0 + Link(max(1, min(n, maxNVLinks))) }
 // IsNVLink tells NVLink from PCIe.
 func (l Link) IsNVLink() bool { return l > nvlink0 }
 
-var linkNames = map[string]Link{"SYS": SYS, "SOC": SYS, "NODE": NODE, "PHB": PHB, "PXB": PXB, "PIX": PIX}
+// linkNames has the names of old drivers, too: SOC, and PSB for a switch on the
+// board that two devices share, which is a single switch like any other.
+var linkNames = map[string]Link{"SYS": SYS, "SOC": SYS, "NODE": NODE, "PHB": PHB, "PXB": PXB, "PIX": PIX, "PSB": PIX}
 
 // String is the name of the link in nvidia-smi topo -m.
 func (l Link) String() string {
@@ -178,7 +180,7 @@ func ParseLinks(text string) (*Links, error) {
 	}
 	rows := strings.Split(text, ";")
 	if len(rows) >= MaxDevices {
-		return nil, &InvalidLinks{"the matrix", fmt.Sprintf("%d rows", len(rows)), fmt.Sprintf("at most %d", MaxDevices-1)}
+		return nil, &InvalidLinks{"the matrix", fmt.Sprintf("%d rows", len(rows)), fmt.Sprintf("at most %d, for %d devices", MaxDevices-1, MaxDevices)}
 	}
 	l := &Links{count: len(rows) + 1}
 	for i, row := range rows {

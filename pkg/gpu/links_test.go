@@ -47,6 +47,7 @@ func TestParseTopo_Refuses(t *testing.T) {
 		{"a row is missing", "GPU0 GPU1\nGPU0 X SYS\n", "2 devices in the header, 1 rows"},
 		{"two columns grown together", "GPU0 GPU1\nGPU0 X SYSNODE\nGPU1 SYS X\n", `row GPU0: found "SYSNODE"`},
 		{"the halves disagree", "GPU0 GPU1\nGPU0 X SYS\nGPU1 NODE X\n", `GPU1 to GPU0: found "NODE", want SYS`},
+		{"more rows than the header has", "GPU0 GPU1 GPU2CPUAffinity\nGPU0 X NV4 NV4\nGPU1 NV4 X NV4\nGPU2 NV4 NV4 X\n", "2 devices in the header, 3 rows"},
 		{"a row cut short", "GPU0 GPU1\nGPU0 X\nGPU1 SYS X\n", `row GPU0: found "X", want 2 columns`},
 		{"no X on the diagonal", "GPU0 GPU1\nGPU0 SYS SYS\nGPU1 SYS X\n", "X on the diagonal"},
 	} {

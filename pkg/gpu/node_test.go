@@ -206,7 +206,7 @@ func TestReadNode_WholeMeansWhole(t *testing.T) {
 	device := func(count string) string { return "GPU-0," + count + ",32768,100,NVIDIA-" + v100 + ",0,true:" }
 	hami := func(text string) NodeFacts {
 		f := gpuNode(v100, 8)
-		f.Annotations = map[string]string{hamiAnnotation: text}
+		f.Annotations = map[string]string{HAMiAnnotation: text}
 		return f
 	}
 	gke := func(key, value string) NodeFacts {

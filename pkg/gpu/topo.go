@@ -12,7 +12,7 @@ import (
 // ParseTopo reads the output of nvidia-smi topo -m (or --matrix). Columns of
 // network cards, affinities, the legend and terminal escapes are passed over.
 func ParseTopo(output string) (*Links, error) {
-	count := 0
+	count, rows := 0, 0
 	var cells [][]Link
 	for line := range strings.Lines(output) {
 		words := strings.Fields(stripEscapes(line))
@@ -20,19 +20,23 @@ func ParseTopo(output string) (*Links, error) {
 		case len(words) == 0:
 		case count == 0:
 			count = headerDevices(words)
-		case words[0] == "GPU"+strconv.Itoa(len(cells)) && len(cells) < count:
-			row, err := parseTopoRow(words[1:], len(cells), count)
+		case words[0] != "GPU"+strconv.Itoa(rows):
+		case rows >= count || count > MaxDevices:
+			rows++
+		default:
+			row, err := parseTopoRow(words[1:], rows, count)
 			if err != nil {
 				return nil, err
 			}
 			cells = append(cells, row)
+			rows++
 		}
 	}
-	if count > MaxDevices {
-		return nil, &InvalidLinks{"the header", fmt.Sprintf("%d devices", count), fmt.Sprintf("at most %d", MaxDevices)}
+	if max(count, rows) > MaxDevices {
+		return nil, &InvalidLinks{"the header", fmt.Sprintf("%d devices", max(count, rows)), fmt.Sprintf("at most %d", MaxDevices)}
 	}
-	if count < 2 || len(cells) != count {
-		return nil, &InvalidLinks{"the output of nvidia-smi topo -m", fmt.Sprintf("%d devices in the header, %d rows", count, len(cells)),
+	if count < 2 || rows != count {
+		return nil, &InvalidLinks{"the output of nvidia-smi topo -m", fmt.Sprintf("%d devices in the header, %d rows", count, rows),
 			"a header and a row for each of 2 or more GPUs"}
 	}
 	return lowerHalf(cells)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
@@ -171,8 +172,9 @@ var keptDomains = []string{
 	"batch.kubernetes.io", "training.kubeflow.org", "ray.io", "grove.io",
 }
 
-// keptKeys are those of them that have no domain: KAI's name of a pod's gang.
-var keptKeys = []string{"pod-group-name"}
+// keptKeys are those of them that have no domain, KAI's name of a pod's gang, and
+// what says how the GPUs of a node are shared.
+var keptKeys = []string{"pod-group-name", gpu.HAMiAnnotation}
 
 // stripAnnotations keeps the annotations of schedulers and workload
 // controllers. It lists what stays and not what goes: an unknown annotation may
@@ -194,10 +196,7 @@ func stripAnnotations(annotations map[string]string) map[string]string {
 // isKeptAnnotation reports whether a key belongs to one of those domains.
 func isKeptAnnotation(key string) bool {
 	domain, _, qualified := strings.Cut(key, "/")
-	if !qualified {
-		return slices.Contains(keptKeys, key)
-	}
-	return slices.ContainsFunc(keptDomains, func(known string) bool {
+	return slices.Contains(keptKeys, key) || qualified && slices.ContainsFunc(keptDomains, func(known string) bool {
 		return domain == known || strings.HasSuffix(domain, "."+known)
 	})
 }

@@ -5,6 +5,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ func gpuLinksVerb() *cobra.Command {
 and print the value of the node annotation ` + gpu.LinksAnnotation + `: how its GPUs reach
 each other. Muster then puts pods of several GPUs where the free ones are linked.
 Nodes with NVSwitch and cards without NVLink need no annotation: their product
-tells. The flags that name a cluster do nothing.`,
+tells. At most ` + strconv.Itoa(gpu.MaxDevices) + ` GPUs can be described. The flags that name a cluster do nothing.`,
 		Example: "  nvidia-smi topo -m | muster gpu-links\n" +
 			"  kubectl exec -n gpu-operator DRIVER-POD -- nvidia-smi topo -m | muster gpu-links --node n1 | sh",
 		Args: cobra.MaximumNArgs(1),
