@@ -10,9 +10,12 @@
 // caller passes what it knows of a node and gets an answer that depends on nothing
 // else. What it keeps are caches of such answers (matches.go, memo.go) and, in a
 // Learner, the pods that were observed. Every row of a table names the source it
-// was taken from; nothing is worked out from a name.
+// was taken from; from a name only the memory of a MIG instance or virtual GPU is
+// worked out, which it says.
 //
 // The parts are
+//   - KindOf and ReadDeviceLabels: what the resources and labels of all vendors
+//     stand for (vendors.go, labels.go);
 //   - ReadNode and Node.MatchModels: what a node's labels and counts mean, and
 //     whether that suits a pod (node.go);
 //   - ParseProduct, MatchesProduct and ParseMemoryFloor: models (models.go, memory.go);
