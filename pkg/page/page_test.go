@@ -115,6 +115,26 @@ func TestBuild(t *testing.T) {
 	assert.Contains(t, d.Gangs[big].Message, "gang big needs 2 pods")
 }
 
+func TestBuild_CountsDevicesOfAllVendors(t *testing.T) {
+	d := build(t, "", []*v1.Node{
+		node("a", "", gpus, 8, "koordinator.sh/gpu-memory", "640Gi", "koordinator.sh/gpu-core", 800),
+		node("b", "", "habana.ai/gaudi", 8), node("c", "", "amd.com/cpx_nps4", 64, "amd.com/spx_nps1", 2),
+		node("d", "", "aws.amazon.com/neuron", 16, "aws.amazon.com/neuroncore", 128),
+	}, pod("x", "p", "", "a", "koordinator.sh/gpu-memory", 1), pod("x", "q", "", "b", "habana.ai/gaudi", 4))
+	assert.ElementsMatch(t, []string{gpus, "habana.ai/gaudi", "amd.com/spx_nps1", "amd.com/cpx_nps4", "aws.amazon.com/neuron"}, d.Resources)
+	for _, n := range d.Nodes {
+		if n.Name == "c" {
+			require.Len(t, n.Offers, 2)
+			assert.Equal(t, "amd.com/spx_nps1", d.Resources[n.Offers[0].Resource], "whole ones come first")
+			continue
+		}
+		assert.Len(t, n.Offers, 1, "%s: memory and cores are no devices", n.Name)
+		if n.Name == "a" {
+			assert.Empty(t, n.Pods)
+		}
+	}
+}
+
 func TestBuild_OtherNamespacesAreNotNamed(t *testing.T) {
 	nodes, pods := racks()
 	text, err := json.Marshal(build(t, "a", nodes, pods...))

@@ -88,6 +88,16 @@ func TestAFleetWithoutFreeGPUsIsNotFragmented(t *testing.T) {
 	assert.Equal(t, levelStats{}, newGPUTotals(ladder, []*v1.Node{node}, map[string]int64{"a": 8}).statsOf(0))
 }
 
+func TestGPUsAreThoseOfAllVendors(t *testing.T) {
+	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+	node.Status.Allocatable = v1.ResourceList{
+		"nvidia.com/gpu": resource.MustParse("8"), "koordinator.sh/gpu-memory": resource.MustParse("640Gi"), "koordinator.sh/gpu-core": resource.MustParse("800"),
+		"habana.ai/gaudi": resource.MustParse("4"), "huawei.com/Ascend910": resource.MustParse("2"), "google.com/tpu": resource.MustParse("1"),
+		"gpu.intel.com/xe_monitoring": resource.MustParse("1"), "aws.amazon.com/neuroncore": resource.MustParse("32"), "cpu": resource.MustParse("64"),
+	}
+	assert.Equal(t, int64(15), gpusOffered(node), "memory, cores and percents are in no sum")
+}
+
 func TestGPUsOfAPodAreThoseThatTheSchedulerCounts(t *testing.T) {
 	always := v1.ContainerRestartPolicyAlways
 	container := func(gpus, mig int64, policy *v1.ContainerRestartPolicy) v1.Container {
