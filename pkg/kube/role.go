@@ -181,7 +181,7 @@ func (s *Spec) readRoles(d *Declaration) *Invalid {
 		}
 		for _, group := range role.Together {
 			level := topology.NoLevel
-			if bad := s.resolveLevel(&level, where, group.Topology, levels); bad != nil {
+			if bad := s.resolveLevel(&level, where, group.Topology); bad != nil {
 				return bad
 			}
 			r.together = append(r.together, level)
