@@ -96,16 +96,22 @@ func (p *preemptor) makeRoomForGang(ctx context.Context, group fwk.PodGroupInfo,
 // makeRoomForPod answers for a single pod that fits on no node. Nodes that no room
 // makes fit are left out.
 func (p *preemptor) makeRoomForPod(ctx context.Context, pod *v1.Pod, demands kube.GPURequirements, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	if !p.isEnabled() {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
 	nodes, err := p.handle.SnapshotSharedLister().NodeInfos().List()
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}
-	spec := &kube.Spec{UID: pod.UID, Name: pod.Name, MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel, Models: demands.Models, Memory: demands.Memory}
+	spec := &kube.Spec{UID: pod.UID, Name: pod.Name, MinCount: 1, Required: topology.NoLevel, Preferred: topology.NoLevel, Models: demands.Models, Memory: demands.Memory, Levels: p.gangs.levels}
 	members, err := p.planner.cluster.ReadGang(spec, []*v1.Pod{pod}, nil, nodes)
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}
 	p.planner.followCluster()
+	if members.Invalid != nil {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
 	members.Roles[0].Filter = p.planner.withoutUnresolvable(members.Roles[0].Filter, statuses)
 	c := &claimant{
 		uid: pod.UID, name: pod.Namespace + "/" + pod.Name, words: fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name),
@@ -115,7 +121,7 @@ func (p *preemptor) makeRoomForPod(ctx context.Context, pod *v1.Pod, demands kub
 		p.handle.DeleteNominatedPodIfExists(pod)
 		p.handle.Activate(klog.FromContext(ctx), map[string]*v1.Pod{c.name: pod})
 	}
-	if members.Invalid != nil || !p.mayPreempt(c) {
+	if !p.mayPreempt(c) {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
 	promised, status := p.makeRoom(ctx, c)

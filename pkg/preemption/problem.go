@@ -94,6 +94,9 @@ type Problem struct {
 	Ignored [NumParts]bool
 }
 
+// tree is the one that has the levels that the gang names.
+func (p *Problem) tree() *topology.Tree { return p.Gang.TreeOn(p.Usage.Tree) }
+
 // isCandidate reports whether a workload may make way at all.
 func (p *Problem) isCandidate(w *Workload) bool {
 	return w.Exempt == Preemptible && w.Priority < p.Priority && len(w.Pods) > 0

@@ -33,7 +33,7 @@ func newRooms(p *Problem, table *unitTable, r *gang.Role) *rooms {
 // moveTo counts the rooms of domain d as the cluster is. What was released must
 // have been taken back.
 func (r *rooms) moveTo(d topology.DomainID) {
-	domain := &r.p.Usage.Tree.Domains[d]
+	domain := &r.p.tree().Domains[d]
 	r.first, r.end = domain.First, domain.End
 	r.free, r.room, r.total = r.free[:0], r.room[:0], 0
 	for n := r.first; n < r.end; n++ {

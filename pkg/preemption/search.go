@@ -105,7 +105,7 @@ func (s *search) newSelector() {
 	g := s.p.Gang
 	waiting := -1
 	// Domains of levels that cross those of the tree are no ranges of nodes.
-	tree := s.p.Usage.Tree
+	tree := s.p.tree()
 	alike := len(g.Bound) == 0 && !tree.IsCrossing(g.Required) && !tree.IsCrossing(g.Preferred)
 	for i := range g.Roles {
 		if g.Roles[i].Count == 0 {
@@ -258,7 +258,7 @@ func (s *search) candidates() []candidate {
 
 // domains lists the domains that may hold the gang, the preferred level first.
 func (s *search) domains() []topology.DomainID {
-	tree, g := s.p.Usage.Tree, s.p.Gang
+	tree, g := s.p.tree(), s.p.Gang
 	widest := max(g.Required, topology.ClusterLevel)
 	if tree.IsCrossing(g.Required) || tree.IsCrossing(g.Preferred) {
 		return tree.DomainsAt(widest)
@@ -298,14 +298,14 @@ func (s *search) countIsPlan(selected []int) bool {
 	if s.selector == nil || len(g.Slices) > 0 || len(g.Models) > 0 {
 		return false
 	}
-	if len(s.p.Usage.Tree.DomainsAt(max(g.Required, topology.ClusterLevel))) == 1 {
+	if len(s.p.tree().DomainsAt(max(g.Required, topology.ClusterLevel))) == 1 {
 		return true
 	}
 	for _, u := range selected {
 		unit := &s.table.units[u]
 		home := topology.DomainID(-1)
 		for _, pod := range unit.pods {
-			d, ok := s.p.Usage.Tree.DomainAt(s.p.Workloads[unit.workload].Pods[pod].Node, g.Required)
+			d, ok := s.p.tree().DomainAt(s.p.Workloads[unit.workload].Pods[pod].Node, g.Required)
 			if !ok || home >= 0 && d != home {
 				return false
 			}
@@ -396,7 +396,7 @@ func (s *search) unitsOn(units []int, d topology.DomainID) []int {
 		unit := &s.table.units[u]
 		return !slices.ContainsFunc(unit.pods, func(pod int) bool {
 			n := s.p.Workloads[unit.workload].Pods[pod].Node
-			return n >= 0 && s.p.Usage.Tree.ContainsNode(d, n)
+			return n >= 0 && s.p.tree().ContainsNode(d, n)
 		})
 	})
 }
@@ -408,7 +408,7 @@ func (s *search) domainsByPressure() []topology.DomainID {
 	resource := s.scarcest()
 	freeOf := make(map[topology.DomainID]int64, len(domains))
 	for _, d := range domains {
-		for n := range s.p.Usage.Tree.NodesOf(d) {
+		for n := range s.p.tree().NodesOf(d) {
 			freeOf[d] += max(0, s.p.Usage.FreeRow(n)[resource])
 		}
 	}
