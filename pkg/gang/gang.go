@@ -95,6 +95,8 @@ type Role struct {
 	// more of anything than Request, which is then the most of each resource. nil:
 	// all of them ask for Request.
 	MemberRequests [][]int64
+	// Claims is what one member asks for of Usage.Devices; nil: nothing.
+	Claims topology.Claims
 	// Filter is the nodes that this role may use; nil allows all of them.
 	Filter *Filter
 	// Required is the level at which one domain must hold this role, or

@@ -3,7 +3,11 @@
 
 package placement
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/muster-scheduler/muster/pkg/gang"
+)
 
 // stepBudget is the number of steps that one Solve may take, the explanation of a
 // refusal included: what a gang costs depends on how many nodes there are and how
@@ -19,8 +23,11 @@ func stepBudget(nodes, members int) int {
 const explainShare = 4
 
 // startBudget gives the solver the steps for one gang.
-func (s *solver) startBudget(nodes, members int) {
-	budget := stepBudget(nodes, members)
+func (s *solver) startBudget(nodes int, g *gang.Gang) {
+	budget := stepBudget(nodes, g.MemberCount())
+	if hasClaims(g) {
+		budget += deviceBudget
+	}
 	s.stepsKept = budget / explainShare
 	s.stepsLeft = budget - s.stepsKept
 	s.stepsGiven = budget

@@ -25,7 +25,7 @@ func Check(u *topology.Usage, g *gang.Gang, p Plan) error {
 	}
 	c := checker{usage: u, tree: g.TreeOn(u.Tree), gang: g, plan: p}
 	for _, rule := range []func() error{
-		c.checkCounts, c.checkFilters, c.checkCapacity, c.checkDomain, c.checkRoleDomains, c.checkRoleGroups, c.checkModels, c.checkSlices,
+		c.checkCounts, c.checkFilters, c.checkCapacity, c.checkDevices, c.checkDomain, c.checkRoleDomains, c.checkRoleGroups, c.checkModels, c.checkSlices,
 	} {
 		if err := rule(); err != nil {
 			return fmt.Errorf("gang %s: %w", g.Name, err)
@@ -128,6 +128,29 @@ func (c *checker) checkCapacity() error {
 			if free := c.usage.FreeRow(n)[col]; q > 0 && took[at+col] > free {
 				return fmt.Errorf("node %s gives %d of %s, but has %d free", c.tree.Nodes[n].Name, took[at+col], c.usage.Resources[col], free)
 			}
+		}
+		return nil
+	})
+}
+
+// checkDevices: the members on a node, in the order of the gang, find their devices one
+// after the other.
+func (c *checker) checkDevices() error {
+	states := map[topology.NodeID]topology.DeviceState{}
+	return c.forEachPlaced(func(r, i int, n topology.NodeID) error {
+		claims := c.gang.Roles[r].Claims
+		if claims == nil {
+			return nil
+		}
+		if c.usage.Devices == nil {
+			return fmt.Errorf("member %d of role %d claims %s, of which nothing is known", i, r, claims)
+		}
+		state, ok := states[n]
+		if !ok {
+			state = c.usage.Devices.StateOf(n)
+		}
+		if states[n], ok = c.usage.Devices.Take(state, claims, 1); !ok {
+			return fmt.Errorf("member %d of role %d does not find its %s on node %s", i, r, claims, c.tree.Nodes[n].Name)
 		}
 		return nil
 	})
@@ -290,19 +313,19 @@ func (c *checker) checkModels() error {
 	})
 }
 
-// modelApplies reports whether the choice of a model binds role r: it asks for GPUs,
-// or no role of the gang does.
+// modelApplies reports whether the choice of a model binds role r: it asks for GPUs or
+// claims devices, or no role of the gang does.
 func (c *checker) modelApplies(r int) bool {
 	others := false
 	for i := range c.gang.Roles {
+		has := c.gang.Roles[i].Claims != nil
 		for col, q := range c.gang.Roles[i].Request {
-			if q > 0 && topology.IsGPU(c.usage.Resources[col]) {
-				if i == r {
-					return true
-				}
-				others = true
-			}
+			has = has || q > 0 && topology.IsGPU(c.usage.Resources[col])
 		}
+		if has && i == r {
+			return true
+		}
+		others = others || has
 	}
 	return !others
 }

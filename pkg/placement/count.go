@@ -44,6 +44,7 @@ type headroom struct {
 	// product, and layers of slices, widest first. A Size of wholeRole is the whole
 	// role.
 	request []int64
+	claims  topology.Claims
 	filter  *gang.Filter
 	product int
 	layers  []gang.Slice
@@ -62,6 +63,8 @@ type headroom struct {
 	takenSeen int
 	// terms are the resources that the request names, GPUs first.
 	terms []resourceTerm
+	// deviceSteps is what the devices cost that were counted since it was last reset.
+	deviceSteps int
 	// changesSeen is the position in the planner's log up to which perNode is true.
 	changesSeen int
 
@@ -83,28 +86,28 @@ type headroom struct {
 
 // hasShape reports whether h is counted for a shape. Filters are compared by
 // pointer: equal ones are shared by whoever makes them.
-func (h *headroom) hasShape(request []int64, filter *gang.Filter, product int, layers []gang.Slice) bool {
-	return h.filter == filter && h.product == product &&
-		slices.Equal(h.request, request) && slices.Equal(h.layers, layers)
+func (h *headroom) hasShape(role *gang.Role, product int, layers []gang.Slice) bool {
+	return h.filter == role.Filter && h.product == product && h.claims == role.Claims &&
+		slices.Equal(h.request, role.Request) && slices.Equal(h.layers, layers)
 }
 
 // headroomFor returns the headroom of a shape: counted anew, which costs a pass over
 // the nodes, or brought up to date, which costs the nodes that changed since.
-func (p *Planner) headroomFor(request []int64, filter *gang.Filter, product int, layers []gang.Slice) *headroom {
+func (p *Planner) headroomFor(role *gang.Role, product int, layers []gang.Slice) *headroom {
 	// Whether it was counted before must not change the plan: it costs the same steps.
 	p.solver.spend(len(p.usage.Tree.Nodes) + 2*len(p.usage.Tree.Domains) + 2*len(p.solver.roles))
 	for i, r := range p.headrooms {
-		if r.hasShape(request, filter, product, layers) {
+		if r.hasShape(role, product, layers) {
 			p.headrooms = append(slices.Delete(p.headrooms, i, i+1), r)
 			p.applyChanges(r)
 			return r
 		}
 	}
 	r := p.newHeadroom()
-	r.usage, r.filter, r.product = p.usage, filter, product
-	r.request = append(r.request[:0], request...)
+	r.usage, r.filter, r.product, r.claims = p.usage, role.Filter, product, role.Claims
+	r.request = append(r.request[:0], role.Request...)
 	r.layers = append(r.layers[:0], layers...)
-	r.terms = appendTerms(r.terms[:0], p.usage.Resources, request)
+	r.terms = appendTerms(r.terms[:0], p.usage.Resources, role.Request)
 	r.countAll()
 	r.changesSeen = p.changes.endPosition()
 	p.headrooms = append(p.headrooms, r)
@@ -160,10 +163,11 @@ func (p *Planner) applyChanges(r *headroom) {
 		return
 	}
 	for _, n := range nodes {
-		r.updateNode(n, nil)
+		r.updateNode(n, nil, nil)
 	}
 	r.refreshDomains(0)
 	r.computeLevelMax()
+	r.deviceSteps = 0
 }
 
 // countAll counts from scratch, in one pass over the nodes and one over the domains.
@@ -182,7 +186,7 @@ func (h *headroom) countAll() {
 	h.nodeMax, h.takenSeen = 0, 0
 	inside := int8(len(h.layers))
 	for n := range h.perNode {
-		x := h.nodeHeadroom(topology.NodeID(n), nil)
+		x := h.nodeHeadroom(topology.NodeID(n), nil, nil)
 		h.perNode[n] = x
 		if x == 0 {
 			continue
@@ -195,6 +199,7 @@ func (h *headroom) countAll() {
 	}
 	h.sumDomains(0)
 	h.computeLevelMax()
+	h.deviceSteps = 0 // whether it was counted before must not change the steps of a plan
 }
 
 // computeLayerDepth finds how many layers of slices each domain is inside of.
@@ -217,9 +222,10 @@ func (h *headroom) computeLayerDepth(t *topology.Tree) {
 }
 
 // nodeHeadroom returns the room of node n after taken, aligned with the resources,
-// is subtracted from what is free; nil takes nothing. It is the hot path of every
-// count: a shortage returns at once, and small rooms need no division.
-func (h *headroom) nodeHeadroom(n topology.NodeID, taken []int64) int32 {
+// is subtracted from what is free; nil takes nothing. devices is the state of its
+// devices, nil for that of the usage. It is the hot path of every count: a shortage
+// returns at once, and small rooms need no division.
+func (h *headroom) nodeHeadroom(n topology.NodeID, taken []int64, devices topology.DeviceState) int32 {
 	u := h.usage
 	if h.filter != nil && h.filter.Exclusions[n] != gang.Eligible || u.Cordoned != nil && u.Cordoned[n] {
 		return 0
@@ -244,13 +250,16 @@ func (h *headroom) nodeHeadroom(n topology.NodeID, taken []int64) int32 {
 			room = min(room, f/q)
 		}
 	}
+	if h.claims != nil {
+		room = min(room, h.deviceHeadroom(n, devices))
+	}
 	return int32(room)
 }
 
 // updateNode counts node n again. Without layers the sums of the domains around it
 // follow at once; with layers they are not sums, and refreshDomains must follow.
-func (h *headroom) updateNode(n topology.NodeID, taken []int64) {
-	x := h.nodeHeadroom(n, taken)
+func (h *headroom) updateNode(n topology.NodeID, taken []int64, devices topology.DeviceState) {
+	x := h.nodeHeadroom(n, taken, devices)
 	delta := int64(x) - int64(h.perNode[n])
 	if delta == 0 {
 		return

@@ -167,14 +167,14 @@ func (s *solver) addRecovery(r *Refusal, n nearestDomain, product int) {
 	if r.BoundThere < r.Bound { // a slice: one member at a time
 		missing = 1
 	}
-	free := topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Free}
-	bare := headroom{usage: &free, product: anyProduct, terms: role.headroom.terms}
+	free := topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Free, Devices: s.planner.usage.Devices}
+	bare := headroom{usage: &free, product: anyProduct, terms: role.headroom.terms, claims: role.Claims}
 	// What a node could hold does not depend on its exclusion: the bare headroom has
 	// no filter, and leaves cordons aside.
 	back := int64(0)
 	for i := s.tree.Domains[n.domain].First; i < s.tree.Domains[n.domain].End && back < missing; i++ {
 		why := s.exclusionOf(role, i, product)
-		room := int64(bare.nodeHeadroom(i, nil))
+		room := int64(bare.nodeHeadroom(i, nil, nil))
 		if why == gang.Eligible || why.IsPermanent() || room == 0 {
 			continue
 		}
@@ -269,7 +269,8 @@ func (s *solver) nearestOfProduct() nearestDomain {
 // any load and without exclusions that pass, or that is not known, and else the domain
 // that comes nearest. It solves with a planner of its own: this one's counts stay as they are.
 func (s *solver) solveEmptyCluster() (nearestDomain, bool) {
-	empty := &topology.Usage{Tree: s.tree, Resources: s.planner.usage.Resources, Free: s.planner.usage.Capacity, Capacity: s.planner.usage.Capacity}
+	full := s.planner.usage
+	empty := &topology.Usage{Tree: s.tree, Resources: full.Resources, Free: full.Capacity, Capacity: full.Capacity, Devices: topology.WithoutTaken(full.Devices)}
 	g := *s.gang
 	g.Roles = slices.Clone(g.Roles)
 	for r := range g.Roles {
@@ -363,7 +364,7 @@ func (s *solver) shortResource(d topology.DomainID, product int) string {
 	role, product := s.scarcestRole(product)
 	u := s.planner.usage
 	// Members that fit by each resource alone, on the eligible and on all nodes.
-	eligible, all := make([]int64, len(u.Resources)), make([]int64, len(u.Resources))
+	eligible, all := make([]int64, len(u.Resources)+1), make([]int64, len(u.Resources)+1) // the last one is of devices
 	for n := s.tree.Domains[d].First; n < s.tree.Domains[d].End; n++ {
 		usable := s.exclusionOf(role, n, product) == gang.Eligible
 		for c, q := range role.Request {
@@ -376,6 +377,13 @@ func (s *solver) shortResource(d topology.DomainID, product int) string {
 				eligible[c] += fitting
 			}
 		}
+		if role.Claims != nil && u.Devices != nil {
+			fitting, _ := u.Devices.Fit(u.Devices.StateOf(n), role.Claims)
+			all[len(u.Resources)] += int64(fitting)
+			if usable {
+				eligible[len(u.Resources)] += int64(fitting)
+			}
+		}
 	}
 	want := int64(min(role.Count, max(s.minToPlace, role.minToPlace)))
 	least, name, short := want, "", false
@@ -386,6 +394,9 @@ func (s *solver) shortResource(d topology.DomainID, product int) string {
 			name, least = u.Resources[c], eligible[c]
 		}
 		short = short || q > 0 && all[c] < want
+	}
+	if last := len(u.Resources); role.Claims != nil && (eligible[last] < least || eligible[last] == least && name != "") {
+		name, short = role.Claims.String(), short || all[last] < want
 	}
 	if !short {
 		return ""

@@ -126,7 +126,7 @@ func (s *solver) nodeHoldsAll(n topology.NodeID) bool {
 			}
 		}
 	}
-	return true
+	return s.holdDevices(n)
 }
 
 // domainHoldsAll reports whether d has room for each counted role alone, which is
@@ -281,6 +281,7 @@ func (s *solver) deductRun(run *memberRun) {
 		for c, q := range role.Request {
 			cells[c] += q
 		}
+		s.takeDevices(role, n)
 		if last := len(s.touchedNodes) - 1; last < first || s.touchedNodes[last] != n {
 			s.touchedNodes = append(s.touchedNodes, n)
 		}
@@ -310,6 +311,7 @@ func (s *solver) restoreTaken(d topology.DomainID) {
 	}
 	for _, n := range s.touchedNodes {
 		clear(s.takenOn(n))
+		s.giveBackDevices(n, nil)
 	}
 	for r := range s.roles {
 		s.restoreHeadroom(s.roles[r].headroom, d)
@@ -339,9 +341,10 @@ func (s *solver) restoreHeadroom(h *headroom, d topology.DomainID) {
 // recountNodes counts nodes inside d again, and the domains around them inside d.
 func (s *solver) recountNodes(h *headroom, nodes []topology.NodeID, d topology.DomainID) {
 	for _, n := range nodes {
-		h.updateNode(n, s.takenOn(n))
+		h.updateNode(n, s.takenOn(n), s.devicesOn(n))
 	}
-	s.spend(len(nodes) * (1 + len(h.terms)))
+	s.spend(len(nodes)*(1+len(h.terms)) + h.deviceSteps)
+	h.deviceSteps = 0
 	if len(h.layers) == 0 {
 		return
 	}

@@ -81,7 +81,7 @@ func TestSolve_ChoosesAmongDomains(t *testing.T) {
 // The loss by borrows against its definition in the package comment.
 func TestRooms_Loss(t *testing.T) {
 	u := parse(t, "levels: block rack\nb1\n r1\n  n1 8\n  n2 8\n  n3 8\n r2\n  n4 8\nb2\n r3\n  n5 8")
-	r := NewPlanner(u).headroomFor([]int64{8}, nil, anyProduct, nil)
+	r := NewPlanner(u).headroomFor(&gang.Role{Request: []int64{8}}, anyProduct, nil)
 	d, ok := u.Tree.DomainAt(0, block)
 	require.True(t, ok)
 	for room := range int64(200) {

@@ -53,8 +53,10 @@ func (s *solver) searchFrom(d topology.DomainID, i, m int) bool {
 			continue
 		}
 		s.searchAllocate(role, n, 1)
+		devices := s.takeDevices(role, n)
 		role.assigned[m] = n
 		done := s.searchFrom(d, i, m+1)
+		s.giveBackDevices(n, devices)
 		s.searchAllocate(role, n, -1)
 		if done {
 			return true
@@ -76,7 +78,10 @@ func (s *solver) searchAllocate(role *roleState, n topology.NodeID, times int64)
 // search has placed there, in one domain with the rest of each of its slices.
 func (s *solver) isFeasible(r, m int, n topology.NodeID) bool {
 	role := &s.roles[r]
-	if role.headroom.nodeHeadroom(n, s.takenOn(n)) == 0 {
+	room := role.headroom.nodeHeadroom(n, s.takenOn(n), s.devicesOn(n))
+	s.spend(role.headroom.deviceSteps)
+	role.headroom.deviceSteps = 0
+	if room == 0 {
 		return false
 	}
 	for _, layer := range role.sliceLayers {
@@ -121,7 +126,7 @@ func (s *solver) isInterchangeable(n, first topology.NodeID) bool {
 		return false
 	}
 	u := s.planner.usage
-	if !slices.Equal(u.FreeRow(n), u.FreeRow(n-1)) {
+	if !slices.Equal(u.FreeRow(n), u.FreeRow(n-1)) || !s.sameDevices(n, n-1) {
 		return false
 	}
 	width := len(u.Resources)

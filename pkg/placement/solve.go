@@ -37,7 +37,10 @@ type Planner struct {
 	changes        changeLog
 	taken          []int64 // nodes x resources: what the plan at hand has taken
 	groupSteps     int     // what is left for a gang with groups of roles
-	solver         solver
+	// takenDevices is the state of the devices of each node on which the plan at hand
+	// has taken some, nil elsewhere; empty until a gang claims devices.
+	takenDevices []topology.DeviceState
+	solver       solver
 }
 
 // NewPlanner is a planner over u. The caller may go on changing the rows of u
@@ -57,12 +60,12 @@ func (p *Planner) resetTo(u *topology.Usage) {
 	}
 	p.usage, p.solver.planner, p.solver.gang, p.solver.tree = u, nil, nil, nil
 	for _, r := range p.headrooms {
-		r.usage, r.filter = nil, nil
+		r.usage, r.filter, r.claims = nil, nil, nil
 	}
 	p.spareHeadrooms = append(p.spareHeadrooms, p.headrooms...)
 	p.headrooms = p.headrooms[:0]
 	p.changes = changeLog{nodes: p.changes.nodes[:0]}
-	p.taken = p.taken[:0]
+	p.taken, p.takenDevices = p.taken[:0], nil
 }
 
 // MarkChanged says that the row of node n, or what a Filter says of it, may have

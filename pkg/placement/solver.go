@@ -120,7 +120,7 @@ type boundMember struct {
 func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 	s.planner, s.gang, s.tree = p, g, p.usage.Tree
 	s.searchSteps, s.domainsEvaluated = maxSearchSteps, 0
-	s.startBudget(len(s.tree.Nodes), g.MemberCount())
+	s.startBudget(len(s.tree.Nodes), g)
 	s.touchedNodes = s.touchedNodes[:0]
 	s.boundNodes = s.boundNodes[:0]
 	s.minToPlace, s.within = 0, 0
@@ -149,8 +149,8 @@ func (s *solver) readGang(p *Planner, g *gang.Gang) *Refusal {
 }
 
 // readRoles fills in the roles but for what depends on bound members, slices and
-// products. The model binds the roles that ask for GPUs; where none does, GPUs may
-// be asked for by claims, which are not resources, and it binds all.
+// products. The model binds the roles that ask for GPUs or claim devices; where none
+// does, GPUs may be asked for in a way that is not known here, and it binds all.
 func (s *solver) readRoles() {
 	u := s.planner.usage
 	anyGPU := false
@@ -160,7 +160,7 @@ func (s *solver) readRoles() {
 		role.Role = &s.gang.Roles[r]
 		role.assigned = resize(role.assigned, role.Count)
 		role.minToPlace = max(0, role.MinCount-s.gang.BoundCount(r))
-		role.modelApplies = false
+		role.modelApplies = role.Claims != nil
 		for c, q := range role.Request {
 			role.modelApplies = role.modelApplies || q > 0 && topology.IsGPU(u.Resources[c])
 		}
@@ -289,13 +289,13 @@ func (s *solver) countHeadroom(product int, relaxed bool) {
 		role.sliceLayers = s.sliceLayers(role.sliceLayers[:0], r, true)
 		role.preferredHeadroom = nil
 		if relaxed {
-			role.preferredHeadroom = s.planner.headroomFor(role.Request, role.Filter, p, role.sliceLayers)
+			role.preferredHeadroom = s.planner.headroomFor(role.Role, p, role.sliceLayers)
 			role.sliceLayers = s.sliceLayers(role.sliceLayers[:0], r, false)
 		}
-		role.headroom = s.planner.headroomFor(role.Request, role.Filter, p, role.sliceLayers)
+		role.headroom = s.planner.headroomFor(role.Role, p, role.sliceLayers)
 		role.unslicedHeadroom = nil
 		if len(role.sliceLayers) > 0 && (role.hasRankHoles || s.gang.BoundCount(r) > 0) {
-			role.unslicedHeadroom = s.planner.headroomFor(role.Request, role.Filter, p, nil)
+			role.unslicedHeadroom = s.planner.headroomFor(role.Role, p, nil)
 		}
 	}
 	s.orderRoles()

@@ -20,6 +20,9 @@ type Usage struct {
 	// Cordoned marks the nodes that no gang may use, whatever its filters say;
 	// nil when there is none.
 	Cordoned []bool
+	// Devices are what Role.Claims asks for; shared, like the tree. nil where no
+	// role has any.
+	Devices Devices
 }
 
 // NewUsage returns a usage of t in which every node has nothing and nothing is
@@ -43,6 +46,7 @@ func (u *Usage) Clone() *Usage {
 		Free:      slices.Clone(u.Free),
 		Capacity:  slices.Clone(u.Capacity),
 		Cordoned:  slices.Clone(u.Cordoned),
+		Devices:   u.Devices,
 	}
 }
 
