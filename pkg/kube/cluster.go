@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
@@ -24,6 +25,9 @@ type Cluster struct {
 	// Sharing is the policy for plain requests for GPUs. Set it before the
 	// first use.
 	Sharing Sharing
+	// Devices are those that drivers publish; nil where none are followed. Set it
+	// before the first use.
+	Devices *dra.Inventory
 
 	levels Levels
 	usage  *topology.Usage
@@ -42,6 +46,10 @@ type Cluster struct {
 	// says that the tree is a new one.
 	touched []topology.NodeID
 	rebuilt bool
+	// deviceNodes is indexed by NodeID, empty without Devices; mapped are the extended
+	// resources that device classes name.
+	deviceNodes []*dra.Node
+	mapped      []v1.ResourceName
 }
 
 // nodeState is what the cluster remembers of one node.
@@ -53,6 +61,8 @@ type nodeState struct {
 	changed uint64
 	// running are its pods, as of the last question for them.
 	running runningPods
+	// devicesSeen is the version of the node's devices that its row was filled with.
+	devicesSeen uint64
 }
 
 // NewCluster returns an empty cluster whose levels are those of ladder.
@@ -77,9 +87,14 @@ func (c *Cluster) NodeID(info fwk.NodeInfo) (topology.NodeID, bool) {
 }
 
 // UpdateNodes brings the cluster up to date with a snapshot. The error is that of
-// topology.NewTree.
+// topology.NewTree, or of reading the devices.
 func (c *Cluster) UpdateNodes(nodes []fwk.NodeInfo) error {
 	c.touched, c.rebuilt = c.touched[:0], false
+	if c.Devices != nil {
+		if err := c.Devices.Update(); err != nil {
+			return err
+		}
+	}
 	if !c.readChanges(nodes) {
 		return c.rebuildTree(nodes)
 	}
@@ -89,14 +104,14 @@ func (c *Cluster) UpdateNodes(nodes []fwk.NodeInfo) error {
 // readChanges reads the nodes again that have changed. It reports false if the tree
 // or the columns have to be built again, for other nodes than these.
 func (c *Cluster) readChanges(nodes []fwk.NodeInfo) bool {
-	if c.usage == nil || len(nodes) != len(c.order) {
+	if c.usage == nil || len(nodes) != len(c.order) || c.Devices != nil && !slices.Equal(c.mapped, c.Devices.MappedResources()) {
 		return false
 	}
 	for i, info := range nodes {
 		id := c.order[i]
 		state := &c.nodes[id]
 		// This is all that most nodes cost a plan.
-		if state.info == info && state.generation == info.GetGeneration() {
+		if state.info == info && state.generation == info.GetGeneration() && !c.devicesChanged(id) {
 			continue
 		}
 		if !c.samePlace(state, info.Node()) || !c.hasColumnsFor(info.GetAllocatable()) {
@@ -153,6 +168,7 @@ func (c *Cluster) rebuildTree(nodes []fwk.NodeInfo) error {
 	if err != nil {
 		return err
 	}
+	c.followDevices(tree)
 	c.setColumns(nodes)
 	names := make([]string, len(c.columns)+1) // the last one is what no node offers
 	for name, column := range c.columns {
@@ -182,6 +198,9 @@ func (c *Cluster) setColumns(nodes []fwk.NodeInfo) {
 			offered[name] = struct{}{}
 		}
 	}
+	for _, name := range c.mapped {
+		offered[name] = struct{}{}
+	}
 	c.columns = map[v1.ResourceName]int{}
 	for i, name := range slices.Concat(baseResources, slices.Sorted(maps.Keys(offered))) {
 		c.columns[name] = i
@@ -194,7 +213,7 @@ func (c *Cluster) nameUnknownResource(sets []*podSet) {
 	first := v1.ResourceName("")
 	for _, set := range sets {
 		for name, quantity := range set.requests {
-			if _, known := c.columns[name]; !known && !quantity.IsZero() && (first == "" || name < first) {
+			if _, known := c.columns[name]; !known && !quantity.IsZero() && (first == "" || name < first) && !c.isMapped(name) {
 				first = name
 			}
 		}
@@ -223,6 +242,7 @@ func (c *Cluster) fillRow(id topology.NodeID, info fwk.NodeInfo) {
 			free[column] -= amount
 		}
 	}
+	c.fillDevices(id, info, capacity, free)
 }
 
 // GPUProduct returns the product of the GPUs of a node, or "". Where only other

@@ -28,6 +28,7 @@ type filterCache struct {
 type filterKey struct {
 	constraints  digest
 	requirements string
+	pins         string
 }
 
 type cachedFilter struct {
@@ -44,12 +45,13 @@ func (f *filterCache) clearFilters() { f.byKey = map[filterKey]*cachedFilter{} }
 // NodeFilter returns which nodes the pod may use by its tolerations, selector, node
 // affinity and the GPUs that it wishes for, or nil when it may use all of them.
 func (c *Cluster) NodeFilter(pod *v1.Pod, requirements GPURequirements) *gang.Filter {
-	return c.nodeFilter(pod, constraintsOf(pod).digest(), requirements)
+	return c.nodeFilter(pod, constraintsOf(pod).digest(), requirements, nil)
 }
 
-// nodeFilter is NodeFilter for a pod whose constraints are digested already.
-func (c *Cluster) nodeFilter(pod *v1.Pod, constraints digest, requirements GPURequirements) *gang.Filter {
-	key := filterKey{constraints: constraints}
+// nodeFilter is NodeFilter for a pod whose constraints are digested already, and that
+// may use the nodes alone that all of some selectors select.
+func (c *Cluster) nodeFilter(pod *v1.Pod, constraints digest, requirements GPURequirements, pins []*v1.NodeSelector) *gang.Filter {
+	key := filterKey{constraints: constraints, pins: pinsText(pins)}
 	if !requirements.AcceptsAny() {
 		key.requirements = fmt.Sprintf("%+v", requirements)
 	}
@@ -62,7 +64,7 @@ func (c *Cluster) nodeFilter(pod *v1.Pod, constraints digest, requirements GPURe
 	c.filters.clock++
 	cached.used = c.filters.clock
 	if cached.epoch != c.epoch {
-		c.refreshFilter(cached, pod, &requirements)
+		c.refreshFilter(cached, pod, &requirements, pins)
 	}
 	if cached.excluded == 0 {
 		return nil
@@ -84,7 +86,7 @@ func (f *filterCache) evictOldest() {
 	delete(f.byKey, oldest)
 }
 
-func (c *Cluster) refreshFilter(cached *cachedFilter, pod *v1.Pod, requirements *GPURequirements) {
+func (c *Cluster) refreshFilter(cached *cachedFilter, pod *v1.Pod, requirements *GPURequirements, pins []*v1.NodeSelector) {
 	affinity := nodeaffinity.GetRequiredNodeAffinity(pod)
 	for id := range c.nodes {
 		if c.nodes[id].changed <= cached.epoch {
@@ -94,6 +96,9 @@ func (c *Cluster) refreshFilter(cached *cachedFilter, pod *v1.Pod, requirements 
 		now := exclusionOf(pod, affinity, c.nodes[id].node)
 		if now == gang.Eligible {
 			now = requirements.exclusionOf(c.nodes[id].node)
+		}
+		if now == gang.Eligible && !matchesAll(pins, c.nodes[id].node) {
+			now = gang.Other
 		}
 		cached.filter.Exclusions[id] = now
 		if was == gang.Eligible && now != gang.Eligible {

@@ -16,6 +16,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	schedutil "k8s.io/kubernetes/pkg/scheduler/util"
 
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -30,6 +31,11 @@ type Members struct {
 	// "volumes", ...), for a gang that must not be pinned node by node; ""
 	// when the plan is complete.
 	Unmodelled string
+	// Devices are those of the nodes as the members see them; nil where none claims
+	// any, or what they claim is left to other plugins.
+	Devices *dra.GangView
+	// ClaimsDevices says that some waiting pod claims devices that drivers publish.
+	ClaimsDevices bool
 	// Invalid is why the pods cannot be scheduled as they are written, or nil. Its
 	// message does not name the gang.
 	Invalid *Invalid
@@ -47,6 +53,7 @@ type podSet struct {
 	shape    shape
 	template *v1.Pod
 	requests v1.ResourceList
+	claims   *dra.PodClaims // of the waiting ones
 	waiting  []member
 	bound    []member
 	// joined says that the pods are of several shapes that share slices; requests
@@ -67,7 +74,8 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 	if err := c.UpdateNodes(nodes); err != nil {
 		return nil, err
 	}
-	roles := joinBoundSets(spec, joinSlicedSets(spec, c.podSetsOf(spec, waiting, scheduled)))
+	claims := c.readClaims(spec, waiting)
+	roles := joinBoundSets(spec, joinSlicedSets(spec, c.podSetsOf(spec, waiting, scheduled, claims)))
 	m := &Members{Gang: gang.Gang{
 		Name: spec.Name, MinCount: spec.MinCount, Models: spec.Models,
 		Required: spec.Required, Preferred: spec.Preferred, Slices: spec.Slices,
@@ -101,6 +109,7 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 	for i, r := range roles {
 		m.assignRanks(i, r, c)
 	}
+	c.addClaims(m, roles, claims)
 	m.equivalenceClass = m.classOf(spec, roles, preemptionPolicy(waiting), len(scheduled) > 0)
 	return m, nil
 }
@@ -112,7 +121,7 @@ func (m *Members) addRole(c *Cluster, spec *Spec, name string, r *podSet) {
 		Count:          len(r.waiting),
 		Request:        c.requestRow(r.requests),
 		MemberRequests: c.memberRequests(r),
-		Filter:         c.nodeFilter(r.template, r.shape.constraints, c.Sharing.GPURequirementsOf(r.template, spec.Models, spec.Memory)),
+		Filter:         c.nodeFilter(r.template, r.shape.constraints, c.Sharing.GPURequirementsOf(r.template, spec.Models, spec.Memory), pinsOf(r.claims)),
 		Required:       topology.NoLevel,
 		NearRole:       -1,
 	})
@@ -120,6 +129,9 @@ func (m *Members) addRole(c *Cluster, spec *Spec, name string, r *podSet) {
 	for j, w := range r.waiting {
 		pods[j] = w.pod
 		m.Unmodelled = cmp.Or(m.Unmodelled, unmodelledConstraint(w.pod))
+		if len(w.pod.Spec.ResourceClaims) > 0 && c.Devices == nil {
+			m.Unmodelled = cmp.Or(m.Unmodelled, unmodelledClaims)
+		}
 	}
 	m.Pods = append(m.Pods, pods)
 }
@@ -131,7 +143,7 @@ func (m *Members) classOf(spec *Spec, roles []*podSet, policy v1.PreemptionPolic
 	var class strings.Builder
 	fmt.Fprintf(&class, "%d %d %d %v %v %v %q", spec.MinCount, spec.Required, spec.Preferred, spec.Models, spec.Memory, spec.Slices, spec.keys)
 	for i, r := range roles {
-		fmt.Fprintf(&class, "|%d %v %v %s", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.shape.constraints)
+		fmt.Fprintf(&class, "|%d %v %v %s %x", len(r.waiting), m.Roles[i].Request, m.Roles[i].MemberRequests, r.shape.constraints, r.claims.Key())
 	}
 	if len(spec.Roles) > 0 {
 		for _, r := range m.Roles {
@@ -206,7 +218,7 @@ func (c *Cluster) requestRow(requests v1.ResourceList) []int64 {
 		amount := ResourceUnits(name, quantity)
 		if column, ok := c.columns[name]; ok {
 			row[column] = amount
-		} else {
+		} else if !c.isMapped(name) {
 			row[len(c.columns)] = max(row[len(c.columns)], amount)
 		}
 	}
@@ -223,19 +235,28 @@ func ResourceUnits(name v1.ResourceName, quantity resource.Quantity) int64 {
 }
 
 // podSetsOf gathers the pods of one shape and part.
-func (c *Cluster) podSetsOf(spec *Spec, waiting, scheduled []*v1.Pod) []*podSet {
+func (c *Cluster) podSetsOf(spec *Spec, waiting, scheduled []*v1.Pod, claims *gangClaims) []*podSet {
 	type setKey struct {
-		part  roleKey
-		shape shape
+		part   roleKey
+		shape  shape
+		claims string
 	}
 	var sets []*podSet
-	known := map[setKey]*podSet{}
+	known, first := map[setKey]*podSet{}, map[setKey]string{}
 	find := spec.roleFinder()
 	setOf := func(pod *v1.Pod) *podSet {
-		key := setKey{find(pod), c.shapes.shapeOf(pod)}
+		key := setKey{part: find(pod), shape: c.shapes.shapeOf(pod)}
+		if pod.Spec.NodeName == "" {
+			key.claims = claims.of(pod).Key()
+			if _, ok := first[setKey{part: key.part, shape: key.shape}]; !ok {
+				first[setKey{part: key.part, shape: key.shape}] = key.claims
+			}
+		} else { // what it claims is taken: it is one of those that wait
+			key.claims = first[key]
+		}
 		set := known[key]
 		if set == nil {
-			set = &podSet{key: key.part, shape: key.shape, template: pod, requests: PodRequests(pod)}
+			set = &podSet{key: key.part, shape: key.shape, template: pod, requests: PodRequests(pod), claims: claims.of(pod)}
 			known[key], sets = set, append(sets, set)
 		}
 		return set
@@ -301,9 +322,6 @@ func unmodelledConstraint(pod *v1.Pod) string {
 		if s.WhenUnsatisfiable == v1.DoNotSchedule {
 			return "topology spread"
 		}
-	}
-	if len(spec.ResourceClaims) > 0 {
-		return "resource claims"
 	}
 	for i := range spec.Volumes {
 		if v := &spec.Volumes[i]; v.PersistentVolumeClaim != nil || v.Ephemeral != nil || v.CSI != nil {

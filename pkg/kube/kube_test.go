@@ -255,7 +255,6 @@ func TestGang_ConstraintsThatThePlannerDoesNotKnowLeaveItOpen(t *testing.T) {
 		{"a hard spread", "topology spread", func(s *v1.PodSpec) {
 			s.TopologySpreadConstraints = []v1.TopologySpreadConstraint{{WhenUnsatisfiable: v1.DoNotSchedule}}
 		}},
-		{"claims", "resource claims", func(s *v1.PodSpec) { s.ResourceClaims = []v1.PodResourceClaim{{Name: "c"}} }},
 		{"a volume claim", "volumes", func(s *v1.PodSpec) {
 			s.Volumes = []v1.Volume{{VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{}}}}
 		}},

@@ -15,17 +15,20 @@ import (
 // may ask for more than its workers, and a member may be resized in place.
 var resizable = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage}
 
+// slicedKey tells pods apart that cannot be of one slice.
+type slicedKey struct {
+	part                       roleKey
+	constraints, fixedRequests digest
+	claims                     string
+}
+
 // joinSlicedSets joins the sets of pods that share a domain or slices: slices are runs
 // of ranks over all members, whatever each of them asks for. Sets stay apart where they
 // could not stand in for one another, such as a launcher without GPUs, and where there
 // are slices and the indexes of their pods do not number them together.
 func joinSlicedSets(spec *Spec, sets []*podSet) []*podSet {
-	type slicedKey struct {
-		part                       roleKey
-		constraints, fixedRequests digest
-	}
 	keyOf := func(set *podSet) slicedKey {
-		return slicedKey{set.key, set.shape.constraints, set.shape.fixedRequests}
+		return slicedKey{set.key, set.shape.constraints, set.shape.fixedRequests, set.claims.Key()}
 	}
 	alike := map[slicedKey][]*podSet{}
 	for _, set := range sets {
@@ -100,7 +103,7 @@ func joinSets(sets []*podSet) *podSet {
 	if i := slices.IndexFunc(sets, func(set *podSet) bool { return len(set.waiting) > 0 }); i > 0 {
 		first = sets[i]
 	}
-	all := &podSet{key: first.key, shape: first.shape, template: first.template, requests: first.requests, joined: true}
+	all := &podSet{key: first.key, shape: first.shape, template: first.template, requests: first.requests, claims: first.claims, joined: true}
 	for _, set := range sets {
 		all.waiting = append(all.waiting, set.waiting...)
 		all.bound = append(all.bound, set.bound...)

@@ -11,8 +11,12 @@ import (
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
@@ -41,6 +45,10 @@ type planner struct {
 func newPlanner(args *config.Args, gangs *gangQueue, barriers *barriers) *planner {
 	cluster := kube.NewCluster(args.TopologyLevels())
 	cluster.Sharing = args.GPUs.SharingPolicy()
+	if manager := gangs.handle.SharedDRAManager(); manager != nil {
+		features := dynamicresources.AllocatorFeatures(feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
+		cluster.Devices = dra.NewInventory(dra.FromManager(manager), features)
+	}
 	return &planner{handle: gangs.handle, gangs: gangs, barriers: barriers, cluster: cluster}
 }
 
@@ -114,7 +122,7 @@ func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (
 			p.engine.ReleaseOn(row.node, row.amounts)
 		}
 	}()
-	plan := p.engine.Solve(&members.Gang)
+	plan := p.cluster.Solve(p.engine, members)
 	planDomains.Observe(float64(p.engine.EvaluatedDomains()))
 	p.gangs.step(queue.Planned{Gang: queue.GangID(pg.UID), Cost: time.Duration(p.engine.SpentSteps()) * stepCost})
 	usage := p.cluster.Usage()
@@ -126,7 +134,8 @@ func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (
 		out.answer = &plan
 		return out, nil
 	}
-	why := newVerdict(kube.Reason(plan.Refusal.Reason), "%s", plan.Refusal.Error())
+	why := newVerdict(kube.Reason(plan.Refusal.Reason), "%s%s", plan.Refusal.Error(), members.DeviceNote())
+	why.Devices = members.ClaimsDevices
 	why.Deficit = minDeficit(usage, &members.Gang)
 	out := &gangPlan{refusal: why, class: members.EquivalenceClass(), answer: &plan, members: members}
 	if why.Remedy == queue.ByRoom {
@@ -257,7 +266,7 @@ func (p *planner) promisedNodes(pg *schedulingapi.PodGroup, members *kube.Member
 	for _, row := range rows {
 		p.engine.ReleaseOn(row.node, row.amounts)
 	}
-	plan := p.engine.Solve(&members.Gang)
+	plan := p.cluster.Solve(p.engine, members)
 	for _, row := range rows {
 		p.engine.AllocateOn(row.node, row.amounts)
 	}

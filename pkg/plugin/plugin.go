@@ -84,6 +84,11 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	if err := watchCluster(gangs); err != nil {
 		return nil, err
 	}
+	if handle.SharedDRAManager() != nil {
+		if err := watchDevices(gangs, handle.SharedInformerFactory()); err != nil {
+			return nil, err
+		}
+	}
 	if err := gpus.watchNodesAndPods(handle.SharedInformerFactory()); err != nil {
 		return nil, err
 	}

@@ -148,6 +148,16 @@ func (q *Queue) retryHelped(now time.Time) {
 	}
 }
 
+// retryForDevices has the first of each class tried at its pace that asks for devices.
+func (q *Queue) retryForDevices(now time.Time) {
+	q.freed.devicesAt = now
+	for _, list := range q.classes {
+		if g := list[0]; g.refusal.Devices {
+			g.retryBy(now.Add(g.pace()))
+		}
+	}
+}
+
 // retryDue activates the first of each class whose time has come, unless another
 // one of it is being tried, and gangs whose pause is over.
 func (q *Queue) retryDue(now time.Time) {

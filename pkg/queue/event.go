@@ -73,6 +73,10 @@ type (
 	NodeDeleted struct{ Node string }
 )
 
+// DevicesChanged says that devices of nodes came, changed or were given back by their
+// claims.
+type DevicesChanged struct{}
+
 // What happens to gangs. One that was never seen, or whose group is gone, is not
 // known: what is answered of it is of no interest.
 type (
@@ -178,6 +182,7 @@ func (PodTerminating) isEvent() {}
 func (PodNominated) isEvent()   {}
 func (NodeChanged) isEvent()    {}
 func (NodeDeleted) isEvent()    {}
+func (DevicesChanged) isEvent() {}
 func (GangChanged) isEvent()    {}
 func (GangSeen) isEvent()       {}
 func (GangIdle) isEvent()       {}

@@ -28,7 +28,9 @@ type freedLedger struct {
 	// unattributedAt is when room was last freed that cannot be looked for in a
 	// snapshot.
 	unattributedAt time.Time
-	prunedAt       time.Time
+	// devicesAt is when devices last changed.
+	devicesAt time.Time
+	prunedAt  time.Time
 }
 
 type release struct {

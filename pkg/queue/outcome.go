@@ -119,6 +119,9 @@ func (q *Queue) catchUp(g *gang, s Snapshot, now time.Time) {
 	if nodeChanged && g.refusal.helpedByNodes() || q.freed.helps(g) {
 		g.retryBy(now.Add(g.pace()))
 	}
+	if g.refusal.Devices && now.Sub(q.freed.devicesAt) < cacheLag {
+		g.retryBy(now.Add(max(cacheLag, g.pace())))
+	}
 	if g.refusal.Remedy == ByRoom && now.Sub(q.freed.unattributedAt) < cacheLag {
 		g.retryBy(now.Add(max(cacheLag, g.pace())))
 	}

@@ -74,6 +74,8 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 		q.nodeChanged(e, now)
 	case NodeDeleted:
 		delete(q.freed.changed, e.Node)
+	case DevicesChanged:
+		q.retryForDevices(now)
 	case GangChanged:
 		q.rechecks.schedule(e.Gang, now)
 		q.arrivals.number(e.Gang)

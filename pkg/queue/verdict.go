@@ -27,6 +27,9 @@ type Verdict struct {
 	// gang asks for before it can fit, zero or less where a resource is only
 	// spread badly; empty when that is not known.
 	Deficit Quantities
+	// Devices says that the gang asks for devices that come and go apart from pods and
+	// nodes: DevicesChanged can help.
+	Devices bool
 }
 
 // podSlots is the resource that every pod takes one of. A gang of which nothing
