@@ -63,7 +63,7 @@ func (f *pageSource) buildData(context.Context) (*page.Data, error) {
 	// The default levels: a sandbox labels its nodes with them, and does not know
 	// the configuration of the scheduler that is tried.
 	s := f.live.Snapshot()
-	p, err := explain.NewClusterView(explain.Config{}, s.Nodes, s.Pods, s.Gangs())
+	p, err := explain.NewClusterView(explain.Config{Devices: s.DeviceSource()}, s.Nodes, s.Pods, s.Gangs())
 	if err != nil {
 		return nil, err
 	}

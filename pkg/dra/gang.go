@@ -182,3 +182,16 @@ func (g *GangView) ask(q question) (*chain, int) {
 	}
 	return answer, steps
 }
+
+// Assume takes what one member claims on node n, though no claim says so: for plans that
+// follow a plan that is not carried out.
+func (g *GangView) Assume(n topology.NodeID, c *Claims) {
+	after, ok := g.Take(g.view.states[n], c, 1)
+	if !ok {
+		return
+	}
+	g.view.states[n] = after.(*state)
+	node := g.view.nodes[n]
+	node.assumed = after.(*state).taken.clone()
+	g.inventory.touch(node)
+}

@@ -214,6 +214,7 @@ func (v *Inventory) readTaken(allocated *structured.AllocatedState) {
 		if n.mark != mark {
 			n.next.reset()
 		}
+		n.next.join(&n.assumed)
 		if !sameTaken(&n.next, &n.taken) {
 			n.taken, n.next = n.next, n.taken
 			v.touch(n)

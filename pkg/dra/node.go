@@ -36,6 +36,8 @@ type Node struct {
 	// version tells the states of the node apart.
 	version uint64
 
+	// assumed is taken whatever the claims say.
+	assumed taken
 	// next is what is taken as it is being read, for the reading of number mark.
 	next taken
 	mark uint64
@@ -109,6 +111,20 @@ func (t *taken) clone() taken {
 		c.shares[i].consumed = consumed
 	}
 	return c
+}
+
+// join takes what is taken in other, too.
+func (t *taken) join(other *taken) {
+	for i, word := range other.bits {
+		if i < len(t.bits) {
+			t.bits[i] |= word
+		} else {
+			t.bits = append(t.bits, word)
+		}
+	}
+	if len(other.shares) > 0 {
+		t.shares = other.shares
+	}
 }
 
 // reset makes nothing taken.

@@ -94,7 +94,7 @@ func (v *ClusterView) previewPlan(o *PlacementPreview, g *Gang) error {
 		if !o.Gang {
 			r.Gang = o.Name
 		}
-		o.Reason, o.Message = kube.Reason(r.Reason), r.Error()
+		o.Reason, o.Message = kube.Reason(r.Reason), r.Error()+members.DeviceNote()
 		return nil
 	}
 	if members.Unmodelled != "" {
@@ -136,5 +136,6 @@ func (o *PlacementPreview) recordPlan(p *ClusterView, members *kube.Members, pla
 			o.Pods = append(o.Pods, seat)
 		}
 	}
+	members.AssumeDevices(plan)
 	o.Hosts = len(hosts)
 }

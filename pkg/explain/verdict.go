@@ -99,7 +99,7 @@ func (v *ClusterView) currentVerdict(g *Gang, now time.Time) (verdict, error) {
 		if room := v.roomVerdict(g, now); room != nil && plan.Refusal.Reason == placement.NoFittingDomain {
 			return verdict{queue.StatusOf(ready, room), "the pods that it preempted to end"}, nil
 		}
-		refusal := &queue.Verdict{Reason: string(plan.Refusal.Reason), Message: plan.Refusal.Error()}
+		refusal := &queue.Verdict{Reason: string(plan.Refusal.Reason), Message: plan.Refusal.Error() + members.DeviceNote()}
 		return verdict{queue.StatusOf(ready, refusal), waitsForRoom(plan.Refusal)}, nil
 	}
 	out := verdict{queue.StatusOf(ready, nil), "its turn; there is room for " + formatPodCount(len(members.Assignments(plan)))}

@@ -12,11 +12,15 @@ import (
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/placement"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
@@ -68,6 +72,9 @@ type Config struct {
 	Levels kube.Levels
 	// Sharing is the policy for plain requests for GPUs.
 	Sharing kube.Sharing
+	// Devices are those that drivers publish; nil where nothing is known of them, so
+	// that what pods claim is left to the scheduler.
+	Devices dra.Source
 }
 
 // ConfigOf takes what a picture depends on out of the settings of a scheduler.
@@ -84,6 +91,10 @@ func NewClusterView(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialec
 		index: make(map[string]int, len(nodes)), gangOf: map[types.UID]*Gang{},
 	}
 	p.cluster.Sharing = cfg.Sharing
+	if cfg.Devices != nil {
+		features := dynamicresources.AllocatorFeatures(feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
+		p.cluster.Devices = dra.NewInventory(cfg.Devices, features)
+	}
 	for i, node := range nodes {
 		info := framework.NewNodeInfo()
 		info.SetNode(node)
@@ -237,7 +248,7 @@ func (v *ClusterView) solveScenario(t scenario) (*kube.Members, placement.Plan, 
 	if bad := members.Invalid; bad != nil {
 		return members, placement.Plan{Refusal: &placement.Refusal{Reason: placement.InvalidGangSpec, Gang: t.spec.Name, Detail: bad.Message}}, nil
 	}
-	return members, v.planner.Solve(&members.Gang), nil
+	return members, v.cluster.Solve(v.planner, members), nil
 }
 
 // updatePlanner tells the planner what the last update of the cluster changed,

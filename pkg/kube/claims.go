@@ -190,6 +190,21 @@ func (c *Cluster) Solve(planner *placement.Planner, m *Members) placement.Plan {
 	return plan
 }
 
+// AssumeDevices takes what the members claim on the nodes of a plan, for the plans that
+// follow.
+func (m *Members) AssumeDevices(plan placement.Plan) {
+	if m.Devices == nil {
+		return
+	}
+	for r, nodes := range plan.Nodes {
+		for _, n := range nodes {
+			if claims, ok := m.Roles[r].Claims.(*dra.Claims); ok && n != placement.NoNode {
+				m.Devices.Assume(n, claims)
+			}
+		}
+	}
+}
+
 // DeviceNote returns, behind a semicolon, what the allocator of devices would not do for
 // the members, "" for nothing.
 func (m *Members) DeviceNote() string {

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -148,6 +149,13 @@ func (s *Snapshot) addObject(kind metav1.TypeMeta, object []byte) error {
 	case headerKind + "." + headerVersion:
 		return yaml.UnmarshalStrict(object, &s.Header)
 	default:
+		if kind.APIVersion == devicesAPI {
+			if s.Devices == nil {
+				s.Devices = &dra.Objects{}
+			}
+			_, err := AddDeviceObject(s.Devices, kind, object)
+			return err
+		}
 		if !dialect.IsGroup(kind.APIVersion, kind.Kind) {
 			return nil
 		}

@@ -32,6 +32,8 @@ type LiveCluster struct {
 	pods    cache.SharedIndexInformer
 	// finished follows the pods that have done their work.
 	finished cache.SharedIndexInformer
+	// devices follows the devices, by kind; empty where they are not read.
+	devices []cache.SharedIndexInformer
 	// changed holds one signal: a reader that is busy misses no change and finds
 	// no backlog.
 	changed chan struct{}
@@ -46,7 +48,8 @@ type LiveCluster struct {
 // FollowCluster starts to watch a cluster and returns once it is known. Kinds
 // of pod group that are installed later are not noticed.
 func FollowCluster(ctx context.Context, c Clients) (*LiveCluster, error) {
-	if _, err := ReadCluster(ctx, c); err != nil { // informers would wait for ever
+	first, err := ReadCluster(ctx, c)
+	if err != nil { // informers would wait for ever
 		return nil, err
 	}
 	absent, err := c.absentKinds()
@@ -64,7 +67,10 @@ func FollowCluster(ctx context.Context, c Clients) (*LiveCluster, error) {
 			l.groups = append(l.groups, c.newInformer(kind))
 		}
 	}
-	if err := l.startInformers(ctx, append([]cache.SharedIndexInformer{l.nodes, l.pods, l.finished}, l.groups...)); err != nil {
+	if first.Devices != nil {
+		l.devices = c.newDeviceInformers()
+	}
+	if err := l.startInformers(ctx, slices.Concat([]cache.SharedIndexInformer{l.nodes, l.pods, l.finished}, l.devices, l.groups)); err != nil {
 		return nil, err
 	}
 	if err := l.followWorkloads(ctx); err != nil {
@@ -181,7 +187,7 @@ func (c Clients) stripObject(obj any) (any, error) {
 	case *unstructured.Unstructured:
 		return StripGroup(o), nil
 	}
-	return obj, nil
+	return stripDevice(obj), nil
 }
 
 // signalChange leaves one signal for the reader, however many changes there
@@ -201,7 +207,7 @@ func (l *LiveCluster) Changed() <-chan struct{} { return l.changed }
 // has changed between them.
 func (l *LiveCluster) Version() string {
 	var versions []string
-	for _, informer := range l.allInformers() {
+	for _, informer := range append(l.allInformers(), l.devices...) {
 		versions = append(versions, informer.LastSyncResourceVersion())
 	}
 	return strings.Join(versions, " ")
@@ -220,6 +226,7 @@ func (l *LiveCluster) Snapshot() *Snapshot {
 			s.Groups = append(s.Groups, obj.(*unstructured.Unstructured))
 		}
 	}
+	s.Devices = l.knownDevices()
 	s.sortObjects()
 	return s
 }

@@ -61,6 +61,7 @@ func ReadCluster(ctx context.Context, c Clients) (*Snapshot, error) {
 	tasks, together := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return s.readNodes(together, c) })
 	tasks.Go(func() error { return s.readPods(together, c) })
+	tasks.Go(func() error { return s.readDevices(together, c) })
 	var mu sync.Mutex // guards the groups
 	for _, kind := range dialect.Kinds() {
 		if !slices.Contains(absent, kind.GroupVersion().String()) {

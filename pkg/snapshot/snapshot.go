@@ -16,6 +16,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dialect/store"
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/plugin/config"
 )
@@ -32,6 +33,9 @@ type Snapshot struct {
 	Finished []*v1.Pod
 	// Groups are the group objects, by API group, namespace and name.
 	Groups []*unstructured.Unstructured
+	// Devices are those that drivers publish, with their classes and claims; nil where
+	// nothing is known of them.
+	Devices *dra.Objects
 }
 
 // The version and kind of the file snapshot.yaml.
@@ -117,6 +121,7 @@ func (s *Snapshot) sortObjects() {
 	slices.SortFunc(s.Nodes, compareNames)
 	slices.SortFunc(s.Pods, compareNames)
 	slices.SortFunc(s.Finished, compareNames)
+	sortDevices(s.Devices)
 	slices.SortFunc(s.Groups, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(cmp.Compare(a.GetAPIVersion(), b.GetAPIVersion()), compareNames(a, b))
 	})

@@ -44,6 +44,7 @@ func StripPod(pod *v1.Pod) *v1.Pod {
 		Status: v1.PodStatus{
 			Phase: pod.Status.Phase, StartTime: pod.Status.StartTime,
 			NominatedNodeName: pod.Status.NominatedNodeName, Conditions: stripPodConditions(pod.Status.Conditions),
+			ResourceClaimStatuses: pod.Status.ResourceClaimStatuses,
 			InitContainerStatuses: stripStatuses(spec.InitContainers, pod.Status.InitContainerStatuses),
 			ContainerStatuses:     stripStatuses(spec.Containers, pod.Status.ContainerStatuses),
 			AllocatedResources:    pod.Status.AllocatedResources, Resources: pod.Status.Resources,

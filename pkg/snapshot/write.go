@@ -48,6 +48,9 @@ func (s *Snapshot) Write(dir string) error {
 			return fmt.Errorf("writing the snapshot: %w", err)
 		}
 	}
+	if err := s.writeDevices(dir); err != nil {
+		return fmt.Errorf("writing the snapshot: %w", err)
+	}
 	return nil
 }
 

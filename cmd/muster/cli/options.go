@@ -140,7 +140,9 @@ func (o *options) buildView(s *snapshot.Snapshot) (*timedView, error) {
 		return nil, err
 	}
 	s.SetSettings(settings)
-	p, err := explain.NewClusterView(explain.ConfigOf(settings), s.Nodes, s.Pods, s.Gangs(settings.SchedulerNames...))
+	view := explain.ConfigOf(settings)
+	view.Devices = s.DeviceSource()
+	p, err := explain.NewClusterView(view, s.Nodes, s.Pods, s.Gangs(settings.SchedulerNames...))
 	if err != nil {
 		return nil, err
 	}
