@@ -17,6 +17,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,6 +27,7 @@ import (
 	"sigs.k8s.io/json"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/snapshot"
 	"github.com/muster-scheduler/muster/pkg/workload"
 )
@@ -36,6 +38,8 @@ type Manifest struct {
 	Pods []*v1.Pod
 	// Groups are group objects, and the workloads that may stand behind gangs.
 	Groups []*unstructured.Unstructured
+	// Devices are the claims and the templates of claims.
+	Devices dra.Objects
 	// Skipped names the objects of which it is not known what pods they make,
 	// if any, such as "Service train".
 	Skipped []string
@@ -95,6 +99,9 @@ func (m *Manifest) addObject(kind metav1.TypeMeta, object []byte, namespace stri
 		}
 		return err
 	}
+	if claims, err := m.addClaims(kind, object, namespace); claims || err != nil {
+		return err
+	}
 	u := &unstructured.Unstructured{}
 	if err := decodeStrict(object, &u.Object); err != nil {
 		return err
@@ -108,6 +115,59 @@ func (m *Manifest) addObject(kind metav1.TypeMeta, object []byte, namespace stri
 		}
 	}
 	return m.addUnstructured(u, namespace)
+}
+
+// addClaims adds a claim or a template of claims, and reports whether it is one.
+func (m *Manifest) addClaims(kind metav1.TypeMeta, object []byte, namespace string) (bool, error) {
+	var into metav1.Object
+	switch {
+	case kind.APIVersion != resourceapi.SchemeGroupVersion.String():
+		return false, nil
+	case kind.Kind == "ResourceClaim":
+		claim := &resourceapi.ResourceClaim{}
+		m.Devices.Claims, into = append(m.Devices.Claims, claim), claim
+	case kind.Kind == "ResourceClaimTemplate":
+		template := &resourceapi.ResourceClaimTemplate{}
+		m.Devices.Templates, into = append(m.Devices.Templates, template), template
+	default:
+		return false, nil
+	}
+	if err := decodeStrict(object, into); err != nil {
+		return true, err
+	}
+	setIdentity(into, namespace)
+	setClaimDefaults(into)
+	return true, nil
+}
+
+// setClaimDefaults sets what the API server would: one device of each request that does
+// not say how many.
+func setClaimDefaults(object metav1.Object) {
+	spec := &resourceapi.ResourceClaimSpec{}
+	switch o := object.(type) {
+	case *resourceapi.ResourceClaim:
+		spec = &o.Spec
+		o.Status = resourceapi.ResourceClaimStatus{}
+	case *resourceapi.ResourceClaimTemplate:
+		spec = &o.Spec.Spec
+	}
+	setDefaults := func(mode *resourceapi.DeviceAllocationMode, count *int64) {
+		if *mode == "" {
+			*mode = resourceapi.DeviceAllocationModeExactCount
+		}
+		if *mode == resourceapi.DeviceAllocationModeExactCount && *count == 0 {
+			*count = 1
+		}
+	}
+	for i := range spec.Devices.Requests {
+		r := &spec.Devices.Requests[i]
+		if r.Exactly != nil {
+			setDefaults(&r.Exactly.AllocationMode, &r.Exactly.Count)
+		}
+		for j := range r.FirstAvailable {
+			setDefaults(&r.FirstAvailable[j].AllocationMode, &r.FirstAvailable[j].Count)
+		}
+	}
 }
 
 // updateNative reads a native PodGroup of another version as one of the version

@@ -45,11 +45,13 @@ type planner struct {
 func newPlanner(args *config.Args, gangs *gangQueue, barriers *barriers) *planner {
 	cluster := kube.NewCluster(args.TopologyLevels())
 	cluster.Sharing = args.GPUs.SharingPolicy()
-	if manager := gangs.handle.SharedDRAManager(); manager != nil {
-		features := dynamicresources.AllocatorFeatures(feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
-		cluster.Devices = dra.NewInventory(dra.FromManager(manager), features)
-	}
 	return &planner{handle: gangs.handle, gangs: gangs, barriers: barriers, cluster: cluster}
+}
+
+// countDevices has the planner count the devices that drivers publish.
+func (p *planner) countDevices(manager fwk.SharedDRAManager) {
+	features := dynamicresources.AllocatorFeatures(feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
+	p.cluster.Devices = dra.NewInventory(dra.FromManager(manager), features)
 }
 
 // planGang plans a whole gang on the given nodes. The answer is a plan or a refusal.

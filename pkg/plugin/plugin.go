@@ -84,7 +84,8 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	if err := watchCluster(gangs); err != nil {
 		return nil, err
 	}
-	if handle.SharedDRAManager() != nil {
+	if manager := handle.SharedDRAManager(); manager != nil {
+		planner.countDevices(manager)
 		if err := watchDevices(gangs, handle.SharedInformerFactory()); err != nil {
 			return nil, err
 		}

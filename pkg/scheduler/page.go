@@ -11,11 +11,13 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/kube"
 	"github.com/muster-scheduler/muster/pkg/page"
@@ -37,6 +39,9 @@ func pageRoutes(cc *appconfig.CompletedConfig, declarationOf func(*schedulingapi
 		nodes:   cc.InformerFactory.Core().V1().Nodes().Informer(),
 		pods:    cc.InformerFactory.Core().V1().Pods().Informer(),
 		groups:  cc.InformerFactory.Scheduling().V1beta1().PodGroups().Informer(),
+		slices:  cc.InformerFactory.Resource().V1().ResourceSlices().Informer(),
+		classes: cc.InformerFactory.Resource().V1().DeviceClasses().Informer(),
+		claims:  cc.InformerFactory.Resource().V1().ResourceClaims().Informer(),
 
 		declarationOf: declarationOf,
 	}
@@ -51,12 +56,15 @@ func pageRoutes(cc *appconfig.CompletedConfig, declarationOf func(*schedulingapi
 type pageSource struct {
 	picture             explain.Config
 	nodes, pods, groups cache.SharedIndexInformer
-	declarationOf       func(*schedulingapi.PodGroup) *kube.Declaration
+	// Devices and what is claimed of them.
+	slices, classes, claims cache.SharedIndexInformer
+	declarationOf           func(*schedulingapi.PodGroup) *kube.Declaration
 }
 
 // clusterVersion changes with every event of the informers.
 func (s *pageSource) clusterVersion() string {
-	return s.nodes.LastSyncResourceVersion() + " " + s.pods.LastSyncResourceVersion() + " " + s.groups.LastSyncResourceVersion()
+	return s.nodes.LastSyncResourceVersion() + " " + s.pods.LastSyncResourceVersion() + " " + s.groups.LastSyncResourceVersion() +
+		" " + s.slices.LastSyncResourceVersion() + " " + s.classes.LastSyncResourceVersion() + " " + s.claims.LastSyncResourceVersion()
 }
 
 // buildData returns an error until the informers have read the cluster: half a
@@ -68,7 +76,12 @@ func (s *pageSource) buildData(context.Context) (*page.Data, error) {
 	now := time.Now()
 	pods := listObjects[*v1.Pod](s.pods)
 	pods = slices.DeleteFunc(pods, func(pod *v1.Pod) bool { return kube.MemberStateOf(pod).HasEnded() })
-	p, err := explain.NewClusterView(s.picture, listObjects[*v1.Node](s.nodes), pods, s.gangs(listObjects[*schedulingapi.PodGroup](s.groups), pods))
+	picture := s.picture
+	picture.Devices = &dra.Objects{
+		ResourceSlices: listObjects[*resourceapi.ResourceSlice](s.slices), DeviceClasses: listObjects[*resourceapi.DeviceClass](s.classes),
+		Claims: listObjects[*resourceapi.ResourceClaim](s.claims),
+	}
+	p, err := explain.NewClusterView(picture, listObjects[*v1.Node](s.nodes), pods, s.gangs(listObjects[*schedulingapi.PodGroup](s.groups), pods))
 	if err != nil {
 		return nil, err
 	}

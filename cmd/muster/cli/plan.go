@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/explain"
 	"github.com/muster-scheduler/muster/pkg/manifest"
 	"github.com/muster-scheduler/muster/pkg/report"
@@ -100,6 +101,8 @@ func (o *options) readManifest(ctx context.Context, files []string, stdin io.Rea
 		all.Pods, all.Notes = append(all.Pods, m.Pods...), append(all.Notes, m.Notes...)
 		all.Skipped = append(all.Skipped, m.Skipped...)
 		all.Groups = append(all.Groups, m.Groups...)
+		all.Devices.Claims = append(all.Devices.Claims, m.Devices.Claims...)
+		all.Devices.Templates = append(all.Devices.Templates, m.Devices.Templates...)
 	}
 	if len(all.Pods) == 0 {
 		found := "nothing"
@@ -175,6 +178,7 @@ func (o *options) readViewWith(ctx context.Context, m *manifest.Manifest) (*time
 	s.Pods = append(kept, m.Pods...)
 	s.Finished = slices.DeleteFunc(s.Finished, func(pod *v1.Pod) bool { return replaced[planUnit(pod, group(pod))] })
 	s.Groups = replaceObjects(s.Groups, m.Groups)
+	replaceClaims(s.Devices, &m.Devices)
 	s.Absent = slices.DeleteFunc(s.Absent, func(kind string) bool {
 		return slices.ContainsFunc(m.Groups, func(g *unstructured.Unstructured) bool { return g.GetAPIVersion() == kind })
 	})
@@ -224,6 +228,31 @@ func replaceObjects(old, new []*unstructured.Unstructured) []*unstructured.Unstr
 		})
 	})
 	return append(out, new...)
+}
+
+// replaceClaims puts the claims and templates of a manifest in the place of those of the
+// same name. What is allocated stays taken: pods run on it.
+func replaceClaims(into, from *dra.Objects) {
+	if into == nil {
+		return
+	}
+	named := map[string]bool{}
+	for _, claim := range from.Claims {
+		named[claim.Namespace+"/"+claim.Name] = true
+	}
+	claims := slices.Clone(from.Claims)
+	for _, claim := range into.Claims {
+		if named[claim.Namespace+"/"+claim.Name] {
+			if claim.Status.Allocation == nil {
+				continue
+			}
+			claim = claim.DeepCopy()
+			claim.Name += " (running)"
+		}
+		claims = append(claims, claim)
+	}
+	into.Claims = claims
+	into.Templates = append(slices.Clone(from.Templates), into.Templates...) // the first of a name counts
 }
 
 // planManifest places the gangs and single pods of a manifest one after the
