@@ -182,9 +182,11 @@ func (c *Cluster) dropClaims(m *Members) {
 
 // Solve plans the gang that was read last, with a planner over the usage of c.
 func (c *Cluster) Solve(planner *placement.Planner, m *Members) placement.Plan {
+	planner.SetDevices(c.usage.Devices)
 	plan := planner.Solve(&m.Gang)
 	if m.Devices != nil && !m.Devices.IsComplete() {
 		c.dropClaims(m)
+		planner.SetDevices(nil)
 		return planner.Solve(&m.Gang)
 	}
 	return plan

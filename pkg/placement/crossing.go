@@ -44,7 +44,7 @@ type arrangedGang struct {
 // solveCrossing is Solve for a gang that names levels which cross those of the tree.
 func (p *Planner) solveCrossing(t *topology.Tree, g *gang.Gang) Plan {
 	s := &p.solver
-	s.startBudget(len(t.Nodes), g.MemberCount())
+	s.startBudget(len(t.Nodes), g)
 	s.domainsEvaluated = 0
 	if err := validateOn(t, p.usage, g); err != nil {
 		return Plan{Refusal: &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Needed: g.MinCount, Detail: err.Error()}}

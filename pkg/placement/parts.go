@@ -50,6 +50,7 @@ func (c *crossing) placeInTurn(parts []*arrangedGang, product int, relaxed bool)
 			for _, n := range nodes {
 				u.AllocateOn(n, c.gang.Roles[r].Request)
 			}
+			u.Devices = topology.WithTaken(u.Devices, c.gang.Roles[r].Claims, nodes)
 		}
 		if k == 0 && a.gang.Required >= 0 {
 			cordonOutside(u, a.view, d)
@@ -282,7 +283,7 @@ func (c *crossing) fitsAlone(a *arrangedGang) bool {
 // exclusions that pass, or that is not known.
 func (c *crossing) fitsEmptyCluster() bool {
 	u, g := c.planner.usage, *c.gang
-	p := NewPlanner(&topology.Usage{Tree: u.Tree, Resources: u.Resources, Free: u.Capacity, Capacity: u.Capacity})
+	p := NewPlanner(&topology.Usage{Tree: u.Tree, Resources: u.Resources, Free: u.Capacity, Capacity: u.Capacity, Devices: topology.WithoutTaken(u.Devices)})
 	g.Tree, g.Roles = c.tree, slices.Clone(g.Roles)
 	for r := range g.Roles {
 		if f := g.Roles[r].Filter; f != nil {

@@ -249,7 +249,11 @@ func (p *Planner) placeInOrder(g *gang.Gang, parts []gangPart, place groupPlace,
 	for r := range g.Roles {
 		plan.Nodes[r] = slices.Repeat([]topology.NodeID{NoNode}, g.Roles[r].Count)
 	}
-	defer func() { p.forEachPlaced(g, plan, p.ReleaseOn) }()
+	devices := p.usage.Devices
+	defer func() {
+		p.usage.Devices = devices
+		p.forEachPlaced(g, plan, p.ReleaseOn)
+	}()
 	for i := range parts {
 		sub, needed := p.partGang(g, &parts[i], place, all)
 		if sub.WaitingCount() == 0 {
@@ -267,6 +271,9 @@ func (p *Planner) placeInOrder(g *gang.Gang, parts []gangPart, place groupPlace,
 			copy(plan.Nodes[r], its.Nodes[j])
 		}
 		p.forEachPlaced(sub, its, p.AllocateOn)
+		for r, nodes := range its.Nodes {
+			p.usage.Devices = topology.WithTaken(p.usage.Devices, sub.Roles[r].Claims, nodes)
+		}
 	}
 	if placed := placedCount(plan); placed == 0 || placed+len(g.Bound) < g.MinCount {
 		return plan, 0

@@ -10,6 +10,11 @@ import (
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
+// SetDevices replaces the devices that the roles of the next gang claim. Those of claims
+// that were counted before are to count as they did, but on nodes that were marked as
+// changed.
+func (p *Planner) SetDevices(d topology.Devices) { p.usage.Devices = d }
+
 // Solve places g on the cluster described by u without changing u. The same
 // input gives the same plan. It is safe to call from several goroutines as
 // long as none of them writes to u.

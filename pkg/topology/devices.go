@@ -48,3 +48,49 @@ func WithoutTaken(d Devices) Devices {
 	}
 	return emptyDevices{d}
 }
+
+// takenDevices are devices of which some are taken.
+type takenDevices struct {
+	Devices
+	states map[NodeID]DeviceState
+}
+
+// StateOf returns the state of node n with what is taken.
+func (d takenDevices) StateOf(n NodeID) DeviceState {
+	if s, ok := d.states[n]; ok {
+		return s
+	}
+	return d.Devices.StateOf(n)
+}
+
+// WithTaken returns the devices after members with these claims took theirs, one for each
+// time that a node is listed. Negative nodes are passed over.
+func WithTaken(d Devices, c Claims, nodes []NodeID) Devices {
+	if d == nil || c == nil {
+		return d
+	}
+	out := takenDevices{d, map[NodeID]DeviceState{}}
+	for _, n := range nodes {
+		if n < 0 {
+			continue
+		}
+		if after, ok := d.Take(out.StateOf(n), c, 1); ok {
+			out.states[n] = after
+		}
+	}
+	return out
+}
+
+// arrangedDevices are devices of the nodes of a view.
+type arrangedDevices struct {
+	Devices
+	source []NodeID
+}
+
+// StateOf returns the state of node n of the view.
+func (d arrangedDevices) StateOf(n NodeID) DeviceState { return d.Devices.StateOf(d.source[n]) }
+
+// EmptyStateOf returns the state of node n of the view with nothing taken.
+func (d arrangedDevices) EmptyStateOf(n NodeID) DeviceState {
+	return d.Devices.EmptyStateOf(d.source[n])
+}

@@ -74,6 +74,9 @@ func (u *Usage) ArrangedAs(v *View) *Usage {
 			out.Cordoned[i] = u.Cordoned[n]
 		}
 	}
+	if u.Devices != nil {
+		out.Devices = arrangedDevices{u.Devices, v.Source}
+	}
 	return out
 }
 
