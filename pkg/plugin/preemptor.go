@@ -172,7 +172,7 @@ func (p *preemptor) isEnabled() bool {
 // mayPreempt reports whether victims are chosen here: the planner knows all that the
 // claimant asks for, and it preempts at all.
 func (p *preemptor) mayPreempt(c *claimant) bool {
-	if !p.isEnabled() || c.members == nil || c.members.Unmodelled != "" {
+	if !p.isEnabled() || c.members == nil || c.members.Unmodelled != "" || c.members.ClaimsDevices {
 		return false
 	}
 	return !slices.ContainsFunc(c.waiting, func(pod *v1.Pod) bool {
