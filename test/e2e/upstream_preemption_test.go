@@ -300,8 +300,8 @@ var compositeVictimCases = []upstreamCase{
 		pods g 3 4
 		starts g 3
 		left low- 1`},
-	// kube-scheduler takes all three. Its evaluator, which preempts for Muster too, does not
-	// see the groups above a PodGroup that starts on its own: it takes the group.
+	// kube-scheduler takes all three. Here nobody sees the groups above a PodGroup that
+	// starts on its own: the pod, for which kube-scheduler preempts too, takes one group.
 	{"all groups go together", "CPG Victim Across Multiple Nodes, CPG DisruptionModeAll", "2", `
 		composite root class=low mode=all
 		group a under=root min=2 class=low
@@ -334,8 +334,8 @@ var compositeVictimCases = []upstreamCase{
 		pod urgent 12 class=high
 		waiting urgent
 		stays a-0`},
-	// The pods of both are as important and as old. kube-scheduler's own evaluator, which
-	// preempts for Muster too, does not know here that one of them is in a group of groups.
+	// The pods of both are as important and as old. Muster does not price that one of them
+	// is in a group of groups which start on their own.
 	{"a group alone or a group of groups", "CPG Tie-Breaking: PodGroup chosen over CompositePodGroup", "1", `
 		composite root class=low mode=all
 		group a under=root min=1 class=low
