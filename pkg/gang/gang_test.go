@@ -53,9 +53,9 @@ func TestValidate(t *testing.T) {
 		{"a rank twice", func(g *Gang) { g.Roles[1].Ranks = []int{1, 1} }, "role 1 worker: member 1 has rank 1 after rank 1: ranks must rise, from 0 to 1073741823"},
 		{"a negative rank", func(g *Gang) { g.Roles[1].Ranks = []int{-1, 1} }, "role 1 worker: member 0 has rank -1 after rank -1: ranks must rise, from 0 to 1073741823"},
 		{"a rank beyond reason", func(g *Gang) { g.Roles[1].Ranks = []int{1, 1 << 30} }, "role 1 worker: member 1 has rank 1073741824 after rank 1: ranks must rise, from 0 to 1073741823"},
-		{"too many groups", func(g *Gang) { g.Roles = manyRoles(MaxRoles+1, 1) }, "its pods are in 513 groups: at most 512 are planned together"},
-		{"too many shapes", func(g *Gang) { g.Roles = manyRoles(MaxRoles, MaxShapes+1) }, "its pods have more than 64 shapes: requests, node selection and tolerations; give pods of one kind the same"},
-		{"as many of both as there may be", func(g *Gang) { g.Roles = manyRoles(MaxRoles, MaxShapes) }, ""},
+		{"too many groups", func(g *Gang) { g.Roles = manyRoles(MaxPodSets+1, 1) }, "its pods are in 513 groups: at most 512 are planned together"},
+		{"too many shapes", func(g *Gang) { g.Roles = manyRoles(MaxPodSets, MaxShapes+1) }, "its pods have more than 64 shapes: requests, node selection and tolerations; give pods of one kind the same"},
+		{"as many of both as there may be", func(g *Gang) { g.Roles = manyRoles(MaxPodSets, MaxShapes) }, ""},
 		{"too many layers", func(g *Gang) { g.Slices = make([]Slice, 4) }, "there are 4 layers of slices: at most 3 may nest"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -13,12 +13,13 @@ import (
 // MaxSlices is the number of nested layers of slices that a gang may ask for.
 const MaxSlices = 3
 
-// MaxRoles is the number of roles that one gang may have, and MaxShapes the number
+// MaxPodSets is the number of roles that one gang may have, of which a declared one is
+// as many as its pods have shapes, and MaxShapes the number
 // of distinct shapes of its members: what they ask for, and the nodes that they may
 // use. A plan counts each shape on each node, and places each role by itself.
 const (
-	MaxRoles  = 512
-	MaxShapes = 64
+	MaxPodSets = 512
+	MaxShapes  = 64
 )
 
 // MaxMembers is the number of members that one role may have, and one slice.
@@ -95,8 +96,8 @@ func (g *Gang) Validate(t *topology.Tree, resources int) error {
 
 // validateSize returns an error for a gang of more roles or shapes than a plan may have.
 func (g *Gang) validateSize() error {
-	if len(g.Roles) > MaxRoles {
-		return fmt.Errorf("its pods are in %d groups: at most %d are planned together", len(g.Roles), MaxRoles)
+	if len(g.Roles) > MaxPodSets {
+		return fmt.Errorf("its pods are in %d groups: at most %d are planned together", len(g.Roles), MaxPodSets)
 	}
 	if len(g.Roles) <= MaxShapes {
 		return nil

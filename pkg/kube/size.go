@@ -32,8 +32,8 @@ func checkSize(sets []*podSet) *Invalid {
 		}
 	}
 	switch {
-	case len(sets) > gang.MaxRoles:
-		return invalidMembers("its pods are in %d groups; at most %d are planned together", len(sets), gang.MaxRoles)
+	case len(sets) > gang.MaxPodSets:
+		return invalidMembers("its pods are in %d groups; at most %d are planned together", len(sets), gang.MaxPodSets)
 	case len(shapes) > gang.MaxShapes:
 		return invalidMembers("its pods have %d shapes (requests, node selection and tolerations), such as %s and %s; at most %d are planned together: give pods of one kind the same",
 			len(shapes), sets[0].template.Name, sets[1].template.Name, gang.MaxShapes)

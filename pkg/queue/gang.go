@@ -75,8 +75,6 @@ type gang struct {
 	bindFailures int
 	// pluginRefusals is how often in a row other plugins refused its plan.
 	pluginRefusals int
-	// passedBy counts gangs that were placed while this one waited before them.
-	passedBy int
 	// noHoldBefore is when the gang may have another reservation.
 	noHoldBefore time.Time
 }

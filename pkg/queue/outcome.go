@@ -135,27 +135,26 @@ func (q *Queue) placed(e Placed, now time.Time) {
 		return
 	}
 	q.decide(Decision{now, g.key.Name, DecisionPlaced, "", e.Message})
-	q.countPassed(g, now)
+	q.notePassed(g, now)
 	q.answered(g, g.class, now)
 	q.takeTurn(g) // others of the class may fit beside it
 	q.passTurn(g, now)
 	g.state, g.refusal, g.room, g.class = open, nil, nil, ""
-	g.refusals, g.pluginRefusals, g.passedBy = 0, 0, 0
+	g.refusals, g.pluginRefusals = 0, 0
 	g.partialSince, g.sightedAt, g.interrupted = time.Time{}, time.Time{}, false
 	g.wasWhole, g.whole = true, true
 	// It may have gone elsewhere than it was promised.
 	q.offerHeld(q.releaseReservation(g.id), now)
 }
 
-// countPassed notes which gangs wait before one that was placed.
-func (q *Queue) countPassed(placed *gang, now time.Time) {
+// notePassed notes the first gang that waits before one that was placed.
+func (q *Queue) notePassed(placed *gang, now time.Time) {
 	var first *gang
 	for _, list := range q.classes {
 		for _, g := range list {
 			if g == placed || !g.key.Before(placed.key) {
 				break // the class is in queue order
 			}
-			g.passedBy++
 			if first == nil || compareGangs(g, first) < 0 {
 				first = g
 			}

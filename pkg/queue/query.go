@@ -47,14 +47,6 @@ func (q *Queue) Admitted(id GangID) bool {
 	return ok && g.state != gated
 }
 
-// PassedBy is the number of gangs that were placed while one waited before them.
-func (q *Queue) PassedBy(id GangID) int {
-	if g, ok := q.gangs[id]; ok {
-		return g.passedBy
-	}
-	return 0
-}
-
 // KeptOut lists, as namespace/name and in queue order, the gangs that wait for
 // something to change.
 func (q *Queue) KeptOut() []string {

@@ -208,10 +208,6 @@ func (s *script) expectState(word string) {
 		for _, d := range s.q.History("") {
 			got = append(got, strings.TrimPrefix(d.Gang, "ns/"), string(d.Kind))
 		}
-	case "passed":
-		if n := s.q.PassedBy(GangID(l.words[0])); n > 0 {
-			got = []string{l.words[0], "by", strconv.Itoa(n)}
-		}
 	case "interrupted":
 		for _, name := range s.order() {
 			if s.q.KeyOf(GangID(name), Key{}).Interrupted {
