@@ -96,8 +96,9 @@ func (h *handle) List() ([]fwk.NodeInfo, error)                          { retur
 // noGroups is a cluster without gangs.
 type noGroups struct{ plugin.Groups }
 
-func (noGroups) GroupOf(*v1.Pod) string   { return "" }
-func (noGroups) Leading() <-chan struct{} { return nil }
+func (noGroups) GroupOf(*v1.Pod) string                  { return "" }
+func (noGroups) FollowNominations(func(*v1.Pod, string)) {}
+func (noGroups) Leading() <-chan struct{}                { return nil }
 
 // benchmarkPlugin measures the plugin as the framework calls it, per node: Score
 // alone, or all of PreScore, Score and NormalizeScore for one pod after another,

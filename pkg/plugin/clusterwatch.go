@@ -35,6 +35,7 @@ type clusterWatch struct {
 // watchCluster starts to follow the cluster.
 func watchCluster(gangs *gangQueue) error {
 	w := &clusterWatch{step: func(e queue.Event) { gangs.step(e) }, forget: gangs.forgetGang, groupOf: gangs.reports.groups.GroupOf}
+	gangs.reports.groups.FollowNominations(w.onNominated)
 	factory := gangs.handle.SharedInformerFactory()
 	if _, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { w.onPodUpsert(nil, obj) },
@@ -98,11 +99,15 @@ func (w *clusterWatch) onWaiting(old, pod *v1.Pod) {
 		nominated = old.Status.NominatedNodeName
 	}
 	if pod.Status.NominatedNodeName != nominated {
-		w.step(queue.PodNominated{
-			Pod: string(pod.UID), Gang: gangOf(pod), Node: pod.Status.NominatedNodeName,
-			Priority: corev1helpers.PodPriority(pod), Needs: requestsOf(pod),
-		})
+		w.onNominated(pod, pod.Status.NominatedNodeName)
 	}
+}
+
+// onNominated notes the node that a pod is promised, "" for none.
+func (w *clusterWatch) onNominated(pod *v1.Pod, node string) {
+	w.step(queue.PodNominated{
+		Pod: string(pod.UID), Gang: gangOf(pod), Node: node, Priority: corev1helpers.PodPriority(pod), Needs: requestsOf(pod),
+	})
 }
 
 // recheckGangOf has the gang of a pod read again. A gated member has no group yet:

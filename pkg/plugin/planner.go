@@ -77,6 +77,9 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 	if why := p.barriers.stillHeld(pg, state); why != nil {
 		return &gangPlan{refusal: why, fingerprint: fingerprint, retryAfter: releaseRetry}, nil
 	}
+	if why := p.stillNominated(pg); why != nil {
+		return &gangPlan{refusal: why, fingerprint: fingerprint, retryAfter: releaseRetry}, nil
+	}
 	members, err := p.cluster.ReadGang(spec, waiting, bound, nodes)
 	if err != nil {
 		return nil, err
@@ -90,6 +93,19 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 	}
 	out.spec, out.fingerprint, out.boundBefore = spec, fingerprint, len(bound)
 	return out, nil
+}
+
+// stillNominated is why a gang may not be planned yet: kube-scheduler reads in the pods
+// whether preemption goes on for them, and would preempt more where that is still to be
+// written.
+func (p *planner) stillNominated(pg *schedulingapi.PodGroup) *queue.Verdict {
+	count := p.gangs.reports.groups.PendingNominations(pg)
+	if count == 0 {
+		return nil
+	}
+	why := newVerdict(kube.GangIncomplete, "gang %s: the nodes that preemption promised to %d of its pods are being written; trying again when they are", kube.GangName(pg), count)
+	why.Remedy = queue.ByTime
+	return why
 }
 
 // unknownRuns returns why a gang has to wait for a newer version of its group, or nil:

@@ -43,6 +43,11 @@ type Groups interface {
 	// NoteStart has the members of a gang that are bound from now on say with how
 	// many it had to start. It does not block.
 	NoteStart(pg *schedulingapi.PodGroup)
+	// FollowNominations has the nodes told that members of gangs are promised, "" for
+	// none any more, before that is written. PendingNominations returns for how many
+	// members of a gang it is not written yet.
+	FollowNominations(follow func(pod *v1.Pod, node string))
+	PendingNominations(pg *schedulingapi.PodGroup) int
 	// Listen notes from now on what kube-scheduler objects to members. Objections
 	// returns it, sorted, and ends that.
 	Listen(pg *schedulingapi.PodGroup)

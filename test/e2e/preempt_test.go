@@ -5,6 +5,8 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -116,4 +118,33 @@ func TestPreemption_APodTakesWhatLosesTheLeast(t *testing.T) {
 	assert.Len(t, c.bound("train"), 2)
 	assert.Len(t, c.bound("kept"), 1, "it says that it makes way for nobody")
 	assert.Len(t, c.bound("small"), 1, "one of the two is enough")
+}
+
+// TestPreemption_NominationsHoldUpNobody has the API server answer no patch of the pods
+// of a gang that preempts. Others start meanwhile, and nobody else has to go for it
+// though it is tried again.
+func TestPreemption_NominationsHoldUpNobody(t *testing.T) {
+	c := on(t, takeStock(t), racks(6, 6)...)
+	c.classes()
+	f, flag := faulty(t, c.box)
+	startScheduler(t, c.box, flag)
+	for i := range 6 {
+		c.create(pod(fmt.Sprintf("old-%d", i), 8, priority("low")))
+	}
+	c.awaitBound("old", 6)
+	answer := make(chan struct{})
+	f.when(func(r *http.Request) fault {
+		if r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/pods/urgent-") {
+			return fault{until: answer}
+		}
+		return fault{}
+	})
+	c.create(gangPods("urgent", 4, "4", priority("high"))...)
+	require.Eventually(t, func() bool { return len(c.pods("old-")) == 2 }, patience, poll)
+	c.create(gangPods("small", 2, "2", func(p *v1.Pod) { p.Spec.Containers[0].Resources = v1.ResourceRequirements{} })...)
+	c.awaitBound("small", 2)
+	assert.Empty(t, c.nominated("urgent"), "nothing is written yet")
+	close(answer)
+	c.awaitBound("urgent", 4)
+	assert.Len(t, c.bound("old"), 2)
 }

@@ -74,7 +74,7 @@ func (b *bindings) inBurst() bool {
 	return (b.underWay > 0 || now.Sub(b.last) < quietPeriod) && now.Sub(b.began) < maxHold
 }
 
-// wait reslots once no burst of bindings goes on.
+// waitForQuiet returns once no burst of bindings goes on.
 func (b *bindings) waitForQuiet(ctx context.Context) error {
 	if !b.inBurst() {
 		return ctx.Err()

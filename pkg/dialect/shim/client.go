@@ -108,14 +108,20 @@ func (c podClient) Delete(ctx context.Context, name string, options metav1.Delet
 	return err
 }
 
-// Patch leaves a patch that only says that a member of a gang is not scheduled
-// to the background, and makes all others; where one of those says so too, it
-// says it in the sentence of the gang.
+// Patch leaves to the background what a patch says of the node that a member of a gang is
+// promised, and one that only says that it is not scheduled. It makes all others; where
+// one of those says so too, it says it in the sentence of the gang.
 //
 //nolint:revive // the signature is client-go's
 func (c podClient) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*v1.Pod, error) {
 	if len(subresources) == 1 && subresources[0] == "status" && kind == types.StrategicMergePatchType {
 		if pod := c.t.pods.podOf(c.namespace, name); pod != nil && pod.Spec.SchedulingGroup != nil {
+			if rest, node, nominates := splitNomination(data); nominates && c.t.nominations.take(pod, node) {
+				data = rest
+			}
+			if data == nil {
+				return pod.DeepCopy(), nil
+			}
 			if reportsUnscheduled(data) && c.t.pods.enqueue(pod, data) {
 				return pod.DeepCopy(), nil
 			}

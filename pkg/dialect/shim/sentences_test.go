@@ -77,8 +77,9 @@ func TestSentence_StandsInEveryMember(t *testing.T) {
 	c.unscheduled(t, "loose", "Unschedulable", "0/8 nodes are available", "")
 	assert.Equal(t, "Unschedulable | 0/8 nodes are available", c.conditionOf(t, "loose"), "a single pod has kube-scheduler's words")
 
-	// With a nomination it is written at once, in the gang's words.
+	// A nomination is written, and nothing beside it.
 	c.unscheduled(t, "a", "Unschedulable", "0/8 nodes are available, preempting", "n1")
+	require.Eventually(t, func() bool { return c.PendingNominations(pg) == 0 }, eventually, often)
 	assert.Equal(t, "Unschedulable | NoFittingDomain: no room", c.conditionOf(t, "a"))
 	pod, err := c.api.CoreV1().Pods("ns").Get(t.Context(), "a", metav1.GetOptions{})
 	require.NoError(t, err)

@@ -71,11 +71,12 @@ type Translator struct {
 	groups   *groupWriter
 	pods     *podWriter
 	// sentences are what the waiting members of gangs say.
-	sentences sentences
-	bindings  *bindings
-	nodes     corelisters.NodeLister
-	leading   chan struct{}
-	lead      sync.Once
+	sentences   sentences
+	nominations *nominations
+	bindings    *bindings
+	nodes       corelisters.NodeLister
+	leading     chan struct{}
+	lead        sync.Once
 	// beforeLead is what is done first when this replica begins to schedule.
 	beforeLead []func()
 }
@@ -112,6 +113,7 @@ func New(ctx context.Context, options Options) (*Translator, error) {
 	t.nodes = t.factory.Core().V1().Nodes().Lister()
 	t.groups = newGroupWriter(t.store, dialects, options.StatusClient, options.Dynamic, t.bindings)
 	t.pods = newPodWriter(options.StatusClient, t.factory.Core().V1().Pods().Informer().GetIndexer(), &t.sentences)
+	t.nominations = newNominations(options.Client, t.pods.podOf)
 	return t, nil
 }
 
@@ -243,6 +245,7 @@ func (t *Translator) runWriters(ctx context.Context) {
 		t.groups.enqueue(key)
 	}
 	go t.pods.run(ctx)
+	go t.nominations.run(ctx)
 	t.groups.run(ctx)
 }
 
@@ -339,6 +342,18 @@ func (t *Translator) NoteStart(pg *schedulingapi.PodGroup) {
 	if d := t.feed.declarationOf(pg); d != nil {
 		t.store.NoteStart(store.Key{Namespace: pg.Namespace, Group: pg.Name}, d.MinCount)
 	}
+}
+
+// FollowNominations has the nodes told that members of gangs are promised, "" for none any
+// more, as that is decided and before it is written.
+func (t *Translator) FollowNominations(follow func(pod *v1.Pod, node string)) {
+	t.nominations.setFollower(follow)
+}
+
+// PendingNominations returns how many members of a gang wait for the node that they are
+// promised to be written, or not to be promised any more.
+func (t *Translator) PendingNominations(pg *schedulingapi.PodGroup) int {
+	return t.nominations.ofGroup(store.Key{Namespace: pg.Namespace, Group: pg.Name})
 }
 
 // Listen notes from now on what kube-scheduler objects to the members of a gang.
