@@ -4,6 +4,7 @@
 package gpu
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ const (
 	// GKE's labels (GKE docs, GPU time-sharing and multi-instance GPUs).
 	gkeStrategyLabel  = "cloud.google.com/gke-gpu-sharing-strategy"
 	gkePartitionLabel = "cloud.google.com/gke-gpu-partition-size"
+	gkeClientsLabel   = "cloud.google.com/gke-max-shared-clients-per-gpu"
 	// amdPartitionLabel is the style in which all GPUs of a node are cut (ROCm
 	// k8s-device-plugin, node labeller).
 	amdPartitionLabel = "amd.com/compute-memory-partition"
@@ -56,19 +58,24 @@ var keyedLabels = []struct{ product, memory string }{
 	{"beta.amd.com/gpu.device-id.", "beta.amd.com/gpu.vram."},
 }
 
-// SharingLabels returns the labels that say which devices a node has and how they
-// are cut or shared. A pod that selects nodes by one of them has chosen.
+// countLabels count the devices of a node, however often each is advertised.
+var countLabels = []struct {
+	label, source string
+	resources     []string
+}{
+	{CountLabel, "GPU Feature Discovery", []string{Resource}},
+	{"gpu.intel.com/device.count", "intel-device-plugins-for-kubernetes, NFD rules; its plugin multiplies by -shared-dev-num", []string{"gpu.intel.com/i915", "gpu.intel.com/xe"}},
+	{"mthreads.com/gpu.count", "HAMi docs, Moore Threads GPU sharing", []string{"mthreads.com/gpu"}},
+}
+
+// SharingLabels returns the labels that say how the devices of a node are cut or
+// shared. A pod that selects nodes by one of them has chosen.
 func SharingLabels() []string {
 	keys := []string{
 		ReplicasLabel, strategyLabel, virtualLabel, "nvidia.com/mig.strategy", "nvidia.com/mig.config",
-		gkeStrategyLabel, gkePartitionLabel, "cloud.google.com/gke-max-shared-clients-per-gpu", amdPartitionLabel,
+		gkeStrategyLabel, gkePartitionLabel, gkeClientsLabel, amdPartitionLabel,
 	}
-	for _, label := range productLabels {
-		if label.product != "cloud.google.com/gke-accelerator" {
-			keys = append(keys, label.product)
-		}
-	}
-	return keys
+	return append(keys, ProductLabel) // it has suffixes for both
 }
 
 // DeviceLabels is what labels and annotations say of the devices of a node. Equal
@@ -79,9 +86,9 @@ type DeviceLabels struct {
 	// Partition is a MIG profile or a partition style into which all devices are
 	// cut that are advertised as whole ones.
 	Partition string
-	// Count is the number of devices and Replicas how often each is advertised,
-	// as they were found.
-	Count, Replicas string
+	// Count is the number of devices by the label CountLabel, and Replicas how often
+	// each is advertised, as they were found.
+	Count, CountLabel, Replicas string
 	// Shared says that devices are advertised several times, Virtual that they
 	// are those of a hypervisor.
 	Shared, Virtual bool
@@ -89,7 +96,13 @@ type DeviceLabels struct {
 
 // ReadDeviceLabels looks up the labels of all vendors.
 func ReadDeviceLabels(labels, annotations map[string]string) DeviceLabels {
-	d := DeviceLabels{Replicas: labels[ReplicasLabel], Count: labels[CountLabel]}
+	d := DeviceLabels{Replicas: labels[ReplicasLabel]}
+	for _, counted := range countLabels {
+		if d.Count = labels[counted.label]; d.Count != "" {
+			d.CountLabel = counted.label
+			break
+		}
+	}
 	for i := range productLabels {
 		if d.Product = labels[productLabels[i].product]; d.Product != "" {
 			d.Memory = labels[productLabels[i].memory]
@@ -99,11 +112,14 @@ func ReadDeviceLabels(labels, annotations map[string]string) DeviceLabels {
 	if d.Product == "" {
 		d.readKeyedLabels(labels)
 	}
-	if name, known := amdDevices[strings.ToLower(d.Product)]; known {
-		d.Product = name
+	if len(d.Product) == len("74a1") {
+		d.Product = cmp.Or(amdDevices[strings.ToLower(d.Product)], d.Product)
 	}
 	d.Virtual = labels[virtualLabel] == "true"
-	d.Shared = isSharingStrategy(labels[strategyLabel]) || isSharingStrategy(labels[gkeStrategyLabel]) || isMultiplied(annotations[HAMiAnnotation])
+	d.Shared = isSharingStrategy(labels[strategyLabel]) || isMultiplied(annotations[HAMiAnnotation])
+	if clients := labels[gkeClientsLabel]; clients != "1" {
+		d.Shared = d.Shared || clients != "" || isSharingStrategy(labels[gkeStrategyLabel])
+	}
 	d.Partition = labels[gkePartitionLabel]
 	if style := labels[amdPartitionLabel]; d.Partition == "" && !strings.HasPrefix(style, "spx") {
 		d.Partition = style
@@ -112,6 +128,21 @@ func ReadDeviceLabels(labels, annotations map[string]string) DeviceLabels {
 		d.Memory = labels[MemoryLabel]
 	}
 	return d
+}
+
+// Advertised returns how many devices a node advertises of those that its label
+// counts; amount is what it has of a resource.
+func (d *DeviceLabels) Advertised(amount func(resource string) int64) int64 {
+	sum := int64(0)
+	for _, counted := range countLabels {
+		if counted.label != d.CountLabel {
+			continue
+		}
+		for _, resource := range counted.resources {
+			sum += amount(resource)
+		}
+	}
+	return sum
 }
 
 // readKeyedLabels finds a product that is part of a key; of several the first in

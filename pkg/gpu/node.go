@@ -60,8 +60,11 @@ func ReadNode(f NodeFacts) Node {
 	for name, count := range f.Allocatable {
 		n.hasDevices = n.hasDevices || count > 0 && IsDevice(name)
 	}
-	labelled := n.readNumber(CountLabel, d.Count)
-	n.readSharing(d, labelled, int(f.Capacity[Resource]))
+	labelled := n.readNumber(d.CountLabel, d.Count)
+	n.readSharing(d, labelled, f)
+	if d.CountLabel != CountLabel {
+		labelled = 0
+	}
 	n.readSlices(f.Allocatable)
 	n.readLinks(f.Annotations[LinksAnnotation], deviceCount(f, labelled))
 	n.readCounts(f, labelled)
@@ -71,7 +74,11 @@ func ReadNode(f NodeFacts) Node {
 // readSharing finds out whether what a node advertises as whole devices is less.
 // One that advertises a multiple of the devices that are labelled gives each to
 // several pods, as HAMi does.
-func (n *Node) readSharing(d DeviceLabels, labelled, advertised int) {
+func (n *Node) readSharing(d DeviceLabels, labelled int, f NodeFacts) {
+	advertised := int(d.Advertised(func(resource string) int64 { return f.Capacity[resource] }))
+	for name := range f.Capacity {
+		d.Shared = d.Shared || f.Annotations[HAMiAnnotation] == "" && SharesMemory(name)
+	}
 	if d.Partition != "" && n.Product.Profile == "" {
 		n.Product.Profile = canonicalProfile(d.Partition)
 	}
@@ -79,9 +86,9 @@ func (n *Node) readSharing(d DeviceLabels, labelled, advertised int) {
 	replicas := n.readNumber(ReplicasLabel, d.Replicas)
 	multiplied := n.Product.Profile == "" && labelled > 0 && advertised > labelled && advertised%labelled == 0
 	if multiplied && replicas <= 1 && !d.Shared && !n.Product.Shared {
-		n.addWarning("the label %s is %d, but %d GPUs are advertised; each is taken as shared", CountLabel, labelled, advertised)
+		n.addWarning("the label %s is %d, but %d GPUs are advertised; each is taken as shared", d.CountLabel, labelled, advertised)
 	}
-	if n.Product.Virtual || n.GPUs > 0 && (replicas > 1 || d.Shared || multiplied) {
+	if n.Product.Virtual || n.hasDevices && (replicas > 1 || d.Shared || multiplied) {
 		n.Product.Shared = true // even where the product label does not say so
 	}
 }

@@ -115,7 +115,10 @@ func KindOf(resource string) ResourceKind {
 		return WholeDevice
 	}
 	domain, name, found := strings.Cut(resource, "/")
-	if !found {
+	switch {
+	case !found && !strings.HasPrefix(resource, "gpu"):
+		return NoDevice // cpu, memory and the like
+	case !found:
 		return kindByName(resource)
 	}
 	for i := range vendors {
@@ -141,6 +144,12 @@ func IsDevice(resource string) bool {
 // TakesDevice reports whether a pod that asks for a resource takes up devices or
 // parts of them, however they are counted.
 func TakesDevice(resource string) bool { return KindOf(resource) != NoDevice }
+
+// SharesMemory reports whether a resource hands out memory or cores of NVIDIA's GPUs
+// beside nvidia.com/gpu, as HAMi does: several pods then get one of these.
+func SharesMemory(resource string) bool {
+	return strings.HasPrefix(resource, "nvidia.com/") && KindOf(resource) == DeviceMeasure
+}
 
 // kindByName goes by the words of a name alone, so that most new vendors need no
 // entry: "gpu" and what begins with it as a word is a device, unless another word

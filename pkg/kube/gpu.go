@@ -132,23 +132,29 @@ func (w *GPURequirements) exclusionOf(node *v1.Node) gang.Exclusion {
 // nodeKind is what decides whether a node's GPUs suit a pod.
 type nodeKind struct {
 	labels gpu.DeviceLabels
-	// advertised is the number of nvidia.com/gpu, and others says that there are
-	// devices of another name: they matter where labels tell less or otherwise.
+	// advertised is the number of devices of the resources that a label counts.
 	advertised int64
-	others     bool
+	// devices says that there are devices, and sharing that their memory is handed
+	// out beside them.
+	devices, sharing bool
 }
 
 func kindOfNode(node *v1.Node) nodeKind {
-	kind := nodeKind{labels: gpu.ReadDeviceLabels(node.Labels, node.Annotations)}
-	if kind.labels.Count != "" {
-		advertised := node.Status.Capacity[gpu.Resource]
-		kind.advertised = advertised.Value()
-	}
-	if kind.labels.Product == "" || kind.labels.Memory == "" {
-		for name, quantity := range node.Status.Capacity {
-			kind.others = kind.others || !quantity.IsZero() && gpu.IsDevice(string(name))
+	var kind nodeKind
+	for name, quantity := range node.Status.Capacity {
+		if what := gpu.KindOf(string(name)); what != gpu.NoDevice && !quantity.IsZero() {
+			kind.devices = kind.devices || what != gpu.DeviceMeasure
+			kind.sharing = kind.sharing || gpu.SharesMemory(string(name))
 		}
 	}
+	if !kind.devices && node.Labels[gpu.ProductLabel] == "" {
+		return kind // most nodes without GPUs, at little cost
+	}
+	kind.labels = gpu.ReadDeviceLabels(node.Labels, node.Annotations)
+	kind.advertised = kind.labels.Advertised(func(resource string) int64 {
+		quantity := node.Status.Capacity[v1.ResourceName(resource)]
+		return quantity.Value()
+	})
 	return kind
 }
 
@@ -171,10 +177,13 @@ func (k *gpuNodeCache) nodeOf(node *v1.Node) *gpu.Node {
 	if ok {
 		return known
 	}
-	// Whether GPUs are allocatable at the moment does not change their kind.
-	facts := gpu.NodeFacts{Labels: node.Labels, Annotations: node.Annotations, Capacity: map[string]int64{gpu.Resource: kind.advertised}}
-	if facts.Allocatable = map[string]int64{}; kind.others || kind.labels.Product != "" {
-		facts.Allocatable[gpu.Resource] = 1
+	facts := gpu.NodeFacts{Capacity: countsOf(node.Status.Capacity)}
+	if kind.labels != (gpu.DeviceLabels{}) {
+		facts.Labels, facts.Annotations = node.Labels, node.Annotations
+	}
+	if facts.Allocatable = facts.Capacity; kind.labels.Product != "" {
+		// Whether GPUs are allocatable at the moment does not change their kind.
+		facts.Allocatable = map[string]int64{gpu.Resource: 1}
 	}
 	read := gpu.ReadNode(facts)
 	k.mu.Lock()
