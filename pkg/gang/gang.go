@@ -60,6 +60,9 @@ func (g *Gang) TreeOn(t *topology.Tree) *topology.Tree {
 // that crosses those of tree t.
 func (g *Gang) NamesCrossing(t *topology.Tree) bool {
 	crosses := func(s Slice) bool { return t.IsCrossing(s.Level) }
+	if slices.ContainsFunc(g.RoleGroups, func(group RoleGroup) bool { return t.IsCrossing(group.Required) }) {
+		return true
+	}
 	return t.IsCrossing(g.Required) || t.IsCrossing(g.Preferred) || slices.ContainsFunc(g.Slices, crosses) ||
 		slices.ContainsFunc(g.Roles, func(r Role) bool { return t.IsCrossing(r.Required) || slices.ContainsFunc(r.Slices, crosses) })
 }

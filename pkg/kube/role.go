@@ -332,7 +332,7 @@ func (m *Members) groupRoles(spec *Spec, roles []*podSet) {
 		}
 		role := &spec.Roles[r.key.role]
 		for j, level := range role.together {
-			if level <= spec.Required {
+			if level <= spec.Required && spec.Levels.AreOrdered(level, spec.Required) {
 				continue
 			}
 			name := role.Together[j].Name

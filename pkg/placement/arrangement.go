@@ -113,6 +113,38 @@ func (a *arrangement) addLocality() {
 	}
 }
 
+// addGroups adds the levels that groups of roles have to share, the outermost groups
+// first, and returns the groups that they hold together and nothing else does. Groups
+// whose levels have no place are left to whoever checks the plan.
+func (a *arrangement) addGroups(g *gang.Gang, around []topology.Level) []gang.RoleGroup {
+	sorted := slices.Clone(g.RoleGroups)
+	slices.SortStableFunc(sorted, func(x, y gang.RoleGroup) int { return len(y.Roles) - len(x.Roles) })
+	var kept []gang.RoleGroup
+	for _, group := range sorted {
+		within := slices.Clone(around)
+		for _, outer := range kept {
+			if outer.Holds(&group) {
+				within = append(within, outer.Required)
+			}
+		}
+		if !a.isImplied(group.Required, within) && a.add(group.Required, within) {
+			kept = append(kept, group)
+		}
+	}
+	return kept
+}
+
+// levelsAround lists the levels of the groups that role r is in.
+func levelsAround(groups []gang.RoleGroup, r int) []topology.Level {
+	var levels []topology.Level
+	for _, group := range groups {
+		if slices.Contains(group.Roles, r) {
+			levels = append(levels, group.Required)
+		}
+	}
+	return levels
+}
+
 // addRole adds the levels that a role has to share, and returns it with its levels as
 // positions in the order: see position. It reports false, and changes nothing, if they do
 // not go together with those of the roles before it. Preferred slices that do not are

@@ -39,6 +39,10 @@ type arrangedGang struct {
 	gang    gang.Gang
 	planner *Planner
 	refusal *Refusal // why readGang refuses it
+	// ranks and models are of each role: the ranks of its waiting members, and whether
+	// the choice of a GPU model binds it.
+	ranks  [][]int32
+	models []bool
 }
 
 // solveCrossing is Solve for a gang that names levels which cross those of the tree.
@@ -165,15 +169,23 @@ func (c *crossing) tryAttempt(i, product int, relaxed bool) (Plan, bool) {
 	if len(parts) > 1 {
 		return c.tryParts(i, product, relaxed)
 	}
-	d, ok := c.solve(parts[0], product, relaxed)
-	if !ok {
-		return Plan{}, false
-	}
-	return c.planOf(parts[0], d, product), true
+	plan, _, ok := c.solve(parts[0], product, relaxed)
+	return plan, ok
 }
 
-// solve places an arranged gang on one product.
-func (c *crossing) solve(a *arrangedGang, product int, relaxed bool) (topology.DomainID, bool) {
+// solve places an arranged gang on one product. It returns the plan, and its domain in
+// the view.
+func (c *crossing) solve(a *arrangedGang, product int, relaxed bool) (Plan, topology.DomainID, bool) {
+	if len(a.gang.RoleGroups) > 0 {
+		g := a.gang
+		if product >= 0 {
+			g.Models = []string{c.tree.Products[product]}
+		}
+		plan := a.planner.Solve(&g)
+		c.planner.solver.spend(a.planner.SpentSteps())
+		d := plan.Domain
+		return c.planOf(a, plan), d, plan.Refusal == nil
+	}
 	s := &a.planner.solver
 	s.stepsLeft, s.stepsKept = c.planner.solver.stepsLeft, 0
 	s.countHeadroom(product, relaxed)
@@ -181,7 +193,10 @@ func (c *crossing) solve(a *arrangedGang, product int, relaxed bool) (topology.D
 	c.planner.solver.stepsLeft = s.stepsLeft
 	c.planner.solver.domainsEvaluated += s.domainsEvaluated
 	s.domainsEvaluated = 0
-	return d, ok
+	if !ok {
+		return Plan{}, 0, false
+	}
+	return c.planOf(a, s.buildPlan(d, product)), d, true
 }
 
 // arrangementsOf returns the parts of the gang for an attempt, each arranged on a view:
@@ -218,6 +233,7 @@ func (c *crossing) arrangeParts(level topology.Level, relaxed bool) []*arrangedG
 				around = append(around, l)
 			}
 		}
+		groups := order.addGroups(c.gang, around)
 		roles := make([]gang.Role, len(c.gang.Roles))
 		var later []int
 		for r := range roles {
@@ -227,7 +243,7 @@ func (c *crossing) arrangeParts(level topology.Level, relaxed bool) []*arrangedG
 			}
 		}
 		for _, r := range rest {
-			if role, ok := order.addRole(c.gang, r, around, relaxed); ok {
+			if role, ok := order.addRole(c.gang, r, slices.Concat(around, levelsAround(groups, r)), relaxed); ok {
 				roles[r] = *role
 			} else {
 				later = append(later, r)
@@ -236,6 +252,7 @@ func (c *crossing) arrangeParts(level topology.Level, relaxed bool) []*arrangedG
 		order.addLocality()
 		c.planner.solver.spend(order.steps)
 		parts = append(parts, c.arrange(order, around, roles, len(later) == 0 && len(parts) == 0))
+		parts[len(parts)-1].setGroups(order, groups)
 		rest = later
 	}
 	return parts
@@ -274,8 +291,18 @@ func (c *crossing) arrange(order *arrangement, whole []topology.Level, roles []g
 	if !isAll {
 		a.gang.MinCount = a.gang.WaitingCount() + len(a.gang.Bound)
 	}
+	a.gang.RoleGroups = nil
 	c.readOn(a, c.planner.usage)
 	return a
+}
+
+// setGroups has the roles of groups share domains of a view.
+func (a *arrangedGang) setGroups(order *arrangement, groups []gang.RoleGroup) {
+	for _, group := range groups {
+		if group.Required = order.position(group.Required); group.Required >= 0 {
+			a.gang.RoleGroups = append(a.gang.RoleGroups, group)
+		}
+	}
 }
 
 // readOn gives an arranged gang a planner over what is free in a usage.
@@ -287,6 +314,11 @@ func (c *crossing) readOn(a *arrangedGang, u *topology.Usage) {
 	c.cordonOutsideWhole(arranged, a)
 	a.planner.resetTo(arranged)
 	a.refusal = a.planner.solver.readGang(a.planner, &a.gang)
+	a.ranks, a.models = nil, nil
+	for r := range a.planner.solver.roles {
+		a.ranks = append(a.ranks, slices.Clone(a.planner.solver.roles[r].waitingRanks))
+		a.models = append(a.models, a.planner.solver.roles[r].modelApplies)
+	}
 }
 
 // cordonOutsideWhole leaves only the nodes in use that are in domains of all levels that
@@ -315,9 +347,9 @@ func filterOn(v *topology.View, f *gang.Filter) *gang.Filter {
 	return out
 }
 
-// planOf returns the plan of a solved gang in terms of its own tree.
-func (c *crossing) planOf(a *arrangedGang, d topology.DomainID, product int) Plan {
-	plan := a.planner.solver.buildPlan(d, product)
+// planOf returns a plan on a view in terms of the gang's own tree.
+func (c *crossing) planOf(a *arrangedGang, plan Plan) Plan {
+	d := plan.Domain
 	for _, nodes := range plan.Nodes {
 		for i, n := range nodes {
 			if n != NoNode {

@@ -124,6 +124,31 @@ func TestSolve_RepairsInACrossingDomain(t *testing.T) {
 	assert.Equal(t, TopologyDrift, plan.Refusal.Reason)
 }
 
+// Groups of roles share domains of either hierarchy: a group may lie across those of
+// another. Check knows what a plan has to keep.
+func TestSolve_GroupsAcrossHierarchies(t *testing.T) {
+	for name, tc := range map[string]struct {
+		groups []gang.RoleGroup
+		fits   bool
+	}{
+		"two groups, one of each hierarchy":  {[]gang.RoleGroup{{Name: "a", Roles: []int{0, 1}, Required: 0}, {Name: "b", Roles: []int{2, 3}, Required: 1}}, true},
+		"one inside one of the other":        {[]gang.RoleGroup{{Name: "a", Roles: []int{0, 1, 2, 3}, Required: 1}, {Name: "b", Roles: []int{0, 1}, Required: 0}}, true},
+		"the same roles in both hierarchies": {[]gang.RoleGroup{{Name: "a", Roles: []int{0, 1}, Required: 1}, {Name: "b", Roles: []int{0, 1}, Required: 0}}, true},
+		"more than both have in common":      {[]gang.RoleGroup{{Name: "a", Roles: []int{0, 1, 2}, Required: 1}, {Name: "b", Roles: []int{0, 1, 2}, Required: 0}}, false},
+		"more than a tray has":               {[]gang.RoleGroup{{Name: "a", Roles: []int{0, 1, 2}, Required: 2}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, g := fabricAndNVLink(t), pods(1, 8)
+			g.MinCount, g.RoleGroups = 4, tc.groups
+			for range 3 {
+				g.Roles = append(g.Roles, g.Roles[0])
+			}
+			plan := solved(t, u, g)
+			assert.Equal(t, tc.fits, plan.Refusal == nil, names(u, plan))
+		})
+	}
+}
+
 // Check refuses what breaks a rule of either hierarchy.
 func TestCheck_AcrossHierarchies(t *testing.T) {
 	u, g := fabricAndNVLink(t), pods(2, 8, required(1))

@@ -37,11 +37,10 @@ func (c *crossing) placeInTurn(parts []*arrangedGang, product int, relaxed bool)
 		if a.refusal != nil {
 			return Plan{}, false
 		}
-		d, ok := c.solve(a, product, relaxed)
+		part, d, ok := c.solve(a, product, relaxed)
 		if !ok {
 			return Plan{}, false
 		}
-		part := c.planOf(a, d, product)
 		plan.Domain, plan.Model = part.Domain, part.Model
 		for r, nodes := range part.Nodes {
 			if k == 0 || len(nodes) > 0 {
@@ -56,7 +55,7 @@ func (c *crossing) placeInTurn(parts []*arrangedGang, product int, relaxed bool)
 			cordonOutside(u, a.view, d)
 		}
 	}
-	return plan, true
+	return plan, keepsGroups(c.tree, c.gang, plan)
 }
 
 // cordonOutside leaves only the nodes of one domain of a view in use.
@@ -135,6 +134,11 @@ func (s *nodeSearch) scopesOf(r, rank int) []sharedScope {
 			scopes = append(scopes, sharedScope{role: r, layer: i + 1, slice: rank / slice.Size, level: slice.Level})
 		}
 	}
+	for i, group := range g.RoleGroups {
+		if slices.Contains(group.Roles, r) {
+			scopes = append(scopes, sharedScope{role: -2 - i, level: group.Required})
+		}
+	}
 	return slices.DeleteFunc(scopes, func(scope sharedScope) bool { return scope.level < 0 })
 }
 
@@ -169,7 +173,7 @@ func (s *nodeSearch) placeFrom(r, m int) bool {
 	if m == role.Count {
 		return s.placeFrom(r+1, 0)
 	}
-	rank := int(s.crossing.roleState(r).waitingRanks[m])
+	rank := int(s.crossing.partOf(r).ranks[r][m])
 	for n := range s.crossing.tree.Nodes {
 		if s.steps--; s.steps <= 0 || s.crossing.planner.solver.isExhausted() {
 			s.steps = 0
@@ -216,7 +220,7 @@ func (s *nodeSearch) hasRoom(r int, n topology.NodeID) bool {
 	switch {
 	case role.Filter != nil && role.Filter.Exclusions[n] != gang.Eligible, u.Cordoned != nil && u.Cordoned[n]:
 		return false
-	case s.product != anyProduct && s.crossing.roleState(r).modelApplies && s.crossing.tree.ProductIndex(n) != s.product:
+	case s.product != anyProduct && s.crossing.partOf(r).models[r] && s.crossing.tree.ProductIndex(n) != s.product:
 		return false
 	}
 	width := len(role.Request)
@@ -228,15 +232,15 @@ func (s *nodeSearch) hasRoom(r int, n topology.NodeID) bool {
 	return true
 }
 
-// roleState returns the solver's state of role r, in the part that has its members.
-func (c *crossing) roleState(r int) *roleState {
+// partOf returns the part that has the waiting members of role r.
+func (c *crossing) partOf(r int) *arrangedGang {
 	base := c.arrangementsOf(len(c.attempts)-1, c.isRelaxable())
 	for _, a := range base {
-		if state := &a.planner.solver.roles[r]; len(state.waitingRanks) > 0 {
-			return state
+		if len(a.ranks[r]) > 0 {
+			return a
 		}
 	}
-	return &base[0].planner.solver.roles[r]
+	return base[0]
 }
 
 // explainRefusal returns why the gang fits nowhere; base are its parts without anything
@@ -250,6 +254,11 @@ func (c *crossing) explainRefusal(base []*arrangedGang) *Refusal {
 	for _, a := range base {
 		if len(base) > 1 && c.fitsAlone(a) {
 			continue
+		}
+		if len(a.gang.RoleGroups) > 0 {
+			if refusal := a.planner.Solve(&a.gang).Refusal; refusal != nil {
+				return c.refusalOf(a, refusal)
+			}
 		}
 		s := &a.planner.solver
 		s.stepsLeft, s.stepsKept = steps.stepsLeft, 0
@@ -274,7 +283,7 @@ func (c *crossing) explainRefusal(base []*arrangedGang) *Refusal {
 // fitsAlone reports whether a part of the gang would fit if it were all.
 func (c *crossing) fitsAlone(a *arrangedGang) bool {
 	return slices.ContainsFunc(a.planner.solver.products, func(product int) bool {
-		_, ok := c.solve(a, product, c.isRelaxable())
+		_, _, ok := c.solve(a, product, c.isRelaxable())
 		return ok
 	})
 }

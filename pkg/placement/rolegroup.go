@@ -21,6 +21,9 @@ const groupedShare = 8
 // placed as a gang of its own, one after the other, in a domain that may hold all. That
 // may miss a plan where the groups compete for room.
 func (p *Planner) solveGrouped(g *gang.Gang) Plan {
+	if t := g.TreeOn(p.tree); g.NamesCrossing(t) {
+		return p.solveCrossing(t, g)
+	}
 	if err := g.Validate(p.usage.Tree, len(p.usage.Resources)); err != nil {
 		return Plan{Refusal: &Refusal{Reason: InvalidGangSpec, Gang: g.Name, Needed: g.MinCount, Detail: err.Error()}}
 	}

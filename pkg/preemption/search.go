@@ -105,8 +105,7 @@ func (s *search) newSelector() {
 	g := s.p.Gang
 	waiting := -1
 	// Domains of levels that cross those of the tree are no ranges of nodes.
-	tree := s.p.tree()
-	alike := len(g.Bound) == 0 && !tree.IsCrossing(g.Required) && !tree.IsCrossing(g.Preferred)
+	alike := len(g.Bound) == 0 && !g.NamesCrossing(s.p.tree())
 	for i := range g.Roles {
 		if g.Roles[i].Count == 0 {
 			continue
