@@ -13,6 +13,8 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
 // Drivers and device classes of NVIDIA's DRA driver: chart of
@@ -57,6 +59,7 @@ func (s *Sandbox) CreateDRANodes(ctx context.Context, nodes []*v1.Node, mode DRA
 		count := node.Status.Allocatable[GPUResource]
 		delete(node.Status.Allocatable, GPUResource)
 		delete(node.Status.Capacity, GPUResource)
+		node.Labels[gpu.CountLabel] = count.String() // GPU Feature Discovery's
 		group.Go(func() error {
 			made, err := s.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 			if err != nil {
@@ -113,16 +116,16 @@ func gpuSlices(node *v1.Node, count int, mode DRAMode) []resourceapi.ResourceSli
 	}
 	if mode != DynamicMIG || gpus[0].migProfiles() == nil {
 		var whole resourceapi.ResourceSliceSpec
-		for _, gpu := range gpus {
-			whole.Devices = append(whole.Devices, gpu.wholeDevice())
+		for _, g := range gpus {
+			whole.Devices = append(whole.Devices, g.wholeDevice())
 		}
 		return []resourceapi.ResourceSliceSpec{whole}
 	}
 	var counters []resourceapi.CounterSet
 	var devices []resourceapi.ResourceSliceSpec
-	for _, gpu := range gpus {
-		counters = append(counters, gpu.counterSet())
-		devices = append(devices, resourceapi.ResourceSliceSpec{Devices: gpu.partitions()})
+	for _, g := range gpus {
+		counters = append(counters, g.counterSet())
+		devices = append(devices, resourceapi.ResourceSliceSpec{Devices: g.partitions()})
 	}
 	var specs []resourceapi.ResourceSliceSpec
 	for part := range slices.Chunk(counters, resourceapi.ResourceSliceMaxCounterSets) {

@@ -21,6 +21,8 @@
 //   - ParseProduct, MatchesProduct and ParseMemoryFloor: models (models.go, memory.go);
 //   - FindBoard, Board.FindProfile, MIGLayout and Packer: MIG (mig.go, carving.go);
 //   - Links, ParseLinks and ParseTopo: links inside a node (links.go, topo.go);
+//   - Links.OrderDevices and Packer.OrderInstances: which devices a first fit should
+//     try first (deviceorder.go);
 //   - Workload, Scorer and Learner: the score of a node for a pod (workload.go,
 //     scorer.go, learner.go), the same in the scheduler and in the simulator.
 package gpu

@@ -121,6 +121,12 @@ func (l *Links) uniformLink() (Link, bool) {
 	return l.pairLinks[0], true
 }
 
+// IsUniform reports whether all devices reach each other alike.
+func (l *Links) IsUniform() bool {
+	_, alike := l.uniformLink()
+	return alike || l.count < 2
+}
+
 // String writes the matrix as the annotation muster.sh/gpu-links has it, see
 // ParseLinks.
 func (l *Links) String() string {

@@ -11,6 +11,7 @@ import (
 
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/deviceattribute"
 	"k8s.io/dynamic-resource-allocation/structured"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
@@ -29,6 +30,11 @@ type NodeDevices struct {
 	parts map[structured.DeviceID]int
 	// healthy are the gpus that are not tainted.
 	healthy gpu.DeviceSet
+	// product is the name of the first one, and roots and numaNodes are the places
+	// of all.
+	product   string
+	roots     []string
+	numaNodes []int
 }
 
 // GPUCount is the number of GPUs.
@@ -50,23 +56,45 @@ func (d *NodeDevices) FreeGPUs(allocated sets.Set[structured.DeviceID]) gpu.Devi
 	return free
 }
 
+// readLinks returns the links of the GPUs: those of the annotation, or of the known
+// shape of the product; where there is no NVLink, those of their places. nil where
+// nothing is known.
+func (d *NodeDevices) readLinks(annotation, product string) *gpu.Links {
+	if links, err := gpu.ParseLinks(annotation); err == nil && links.DeviceCount() == len(d.gpus) {
+		return links
+	}
+	places := gpu.LinksOfPlaces(d.roots, d.numaNodes)
+	if read := gpu.ParseProduct(product); read.IsWhole() {
+		links, known := gpu.KnownLinks(read, len(d.gpus))
+		if known && (places == nil || !links.IsUniform() || links.LinkBetween(0, 1).IsNVLink()) {
+			return links
+		}
+	}
+	return places
+}
+
 // ReadDevices reads the slices of GPUDriver, by the name of the node. Left out is
 // a node whose pool is not complete, or has more GPUs than a matrix of links
 // holds: of it only counts are known.
 func ReadDevices(all []*resourceapi.ResourceSlice) map[string]*NodeDevices {
+	nodes := map[string]*NodeDevices{}
+	for node, pool := range poolsOf(all) {
+		if devices := readPool(latestSlices(pool)); devices != nil {
+			nodes[node] = devices
+		}
+	}
+	return nodes
+}
+
+// poolsOf returns the slices of GPUDriver by the name of the node.
+func poolsOf(all []*resourceapi.ResourceSlice) map[string][]*resourceapi.ResourceSlice {
 	pools := map[string][]*resourceapi.ResourceSlice{}
 	for _, s := range all {
 		if s.Spec.Driver == GPUDriver && s.Spec.NodeName != nil {
 			pools[*s.Spec.NodeName] = append(pools[*s.Spec.NodeName], s)
 		}
 	}
-	nodes := map[string]*NodeDevices{}
-	for node, pool := range pools {
-		if devices := readPool(latestSlices(pool)); devices != nil {
-			nodes[node] = devices
-		}
-	}
-	return nodes
+	return pools
 }
 
 // latestSlices are the slices of the last generation, if all of them are there and
@@ -90,6 +118,9 @@ type publishedDevice struct {
 	id           structured.DeviceID
 	name, bus    string
 	uuid, parent string
+	product      string
+	root         string
+	numaNode     int
 	healthy      bool
 }
 
@@ -102,6 +133,7 @@ func readPool(pool []*resourceapi.ResourceSlice) *NodeDevices {
 				id:   structured.MakeDeviceID(s.Spec.Driver, s.Spec.Pool.Name, d.Name),
 				name: d.Name, uuid: stringAttribute(d, "uuid"), parent: stringAttribute(d, "parentUUID"),
 				bus:     cmp.Or(stringAttribute(d, "resource.kubernetes.io/pciBusID"), stringAttribute(d, "pcieBusID")),
+				product: stringAttribute(d, "productName"), root: stringAttribute(d, deviceattribute.StandardDeviceAttributePCIeRoot), numaNode: numaNodeOf(d),
 				healthy: !slices.ContainsFunc(d.Taints, func(t resourceapi.DeviceTaint) bool { return t.Effect != resourceapi.DeviceTaintEffectNone }),
 			}
 			switch stringAttribute(d, "type") {
@@ -118,9 +150,10 @@ func readPool(pool []*resourceapi.ResourceSlice) *NodeDevices {
 	slices.SortFunc(whole, func(a, b publishedDevice) int {
 		return cmp.Or(strings.Compare(a.bus, b.bus), cmp.Compare(trailingIndex(a.name), trailingIndex(b.name)), strings.Compare(a.name, b.name))
 	})
-	devices := &NodeDevices{parts: map[structured.DeviceID]int{}}
+	devices := &NodeDevices{parts: map[structured.DeviceID]int{}, product: whole[0].product}
 	for i, p := range whole {
 		devices.gpus = append(devices.gpus, p.id)
+		devices.roots, devices.numaNodes = append(devices.roots, p.root), append(devices.numaNodes, p.numaNode)
 		if p.healthy {
 			devices.healthy |= 1 << i
 		}
@@ -142,6 +175,14 @@ func stringAttribute(d *resourceapi.Device, name resourceapi.QualifiedName) stri
 		}
 	}
 	return ""
+}
+
+// numaNodeOf is the NUMA node that a device is at, -1 if that is not published.
+func numaNodeOf(d *resourceapi.Device) int {
+	if a, ok := d.Attributes[deviceattribute.StandardDeviceAttributeNUMANode]; ok && a.IntValue != nil {
+		return int(*a.IntValue)
+	}
+	return -1
 }
 
 // trailingIndex is the number at the end of a name such as "gpu-10".
@@ -173,6 +214,17 @@ func ClaimedGPUs(claim *resourceapi.ResourceClaim, class func(name string) *reso
 		}
 	}
 	return sum
+}
+
+// TakesGPUsInOrder reports whether a claim takes the first free GPUs of its node in
+// the order of DeviceOrder, whichever they are: nothing in it tells GPUs apart.
+func TakesGPUsInOrder(claim *resourceapi.ResourceClaim, class func(name string) *resourceapi.DeviceClass) bool {
+	if len(claim.Spec.Devices.Constraints) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(claim.Spec.Devices.Requests, func(r resourceapi.DeviceRequest) bool {
+		return r.Exactly == nil || len(r.Exactly.Selectors) > 0 || r.Exactly.AdminAccess != nil || r.Exactly.Capacity != nil || !isGPUClass(class(r.Exactly.DeviceClassName))
+	})
 }
 
 func isGPUClass(class *resourceapi.DeviceClass) bool {

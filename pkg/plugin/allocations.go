@@ -80,30 +80,44 @@ func sameSlices(a, b []*resourceapi.ResourceSlice) bool {
 	return !slices.ContainsFunc(b, func(s *resourceapi.ResourceSlice) bool { return !known.Has(s) })
 }
 
-// claimed is the number of GPUs that a pod's claims ask for.
-func (a *allocations) claimedGPUs(pod *v1.Pod) int {
-	if a.manager == nil {
-		return 0
+// claimedGPUs is the number of GPUs that a pod's claims ask for.
+func (a *allocations) claimedGPUs(pod *v1.Pod) (sum int) {
+	for _, claim := range a.claimsOf(pod) {
+		sum += kube.ClaimedGPUs(claim, a.classOf)
 	}
-	sum := 0
+	return sum
+}
+
+// takesInOrder reports whether a pod takes the GPUs that come first on its node in
+// the order for it: those are then the ones that reach each other best.
+func (a *allocations) takesInOrder(pod *v1.Pod) bool {
+	return !slices.ContainsFunc(a.claimsOf(pod), func(c *resourceapi.ResourceClaim) bool { return !kube.TakesGPUsInOrder(c, a.classOf) })
+}
+
+// claimsOf lists the claims of a pod that are there.
+func (a *allocations) claimsOf(pod *v1.Pod) (claims []*resourceapi.ResourceClaim) {
+	if a.manager == nil {
+		return nil
+	}
 	for i := range pod.Spec.ResourceClaims {
 		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
 		if err != nil || name == nil {
 			continue // not created yet: the scheduler's own plugin says so
 		}
-		claim, err := a.manager.ResourceClaims().Get(pod.Namespace, *name)
-		if err != nil {
-			continue
+		if claim, err := a.manager.ResourceClaims().Get(pod.Namespace, *name); err == nil {
+			claims = append(claims, claim)
 		}
-		sum += kube.ClaimedGPUs(claim, func(class string) *resourceapi.DeviceClass {
-			found, err := a.manager.DeviceClasses().Get(class)
-			if err != nil {
-				return nil
-			}
-			return found
-		})
 	}
-	return sum
+	return claims
+}
+
+// classOf returns a device class, nil if there is none of that name.
+func (a *allocations) classOf(name string) *resourceapi.DeviceClass {
+	found, err := a.manager.DeviceClasses().Get(name)
+	if err != nil {
+		return nil
+	}
+	return found
 }
 
 // freeGPUs is what is known of the free GPUs of a node.

@@ -54,6 +54,8 @@ type scoreState struct {
 	request gpu.Request
 	scorer  *gpu.Scorer
 	devices devices
+	// inOrder says that the pod takes the GPUs that come first on its node.
+	inOrder bool
 	// device is the extended resource that a pod with other devices asks most
 	// of, and amount how much.
 	device v1.ResourceName
@@ -174,7 +176,7 @@ func (s *podScorer) preScore(state fwk.CycleState, pod *v1.Pod) *fwk.Status {
 			return fwk.AsStatus(err)
 		}
 		w.request, w.scorer = s.gpus.requestOf(pod, demands), s.gpus.currentScorer()
-		w.devices = s.gpus.claims.snapshotDevices()
+		w.devices, w.inOrder = s.gpus.claims.snapshotDevices(), s.gpus.claims.takesInOrder(pod)
 	}
 	if w.kind != noDevice {
 		var err error
@@ -286,18 +288,20 @@ func bestNode(scores fwk.NodeScoreList) int {
 
 // logLinks writes down how well the GPUs of a pod will reach each other on the
 // node that suits it best, and whether that is exact: the driver published which
-// devices are free, and these are the best of them; or estimated from counts.
+// devices are free, and the pod takes the best of them; or estimated, from counts, or
+// where the pod is particular about its devices.
 func (s *podScorer) logLinks(ctx context.Context, w *scoreState, pod *v1.Pod, node string) {
 	info, err := s.handle.SnapshotSharedLister().NodeInfos().Get(node)
 	if err != nil {
 		return
 	}
-	reach, known := s.gpus.nodeGPUsOf(info.Node()).reachOf(w.devices.freeOn(info), w.request.GPUs)
+	free := w.devices.freeOn(info)
+	reach, known := s.gpus.nodeGPUsOf(info.Node()).reachOf(free, w.request.GPUs)
 	if !known {
 		return
 	}
 	basis := "estimated"
-	if reach.Exact {
+	if reach.Exact && (w.inOrder || !free.exact) {
 		basis = "exact"
 	}
 	klog.FromContext(ctx).V(2).Info("Scored GPU links", "pod", klog.KObj(pod), "node", node, "gpus", w.request.GPUs,

@@ -85,6 +85,27 @@ func CompleteConfig(cfg *config.KubeSchedulerConfiguration) {
 		})
 		p.PreEnqueue.Disabled = append(p.PreEnqueue.Disabled, config.Plugin{Name: names.GangScheduling})
 		p.Permit.Disabled = append(p.Permit.Disabled, config.Plugin{Name: names.GangScheduling})
+		replaceAllocator(&cfg.Profiles[i])
+	}
+}
+
+// replaceAllocator has Muster's plugin stand in for DynamicResources wherever a
+// profile names that one, with its arguments.
+func replaceAllocator(profile *config.KubeSchedulerProfile) {
+	for _, set := range pluginSets(profile.Plugins) {
+		for _, list := range [][]config.Plugin{set.Enabled, set.Disabled} {
+			for i := range list {
+				if list[i].Name == names.DynamicResources {
+					list[i].Name = plugin.DevicesName
+				}
+			}
+		}
+	}
+	for _, one := range profile.PluginConfig {
+		if one.Name == names.DynamicResources {
+			profile.PluginConfig = append(profile.PluginConfig, config.PluginConfig{Name: plugin.DevicesName, Args: one.Args})
+			break
+		}
 	}
 }
 
@@ -178,19 +199,23 @@ func checkProfile(profile *config.KubeSchedulerProfile) error {
 	return nil
 }
 
+// pluginSets returns the sets of all extension points.
+func pluginSets(p *config.Plugins) []config.PluginSet {
+	return []config.PluginSet{
+		p.MultiPoint, p.PreEnqueue, p.QueueSort, p.PreFilter, p.Filter, p.PostFilter, p.PreScore, p.Score,
+		p.Reserve, p.Permit, p.PreBind, p.Bind, p.PostBind, p.PlacementGenerate, p.PlacementScore,
+		p.PodGroupPostFilter,
+	}
+}
+
 // enabledPlugins returns the names of all plugins of a profile, at any
 // extension point.
 func enabledPlugins(profile *config.KubeSchedulerProfile) []string {
 	if profile.Plugins == nil {
 		return nil
 	}
-	p := profile.Plugins
-	sets := []config.PluginSet{
-		p.MultiPoint, p.PreEnqueue, p.QueueSort, p.PreFilter, p.Filter, p.PostFilter, p.PreScore, p.Score,
-		p.Reserve, p.Permit, p.PreBind, p.Bind, p.PostBind, p.PlacementGenerate, p.PlacementScore,
-	}
 	var enabled []string
-	for _, set := range sets {
+	for _, set := range pluginSets(profile.Plugins) {
 		for _, one := range set.Enabled {
 			enabled = append(enabled, one.Name)
 		}

@@ -6,6 +6,7 @@ package scheduler
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +112,36 @@ func TestComplete(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(strings.Join(enabled, " "), "GangScheduling"), "kube-scheduler asks it by name")
 	assert.Contains(t, cfg.Profiles[0].Plugins.Permit.Disabled, config.Plugin{Name: "GangScheduling"})
 	assert.Contains(t, cfg.Profiles[0].Plugins.PreEnqueue.Disabled, config.Plugin{Name: "GangScheduling"})
+}
+
+// Muster's plugin takes the place of DynamicResources, with its arguments, and not
+// where a configuration turns it off.
+func TestComplete_StandsInForDynamicResources(t *testing.T) {
+	for name, test := range map[string]struct {
+		more    string
+		enabled int
+		score   []config.Plugin
+		timeout string
+	}{
+		"by default":        {"", 1, nil, "10m0s"},
+		"with arguments":    {"    pluginConfig: [{name: DynamicResources, args: {bindingTimeout: 3m}}]\n", 1, nil, "3m0s"},
+		"turned off":        {"        disabled: [{name: DynamicResources}]\n", 0, nil, "10m0s"},
+		"off at one moment": {"      score: {disabled: [{name: DynamicResources}]}\n", 1, []config.Plugin{{Name: "MusterDevices"}}, "10m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := decodeConfig([]byte(defaultConfig + test.more))
+			require.NoError(t, err)
+			CompleteConfig(cfg)
+			profile := cfg.Profiles[0]
+			enabled := strings.Join(enabledPlugins(&profile), " ")
+			assert.Equal(t, test.enabled, strings.Count(enabled, "MusterDevices"))
+			assert.NotContains(t, enabled, "DynamicResources")
+			assert.Equal(t, test.score, profile.Plugins.Score.Disabled)
+			at := slices.IndexFunc(profile.PluginConfig, func(one config.PluginConfig) bool { return one.Name == "MusterDevices" })
+			require.GreaterOrEqual(t, at, 0)
+			assert.Equal(t, test.timeout, profile.PluginConfig[at].Args.(*config.DynamicResourcesArgs).BindingTimeout.Duration.String())
+		})
+	}
 }
 
 func TestCheckConfig(t *testing.T) {

@@ -54,7 +54,9 @@ func setup(ctx context.Context, opts *options.Options, history *historySource, m
 	if err := adaptToServer(ctx, c.Client.Discovery(), c.InformerFactory); err != nil {
 		return nil, nil, nil, err
 	}
-	registry := frameworkruntime.Registry{plugin.Name: history.pluginFactory(translator)}
+	registry := frameworkruntime.Registry{
+		plugin.Name: history.pluginFactory(translator), plugin.DevicesName: plugin.NewDeviceAllocator,
+	}
 	for _, option := range more {
 		if err := option(registry); err != nil {
 			return nil, nil, nil, err

@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -75,4 +76,41 @@ func TestDRA_Pods(t *testing.T) {
 	c.remove("claim-0")
 	c.awaitRunning("plain", 1)
 	assert.Equal(t, map[string][]string{"plain-0": {"gpu-0", "gpu-1", "gpu-2", "gpu-3"}}, c.devices())
+}
+
+// TestDRA_LinkedPairs has GPUs bridged in pairs, each with the one four further:
+// pods of two get a pair, and singles take from a broken one.
+func TestDRA_LinkedPairs(t *testing.T) {
+	n := node("n0", nil, 8)
+	n.Annotations = map[string]string{"muster.sh/gpu-links": "SYS;SYS,SYS;SYS,SYS,SYS;NV12,SYS,SYS,SYS;SYS,NV12,SYS,SYS,SYS;SYS,SYS,NV12,SYS,SYS,SYS;SYS,SYS,SYS,NV12,SYS,SYS,SYS"}
+	c := newDRACluster(t, sandbox.WholeGPUs, n)
+	c.template("two", sandbox.GPUClass, 2)
+	for _, step := range []struct {
+		pod  *v1.Pod
+		want []string
+	}{
+		{pod("a-0", 1), []string{"gpu-0"}},
+		{pod("b-0", 0, claimsDevices("two")), []string{"gpu-1", "gpu-5"}},
+		{pod("c-0", 1), []string{"gpu-4"}},
+		{pod("d-0", 2), []string{"gpu-2", "gpu-6"}},
+	} {
+		c.create(step.pod)
+		c.awaitRunning(step.pod.Name[:1], 1)
+		assert.Equal(t, step.want, slices.Sorted(slices.Values(c.devices()[step.pod.Name])), step.pod.Name)
+	}
+}
+
+// TestDRA_MIGStarts cuts one GPU: instances of one slice go where they leave room
+// for a large one.
+func TestDRA_MIGStarts(t *testing.T) {
+	c := newDRACluster(t, sandbox.DynamicMIG, node("n0", map[string]string{sandbox.ProductLabel: "NVIDIA-H100-80GB-HBM3"}, 1))
+	for _, profile := range []string{"1g.10gb", "4g.40gb"} {
+		c.template(profile[:2], sandbox.MIGClass, 1, "device.attributes['gpu.nvidia.com'].profile == '"+profile+"'")
+	}
+	c.create(pod("a-0", 0, claimsDevices("1g")))
+	c.awaitRunning("a", 1)
+	assert.Equal(t, []string{"gpu-0-mig-1g10gb-19-6"}, c.devices()["a-0"])
+	c.create(pod("b-0", 0, claimsDevices("4g")))
+	c.awaitRunning("b", 1)
+	assert.Equal(t, []string{"gpu-0-mig-4g40gb-5-0"}, c.devices()["b-0"])
 }

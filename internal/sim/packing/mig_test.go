@@ -32,6 +32,62 @@ func TestMIGReplay_MusterLetsInMoreThanFitting(t *testing.T) {
 	}
 }
 
+// migOrder is what DRA's allocator does with nodes of eight devices: it takes the
+// first node with room, and there the first instance that fits, in the order that
+// the scheduler gives the instances.
+type migOrder struct{ packer *gpu.Packer }
+
+func (migOrder) observeProfile(int) {}
+
+func (m migOrder) pickPlace(devices []*gpu.MIGLayout, profile *gpu.Profile) (int, int) {
+	const size = 8
+	for first := 0; first < len(devices); first += size {
+		node := devices[first:min(first+size, len(devices))]
+		var used []gpu.UnitSet
+		var places []gpu.InstanceOption
+		var published []gpu.PublishedInstance
+		for d, layout := range node {
+			used = append(used, layout.UsedUnits())
+			for _, start := range profile.Starts {
+				places = append(places, gpu.InstanceOption{Device: d, Start: start})
+				published = append(published, gpu.PublishedInstance{Device: d, Units: gpu.Instance{Profile: profile, Start: start}.OccupiedUnits()})
+			}
+		}
+		for _, i := range m.packer.OrderInstances(used, published) {
+			if node[places[i].Device].CheckInstance(gpu.Instance{Profile: profile, Start: places[i].Start}) == nil {
+				return first + places[i].Device, places[i].Start
+			}
+		}
+	}
+	return -1, 0
+}
+
+// TestMIGReplay_OrderOfDevices holds the order that is given to DRA's allocator
+// against the order in which the driver publishes, which is first fit, and against
+// the best start of all devices: of one node, and of eight.
+func TestMIGReplay_OrderOfDevices(t *testing.T) {
+	ordered := MIGPolicy{"ordered", func(b *gpu.Board) migPicker { return migOrder{gpu.EvenPacker(b)} }}
+	for _, name := range []string{"A100-80GB", "H100-94GB"} {
+		board, _ := gpu.FindBoard(name)
+		for _, devices := range []int{8, 64} {
+			sum := map[string]float64{}
+			for seed := int64(1); seed <= 6; seed++ {
+				replay := MIGReplay{Board: board, Devices: devices, Arrivals: 2000, Load: 0.9, Seed: seed}
+				for _, p := range append(MIGPolicies(), ordered) {
+					got, err := replay.Run(p)
+					require.NoError(t, err)
+					sum[p.Name] += got.InstanceAcceptance() / 6
+				}
+			}
+			t.Logf("%s, %d devices: %.1f %% of instances as published, %.1f %% in order, %.1f %% with the best start of all", name, devices, sum["first-fit"], sum["ordered"], sum["muster"])
+			assert.Greater(t, sum["ordered"], sum["first-fit"]+0.5, name)
+			if devices == 8 { // of several nodes the first is not the best
+				assert.Greater(t, sum["ordered"], sum["muster"]-0.5, name)
+			}
+		}
+	}
+}
+
 func TestMIGReplay_RefusesNothingWithoutNeed(t *testing.T) {
 	board, _ := gpu.FindBoard("A30-24GB")
 	mix := make(gpu.ProfileMix, len(board.Profiles))
