@@ -104,7 +104,7 @@ func TestClient_ABindingDoesNotWaitForClientGo(t *testing.T) {
 	defer server.Close()
 	inner, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
 	require.NoError(t, err)
-	pods := client{inner, &Translator{bindings: newBindings(), nodes: nodesNamed("n1")}}.CoreV1().Pods("ns")
+	pods := client{inner, &Translator{store: emptyStore(), bindings: newBindings(), nodes: nodesNamed("n1")}}.CoreV1().Pods("ns")
 	bind := func(name string) error {
 		return pods.Bind(t.Context(), &v1.Binding{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "u1"}, Target: v1.ObjectReference{Name: "n1"}}, metav1.CreateOptions{})
 	}
