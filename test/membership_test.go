@@ -20,6 +20,7 @@ var memberWords = []string{"DeletionTimestamp", "GetDeletionTimestamp", "PodSucc
 // askOtherwise are the functions beside pkg/kube/membership.go that read one of those
 // words, since they ask another question than what the pod counts as.
 var askOtherwise = map[string]string{
+	"pkg/dra/claims.go readPodClaim":              "whether a claim is going, which is no pod",
 	"pkg/plugin/budgets.go selectedPods":          "which pods a disruption budget protects, as the API server asks it",
 	"pkg/plugin/clusterwatch.go terminatingEvent": "until when a pod has time to end",
 	"pkg/explain/victims.go victimOf":             "until when a pod has time to end",
