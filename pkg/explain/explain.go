@@ -33,6 +33,9 @@ type Explanation struct {
 	PassedBy []LaterGang `json:"passedBy,omitempty"`
 	// Changes are what would let the gang in, each on its own.
 	Changes []Change `json:"changes,omitempty"`
+	// Preemption is who would make way for it, or why nobody does; nil where no pod of
+	// lower priority runs.
+	Preemption *Preemption `json:"preemption,omitempty"`
 	// Placements are the domains of the bound members, by level, and Hosts their
 	// nodes.
 	Placements []LevelPlacement `json:"stands,omitempty"`
@@ -127,6 +130,9 @@ func (v *ClusterView) Explain(g *Gang, now time.Time) (*Explanation, error) {
 	}
 	e.Nearest, e.Nodes = x.nodeGroups()
 	e.Notes = append(e.Notes, x.gpuWarnings()...)
+	if e.Reason == kube.NoFittingDomain {
+		e.Preemption = x.preemption(now)
+	}
 	e.Changes, err = x.proposeChanges()
 	return e, err
 }

@@ -47,6 +47,9 @@ type PreemptionRules struct {
 	// MinRuntime is how long pods run before they may be preempted that say
 	// nothing of it themselves.
 	MinRuntime time.Duration
+	// GroupName returns the name of the group of a pod, "" for none; nil reads it off
+	// the pod.
+	GroupName func(*v1.Pod) string
 	// GroupOf returns what is known of a pod group, and whether its members run
 	// together or not at all.
 	GroupOf func(namespace, name string) (RunningGroup, bool)
@@ -161,7 +164,7 @@ func (b *candidateBuilder) addPod(n topology.NodeID, one *runningPod) {
 // none yet.
 func (b *candidateBuilder) workloadOf(one *runningPod) int {
 	pod := one.pod
-	key := [2]string{pod.Namespace, GroupOf(pod)}
+	key := [2]string{pod.Namespace, b.groupName(pod)}
 	known, seen := 0, false
 	if key[1] != "" {
 		if known, seen = b.byGroup[key]; seen && known >= 0 {
@@ -183,6 +186,13 @@ func (b *candidateBuilder) workloadOf(one *runningPod) int {
 	b.out.Pods = append(b.out.Pods, nil)
 	b.groups = append(b.groups, group)
 	return len(b.out.Workloads) - 1
+}
+
+func (b *candidateBuilder) groupName(pod *v1.Pod) string {
+	if b.rules.GroupName != nil {
+		return b.rules.GroupName(pod)
+	}
+	return GroupOf(pod)
 }
 
 // exemptionOf returns why a pod makes way for nobody, Preemptible if there is no

@@ -27,6 +27,7 @@ func WriteExplanation(w io.Writer, e *explain.Explanation) {
 		writeText(w, "\n%s\n", formatReason(e.Status))
 	}
 	writePassers(w, e)
+	writePreemption(w, e.Preemption)
 	for _, note := range e.Notes {
 		writeText(w, "note: %s\n", note)
 	}
@@ -52,6 +53,40 @@ func writePassers(w io.Writer, e *explain.Explanation) {
 		parts = append(parts, fmt.Sprintf("%s/%s (%s)", p.Namespace, p.Name, strings.Join(about, ", ")))
 	}
 	writeText(w, "passed by %s: %s\n", formatCount(len(e.PassedBy), "later gang"), strings.Join(parts, ", "))
+}
+
+// writePreemption writes who would make way for the gang.
+func writePreemption(w io.Writer, p *explain.Preemption) {
+	switch {
+	case p == nil:
+	case p.Why != "":
+		writeText(w, "preempts nobody: %s\n", p.Why)
+	default:
+		const most = 6
+		var parts []string
+		for i, v := range p.Victims {
+			if i == most {
+				parts = append(parts, fmt.Sprintf("and %d more", len(p.Victims)-most))
+				break
+			}
+			parts = append(parts, describeVictim(v))
+		}
+		writeText(w, "would preempt %s: %s\n", formatCount(p.Pods, "pod"), strings.Join(parts, ", "))
+	}
+}
+
+// describeVictim returns a workload that would make way, such as "gang low/train (4
+// pods, priority 1, 3 GPU hours)".
+func describeVictim(v explain.PreemptedWorkload) string {
+	name := "pod " + v.Name
+	if v.Gang {
+		name = "gang " + v.Name
+	}
+	pods := formatCount(v.Pods, "pod")
+	if !v.Whole {
+		pods += " to spare"
+	}
+	return fmt.Sprintf("%s (%s, priority %d, %.1f GPU hours)", name, pods, v.Priority, float64(v.GPUSeconds)/3600)
 }
 
 // writeRequest writes the constraints of the gang and the requests of its
