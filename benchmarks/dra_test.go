@@ -31,6 +31,17 @@ type published struct {
 	nodes []fwk.NodeInfo
 }
 
+// Allocated returns a copy, as the scheduler's own list of claims does.
+func (p *published) Allocated() (*structured.AllocatedState, error) {
+	known, err := p.Objects.Allocated()
+	if err != nil {
+		return nil, err
+	}
+	copied := *known
+	copied.AllocatedDevices = known.AllocatedDevices.Clone()
+	return &copied, nil
+}
+
 func newPublished(count int) *published {
 	rng := rand.New(rand.NewPCG(1, 2))
 	p := &published{Objects: &dra.Objects{DeviceClasses: []*resourceapi.DeviceClass{{
@@ -127,13 +138,13 @@ func BenchmarkClaims(b *testing.B) {
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
 			cluster := kube.NewCluster(kube.DefaultLevels())
-			cluster.Devices = dra.NewInventory(p.Objects, allocatorFeatures)
+			cluster.Devices = dra.NewInventory(p, allocatorFeatures)
 			p.planClaims(b, cluster, nil, pods)
 		}
 	})
 	b.Run("counted", func(b *testing.B) {
 		cluster := kube.NewCluster(kube.DefaultLevels())
-		cluster.Devices = dra.NewInventory(p.Objects, allocatorFeatures)
+		cluster.Devices = dra.NewInventory(p, allocatorFeatures)
 		planner := p.planClaims(b, cluster, nil, pods)
 		for b.Loop() {
 			p.planClaims(b, cluster, planner, pods)

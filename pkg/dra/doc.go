@@ -16,8 +16,8 @@
 // What a count depends on. Nodes are alike whose slices are: names of nodes, pools and
 // devices do not matter, nor attributes that neither a selector nor a constraint of the
 // gang names. An expression that may read attributes by other than their names makes
-// all of them matter. Members take their devices one after the other, as the scheduler
-// will allocate them: the first that fit, in published order.
+// all of them matter. Members take their devices one after the other: the first that
+// fit, in published order.
 //
 // What is not counted here is left to the scheduler: devices that are not of one node,
 // claims that several members share, and claims whose count takes too many steps. A

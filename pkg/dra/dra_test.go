@@ -187,7 +187,7 @@ func (w *world) allocate(t *testing.T, node string, spec resourceapi.ResourceCla
 	}
 	c.Status.Allocation = &results[0]
 	w.taken++
-	w.Claims = append(w.Claims, c)
+	w.Claims, w.allocated = append(w.Claims, c), nil
 	return true
 }
 

@@ -194,4 +194,5 @@ func (g *GangView) Assume(n topology.NodeID, c *Claims) {
 	node := g.view.nodes[n]
 	node.assumed = after.(*state).taken.clone()
 	g.inventory.touch(node)
+	g.inventory.allocated = nil
 }

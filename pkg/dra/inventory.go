@@ -40,6 +40,10 @@ type Inventory struct {
 	loose  []*resourceapi.ResourceSlice // devices that are not of one node
 	looseN uint64                       // tells the lists of loose slices apart
 
+	// allocated is what was read last of what is taken; nil if the nodes are not up to
+	// date with it.
+	allocated *structured.AllocatedState
+
 	classes []*resourceapi.DeviceClass
 	// mapped are the extended resources that classes name, in order.
 	mapped  []v1.ResourceName
@@ -96,7 +100,10 @@ func (v *Inventory) Update() error {
 	if err != nil {
 		return err
 	}
-	v.readTaken(allocated)
+	if allocated != v.allocated {
+		v.readTaken(allocated)
+		v.allocated = allocated
+	}
 	return nil
 }
 
@@ -109,6 +116,7 @@ func (v *Inventory) readSlices(all []*resourceapi.ResourceSlice) {
 	if same && v.known != nil {
 		return
 	}
+	v.allocated = nil
 	v.known = make(map[*resourceapi.ResourceSlice]bool, len(all))
 	byNode := map[string][]*resourceapi.ResourceSlice{}
 	poolNode := map[[2]string]string{}

@@ -12,7 +12,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Objects is a Source of objects that are at hand, as in a snapshot.
+// Objects is a Source of objects that are at hand, as in a snapshot. They must not change
+// once it was asked.
 type Objects struct {
 	ResourceSlices   []*resourceapi.ResourceSlice
 	DeviceClasses    []*resourceapi.DeviceClass
@@ -20,8 +21,9 @@ type Objects struct {
 	Templates        []*resourceapi.ResourceClaimTemplate
 	DeviceTaintRules []*resourceapi.DeviceTaintRule
 
-	patched []*resourceapi.ResourceSlice
-	byName  map[string]*resourceapi.ResourceClaim
+	patched   []*resourceapi.ResourceSlice
+	byName    map[string]*resourceapi.ResourceClaim
+	allocated *structured.AllocatedState
 }
 
 // Slices returns the slices with the taints of the rules, the same each time.
@@ -55,8 +57,16 @@ func taint(s *resourceapi.ResourceSlice, rules []*resourceapi.DeviceTaintRule) *
 	return patched
 }
 
-// Allocated returns what the claims have.
+// Allocated returns what the claims have, the same each time.
 func (o *Objects) Allocated() (*structured.AllocatedState, error) {
+	if o.allocated == nil {
+		o.allocated = o.readAllocated()
+	}
+	return o.allocated, nil
+}
+
+// readAllocated does the work of Allocated.
+func (o *Objects) readAllocated() *structured.AllocatedState {
 	out := &structured.AllocatedState{
 		AllocatedDevices: sets.Set[structured.DeviceID]{}, AllocatedSharedDeviceIDs: sets.Set[structured.SharedDeviceID]{},
 		AggregatedCapacity: structured.NewConsumedCapacityCollection(),
@@ -79,7 +89,7 @@ func (o *Objects) Allocated() (*structured.AllocatedState, error) {
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 // Claim returns a claim.

@@ -233,13 +233,22 @@ func pinsText(pins []*v1.NodeSelector) string {
 	return string(text)
 }
 
-// matchesAll reports whether all selectors select a node.
-func matchesAll(pins []*v1.NodeSelector, node *v1.Node) bool {
+// pinnedNodes returns a function that reports whether all selectors select a node.
+func pinnedNodes(pins []*v1.NodeSelector) func(*v1.Node) bool {
+	var selectors []*nodeaffinity.NodeSelector
 	for _, pin := range pins {
 		selector, err := nodeaffinity.NewNodeSelector(pin)
-		if err != nil || !selector.Match(node) {
-			return false
+		if err != nil { // it selects nothing
+			return func(*v1.Node) bool { return false }
 		}
+		selectors = append(selectors, selector)
 	}
-	return true
+	return func(node *v1.Node) bool {
+		for _, selector := range selectors {
+			if !selector.Match(node) {
+				return false
+			}
+		}
+		return true
+	}
 }

@@ -87,6 +87,7 @@ func (f *filterCache) evictOldest() {
 }
 
 func (c *Cluster) refreshFilter(cached *cachedFilter, pod *v1.Pod, requirements *GPURequirements, pins []*v1.NodeSelector) {
+	isPinned := pinnedNodes(pins)
 	affinity := nodeaffinity.GetRequiredNodeAffinity(pod)
 	for id := range c.nodes {
 		if c.nodes[id].changed <= cached.epoch {
@@ -97,7 +98,7 @@ func (c *Cluster) refreshFilter(cached *cachedFilter, pod *v1.Pod, requirements 
 		if now == gang.Eligible {
 			now = requirements.exclusionOf(c.nodes[id].node)
 		}
-		if now == gang.Eligible && !matchesAll(pins, c.nodes[id].node) {
+		if now == gang.Eligible && !isPinned(c.nodes[id].node) {
 			now = gang.Other
 		}
 		cached.filter.Exclusions[id] = now

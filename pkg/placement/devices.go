@@ -102,6 +102,27 @@ func (s *solver) holdDevices(n topology.NodeID) bool {
 	return true
 }
 
+// unknownClaims returns what a role claims that no node has, whatever is taken; "" for
+// nothing.
+func (s *solver) unknownClaims() string {
+	d := topology.WithoutTaken(s.planner.usage.Devices)
+	for r := range s.roles {
+		claims := s.roles[r].Claims
+		if d == nil || claims == nil {
+			continue
+		}
+		has := false
+		for n := range s.tree.Nodes {
+			members, _ := d.Fit(d.StateOf(topology.NodeID(n)), claims)
+			has = has || members > 0
+		}
+		if !has {
+			return claims.String()
+		}
+	}
+	return ""
+}
+
 // sameDevices reports whether two nodes have equal devices that the plan at hand has
 // not touched.
 func (s *solver) sameDevices(n, m topology.NodeID) bool {

@@ -79,6 +79,9 @@ func (s *solver) explainTooLarge(r *Refusal, empty nearestDomain) {
 	r.NoModel = s.products[0] == noProduct
 	r.Unlabelled = r.NoModel && s.modelsAreUnknown()
 	s.countPermanent(r, empty)
+	if empty.fitting == 0 {
+		r.Short = s.unknownClaims()
+	}
 }
 
 // modelsAreUnknown reports whether there are nodes with the devices that the gang
