@@ -18,6 +18,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
 	"k8s.io/klog/v2"
+
+	"github.com/muster-scheduler/muster/pkg/gpuslices"
 )
 
 // config is what nodes publish that count alike, by the example of one of them.
@@ -30,6 +32,9 @@ type config struct {
 	// counters says that some device takes from counters that others take from too.
 	counters bool
 }
+
+// node returns the node as far as the devices of its own matter.
+func (c *config) node() *v1.Node { return &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: c.name}} }
 
 // state is a config and what is taken of it. Equal ones are the same object.
 type state struct {
@@ -142,8 +147,12 @@ func (v *Inventory) count(q question, m *matching) *chain {
 		return &chain{free: true, ended: true}
 	}
 	s := q.state
+	var order gpuslices.DeviceOrder
 	for len(answer.after) < q.claims.most {
 		slices, listed := m.slicesFor(s)
+		if s.config.counters { // which instances are taken decides which are left
+			slices = order.OrderSlices(slices, []*v1.Node{s.config.node()}, s.allocated().AllocatedDevices, 0)
+		}
 		bound := &boundedContext{left: maxCalls}
 		results, err := v.allocate(bound, s, slices, m)
 		tried := maxCalls - bound.left
@@ -176,7 +185,7 @@ func (v *Inventory) allocate(ctx context.Context, s *state, slices []*resourceap
 	if err != nil {
 		return nil, err
 	}
-	return allocator.Allocate(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: s.config.name}}, m.claims)
+	return allocator.Allocate(ctx, s.config.node(), m.claims)
 }
 
 // allocated is what is taken in a state, as the allocator wants it.

@@ -4,12 +4,10 @@
 package kube
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	resourceapi "k8s.io/api/resource/v1"
 )
 
 func FuzzParseRoles(f *testing.F) {
@@ -36,28 +34,5 @@ func FuzzParseRoles(f *testing.F) {
 		for i := range roles {
 			roles[i].SliceAnnotations()
 		}
-	})
-}
-
-// What a driver says of its devices is read, or the node has none.
-func FuzzReadDevices(f *testing.F) {
-	for _, seed := range []string{
-		`[{"spec":{"driver":"gpu.nvidia.com","nodeName":"n1","pool":{"name":"n1","generation":1,"resourceSliceCount":1},"devices":[{"name":"gpu-0","attributes":{"productName":{"string":"H100"}},"capacity":{"memory":{"value":"80Gi"}}}]}}]`,
-		`[{"spec":{"nodeName":"n1","pool":{"name":"p","generation":-1,"resourceSliceCount":9}}}]`,
-		`[{}]`, `[]`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var all []*resourceapi.ResourceSlice
-		if json.Unmarshal(text, &all) != nil {
-			return
-		}
-		for _, one := range all {
-			if one == nil {
-				return
-			}
-		}
-		assert.LessOrEqual(t, len(ReadDevices(all)), len(all))
 	})
 }

@@ -16,7 +16,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
-	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/gpuslices"
 )
 
 // allocations sees which GPUs are free where a driver publishes them one by one
@@ -28,13 +28,13 @@ type allocations struct {
 
 	mu     sync.Mutex // guards what follows
 	slices []*resourceapi.ResourceSlice
-	nodes  map[string]*kube.NodeDevices
+	nodes  map[string]*gpuslices.NodeDevices
 }
 
 // devices are the GPUs of nodes and those of them that are allocated, at one
 // moment. The zero value knows no node.
 type devices struct {
-	nodes map[string]*kube.NodeDevices
+	nodes map[string]*gpuslices.NodeDevices
 	taken sets.Set[structured.DeviceID]
 }
 
@@ -59,11 +59,11 @@ func (a *allocations) snapshotDevices() devices {
 }
 
 // readSlices reads slices, once for each state of them.
-func (a *allocations) readSlices(all []*resourceapi.ResourceSlice) map[string]*kube.NodeDevices {
+func (a *allocations) readSlices(all []*resourceapi.ResourceSlice) map[string]*gpuslices.NodeDevices {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !sameSlices(a.slices, all) {
-		a.slices, a.nodes = slices.Clone(all), kube.ReadDevices(all)
+		a.slices, a.nodes = slices.Clone(all), gpuslices.ReadDevices(all)
 	}
 	return a.nodes
 }
@@ -83,7 +83,7 @@ func sameSlices(a, b []*resourceapi.ResourceSlice) bool {
 // claimedGPUs is the number of GPUs that a pod's claims ask for.
 func (a *allocations) claimedGPUs(pod *v1.Pod) (sum int) {
 	for _, claim := range a.claimsOf(pod) {
-		sum += kube.ClaimedGPUs(claim, a.classOf)
+		sum += gpuslices.ClaimedGPUs(claim, a.classOf)
 	}
 	return sum
 }
@@ -91,7 +91,7 @@ func (a *allocations) claimedGPUs(pod *v1.Pod) (sum int) {
 // takesInOrder reports whether a pod takes the GPUs that come first on its node in
 // the order for it: those are then the ones that reach each other best.
 func (a *allocations) takesInOrder(pod *v1.Pod) bool {
-	return !slices.ContainsFunc(a.claimsOf(pod), func(c *resourceapi.ResourceClaim) bool { return !kube.TakesGPUsInOrder(c, a.classOf) })
+	return !slices.ContainsFunc(a.claimsOf(pod), func(c *resourceapi.ResourceClaim) bool { return !gpuslices.TakesGPUsInOrder(c, a.classOf) })
 }
 
 // claimsOf lists the claims of a pod that are there.

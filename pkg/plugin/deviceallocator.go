@@ -19,6 +19,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
+	"github.com/muster-scheduler/muster/pkg/gpuslices"
 	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
@@ -27,7 +28,7 @@ import (
 const DevicesName = "MusterDevices"
 
 // DeviceAllocator is kube-scheduler's plugin DynamicResources on slices whose
-// devices are in the order that suits the pod, see kube.DeviceOrder. All that it
+// devices are in the order that suits the pod, see gpuslices.DeviceOrder. All that it
 // decides, it decides as that plugin does.
 type DeviceAllocator struct {
 	*dynamicresources.DynamicResources
@@ -79,7 +80,7 @@ type orderedManager struct {
 	current atomic.Pointer[orderedPod]
 
 	listing sync.Mutex // guards what follows
-	order   kube.DeviceOrder
+	order   gpuslices.DeviceOrder
 	// taken is what is allocated, as the allocator of the current pod will see it.
 	taken sets.Set[structured.DeviceID]
 }

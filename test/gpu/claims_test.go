@@ -16,7 +16,7 @@ import (
 
 	"github.com/muster-scheduler/muster/internal/sandbox"
 	"github.com/muster-scheduler/muster/pkg/gpu"
-	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/gpuslices"
 )
 
 // pairedConfig gives the scheduler its typical pods, so that it scores from the
@@ -53,7 +53,7 @@ func (c *cluster) publish(t *testing.T, node string) {
 	s := &resourceapi.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: node + "-gpus"},
 		Spec: resourceapi.ResourceSliceSpec{
-			Driver: kube.GPUDriver, NodeName: &node,
+			Driver: gpuslices.Driver, NodeName: &node,
 			Pool: resourceapi.ResourcePool{Name: node, Generation: 1, ResourceSliceCount: 1},
 		},
 	}
@@ -74,7 +74,7 @@ func (c *cluster) publish(t *testing.T, node string) {
 // claim makes a claim for count GPUs and a pod that uses it.
 func (c *cluster) claim(t *testing.T, namespace, name string, count int64, selector string) {
 	t.Helper()
-	request := &resourceapi.ExactDeviceRequest{DeviceClassName: kube.GPUDriver, AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: count}
+	request := &resourceapi.ExactDeviceRequest{DeviceClassName: gpuslices.Driver, AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: count}
 	if selector != "" {
 		request.Selectors = []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{Expression: selector}}}
 	}
@@ -99,7 +99,7 @@ func TestLinksAreExactWhereADriverPublishesDevices(t *testing.T) {
 		pairedNode("counted-a", map[string]int64{gpu.Resource: 4}), pairedNode("counted-b", map[string]int64{gpu.Resource: 4}),
 	}, pairedConfig)
 	_, err := c.client.ResourceV1().DeviceClasses().Create(background, &resourceapi.DeviceClass{
-		ObjectMeta: metav1.ObjectMeta{Name: kube.GPUDriver},
+		ObjectMeta: metav1.ObjectMeta{Name: gpuslices.Driver},
 		Spec: resourceapi.DeviceClassSpec{Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{
 			Expression: "device.driver == 'gpu.nvidia.com' && device.attributes['gpu.nvidia.com'].type == 'gpu'",
 		}}}},

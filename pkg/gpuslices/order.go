@@ -1,7 +1,7 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package kube
+package gpuslices
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
-// DeviceOrder puts the devices in the slices of GPUDriver into the order in which
+// DeviceOrder puts the devices in the slices of Driver into the order in which
 // Kubernetes' allocator, which takes the first that fit, should try them: GPUs that
 // reach each other well, and MIG instances that leave room for others. The order
 // depends on the slices, on what is taken of them, and on the number of GPUs that

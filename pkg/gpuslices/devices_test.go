@@ -1,7 +1,7 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package kube
+package gpuslices
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func device(name string, attributes ...string) resourceapi.Device {
 
 func slice(node string, generation, of int64, devices ...resourceapi.Device) *resourceapi.ResourceSlice {
 	return &resourceapi.ResourceSlice{Spec: resourceapi.ResourceSliceSpec{
-		Driver: GPUDriver, NodeName: &node, Devices: devices,
+		Driver: Driver, NodeName: &node, Devices: devices,
 		Pool: resourceapi.ResourcePool{Name: node, Generation: generation, ResourceSliceCount: of},
 	}}
 }
@@ -35,7 +35,7 @@ func slice(node string, generation, of int64, devices ...resourceapi.Device) *re
 func allocated(node string, names ...string) sets.Set[structured.DeviceID] {
 	set := sets.New[structured.DeviceID]()
 	for _, name := range names {
-		set.Insert(structured.MakeDeviceID(GPUDriver, node, name))
+		set.Insert(structured.MakeDeviceID(Driver, node, name))
 	}
 	return set
 }
@@ -47,7 +47,7 @@ func TestReadDevices_NumbersGPUsByTheirPlaceOnTheBus(t *testing.T) {
 	nodes := ReadDevices([]*resourceapi.ResourceSlice{
 		slice("a", 1, 1, device("old", "type", "gpu")),
 		slice("a", 2, 2, device("gpu-0", "type", "gpu", "uuid", "GPU-a", bus, "0000:47:00.0"), tainted),
-		slice("a", 2, 2, device("gpu-1", GPUDriver+"/type", "gpu", "uuid", "GPU-b", bus, "0000:07:00.0"),
+		slice("a", 2, 2, device("gpu-1", Driver+"/type", "gpu", "uuid", "GPU-b", bus, "0000:07:00.0"),
 			device("gpu-0-mig-19-0-1", "type", "mig", "parentUUID", "GPU-a"), device("gpu-vfio-0", "type", "vfio")),
 	})
 	require.Contains(t, nodes, "a")

@@ -1,7 +1,7 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package kube
+package gpuslices
 
 import (
 	"cmp"
@@ -17,10 +17,10 @@ import (
 	"github.com/muster-scheduler/muster/pkg/gpu"
 )
 
-// GPUDriver is NVIDIA's driver for dynamic resource allocation. Its devices are
+// Driver is the name of NVIDIA's driver for dynamic resource allocation. Its devices are
 // whole GPUs, of type "gpu", and MIG instances that name their GPU (attributes
 // in github.com/NVIDIA/k8s-dra-driver-gpu, cmd/gpu-kubelet-plugin).
-const GPUDriver = "gpu.nvidia.com"
+const Driver = "gpu.nvidia.com"
 
 // NodeDevices are the GPUs of one node as a driver publishes them.
 type NodeDevices struct {
@@ -73,7 +73,7 @@ func (d *NodeDevices) readLinks(annotation, product string) *gpu.Links {
 	return places
 }
 
-// ReadDevices reads the slices of GPUDriver, by the name of the node. Left out is
+// ReadDevices reads the slices of Driver, by the name of the node. Left out is
 // a node whose pool is not complete, or has more GPUs than a matrix of links
 // holds: of it only counts are known.
 func ReadDevices(all []*resourceapi.ResourceSlice) map[string]*NodeDevices {
@@ -86,11 +86,11 @@ func ReadDevices(all []*resourceapi.ResourceSlice) map[string]*NodeDevices {
 	return nodes
 }
 
-// poolsOf returns the slices of GPUDriver by the name of the node.
+// poolsOf returns the slices of Driver by the name of the node.
 func poolsOf(all []*resourceapi.ResourceSlice) map[string][]*resourceapi.ResourceSlice {
 	pools := map[string][]*resourceapi.ResourceSlice{}
 	for _, s := range all {
-		if s.Spec.Driver == GPUDriver && s.Spec.NodeName != nil {
+		if s.Spec.Driver == Driver && s.Spec.NodeName != nil {
 			pools[*s.Spec.NodeName] = append(pools[*s.Spec.NodeName], s)
 		}
 	}
@@ -169,7 +169,7 @@ func readPool(pool []*resourceapi.ResourceSlice) *NodeDevices {
 // stringAttribute is a string attribute of a device, under its short name or with the
 // driver's domain before it.
 func stringAttribute(d *resourceapi.Device, name resourceapi.QualifiedName) string {
-	for _, key := range []resourceapi.QualifiedName{name, GPUDriver + "/" + name} {
+	for _, key := range []resourceapi.QualifiedName{name, Driver + "/" + name} {
 		if a, ok := d.Attributes[key]; ok && a.StringValue != nil {
 			return *a.StringValue
 		}
@@ -195,7 +195,7 @@ func trailingIndex(name string) int {
 }
 
 // ClaimedGPUs is the number of whole GPUs that a claim asks for. Classes that
-// select from GPUDriver, and say nothing of MIG, count as classes of GPUs; of
+// select from Driver, and say nothing of MIG, count as classes of GPUs; of
 // alternatives the first counts. It is what nodes are scored by: what a claim
 // really gets is the business of the scheduler's DynamicResources plugin.
 func ClaimedGPUs(claim *resourceapi.ResourceClaim, class func(name string) *resourceapi.DeviceClass) int {
@@ -231,7 +231,7 @@ func isGPUClass(class *resourceapi.DeviceClass) bool {
 	if class == nil {
 		return false
 	}
-	named := class.Name == GPUDriver
+	named := class.Name == Driver
 	for _, s := range class.Spec.Selectors {
 		if s.CEL == nil {
 			continue
@@ -239,7 +239,7 @@ func isGPUClass(class *resourceapi.DeviceClass) bool {
 		if strings.Contains(strings.ToLower(s.CEL.Expression), "mig") {
 			return false
 		}
-		named = named || strings.Contains(s.CEL.Expression, GPUDriver)
+		named = named || strings.Contains(s.CEL.Expression, Driver)
 	}
 	return named
 }

@@ -1,7 +1,7 @@
 // Copyright The Muster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package kube
+package gpuslices
 
 import (
 	"cmp"
@@ -67,8 +67,8 @@ func firstFit(t *testing.T, published []*resourceapi.ResourceSlice, node *v1.Nod
 }
 
 const (
-	wholeGPU = "device.attributes['" + GPUDriver + "'].type == 'gpu'"
-	profile  = "device.attributes['" + GPUDriver + "'].type == 'mig' && device.attributes['" + GPUDriver + "'].profile == '%s'"
+	wholeGPU = "device.attributes['" + Driver + "'].type == 'gpu'"
+	profile  = "device.attributes['" + Driver + "'].type == 'mig' && device.attributes['" + Driver + "'].profile == '%s'"
 )
 
 func gpuNode(name, links string) *v1.Node {
@@ -86,7 +86,7 @@ func eightGPUs(node string) *resourceapi.ResourceSlice {
 }
 
 // TestDeviceOrder_Links measures which links pods get that come and go on nodes of
-// eight GPUs: go test -v -run TestDeviceOrder_Links ./pkg/kube. Of ten pods six ask
+// eight GPUs: go test -v -run TestDeviceOrder_Links ./pkg/gpuslices. Of ten pods six ask
 // for one GPU, and two each for two and four.
 func TestDeviceOrder_Links(t *testing.T) {
 	for name, matrix := range map[string]string{"pairs": farPairs, "cube mesh": cubeMesh} {
@@ -143,7 +143,7 @@ func measureLinks(t *testing.T, links *gpu.Links, load float64, inOrder bool) *l
 		at := draw.Intn(nodes)
 		free := gpu.AllDevices(8)
 		for i := range 8 {
-			if taken[at].Has(structured.MakeDeviceID(GPUDriver, "n", fmt.Sprintf("gpu-%d", i))) {
+			if taken[at].Has(structured.MakeDeviceID(Driver, "n", fmt.Sprintf("gpu-%d", i))) {
 				free &^= 1 << i
 			}
 		}
@@ -229,7 +229,7 @@ func TestDeviceOrder_Instances(t *testing.T) {
 	} {
 		got := firstFit(t, order.OrderSlices(published, []*v1.Node{node}, taken, 0), node, taken, 1, fmt.Sprintf(profile, step.profile))
 		require.Equal(t, []string{step.ordered}, got)
-		taken.Insert(structured.MakeDeviceID(GPUDriver, "n", got[0]))
+		taken.Insert(structured.MakeDeviceID(Driver, "n", got[0]))
 	}
 	assert.Empty(t, firstFit(t, order.OrderSlices(published, []*v1.Node{node}, taken, 1), node, taken, 1, wholeGPU), "no GPU is whole")
 }
