@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/muster-scheduler/muster/internal/sandbox"
+	"github.com/muster-scheduler/muster/pkg/kube"
 )
 
 // template creates a template of claims for devices of a class; each selector is
@@ -113,4 +115,29 @@ func TestDRA_MIGStarts(t *testing.T) {
 	c.create(pod("b-0", 0, claimsDevices("4g")))
 	c.awaitRunning("b", 1)
 	assert.Equal(t, []string{"gpu-0-mig-4g40gb-5-0"}, c.devices()["b-0"])
+}
+
+// TestDRA_Gangs has gangs get devices by both ways, in the rack that has as many as
+// all of them need, or wait whole.
+func TestDRA_Gangs(t *testing.T) {
+	c := newDRACluster(t, sandbox.WholeGPUs, racks(6, 3)...)
+	c.template("eight", sandbox.GPUClass, 8)
+	rack := annotation(kube.AnnotationTopologyRequired, "rack")
+	c.create(pod("first-0", 0, claimsDevices("eight")))
+	c.awaitRunning("first", 1)
+	taken := c.domains(c.bound("first"), "topology.kubernetes.io/rack")
+
+	c.create(gangPods("claims", 3, "3", rack, claimsDevices("eight"))...)
+	c.awaitRunning("claims", 3)
+	whole := c.domains(c.bound("claims"), "topology.kubernetes.io/rack")
+	assert.Len(t, whole, 1, "one rack")
+	assert.NotEqual(t, slices.Collect(maps.Keys(taken)), slices.Collect(maps.Keys(whole)), "a rack of which a node is taken holds two")
+
+	c.create(gangPods("plain", 2, "2", rack)...)
+	c.awaitRunning("plain", 2)
+	assert.Len(t, c.devices(), 6, "every node is full")
+	c.create(gangPods("waits", 2, "2", claimsDevices("eight"))...)
+	c.awaitReason("waits", kube.NoFittingDomain)
+	c.remove("claims-0", "claims-1", "claims-2")
+	c.awaitRunning("waits", 2)
 }
