@@ -26,10 +26,16 @@ test: ## Run every test.
 	$(GO) test -timeout 45m ./...
 
 soak: ## Repeat the end-to-end tests of races and crashes as often as a release deserves.
-	$(GO) test -count=1 -v -timeout 60m -run 'Atomic|Chaos|Moments|Many|WaitingGangs' ./test/e2e -soak
+	$(GO) test -count=1 -v -timeout 120m -run 'Atomic|Chaos|Fence|Moments|Many|WaitingGangs' ./test/e2e -soak
 
 chaos: ## Run two schedulers under load and faults for 20m. CHAOS=12h for longer, SEED=7 to repeat, SLACK=5 on a busy machine.
 	$(GO) test -count=1 -v -timeout 0 -run 'TestChaos$$' ./test/chaos -chaos=$(or $(CHAOS),20m) -slack=$(or $(SLACK),1) $(if $(SEED),-seed=$(SEED)) $(if $(RECORD),-record=$(abspath $(RECORD)))
+
+chaos-steady: ## Run gangs of two, 17 a second, for 30m without faults. CHAOS=2h for longer.
+	$(GO) test -count=1 -v -timeout 0 -run TestSteady ./test/chaos -steady=$(or $(CHAOS),30m) -slack=$(or $(SLACK),1) $(if $(RECORD),-record=$(abspath $(RECORD)))
+
+chaos-rivals: ## Count what is given away twice beside another scheduler for 3m: with and without the look at newest pods, and with a taint.
+	$(GO) test -count=1 -v -timeout 0 -run TestRival ./test/chaos -rivals=all -chaos=$(or $(CHAOS),3m) -slack=$(or $(SLACK),1) $(if $(SEED),-seed=$(SEED)) $(if $(RECORD),-record=$(abspath $(RECORD)))
 
 chaos-mutants: ## Run schedulers that each have a small error, until the checker of make chaos finds it. MUTANTS=leak,... for some.
 	$(GO) test -count=1 -v -timeout 0 -run TestMutants ./test/chaos -mutants=$(or $(MUTANTS),all)
@@ -63,4 +69,4 @@ tidy: ## Check formatting and go.mod.
 	@! gofmt -l cmd pkg internal benchmarks test | grep . # names the files that gofmt would change
 	$(GO) mod tidy -diff
 
-.PHONY: help build demo sandbox test soak chaos chaos-mutants compat strangers fuzz bench bench-perf pin lint tidy
+.PHONY: help build demo sandbox test soak chaos chaos-steady chaos-rivals chaos-mutants compat strangers fuzz bench bench-perf pin lint tidy

@@ -54,6 +54,9 @@ type Checker struct {
 // Counts are how much was checked.
 type Counts struct {
 	Events, Binds, Checks, Created, Deleted, Preempted, Rejected, RivalBinds, RivalOvercommits, BindsSent, Unchecked, Gangs int
+	// OwnOvercommits are those of RivalOvercommits of which the scheduler's own binding
+	// was the second one.
+	OwnOvercommits int
 }
 
 // podRecord is the last version of one pod, reduced to what the rules need.
@@ -214,6 +217,7 @@ func (c *Checker) checkRoom(now time.Time, entry *podRecord) {
 	case what == "":
 	case n.rivalBound.After(since):
 		c.counts.RivalOvercommits++
+		c.counts.OwnOvercommits++
 	default:
 		c.addViolation(now, NoOvercommit, "pod %s on node %s: %s", entry.name, entry.node, what)
 	}
