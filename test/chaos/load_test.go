@@ -65,6 +65,7 @@ type load struct {
 	// pairs is how many gangs of two that end soon are created a second, in place of
 	// the mixture; due is the part of the next one that is due.
 	pairs, due float64
+	turn       int // of step
 	jobs       map[string]*job
 	created    int
 	pods       int // that were created
@@ -155,6 +156,9 @@ const (
 	tickTime   = 200 * time.Millisecond
 	backlog    = 0.15
 	impatience = 40 * time.Second
+	// mostUnborn is how many jobs may wait for their first pod: more than the API server
+	// takes are not created.
+	mostUnborn = 20
 	// kubeletTime is when a pod that was told to end is deleted as of a kubelet that is
 	// away.
 	kubeletTime = 30 * time.Second
@@ -164,8 +168,11 @@ const (
 func (l *load) step(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	asked, held := 0, 0
-	for _, name := range slices.Sorted(maps.Keys(l.jobs)) {
+	asked, held, unborn := 0, 0, 0
+	names := slices.Sorted(maps.Keys(l.jobs))
+	l.turn++ // whoever comes last may find no worker
+	for i := range names {
+		name := names[(i+l.turn*7)%len(names)]
 		j := l.jobs[name]
 		l.follow(now, j)
 		if j.ending && len(j.pods) == 0 && len(j.busy) == 0 {
@@ -179,11 +186,18 @@ func (l *load) step(now time.Time) {
 			asked += j.size * j.gpus
 		}
 		held += j.boundPods() * j.gpus
+		if len(j.pods) == 0 {
+			unborn++
+		}
+		if j.ending {
+			l.b.checker.ExpectEnd(namespace + "/" + name)
+		}
 		l.repair(j)
 	}
 	l.held = append(l.held, float64(held)/(nodeCount*perNode))
-	l.due += l.pairs * tickTime.Seconds()
-	for ; l.due >= 1; l.due-- {
+	l.due = min(l.due+l.pairs*tickTime.Seconds(), l.pairs)
+	for ; l.due >= 1 && unborn < mostUnborn; l.due-- {
+		unborn++
 		j := l.drawJob()
 		l.jobs[j.name] = j
 	}

@@ -19,6 +19,8 @@ type gangRecord struct {
 	// whole says that it had its minimum bound since it last had nothing;
 	// disturbed that members went since, or that the minimum changed.
 	whole, disturbed, raised bool
+	// ending says that the bench ends it, pod by pod.
+	ending bool
 	// pods are created one by one: partial counts from when enough were there.
 	partial time.Time // since when it is partly bound; zero when it is not
 	flagged bool      // that its window is too long was recorded
@@ -45,6 +47,15 @@ func (c *Checker) DeleteGroup(name string) {
 	c.counts.Events++
 	if g := c.gangs[name]; g != nil {
 		g.disturbed = true
+	}
+}
+
+// ExpectEnd records that the bench ends a gang: it may be partly there until it is gone.
+func (c *Checker) ExpectEnd(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g := c.gangs[name]; g != nil {
+		g.ending, g.partial = true, time.Time{}
 	}
 }
 
@@ -113,6 +124,9 @@ func (g *gangRecord) boundCount() int {
 
 // followWindow opens or closes the window in which a gang is partly bound.
 func (c *Checker) followWindow(now time.Time, name string, g *gangRecord) {
+	if g.ending {
+		return
+	}
 	bound, minimum := g.boundCount(), c.minimum(name, g)
 	if bound > 0 && bound < minimum {
 		if g.partial.IsZero() {
