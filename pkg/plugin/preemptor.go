@@ -99,7 +99,11 @@ func (p *preemptor) makeRoomForPod(ctx context.Context, pod *v1.Pod, demands kub
 	if !p.isEnabled() {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
-	nodes, err := p.handle.SnapshotSharedLister().NodeInfos().List()
+	lister := p.handle.SnapshotSharedLister().NodeInfos()
+	if short, err := statuses.NodesForStatusCode(lister, fwk.Unschedulable); err == nil && len(short) == 0 && len(pod.Spec.ResourceClaims) == 0 {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable) // no room that is made would help
+	}
+	nodes, err := lister.List()
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}

@@ -138,6 +138,10 @@ func TestComplete_StandsInForDynamicResources(t *testing.T) {
 			assert.NotContains(t, enabled, "DynamicResources")
 			assert.Equal(t, test.score, profile.Plugins.Score.Disabled)
 			at := slices.IndexFunc(profile.PluginConfig, func(one config.PluginConfig) bool { return one.Name == "MusterDevices" })
+			if test.enabled == 0 {
+				assert.Negative(t, at)
+				return
+			}
 			require.GreaterOrEqual(t, at, 0)
 			assert.Equal(t, test.timeout, profile.PluginConfig[at].Args.(*config.DynamicResourcesArgs).BindingTimeout.Duration.String())
 		})

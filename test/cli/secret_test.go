@@ -26,7 +26,7 @@ func assertNoSecret(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(dir + "/*")
 	require.NoError(t, err)
-	assert.Len(t, files, 4)
+	assert.Len(t, files, 5)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)

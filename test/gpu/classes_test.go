@@ -173,7 +173,7 @@ var rows = []row{
 	{"a gang led to slices", ask{pods: 4, count: 7, models: "A100-MIG-1g.5gb"}, "single", ""},
 	{"a gang led to shared GPUs", ask{pods: 2, count: 16, models: "T4-SHARED"}, "shared", ""},
 	{"a gang with a memory floor", ask{pods: 2, memory: ">=80Gi"}, "h100", ""},
-	{"a gang with more memory than there is", ask{pods: 2, memory: ">=141Gi"}, "", "GangTooLarge: gang g needs 2 pods; the cluster would hold none even if it were empty (6 nodes with GPUs shared another way, 12 with too little GPU memory)"},
+	{"a gang with more memory than there is", ask{pods: 2, memory: ">=141Gi"}, "", "GangTooLarge: gang g needs 2 pods; the cluster would hold none even if it were empty (6 nodes with GPUs shared another way, 10 with too little GPU memory, 2 without a label of their GPU memory)"},
 	{"a gang with a model that no node has", ask{pods: 2, models: "B200"}, "", "GangTooLarge: gang g needs 2 pods, all on B200; no node has B200"},
 	{"a gang with memory that cannot be read", ask{pods: 2, memory: "a lot"}, "", "InvalidGangSpec: gang g: muster.sh/gpu-memory"},
 	{"a gang of MIG instances", ask{pods: 7, device: small, count: 2}, "", "GangTooLarge"},
