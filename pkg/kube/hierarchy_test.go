@@ -163,6 +163,41 @@ func TestLevels_CliquesOverLeaves(t *testing.T) {
 	assert.Equal(t, "u.1: n1 n2 n5 n6", planOf(t, own.WithHierarchies(), nodes, 4, "topology-required", "nvl"), "known by its key")
 }
 
+// The labels of the schemes in use, each with its source; the closest domain first.
+func TestDefaultLevels_KnowTheSchemesInUse(t *testing.T) {
+	for _, scheme := range []struct {
+		source string
+		labels []string
+		want   []string // datacenter, block, rack, clique
+	}{
+		{"NVIDIA/topograph 0.5, node labels", []string{"network.topology.nvidia.com/accelerator", "network.topology.nvidia.com/leaf", "network.topology.nvidia.com/spine", "network.topology.nvidia.com/core"}, []string{"3", "2", "1", "0"}},
+		{"NVIDIA/topograph 1.0.0, docs/reference/node-labels.md", []string{"accelerator.topograph.run/domain", "fabric.topograph.run/tier-0", "fabric.topograph.run/tier-1", "fabric.topograph.run/tier-2"}, []string{"3", "2", "1", "0"}},
+		{"Amazon EC2 instance topology on EKS", []string{"topology.k8s.aws/ultraserver-id", "topology.k8s.aws/network-node-layer-3", "topology.k8s.aws/network-node-layer-2", "topology.k8s.aws/network-node-layer-1"}, []string{"3", "2", "1", "0"}},
+		{"oracle-quickstart/oci-hpc-oke", []string{"oci.oraclecloud.com/host.gpu_memory_fabric_id", "oci.oraclecloud.com/rdma.local_block_id", "oci.oraclecloud.com/rdma.network_block_id", "oci.oraclecloud.com/rdma.hpc_island_id"}, []string{"3", "2", "1", "0"}},
+		{"coreweave/nccl-tests", []string{"ds.coreweave.com/nvlink.domain", "backend.coreweave.cloud/leafgroup", "backend.coreweave.cloud/superpod", "backend.coreweave.cloud/fabric"}, []string{"3", "2", "1", "0"}},
+		{"Google's compact placement, kueue samples", []string{"", "cloud.google.com/gce-topology-subblock", "cloud.google.com/gce-topology-block"}, []string{"", "2", "1", ""}},
+	} {
+		n := node("n", "", 8)
+		n.Labels = map[string]string{}
+		for i, key := range scheme.labels {
+			if key != "" {
+				n.Labels[key] = fmt.Sprint(i)
+			}
+		}
+		assert.Equal(t, scheme.want, DefaultLevels().NodeDomains(n)[1:5], scheme.source)
+	}
+	nodes := labelled(
+		"n1 fabric.topograph.run/tier-0=leaf-0 accelerator.topograph.run/domain=nvl accelerator.topograph.run/sub-domain=nvl.rack0",
+		"n2 fabric.topograph.run/tier-0=leaf-1 accelerator.topograph.run/domain=nvl accelerator.topograph.run/sub-domain=nvl.rack1",
+		"n3 fabric.topograph.run/tier-0=leaf-1 accelerator.topograph.run/domain=nvl accelerator.topograph.run/sub-domain=nvl.rack1",
+	)
+	assert.Equal(t, "leaf-1: n2 n3", planOf(t, DefaultLevels(), nodes, 2, "topology-required", "rack"))
+	assert.Equal(t, "nvl: n1 n2 n3", planOf(t, DefaultLevels(), nodes, 3, "topology-required", "accelerator"))
+	assert.Equal(t, "nvl.rack1: n2 n3", planOf(t, DefaultLevels(), nodes, 2, "topology-required", "accelerator.topograph.run/sub-domain"))
+	nodes = labelled("n1 cloud.google.com/gce-topology-host=h1", "n2 cloud.google.com/gce-topology-host=h1")
+	assert.Equal(t, "h1: n1 n2", planOf(t, DefaultLevels(), nodes, 2, "topology-required", "cloud.google.com/gce-topology-host"))
+}
+
 // Whether a hierarchy is a tree of its own shows on the nodes.
 func TestLevels_CrossingLevels(t *testing.T) {
 	levels := Levels{

@@ -36,29 +36,35 @@ type Levels []LevelConfig
 
 // DefaultLevels knows the labels that the clouds, NVIDIA's topograph and GPU
 // Feature Discovery put on nodes. Sources: the documentation of topograph
-// (node labels), of Amazon EC2 instance topology on EKS, of Google's compact
-// placement topology labels, and of Kueue's topology-aware scheduling. The
-// aliases tier-N are for Volcano, which numbers levels from the narrowest.
+// (node labels; up to 0.5 network.topology.nvidia.com, from 1.0.0 on
+// fabric.topograph.run, where tier-0 is the closest), of Amazon EC2 instance topology
+// on EKS, of Google's compact placement topology labels, and of Kueue's topology-aware
+// scheduling; oracle-quickstart/oci-hpc-oke for Oracle, and coreweave/nccl-tests for
+// CoreWeave. The aliases tier-N are for Volcano, which numbers levels from the host.
 func DefaultLevels() Levels {
 	return Levels{
 		{Name: "zone", Keys: []string{v1.LabelTopologyZone}},
 		{Name: "datacenter", Aliases: []string{"core", "tier-3"}, Keys: []string{
 			"network.topology.nvidia.com/core", "network.topology.nvidia.com/datacenter",
-			"topology.k8s.aws/network-node-layer-1",
+			"topology.k8s.aws/network-node-layer-1", "fabric.topograph.run/tier-2",
+			"oci.oraclecloud.com/rdma.hpc_island_id", "backend.coreweave.cloud/fabric",
 		}},
 		{Name: "block", Aliases: []string{"spine", "tier-2"}, Keys: []string{
 			"network.topology.nvidia.com/spine", "topology.k8s.aws/network-node-layer-2",
 			"cloud.google.com/gce-topology-block", "oci.oraclecloud.com/host.network_block_id",
-			"cloud.provider.com/topology-block",
+			"cloud.provider.com/topology-block", "fabric.topograph.run/tier-1",
+			"oci.oraclecloud.com/rdma.network_block_id", "backend.coreweave.cloud/superpod",
 		}},
 		{Name: "rack", Aliases: []string{"leaf", "tier-1"}, Keys: []string{
 			"network.topology.nvidia.com/leaf", "topology.k8s.aws/network-node-layer-3",
 			"cloud.google.com/gce-topology-subblock", "oci.oraclecloud.com/host.rack_id",
-			"cloud.provider.com/topology-rack", "topology.kubernetes.io/rack",
+			"cloud.provider.com/topology-rack", "topology.kubernetes.io/rack", "fabric.topograph.run/tier-0",
+			"oci.oraclecloud.com/rdma.local_block_id", "backend.coreweave.cloud/leafgroup",
 		}},
 		{Name: "clique", Aliases: []string{"accelerator"}, Hierarchy: acceleratorHierarchy, Keys: []string{
 			"nvidia.com/gpu.clique", "network.topology.nvidia.com/accelerator",
-			"accelerator.topograph.run/domain",
+			"accelerator.topograph.run/domain", "oci.oraclecloud.com/host.gpu_memory_fabric_id",
+			"ds.coreweave.com/nvlink.domain", "topology.k8s.aws/ultraserver-id",
 		}},
 		{Name: "host", Aliases: []string{"node", "tier-0"}, Keys: []string{v1.LabelHostname}},
 	}
