@@ -16,7 +16,8 @@ import (
 type Fabric struct {
 	Resource string   `json:"resource"`
 	Levels   []string `json:"levels"`
-	// Domains are in depth-first order, the cluster first.
+	// Domains are in depth-first order, the cluster first. Behind them are those of
+	// levels that cross the others, over the same nodes.
 	Domains []Domain `json:"domains"`
 }
 
@@ -28,6 +29,8 @@ type Domain struct {
 	Name  string `json:"name"`
 	Path  string `json:"path"`
 	Depth int    `json:"depth"`
+	// Crossing is set for a domain whose nodes are in several of the others.
+	Crossing bool `json:"crossing,omitempty"`
 	// Nodes is the number of nodes, and Out of those that take no new pods:
 	// cordoned or not ready. Empty is the number of the others of which
 	// nothing of the resource is taken.
@@ -64,7 +67,7 @@ func (v *ClusterView) BuildFabric(resource string, nodes bool) (*Fabric, error) 
 		if id := topology.DomainID(d); !v.isSingleNode(id) {
 			f.addDomain(v, id, column)
 		}
-		if !nodes {
+		if !nodes || t.IsCrossing(t.Domains[d].Level) {
 			continue
 		}
 		for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
@@ -108,7 +111,8 @@ func (v *ClusterView) domainDepth(d topology.DomainID) int {
 func (f *Fabric) addDomain(p *ClusterView, d topology.DomainID, column int) {
 	t := p.cluster.Usage().Tree
 	out := Domain{Level: t.LevelName(t.Domains[d].Level), Name: t.Domains[d].Name, Path: t.DomainPath(d), Depth: p.domainDepth(d)}
-	for n := t.Domains[d].First; n < t.Domains[d].End; n++ {
+	out.Crossing = t.IsCrossing(t.Domains[d].Level)
+	for n := range t.NodesOf(d) {
 		out.addNodeUsage(p, n, column)
 	}
 	f.Domains = append(f.Domains, out)

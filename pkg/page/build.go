@@ -93,6 +93,9 @@ func (b *builder) addFabric() error {
 	}
 	var path []int // the domains around the current one, by depth
 	for _, d := range fabric.Domains {
+		if d.Crossing { // a node is drawn once
+			continue
+		}
 		path = path[:d.Depth]
 		parent := -1
 		if d.Depth > 0 {

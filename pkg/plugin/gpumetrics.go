@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/kube"
+	"github.com/muster-scheduler/muster/pkg/topology"
 )
 
 var (
@@ -29,6 +31,7 @@ type domainTotals struct{ free, used int64 }
 // gpuTotals is the GPUs of all nodes, and of the domains of each level by path.
 type gpuTotals struct {
 	levels   kube.Levels
+	crossing []topology.Level // those whose domains do not nest in the others
 	domains  []map[string]*domainTotals
 	total    domainTotals
 	cordoned int64
@@ -73,15 +76,32 @@ func newGPUTotals(ladder kube.Levels, nodes []*v1.Node, used map[string]int64) *
 	for level := range f.domains {
 		f.domains[level] = map[string]*domainTotals{}
 	}
-	for _, node := range nodes {
+	rows := make([][]string, len(nodes))
+	for i, node := range nodes {
+		rows[i] = ladder.NodeDomains(node)
+	}
+	f.crossing = slices.Concat(ladder.CrossingLevels(rows)...)
+	for i, node := range nodes {
 		if offered := gpusOffered(node); offered > 0 {
-			f.addNode(node, offered, min(used[node.Name], offered))
+			f.addNode(node, rows[i], offered, min(used[node.Name], offered))
 		}
 	}
 	return f
 }
 
-func (f *gpuTotals) addNode(node *v1.Node, offered, used int64) {
+// pathOf is the domain of a level, with those around it in its hierarchy.
+func (f *gpuTotals) pathOf(names []string, level int) string {
+	isCrossing := func(l int) bool { return slices.Contains(f.crossing, topology.Level(l)) }
+	var path []string
+	for l, name := range names[:level+1] {
+		if isCrossing(l) == isCrossing(level) && (!isCrossing(l) || f.levels.AreOrdered(topology.Level(l), topology.Level(level))) {
+			path = append(path, name)
+		}
+	}
+	return strings.Join(path, "\x00") // a label cannot hold it
+}
+
+func (f *gpuTotals) addNode(node *v1.Node, names []string, offered, used int64) {
 	here := domainTotals{free: offered - used, used: used}
 	if node.Spec.Unschedulable {
 		f.cordoned += here.free
@@ -89,12 +109,11 @@ func (f *gpuTotals) addNode(node *v1.Node, offered, used int64) {
 	}
 	f.total.free += here.free
 	f.total.used += here.used
-	names := f.levels.NodeDomains(node)
 	for level, name := range names {
 		if name == "" {
 			continue
 		}
-		path := strings.Join(names[:level+1], "\x00") // a label cannot hold it
+		path := f.pathOf(names, level)
 		if f.domains[level][path] == nil {
 			f.domains[level][path] = &domainTotals{}
 		}

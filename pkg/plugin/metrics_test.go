@@ -81,6 +81,21 @@ func TestFragmentationIsTheShareOfFreeGPUsBesideUsedOnes(t *testing.T) {
 	assert.Equal(t, levelStats{idle: 3, largest: 8, fragmentation: 6.0 / 20}, f.statsOf(1), "a2 has 6 free beside 2 used")
 }
 
+// An NVLink domain that spans racks is one domain.
+func TestDomainsThatCrossAreCountedOnce(t *testing.T) {
+	ladder := kube.Levels{{Name: "rack", Keys: []string{"rack"}}, {Name: "clique", Keys: []string{"clique"}, Hierarchy: "nvlink"}}
+	var nodes []*v1.Node
+	for name, labels := range map[string]map[string]string{"a": {"rack": "1", "clique": "x"}, "b": {"rack": "2", "clique": "x"}, "c": {"rack": "2", "clique": "y"}} {
+		node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+		node.Status.Allocatable = v1.ResourceList{"nvidia.com/gpu": resource.MustParse("8")}
+		nodes = append(nodes, node)
+	}
+	f := newGPUTotals(ladder, nodes, nil)
+	assert.Len(t, f.domains[0], 2)
+	assert.Len(t, f.domains[1], 2)
+	assert.Equal(t, int64(16), f.statsOf(1).largest)
+}
+
 func TestAFleetWithoutFreeGPUsIsNotFragmented(t *testing.T) {
 	ladder := kube.Levels{{Name: "host", Keys: []string{"host"}}}
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"host": "a"}}}

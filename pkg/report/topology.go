@@ -13,13 +13,16 @@ import (
 
 // WriteFabric writes the tree of domains with what is free in each.
 func WriteFabric(w io.Writer, f *explain.Fabric) {
-	legend, anyOut := f.Resource+"; empty: nodes with all of it free", false
+	legend, anyOut, crossing := f.Resource+"; empty: nodes with all of it free", false, ""
 	t := NewTable("DOMAIN", "LEVEL", ">NODES", ">EMPTY", ">OUT", ">FREE", ">TOTAL", "MODEL", "STATE")
 	for _, d := range f.Domains {
 		name := strings.Repeat("  ", d.Depth) + d.Name
 		if d.Level == explain.NodeLevel {
 			t.AddRow(name, d.Level, "", "", "", explain.FormatQuantity(f.Resource, d.Free), explain.FormatQuantity(f.Resource, d.Total), d.Model, d.State)
 			continue
+		}
+		if d.Crossing {
+			crossing = "; the domains at the end lie across the others, over the same nodes"
 		}
 		// The cluster is no level that a gang could ask for.
 		level := d.Level
@@ -33,7 +36,7 @@ func WriteFabric(w io.Writer, f *explain.Fabric) {
 	if anyOut {
 		legend += "; out: cordoned or not ready, not counted as free"
 	}
-	writeText(w, "%s\n\n", legend)
+	writeText(w, "%s%s\n\n", legend, crossing)
 	t.Write(w, 0)
 }
 
