@@ -137,6 +137,9 @@ func TestComplete_StandsInForDynamicResources(t *testing.T) {
 			assert.Equal(t, test.enabled, strings.Count(enabled, "MusterDevices"))
 			assert.NotContains(t, enabled, "DynamicResources")
 			assert.Equal(t, test.score, profile.Plugins.Score.Disabled)
+			if test.enabled == 0 {
+				return
+			}
 			at := slices.IndexFunc(profile.PluginConfig, func(one config.PluginConfig) bool { return one.Name == "MusterDevices" })
 			if test.enabled == 0 {
 				assert.Negative(t, at)
