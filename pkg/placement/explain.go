@@ -4,7 +4,9 @@
 package placement
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/muster-scheduler/muster/pkg/gang"
 	"github.com/muster-scheduler/muster/pkg/topology"
@@ -81,7 +83,38 @@ func (s *solver) explainTooLarge(r *Refusal, empty nearestDomain) {
 	s.countPermanent(r, empty)
 	if empty.fitting == 0 {
 		r.Short = s.unknownClaims()
+		r.Beyond = s.requestBeyondNodes()
 	}
+}
+
+// requestBeyondNodes names the first device that some member asks for more of than any
+// node has that it may use; "" if there is none, or no such node. What is shared among
+// all pods of a node, such as memory, is left out: its amounts are in units of their own.
+func (s *solver) requestBeyondNodes() string {
+	u := s.planner.usage
+	for r := range s.roles {
+		role := &s.roles[r]
+		for c, want := range role.Request {
+			if want <= 0 || !strings.Contains(u.Resources[c], "/") {
+				continue
+			}
+			largest, usable := int64(0), false
+			for n := range topology.NodeID(len(s.tree.Nodes)) {
+				if role.Filter != nil && role.Filter.Exclusions[n].IsPermanent() {
+					continue
+				}
+				usable, largest = true, max(largest, u.CapacityRow(n)[c])
+			}
+			switch {
+			case !usable || largest >= want:
+			case largest == 0:
+				return "no node has " + u.Resources[c]
+			default:
+				return fmt.Sprintf("no node has %d %s, the largest has %d", want, u.Resources[c], largest)
+			}
+		}
+	}
+	return ""
 }
 
 // modelsAreUnknown reports whether there are nodes with the devices that the gang

@@ -94,6 +94,8 @@ type Refusal struct {
 	// Short names the resource that runs out first on the usable nodes of
 	// Best, such as "nvidia.com/gpu"; empty when nodes are just left out.
 	Short string
+	// Beyond says what a member asks for that no node has, of a gang that is too large.
+	Beyond string
 	// Models is the list that was asked for, if any; NoModel says that no node
 	// has any of them.
 	Models  []string

@@ -144,6 +144,12 @@ func (r *Refusal) excludedText() string {
 		}
 		text += "short of " + r.Short
 	}
+	if r.Beyond != "" {
+		if text != "" {
+			text += "; "
+		}
+		text += r.Beyond
+	}
 	if text == "" {
 		return ""
 	}
