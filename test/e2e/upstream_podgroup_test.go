@@ -101,7 +101,7 @@ var podGroupCases = []upstreamCase{
 		pods g 4 4
 		starts g 4
 		left low- 0
-		event low-0 Preempted makes room for its pods
+		event low-0 Preempted takes this room
 		status g True Scheduled`},
 	{"a gang preempts the least important", "podgroup: gang schedules with partial workload-aware preemption", "1", `
 		held lowest-0 n0 2 class=low
@@ -149,7 +149,7 @@ var podGroupCases = []upstreamCase{
 		held low-1 n0 4 class=low
 		group g min=2 class=high mode=all
 		pods g 2 4
-		event low-0 Preempted makes room for its pods
+		event low-0 Preempted takes this room
 		starts g 2`},
 	{"pods that keep others off their node", "podgroup: anti-affinity honored across the cycle on a multi-topology cluster", "2", `
 		group g min=2
