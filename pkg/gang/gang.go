@@ -172,6 +172,8 @@ const (
 	UnknownModel
 	// UnknownMemory: no label tells the memory of the node's GPUs.
 	UnknownMemory
+	// Refused: other plugins refused the gang in the node's domain.
+	Refused
 	// Other: another constraint of the pod excludes the node.
 	Other
 	// NumExclusions is the number of reasons.
@@ -199,6 +201,7 @@ var exclusionText = [NumExclusions]string{
 	SmallMemory:   "with too little GPU memory",
 	UnknownModel:  "without a label of their GPU model",
 	UnknownMemory: "without a label of their GPU memory",
+	Refused:       "refused by other plugins",
 	Other:         "ruled out by the pods",
 }
 

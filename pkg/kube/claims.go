@@ -186,7 +186,8 @@ func (c *Cluster) Solve(planner *placement.Planner, m *Members) placement.Plan {
 	plan := planner.Solve(&m.Gang)
 	if m.Devices != nil && !m.Devices.IsComplete() {
 		c.dropClaims(m)
-		planner.SetDevices(nil)
+		c.addPorts(m)
+		planner.SetDevices(c.usage.Devices)
 		return planner.Solve(&m.Gang)
 	}
 	return plan
@@ -200,7 +201,7 @@ func (m *Members) AssumeDevices(plan placement.Plan) {
 	}
 	for r, nodes := range plan.Nodes {
 		for _, n := range nodes {
-			if claims, ok := m.Roles[r].Claims.(*dra.Claims); ok && n != placement.NoNode {
+			if claims, ok := withoutPorts(m.Roles[r].Claims); ok && n != placement.NoNode {
 				m.Devices.Assume(n, claims)
 			}
 		}

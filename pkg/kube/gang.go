@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	resourcehelper "k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
-	schedutil "k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/gang"
@@ -36,6 +35,10 @@ type Members struct {
 	Devices *dra.GangView
 	// ClaimsDevices says that some waiting pod claims devices that drivers publish.
 	ClaimsDevices bool
+	// TakesHostPorts says that some waiting pod takes ports of its node.
+	TakesHostPorts bool
+	// ports are the host ports of each role, nil where they are left to other plugins.
+	ports [][]hostPort
 	// Invalid is why the pods cannot be scheduled as they are written, or nil. Its
 	// message does not name the gang.
 	Invalid *Invalid
@@ -110,6 +113,8 @@ func (c *Cluster) ReadGang(spec *Spec, waiting, scheduled []*v1.Pod, nodes []fwk
 		m.assignRanks(i, r, c)
 	}
 	c.addClaims(m, roles, claims)
+	m.readPorts()
+	c.addPorts(m)
 	m.equivalenceClass = m.classOf(spec, roles, preemptionPolicy(waiting), len(scheduled) > 0)
 	return m, nil
 }
@@ -157,6 +162,9 @@ func (m *Members) classOf(spec *Spec, roles []*podSet, policy v1.PreemptionPolic
 		if ranks := m.Roles[i].Ranks; ranks != nil {
 			fmt.Fprintf(&class, "|%v", ranks)
 		}
+	}
+	if m.TakesHostPorts {
+		fmt.Fprintf(&class, "|%v", m.ports)
 	}
 	fmt.Fprintf(&class, "|%s %s", m.Unmodelled, policy)
 	if hasBound {
@@ -311,6 +319,9 @@ func podAffinityKind(a *v1.Affinity) string {
 	return ""
 }
 
+// UnmodelledVolumes is the constraint of pods with volumes that not every node can mount.
+const UnmodelledVolumes = "volumes"
+
 // unmodelledConstraint names the first constraint of a pod that the planner does not
 // know, so that the filters of the other plugins must choose the node.
 func unmodelledConstraint(pod *v1.Pod) string {
@@ -325,11 +336,8 @@ func unmodelledConstraint(pod *v1.Pod) string {
 	}
 	for i := range spec.Volumes {
 		if v := &spec.Volumes[i]; v.PersistentVolumeClaim != nil || v.Ephemeral != nil || v.CSI != nil {
-			return "volumes"
+			return UnmodelledVolumes
 		}
-	}
-	if len(schedutil.GetHostPorts(pod)) > 0 { // sidecars too
-		return "host ports"
 	}
 	return ""
 }

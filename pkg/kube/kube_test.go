@@ -243,7 +243,6 @@ func TestGang_TheClassIsWhatIsAskedFor(t *testing.T) {
 }
 
 func TestGang_ConstraintsThatThePlannerDoesNotKnowLeaveItOpen(t *testing.T) {
-	ports := []v1.ContainerPort{{HostPort: 80}}
 	for _, test := range []struct {
 		name, want string
 		change     func(*v1.PodSpec)
@@ -257,13 +256,6 @@ func TestGang_ConstraintsThatThePlannerDoesNotKnowLeaveItOpen(t *testing.T) {
 		}},
 		{"a volume claim", "volumes", func(s *v1.PodSpec) {
 			s.Volumes = []v1.Volume{{VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{}}}}
-		}},
-		{"a host port", "host ports", func(s *v1.PodSpec) { s.Containers[0].Ports = ports }},
-		{"a host port of a sidecar, which runs on beside the others", "host ports", func(s *v1.PodSpec) {
-			s.InitContainers = []v1.Container{{Name: "log", RestartPolicy: new(v1.ContainerRestartPolicyAlways), Ports: ports}}
-		}},
-		{"a host port of an init container, which is free again once it ends", "", func(s *v1.PodSpec) {
-			s.InitContainers = []v1.Container{{Name: "prepare", Ports: ports}}
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

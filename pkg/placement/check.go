@@ -318,7 +318,7 @@ func (c *checker) checkModels() error {
 func (c *checker) modelApplies(r int) bool {
 	others := false
 	for i := range c.gang.Roles {
-		has := c.gang.Roles[i].Claims != nil
+		has := topology.BindsModel(c.gang.Roles[i].Claims)
 		for col, q := range c.gang.Roles[i].Request {
 			has = has || q > 0 && topology.IsGPU(c.usage.Resources[col])
 		}

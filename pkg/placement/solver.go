@@ -160,7 +160,7 @@ func (s *solver) readRoles() {
 		role.Role = &s.gang.Roles[r]
 		role.assigned = resize(role.assigned, role.Count)
 		role.minToPlace = max(0, role.MinCount-s.gang.BoundCount(r))
-		role.modelApplies = role.Claims != nil
+		role.modelApplies = topology.BindsModel(role.Claims)
 		for c, q := range role.Request {
 			role.modelApplies = role.modelApplies || q > 0 && topology.IsGPU(u.Resources[c])
 		}

@@ -6,6 +6,7 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
@@ -72,17 +73,29 @@ func (a *attempt) reportAnswer(ctx context.Context, plan *gangPlan) *queue.Verdi
 const pluginRefusalRetry = 5 * time.Second
 
 // refusedByPlugins notes that other plugins refuse a plan, and returns the verdict.
-func refusedByPlugins(ctx context.Context, gangs *gangQueue, group fwk.PodGroupInfo, plan *gangPlan) *queue.Verdict {
+func refusedByPlugins(ctx context.Context, gangs *gangQueue, planner *planner, group fwk.PodGroupInfo, plan *gangPlan) *queue.Verdict {
 	pg := group.GetPodGroup()
+	tried, more := planner.noteRefusal(group, plan)
 	attempts.WithLabelValues("refused").Inc()
 	why := newVerdict(kube.NoFittingDomain,
 		"gang %s has room in %s, but only %d of its %d waiting pods pass every other check there (%s)",
-		kube.GangName(pg), plan.domain, plan.barrier.expectedCount(), len(group.GetUnscheduledPods()), plan.otherChecks())
+		kube.GangName(pg), triedDomains(tried, plan.domain), plan.barrier.expectedCount(), len(group.GetUnscheduledPods()), plan.otherChecks())
+	why.Devices, why.Volumes = plan.devices, plan.unmodelled == kube.UnmodelledVolumes
 	klog.FromContext(ctx).V(2).Info("Refused gang", "gang", klog.KObj(pg), "reason", why.Reason, "message", why.Message)
 	gangs.reports.holdRefusal(pg, why)
 	gangs.step(queue.Refused{
 		Gang: queue.GangID(pg.UID), Verdict: why, Fingerprint: plan.fingerprint, ByPlugins: true, RetryAfter: pluginRefusalRetry,
-		Snapshot: snapshotView{gangs.handle.SnapshotSharedLister().NodeInfos()},
+		Snapshot:     snapshotView{gangs.handle.SnapshotSharedLister().NodeInfos()},
+		TryElsewhere: more,
 	})
 	return why
+}
+
+// triedDomains names the domain in which a gang was refused last, and how many there are
+// in which it was.
+func triedDomains(count int, last string) string {
+	if count < 2 {
+		return last
+	}
+	return fmt.Sprintf("%d domains and was refused in all of them, in %s last", count, last)
 }

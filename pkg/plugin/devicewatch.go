@@ -20,7 +20,10 @@ type deviceWatch struct{ step func(queue.Event) }
 
 // watchDevices starts to follow the devices.
 func watchDevices(gangs *gangQueue, factory informers.SharedInformerFactory) error {
-	w := &deviceWatch{step: func(e queue.Event) { gangs.step(e) }}
+	w := &deviceWatch{step: func(e queue.Event) {
+		gangs.constraintChanges.Add(1)
+		gangs.step(e)
+	}}
 	resources := factory.Resource().V1()
 	if _, err := resources.ResourceClaims().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		UpdateFunc: w.onClaimUpdate,

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -44,6 +45,9 @@ type gangQueue struct {
 	calls   apiCalls
 	now     func() time.Time
 	wake    chan struct{} // the worker has something to do
+	// constraintChanges counts the changes of what other plugins look at beside nodes
+	// and pods: volumes and their claims.
+	constraintChanges atomic.Uint64
 
 	mu      sync.Mutex
 	core    *queue.Queue
@@ -416,6 +420,13 @@ func (q *gangQueue) forgetGang(uid types.UID) {
 	delete(q.groups, queue.GangID(uid))
 	q.mu.Unlock()
 	q.reports.forgetGang(uid)
+}
+
+// knowsGroup reports whether a gang's group exists, as far as was seen.
+func (q *gangQueue) knowsGroup(uid types.UID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.groups[queue.GangID(uid)] != nil
 }
 
 // podAssigned notes that a pod has a node.

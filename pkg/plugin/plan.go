@@ -25,7 +25,15 @@ type gangPlan struct {
 	// unmodelled names the constraint that the plan does not know; members are
 	// then steered to their nodes instead of pinned.
 	unmodelled string
-	spec       *kube.Spec
+	// offered are the nodes that other plugins choose among, asks what the gang asked
+	// for, and devices says that it claims some.
+	offered triedDomain
+	asks    uint64
+	devices bool
+	// exhausted says that the gang is refused because other plugins refused it wherever
+	// it has room.
+	exhausted bool
+	spec      *kube.Spec
 	// class names what the gang asks for, and fingerprint is the gang as it was
 	// planned.
 	class       string

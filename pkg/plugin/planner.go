@@ -40,18 +40,46 @@ type planner struct {
 	// nodes, by NodeID.
 	idle *placement.IdleIndex
 	rows []nodeRow
+	// trials are the domains in which other plugins refused gangs.
+	trials domainTrials
 }
 
 func newPlanner(args *config.Args, gangs *gangQueue, barriers *barriers) *planner {
 	cluster := kube.NewCluster(args.TopologyLevels())
 	cluster.Sharing = args.GPUs.SharingPolicy()
-	return &planner{handle: gangs.handle, gangs: gangs, barriers: barriers, cluster: cluster}
+	return &planner{handle: gangs.handle, gangs: gangs, barriers: barriers, cluster: cluster, trials: domainTrials{gangs, cluster, map[types.UID]*gangTrials{}}}
 }
 
 // countDevices has the planner count the devices that drivers publish.
 func (p *planner) countDevices(manager fwk.SharedDRAManager) {
 	features := dynamicresources.AllocatorFeatures(feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
 	p.cluster.Devices = dra.NewInventory(dra.FromManager(manager), features)
+}
+
+// planAttempt plans a gang for an attempt of the scheduler. One that was refused in all
+// domains with room for it begins anew with those in which something changed.
+func (p *planner) planAttempt(group fwk.PodGroupInfo, nodes []fwk.NodeInfo, whatIf bool) (*gangPlan, error) {
+	plan, err := p.planGang(group, nodes)
+	if err != nil || !plan.exhausted || whatIf {
+		return plan, err
+	}
+	p.trials.startRound(group.GetPodGroup().UID)
+	return p.planGang(group, nodes)
+}
+
+// noteRefusal notes that other plugins refused a gang in the domain of a plan. It returns
+// in how many they did, and whether there is another one to try.
+func (p *planner) noteRefusal(group fwk.PodGroupInfo, plan *gangPlan) (tried int, more bool) {
+	if plan.unmodelled == "" {
+		return 1, false
+	}
+	tried = p.trials.add(group.GetPodGroup().UID, plan)
+	nodes, err := p.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return tried, false
+	}
+	next, err := p.planGang(group, nodes)
+	return tried, err == nil && next.refusal == nil
 }
 
 // planGang plans a whole gang on the given nodes. The answer is a plan or a refusal.
@@ -140,7 +168,8 @@ func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (
 			p.engine.ReleaseOn(row.node, row.amounts)
 		}
 	}()
-	plan := p.cluster.Solve(p.engine, members)
+	trials := p.trials.trialsOf(pg.UID, members)
+	plan, whole := p.trials.solveElsewhere(p.engine, members, trials)
 	planDomains.Observe(float64(p.engine.EvaluatedDomains()))
 	p.gangs.step(queue.Planned{Gang: queue.GangID(pg.UID), Cost: time.Duration(p.engine.SpentSteps()) * stepCost})
 	usage := p.cluster.Usage()
@@ -148,14 +177,21 @@ func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (
 		return nil, fmt.Errorf("the plan is not used, since it breaks a rule: %w", err)
 	}
 	if plan.Refusal == nil {
-		out := p.buildPlan(members, plan)
+		out := p.buildPlan(members, plan, whole)
 		out.answer = &plan
 		return out, nil
 	}
 	why := newVerdict(kube.Reason(plan.Refusal.Reason), "%s%s", plan.Refusal.Error(), members.DeviceNote())
 	why.Devices = members.ClaimsDevices
 	why.Deficit = minDeficit(usage, &members.Gang)
+	if members.TakesHostPorts { // the pod that has the port may hold nothing else
+		why.Deficit[string(v1.ResourcePods)] = min(why.Deficit[string(v1.ResourcePods)], 0)
+	}
 	out := &gangPlan{refusal: why, class: members.EquivalenceClass(), answer: &plan, members: members}
+	if trials != nil && len(trials.domains) > 0 {
+		out.exhausted, out.class, out.retryAfter = true, "", refusedElsewhereRetry // others of the class were not refused there
+		why.Volumes = members.Unmodelled == kube.UnmodelledVolumes
+	}
 	if why.Remedy == queue.ByRoom {
 		out.promise = p.promisedNodes(pg, members)
 	}
@@ -323,12 +359,13 @@ func (p *planner) requestsOn(members *kube.Members, plan placement.Plan) []queue
 // buildPlan turns a plan into the placement that the scheduler evaluates: the
 // planned nodes, or every node of the domain where the plan leaves constraints
 // to other plugins.
-func (p *planner) buildPlan(members *kube.Members, plan placement.Plan) *gangPlan {
+func (p *planner) buildPlan(members *kube.Members, plan placement.Plan, whole bool) *gangPlan {
 	tree := members.TreeOn(p.cluster.Usage().Tree)
 	out := &gangPlan{
 		nodes:      map[types.UID]string{},
 		unmodelled: members.Unmodelled,
 		domain:     tree.DomainPath(plan.Domain),
+		devices:    members.ClaimsDevices,
 	}
 	var used []topology.NodeID
 	for uid, id := range members.Assignments(plan) {
@@ -336,7 +373,7 @@ func (p *planner) buildPlan(members *kube.Members, plan placement.Plan) *gangPla
 		used = append(used, id)
 	}
 	if members.Unmodelled != "" {
-		used = append(used, placement.DomainNodes(tree, &members.Gang, plan)...)
+		used = append(used, p.trials.offerDomain(out, members, plan, whole)...)
 	}
 	slices.Sort(used)
 	out.placement = &fwk.Placement{Name: out.domain}

@@ -84,6 +84,9 @@ func New(ctx context.Context, args *config.Args, handle fwk.Handle, groups Group
 	if err := watchCluster(gangs); err != nil {
 		return nil, err
 	}
+	if err := watchVolumes(gangs, handle.SharedInformerFactory()); err != nil {
+		return nil, err
+	}
 	if manager := handle.SharedDRAManager(); manager != nil {
 		planner.countDevices(manager)
 		if err := watchDevices(gangs, handle.SharedInformerFactory()); err != nil {
@@ -143,7 +146,8 @@ func (pl *Plugin) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 }
 
 // GeneratePlacements plans the whole gang and offers the scheduler exactly one
-// placement: the nodes of the plan. A gang without room is refused here, with
+// placement: the nodes of the plan, or all nodes of its domain where other plugins choose
+// among them. A gang without room is refused here, with
 // numbers, before any of its members is tried.
 //
 // kube-scheduler calls it once for the attempt, and again within the same attempt
@@ -154,7 +158,7 @@ func (pl *Plugin) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycl
 		return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{parent}}, nil
 	}
 	attempt := newAttempt(pl.gangs, pl.planner, pg)
-	plan, err := pl.planner.planGang(group, parent.Nodes)
+	plan, err := pl.planner.planAttempt(group, parent.Nodes, attempt.whatIf)
 	if err != nil {
 		return nil, fwk.AsStatus(fmt.Errorf("planning gang %s/%s: %w", pg.Namespace, pg.Name, err))
 	}
@@ -230,7 +234,7 @@ func (pl *Plugin) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycl
 		}
 		return pl.preemptor.makeRoomForGang(ctx, group, refused.(*gangPlan))
 	}
-	why := refusedByPlugins(ctx, pl.gangs, group, data.(*gangPlan))
+	why := refusedByPlugins(ctx, pl.gangs, pl.planner, group, data.(*gangPlan))
 	return nil, fwk.NewStatus(fwk.Unschedulable, textOf(why))
 }
 

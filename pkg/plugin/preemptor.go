@@ -154,7 +154,7 @@ func (p *preemptor) makeRoom(ctx context.Context, c *claimant) (map[types.UID]st
 	case len(answer.Victims) == 0 && !ending:
 		return nil, fwk.NewStatus(fwk.Unschedulable) // something else than room keeps it off
 	}
-	nodes := p.planner.buildPlan(c.members, answer.Plan).nodes
+	nodes := p.planner.buildPlan(c.members, answer.Plan, false).nodes
 	p.start(ctx, c, nodes, candidates, &answer)
 	return nodes, fwk.NewStatus(fwk.Success, fmt.Sprintf("found a placement, preempting %d pods", answer.Price.Pods))
 }
@@ -176,7 +176,7 @@ func (p *preemptor) isEnabled() bool {
 // mayPreempt reports whether victims are chosen here: the planner knows all that the
 // claimant asks for, and it preempts at all.
 func (p *preemptor) mayPreempt(c *claimant) bool {
-	if !p.isEnabled() || c.members == nil || c.members.Unmodelled != "" || c.members.ClaimsDevices {
+	if !p.isEnabled() || c.members == nil || c.members.Unmodelled != "" || c.members.ClaimsDevices || c.members.TakesHostPorts {
 		return false
 	}
 	return !slices.ContainsFunc(c.waiting, func(pod *v1.Pod) bool {

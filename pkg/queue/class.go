@@ -158,6 +158,16 @@ func (q *Queue) retryForDevices(now time.Time) {
 	}
 }
 
+// retryForVolumes has the first of each class tried at its pace whose volumes were
+// refused.
+func (q *Queue) retryForVolumes(now time.Time) {
+	for _, list := range q.classes {
+		if g := list[0]; g.refusal.Volumes {
+			g.retryBy(now.Add(g.pace()))
+		}
+	}
+}
+
 // retryDue activates the first of each class whose time has come, unless another
 // one of it is being tried, and gangs whose pause is over.
 func (q *Queue) retryDue(now time.Time) {

@@ -77,6 +77,9 @@ type (
 // claims.
 type DevicesChanged struct{}
 
+// VolumesChanged says that volumes, claims for them or their classes came or changed.
+type VolumesChanged struct{}
+
 // What happens to gangs. One that was never seen, or whose group is gone, is not
 // known: what is answered of it is of no interest.
 type (
@@ -122,6 +125,9 @@ type (
 		// ByPlugins says that the gang has a plan that other plugins refuse, for
 		// something that others of its class need not share.
 		ByPlugins bool
+		// TryElsewhere says that the gang has room in a domain that other plugins were
+		// not asked about.
+		TryElsewhere bool
 		// Promise is where the gang would fit once the pods that terminate have
 		// ended; empty where it would not, or nobody asked.
 		Promise []NodeAmount
@@ -183,6 +189,7 @@ func (PodNominated) isEvent()   {}
 func (NodeChanged) isEvent()    {}
 func (NodeDeleted) isEvent()    {}
 func (DevicesChanged) isEvent() {}
+func (VolumesChanged) isEvent() {}
 func (GangChanged) isEvent()    {}
 func (GangSeen) isEvent()       {}
 func (GangIdle) isEvent()       {}

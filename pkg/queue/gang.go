@@ -75,6 +75,8 @@ type gang struct {
 	bindFailures int
 	// pluginRefusals is how often in a row other plugins refused its plan.
 	pluginRefusals int
+	// trials is in how many domains in a row other plugins refused it, with others left.
+	trials int
 	// noHoldBefore is when the gang may have another reservation.
 	noHoldBefore time.Time
 }

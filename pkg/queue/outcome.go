@@ -22,6 +22,10 @@ const (
 // here.
 const lastPluginRetry = 30 * time.Second
 
+// promptTrials is in how many domains a gang is tried one after the other that other
+// plugins refuse; in further ones it is tried at its pace.
+const promptTrials = 16
+
 // attempted ends the wait for a gang that was activated. The scheduling loop
 // tries one gang at a time: if the last one has not answered, it has failed
 // without a word, as with an error of the framework.
@@ -67,6 +71,9 @@ func (q *Queue) refused(e Refused, now time.Time) {
 	g.countRefusal(now)
 	g.state, g.class, g.refusal, g.fingerprint = unschedulable, class, e.Verdict, e.Fingerprint
 	g.retryAt = now.Add(max(g.retryAfter(e), g.pace()))
+	if e.TryElsewhere && g.trials < promptTrials {
+		g.retryAt = now.Add(firstPace)
+	}
 	q.emit(Report{g.id, q.refusalToReport(g, now), e.Verdict.Remedy == ByUser || e.Verdict.Remedy == ByTime}) // those pass, as a rule
 	q.insertIntoClass(g)
 	q.catchUp(g, e.Snapshot, now)
@@ -104,6 +111,11 @@ func (g *gang) retryAfter(e Refused) time.Duration {
 	if !e.ByPlugins {
 		return e.RetryAfter
 	}
+	if e.TryElsewhere {
+		g.trials++
+		return firstPace
+	}
+	g.trials = 0
 	g.pluginRefusals++
 	return min(e.RetryAfter<<min(g.pluginRefusals-1, 10), max(lastPluginRetry, e.RetryAfter))
 }
@@ -140,7 +152,7 @@ func (q *Queue) placed(e Placed, now time.Time) {
 	q.takeTurn(g) // others of the class may fit beside it
 	q.passTurn(g, now)
 	g.state, g.refusal, g.room, g.class = open, nil, nil, ""
-	g.refusals, g.pluginRefusals = 0, 0
+	g.refusals, g.pluginRefusals, g.trials = 0, 0, 0
 	g.partialSince, g.sightedAt, g.interrupted = time.Time{}, time.Time{}, false
 	g.wasWhole, g.whole = true, true
 	// It may have gone elsewhere than it was promised.

@@ -76,6 +76,8 @@ func (q *Queue) Step(now time.Time, event Event) []Effect {
 		delete(q.freed.changed, e.Node)
 	case DevicesChanged:
 		q.retryForDevices(now)
+	case VolumesChanged:
+		q.retryForVolumes(now)
 	case GangChanged:
 		q.rechecks.schedule(e.Gang, now)
 		q.arrivals.number(e.Gang)

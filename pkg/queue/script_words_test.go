@@ -26,6 +26,9 @@ func (s *script) event(word string) Event {
 		return s.podEvent(word)
 	case "node":
 		return NodeChanged{Node: s.line.next(), Version: s.line.option("version"), Relevant: !s.line.flag("irrelevant")}
+	case "volumes":
+		require.Equal(s.line.t, "changed", s.line.next(), s.line.where)
+		return VolumesChanged{}
 	}
 	return nil
 }
@@ -105,7 +108,8 @@ func (s *script) refusal(id GangID) Event {
 		require.Fail(l.t, "unknown help", l.where)
 	}
 	v.Reason = cmp.Or(l.option("reason"), v.Reason)
-	e := Refused{Gang: id, Class: l.option("class"), Verdict: v, Snapshot: s.snapshot, ByPlugins: l.flag("byplugins")}
+	e := Refused{Gang: id, Class: l.option("class"), Verdict: v, Snapshot: s.snapshot, ByPlugins: l.flag("byplugins"), TryElsewhere: l.flag("elsewhere")}
+	v.Volumes = l.flag("volumes")
 	e.Fingerprint = s.gangs[string(id)].Fingerprint
 	e.RetryAfter = l.duration(l.option("retry"))
 	if node := l.option("promise"); node != "" {

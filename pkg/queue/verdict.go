@@ -30,6 +30,9 @@ type Verdict struct {
 	// Devices says that the gang asks for devices that come and go apart from pods and
 	// nodes: DevicesChanged can help.
 	Devices bool
+	// Volumes says that other plugins refuse the volumes of the gang: VolumesChanged can
+	// help.
+	Volumes bool
 }
 
 // podSlots is the resource that every pod takes one of. A gang of which nothing

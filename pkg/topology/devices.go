@@ -35,6 +35,13 @@ type Claims interface {
 	String() string
 }
 
+// BindsModel reports whether the choice of a GPU model binds members with these claims,
+// as it does unless the claims have a method of this name that says otherwise.
+func BindsModel(c Claims) bool {
+	says, ok := c.(interface{ BindsModel() bool })
+	return c != nil && (!ok || says.BindsModel())
+}
+
 // emptyDevices are devices of which nothing is taken.
 type emptyDevices struct{ Devices }
 
