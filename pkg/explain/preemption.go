@@ -40,7 +40,7 @@ type PreemptedWorkload struct {
 // pod of lower priority runs, or where the choice is left to kube-scheduler.
 func (x *explainer) preemption(now time.Time) *Preemption {
 	v, priority := x.view, x.gang.queueKey().Priority
-	if x.members.Unmodelled != "" || x.members.ClaimsDevices || !v.cluster.HasPodsBelow(priority) {
+	if x.members.Unmodelled != "" || x.members.ClaimsDevices || x.members.TakesHostPorts || !v.cluster.HasPodsBelow(priority) {
 		return nil
 	}
 	if slices.ContainsFunc(x.gang.Waiting, func(pod *v1.Pod) bool {
