@@ -157,3 +157,38 @@ func TestHostPorts_BindNoModel(t *testing.T) {
 	assert.True(t, topology.BindsModel(&portClaims{others: &dra.Claims{}}), "devices have a model")
 	assert.True(t, topology.BindsModel(&dra.Claims{}))
 }
+
+// twoEach are devices of which each node has two, and each member takes one.
+type twoEach struct{}
+
+func (twoEach) StateOf(topology.NodeID) topology.DeviceState      { return 2 }
+func (twoEach) EmptyStateOf(topology.NodeID) topology.DeviceState { return 2 }
+func (twoEach) Fit(s topology.DeviceState, _ topology.Claims) (members, steps int) {
+	return s.(int), 1
+}
+func (twoEach) Take(s topology.DeviceState, _ topology.Claims, members int) (topology.DeviceState, bool) {
+	return s.(int) - members, s.(int) >= members
+}
+
+func TestHostPorts_StandBesideDevices(t *testing.T) {
+	d := &nodePorts{others: twoEach{}, taken: []uint64{0, 1}}
+	plain, ported := &dra.Claims{}, &portClaims{others: &dra.Claims{}, ports: []hostPort{{"0.0.0.0", "TCP", 80}}, asks: 1, blocks: 1}
+	fit := func(s topology.DeviceState, c topology.Claims) int {
+		members, _ := d.Fit(s, c)
+		return members
+	}
+	assert.Equal(t, 2, fit(d.StateOf(0), plain))
+	assert.Equal(t, 1, fit(d.StateOf(0), ported), "one port")
+	assert.Equal(t, 2, fit(d.StateOf(1), plain), "who takes no port does not mind")
+	assert.Equal(t, 0, fit(d.StateOf(1), ported))
+	assert.Equal(t, 1, fit(d.EmptyStateOf(1), ported))
+
+	after, ok := d.Take(d.StateOf(0), ported, 1)
+	require.True(t, ok)
+	assert.Equal(t, 0, fit(after, ported))
+	assert.Equal(t, 1, fit(after, plain), "a device is left")
+	_, ok = d.Take(after, ported, 1)
+	assert.False(t, ok)
+	_, ok = d.Take(after, plain, 2)
+	assert.False(t, ok)
+}
