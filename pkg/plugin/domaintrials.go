@@ -95,14 +95,15 @@ const trialLifetime = pluginRefusalRetry
 // those in which other plugins refused it.
 const refusedElsewhereRetry = 30 * time.Second
 
-// startRound forgets, once there is no other domain, those that changed since or were
-// tried long ago; if there are none, the last one.
+// startRound begins anew with a gang for which there is no other domain.
 func (t *domainTrials) startRound(uid types.UID) {
 	if known := t.byGang[uid]; known != nil && len(known.domains) > 0 {
 		known.startRound(t.gangs.now(), t.stateOf)
 	}
 }
 
+// startRound forgets the domains that changed since they were tried, or were tried long
+// ago; if there are none, the last one.
 func (g *gangTrials) startRound(now time.Time, stateOf func([]string) uint64) {
 	before := len(g.domains)
 	last := g.domains[before-1]
