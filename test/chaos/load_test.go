@@ -169,10 +169,7 @@ func (l *load) step(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	asked, held, unborn := 0, 0, 0
-	names := slices.Sorted(maps.Keys(l.jobs))
-	l.turn++ // whoever comes last may find no worker
-	for i := range names {
-		name := names[(i+l.turn*7)%len(names)]
+	for _, name := range l.inTurn() {
 		j := l.jobs[name]
 		l.follow(now, j)
 		if j.ending && len(j.pods) == 0 && len(j.busy) == 0 {
@@ -210,6 +207,20 @@ func (l *load) step(now time.Time) {
 		l.jobs[j.name] = j
 		asked += j.size * j.gpus
 	}
+}
+
+// inTurn are the names of the jobs in an order that changes: whoever comes last may find
+// no worker. Those of which something runs go first, as what they lack stands still.
+func (l *load) inTurn() []string {
+	names := slices.Sorted(maps.Keys(l.jobs))
+	l.turn++
+	if len(names) > 0 {
+		at := 7 * l.turn % len(names)
+		names = slices.Concat(names[at:], names[:at])
+	}
+	running := func(name string) int { return min(l.jobs[name].boundPods(), 1) }
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(running(b), running(a)) })
+	return names
 }
 
 // follow ends a job that has run for long enough. While the load stands still, none ends.
