@@ -208,7 +208,7 @@ func FuzzParseProduct(f *testing.F) {
 		if p.Family != "" && (!MatchesProduct(p.Family, p) || !MatchesProduct(label, p)) {
 			t.Fatalf("%q is a %s but is not admitted as one", label, p.Family)
 		}
-		if p.Shared != strings.HasSuffix(strings.ToUpper(label), "-SHARED") {
+		if p.Shared != (p.Virtual || strings.HasSuffix(strings.ToUpper(label), "-SHARED")) {
 			t.Fatalf("%q: shared is %v", label, p.Shared)
 		}
 	})
