@@ -68,12 +68,12 @@ type PreemptionCandidates struct {
 	Pods [][]*v1.Pod
 }
 
-// runningPods are the pods of a node as preemption counts them.
-type runningPods struct {
+// lowestPriority is the lowest priority of the pods of a node that run and were not
+// told to end, as of a generation of the node.
+type lowestPriority struct {
 	generation int64
-	pods       []runningPod
-	// lowest is the lowest priority of them.
-	lowest int32
+	read       bool
+	priority   int32
 }
 
 type runningPod struct {
@@ -88,20 +88,24 @@ type runningPod struct {
 func (c *Cluster) HasPodsBelow(priority int32) bool {
 	below := false
 	for id := range c.nodes {
-		c.readRunning(topology.NodeID(id))
-		below = below || c.nodes[id].running.lowest < priority
+		state := &c.nodes[id]
+		if low := &state.lowest; !low.read || low.generation != state.generation {
+			*low = lowestPriority{generation: state.generation, read: true, priority: math.MaxInt32}
+			for _, info := range state.info.GetPods() {
+				if pod := info.GetPod(); MemberStateOf(pod) == MemberBound {
+					low.priority = min(low.priority, corev1helpers.PodPriority(pod))
+				}
+			}
+		}
+		below = below || state.lowest.priority < priority
 	}
 	return below
 }
 
-// readRunning reads the pods of a node again if it changed.
-func (c *Cluster) readRunning(id topology.NodeID) {
-	state := &c.nodes[id]
-	if state.running.pods != nil && state.running.generation == state.generation {
-		return
-	}
-	running := runningPods{generation: state.generation, pods: []runningPod{}, lowest: math.MaxInt32}
-	for _, info := range state.info.GetPods() {
+// runningOn reads the pods of a node that run and were not told to end, by name.
+func (c *Cluster) runningOn(id topology.NodeID) []runningPod {
+	var running []runningPod
+	for _, info := range c.nodes[id].info.GetPods() {
 		pod := info.GetPod()
 		if MemberStateOf(pod) != MemberBound {
 			continue
@@ -117,13 +121,12 @@ func (c *Cluster) readRunning(id topology.NodeID) {
 				}
 			}
 		}
-		running.lowest = min(running.lowest, one.priority)
-		running.pods = append(running.pods, one)
+		running = append(running, one)
 	}
-	slices.SortFunc(running.pods, func(a, b runningPod) int {
+	slices.SortFunc(running, func(a, b runningPod) int {
 		return cmp.Or(cmp.Compare(a.pod.Namespace, b.pod.Namespace), cmp.Compare(a.pod.Name, b.pod.Name))
 	})
-	state.running = running
+	return running
 }
 
 // PreemptionCandidates returns what runs on the cluster: gangs, and pods by
@@ -131,9 +134,8 @@ func (c *Cluster) readRunning(id topology.NodeID) {
 func (c *Cluster) PreemptionCandidates(rules *PreemptionRules) *PreemptionCandidates {
 	b := candidateBuilder{rules: rules, byGroup: map[[2]string]int{}, out: &PreemptionCandidates{}}
 	for id := range c.nodes {
-		c.readRunning(topology.NodeID(id))
-		for i := range c.nodes[id].running.pods {
-			b.addPod(topology.NodeID(id), &c.nodes[id].running.pods[i])
+		for _, one := range c.runningOn(topology.NodeID(id)) {
+			b.addPod(topology.NodeID(id), &one)
 		}
 	}
 	b.finishGangs()

@@ -59,8 +59,8 @@ type nodeState struct {
 	generation int64
 	// changed is the epoch at which labels, taints or the cordon last changed.
 	changed uint64
-	// running are its pods, as of the last question for them.
-	running runningPods
+	// lowest is of its pods, as of the last question for it.
+	lowest lowestPriority
 	// devicesSeen is the version of the node's devices that its row was filled with.
 	devicesSeen uint64
 }

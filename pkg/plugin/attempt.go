@@ -72,12 +72,13 @@ func (a *attempt) reportAnswer(ctx context.Context, plan *gangPlan) *queue.Verdi
 // refused, without an event that Muster knows to be of help.
 const pluginRefusalRetry = 5 * time.Second
 
-// refusedByPlugins notes that other plugins refuse a plan, and returns the verdict.
-func refusedByPlugins(ctx context.Context, gangs *gangQueue, planner *planner, group fwk.PodGroupInfo, plan *gangPlan) *queue.Verdict {
+// refusedByPlugins notes that other plugins refuse a plan, and returns the verdict, and
+// whether there is another domain to try.
+func refusedByPlugins(ctx context.Context, gangs *gangQueue, planner *planner, group fwk.PodGroupInfo, plan *gangPlan) (why *queue.Verdict, more bool) {
 	pg := group.GetPodGroup()
 	tried, more := planner.noteRefusal(group, plan)
 	attempts.WithLabelValues("refused").Inc()
-	why := newVerdict(kube.NoFittingDomain,
+	why = newVerdict(kube.NoFittingDomain,
 		"gang %s has room in %s, but only %d of its %d waiting pods pass every other check there (%s)",
 		kube.GangName(pg), triedDomains(tried, plan.domain), plan.barrier.expectedCount(), len(group.GetUnscheduledPods()), plan.otherChecks())
 	why.Devices, why.Volumes = plan.devices, plan.unmodelled == kube.UnmodelledVolumes
@@ -88,7 +89,7 @@ func refusedByPlugins(ctx context.Context, gangs *gangQueue, planner *planner, g
 		Snapshot:     snapshotView{gangs.handle.SnapshotSharedLister().NodeInfos()},
 		TryElsewhere: more,
 	})
-	return why
+	return why, more
 }
 
 // triedDomains names the domain in which a gang was refused last, and how many there are

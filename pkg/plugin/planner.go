@@ -59,12 +59,12 @@ func (p *planner) countDevices(manager fwk.SharedDRAManager) {
 // planAttempt plans a gang for an attempt of the scheduler. One that was refused in all
 // domains with room for it begins anew with those in which something changed.
 func (p *planner) planAttempt(group fwk.PodGroupInfo, nodes []fwk.NodeInfo, whatIf bool) (*gangPlan, error) {
-	plan, err := p.planGang(group, nodes)
+	plan, err := p.planGang(group, nodes, whatIf)
 	if err != nil || !plan.exhausted || whatIf {
 		return plan, err
 	}
 	p.trials.startRound(group.GetPodGroup().UID)
-	return p.planGang(group, nodes)
+	return p.planGang(group, nodes, false)
 }
 
 // noteRefusal notes that other plugins refused a gang in the domain of a plan. It returns
@@ -78,12 +78,12 @@ func (p *planner) noteRefusal(group fwk.PodGroupInfo, plan *gangPlan) (tried int
 	if err != nil {
 		return tried, false
 	}
-	next, err := p.planGang(group, nodes)
+	next, err := p.planGang(group, nodes, false)
 	return tried, err == nil && next.refusal == nil
 }
 
 // planGang plans a whole gang on the given nodes. The answer is a plan or a refusal.
-func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangPlan, error) {
+func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo, whatIf bool) (*gangPlan, error) {
 	pg := group.GetPodGroup()
 	state, err := p.handle.SnapshotSharedLister().PodGroupStates().Get(pg.Namespace, pg.Name)
 	if err != nil {
@@ -115,7 +115,7 @@ func (p *planner) planGang(group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*gangP
 	if bad := members.Invalid; bad != nil {
 		return &gangPlan{refusal: newVerdict(bad.Reason, "gang %s: %s", spec.Name, bad.Message), class: members.EquivalenceClass(), fingerprint: fingerprint}, nil
 	}
-	out, err := p.solveGang(pg, members)
+	out, err := p.solveGang(pg, members, whatIf)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func unknownRuns(pg *schedulingapi.PodGroup, spec *kube.Spec, waiting, bound []*
 const stepCost = 6 * time.Nanosecond
 
 // solveGang asks the engine, with what is held for others out of its reach.
-func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (*gangPlan, error) {
+func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members, whatIf bool) (*gangPlan, error) {
 	p.followCluster()
 	held := p.rowsOf(p.heldAgainst(pg))
 	for _, row := range held {
@@ -168,7 +168,10 @@ func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members) (
 			p.engine.ReleaseOn(row.node, row.amounts)
 		}
 	}()
-	trials := p.trials.trialsOf(pg.UID, members)
+	var trials *gangTrials
+	if !whatIf { // without those who make way, other plugins may take what they refused
+		trials = p.trials.trialsOf(pg.UID, members)
+	}
 	plan, whole := p.trials.solveElsewhere(p.engine, members, trials)
 	planDomains.Observe(float64(p.engine.EvaluatedDomains()))
 	p.gangs.step(queue.Planned{Gang: queue.GangID(pg.UID), Cost: time.Duration(p.engine.SpentSteps()) * stepCost})

@@ -234,7 +234,10 @@ func (pl *Plugin) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycl
 		}
 		return pl.preemptor.makeRoomForGang(ctx, group, refused.(*gangPlan))
 	}
-	why := refusedByPlugins(ctx, pl.gangs, pl.planner, group, data.(*gangPlan))
+	why, more := refusedByPlugins(ctx, pl.gangs, pl.planner, group, data.(*gangPlan))
+	if more { // nobody makes way before the other domains were tried
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, textOf(why))
+	}
 	return nil, fwk.NewStatus(fwk.Unschedulable, textOf(why))
 }
 

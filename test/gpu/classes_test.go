@@ -168,7 +168,7 @@ var rows = []row{
 	{"a gang with a family", ask{pods: 2, count: 4, models: "T4"}, "t4", ""},
 	{"a gang falls back as a whole", ask{pods: 2, count: 4, models: "B200,A100"}, "a100", ""},
 	{"a gang that does not fit the first model takes the second", ask{pods: 3, count: 4, models: "A100,H100"}, "h100", ""},
-	{"a gang that only slices could hold is refused", ask{pods: 2, count: 14}, "", "would hold none even if it were empty (6 nodes with GPUs shared another way)"},
+	{"a gang that only slices could hold is refused", ask{pods: 2, count: 14}, "", "would hold none even if it were empty (6 nodes with GPUs shared another way; no node has 14 nvidia.com/gpu, the largest has 8)"},
 	{"a gang of three whole nodes hears how many there are", ask{pods: 3, count: 8}, "", "GangTooLarge: gang g needs 3 pods; the cluster would hold 2"},
 	{"a gang led to slices", ask{pods: 4, count: 7, models: "A100-MIG-1g.5gb"}, "single", ""},
 	{"a gang led to shared GPUs", ask{pods: 2, count: 16, models: "T4-SHARED"}, "shared", ""},
