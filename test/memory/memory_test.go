@@ -33,7 +33,7 @@ const (
 	patience = 5 * time.Minute
 	// most is what the heap of the whole cluster may come to, and leftover how much more
 	// than at the start it is when all is gone.
-	most, leftover = 1536 * mebi, 16 * mebi
+	most, leftover = 1536 * mebi, 24 * mebi
 )
 
 // world is a cluster that is made up.
