@@ -40,12 +40,10 @@ type PreemptedWorkload struct {
 // pod of lower priority runs, or where the choice is left to kube-scheduler.
 func (x *explainer) preemption(now time.Time) *Preemption {
 	v, priority := x.view, x.gang.queueKey().Priority
-	if x.members.Unmodelled != "" || x.members.ClaimsDevices || x.members.TakesHostPorts || !v.cluster.HasPodsBelow(priority) {
+	if !x.members.LacksOnlyRoom() || !v.cluster.HasPodsBelow(priority) {
 		return nil
 	}
-	if slices.ContainsFunc(x.gang.Waiting, func(pod *v1.Pod) bool {
-		return pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == v1.PreemptNever
-	}) {
+	if kube.NeverPreempts(x.gang.Waiting) {
 		return &Preemption{Why: "its PriorityClass says preemptionPolicy: Never"}
 	}
 	candidates := v.cluster.PreemptionCandidates(&kube.PreemptionRules{
@@ -92,8 +90,5 @@ func (v *ClusterView) runningGroup(namespace, name string) (kube.RunningGroup, b
 	if at < 0 {
 		return kube.RunningGroup{}, false
 	}
-	g := v.Gangs[at]
-	mode := g.Group.Spec.DisruptionMode
-	whole := mode != nil && mode.All != nil || g.Declaration != nil && len(g.Declaration.Roles) > 0
-	return kube.RunningGroup{Minimum: kube.RunningMinimum(g.Group, g.Declaration), Whole: whole}, g.Group.Spec.SchedulingPolicy.Gang != nil
+	return kube.RunningGroupOf(v.Gangs[at].Group, v.Gangs[at].Declaration)
 }

@@ -12,12 +12,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 
 	"github.com/muster-scheduler/muster/pkg/dialect"
 	"github.com/muster-scheduler/muster/pkg/dra"
@@ -92,8 +89,7 @@ func NewClusterView(cfg Config, nodes []*v1.Node, pods []*v1.Pod, gangs []dialec
 	}
 	p.cluster.Sharing = cfg.Sharing
 	if cfg.Devices != nil {
-		features := dynamicresources.AllocatorFeatures(feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
-		p.cluster.Devices = dra.NewInventory(cfg.Devices, features)
+		p.cluster.CountDevices(cfg.Devices)
 	}
 	for i, node := range nodes {
 		info := framework.NewNodeInfo()

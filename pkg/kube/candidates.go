@@ -12,10 +12,12 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
+	"github.com/muster-scheduler/muster/pkg/gpu"
 	"github.com/muster-scheduler/muster/pkg/preemption"
 	"github.com/muster-scheduler/muster/pkg/topology"
 )
@@ -37,6 +39,32 @@ type RunningGroup struct {
 	Minimum int
 	// Whole says that its members go together only.
 	Whole bool
+}
+
+// RunningGroupOf reads what preemption has to know of a pod group, and reports whether its
+// members run together or not at all. Which members of which role could go is not known:
+// a gang with roles goes as a whole.
+func RunningGroupOf(pg *schedulingapi.PodGroup, d *Declaration) (RunningGroup, bool) {
+	mode := pg.Spec.DisruptionMode
+	whole := mode != nil && mode.All != nil
+	if pg.Spec.SchedulingPolicy.Gang == nil {
+		return RunningGroup{Whole: whole}, whole
+	}
+	return RunningGroup{Minimum: RunningMinimum(pg, d), Whole: whole || d != nil && len(d.Roles) > 0}, true
+}
+
+// NeverPreempts reports whether pods that wait leave the room of others alone.
+func NeverPreempts(waiting []*v1.Pod) bool {
+	return slices.ContainsFunc(waiting, func(pod *v1.Pod) bool {
+		return pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == v1.PreemptNever
+	})
+}
+
+// LacksOnlyRoom reports whether the planner knows all that keeps the members off nodes,
+// and all of it is room that pods hold: no constraints of other plugins, no devices that
+// drivers publish, no host ports.
+func (m *Members) LacksOnlyRoom() bool {
+	return m.Unmodelled == "" && !m.ClaimsDevices && !m.TakesHostPorts
 }
 
 // PreemptionRules decide who may make way.
@@ -86,7 +114,6 @@ type runningPod struct {
 // HasPodsBelow reports whether any pod that runs, and was not told to end, has a lower
 // priority. It costs a step a node, and what changed since the last question.
 func (c *Cluster) HasPodsBelow(priority int32) bool {
-	below := false
 	for id := range c.nodes {
 		state := &c.nodes[id]
 		if low := &state.lowest; !low.read || low.generation != state.generation {
@@ -97,9 +124,11 @@ func (c *Cluster) HasPodsBelow(priority int32) bool {
 				}
 			}
 		}
-		below = below || state.lowest.priority < priority
+		if state.lowest.priority < priority {
+			return true
+		}
 	}
-	return below
+	return false
 }
 
 // runningOn reads the pods of a node that run and were not told to end, by name.
@@ -116,7 +145,7 @@ func (c *Cluster) runningOn(id topology.NodeID) []runningPod {
 		for name, amount := range took.GetScalarResources() {
 			if column, ok := c.columns[name]; ok {
 				one.row[column] = amount
-				if topology.IsGPU(string(name)) {
+				if gpu.IsDevice(string(name)) {
 					one.gpus += amount
 				}
 			}

@@ -136,13 +136,21 @@ func (t *domainTrials) solveElsewhere(engine *placement.Planner, members *kube.M
 // solveWithout plans a gang on no node of some domains.
 func (t *domainTrials) solveWithout(engine *placement.Planner, members *kube.Members, domains []triedDomain) placement.Plan {
 	tree := t.cluster.Usage().Tree
+	var refused []topology.NodeID
+	for _, d := range domains {
+		for _, name := range d.nodes {
+			if id, ok := tree.NodeByName(name); ok {
+				refused = append(refused, id)
+			}
+		}
+	}
 	overlays := map[*gang.Filter]*gang.Filter{}
 	kept := make([]*gang.Filter, len(members.Roles))
 	for r := range members.Roles {
 		filter := members.Roles[r].Filter
 		kept[r] = filter
 		if overlays[filter] == nil {
-			overlays[filter] = withoutDomains(tree, filter, domains)
+			overlays[filter] = excludeAlso(filter, len(tree.Nodes), refused, gang.Refused)
 		}
 		members.Roles[r].Filter = overlays[filter]
 	}
@@ -152,22 +160,6 @@ func (t *domainTrials) solveWithout(engine *placement.Planner, members *kube.Mem
 		}
 	}()
 	return t.cluster.Solve(engine, members)
-}
-
-// withoutDomains returns a filter that also excludes the nodes of some domains.
-func withoutDomains(tree *topology.Tree, filter *gang.Filter, domains []triedDomain) *gang.Filter {
-	out := &gang.Filter{Exclusions: make([]gang.Exclusion, len(tree.Nodes))}
-	if filter != nil {
-		copy(out.Exclusions, filter.Exclusions)
-	}
-	for _, d := range domains {
-		for _, name := range d.nodes {
-			if id, ok := tree.NodeByName(name); ok && out.Exclusions[id] == gang.Eligible {
-				out.Exclusions[id] = gang.Refused
-			}
-		}
-	}
-	return out
 }
 
 // offerDomain has a plan offer all nodes of its domain, where other plugins choose among

@@ -11,10 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	schedulingapi "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 
 	"github.com/muster-scheduler/muster/pkg/dra"
 	"github.com/muster-scheduler/muster/pkg/gang"
@@ -52,8 +49,7 @@ func newPlanner(args *config.Args, gangs *gangQueue, barriers *barriers) *planne
 
 // countDevices has the planner count the devices that drivers publish.
 func (p *planner) countDevices(manager fwk.SharedDRAManager) {
-	features := dynamicresources.AllocatorFeatures(feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
-	p.cluster.Devices = dra.NewInventory(dra.FromManager(manager), features)
+	p.cluster.CountDevices(dra.FromManager(manager))
 }
 
 // planAttempt plans a gang for an attempt of the scheduler. One that was refused in all
@@ -160,14 +156,8 @@ const stepCost = 6 * time.Nanosecond
 func (p *planner) solveGang(pg *schedulingapi.PodGroup, members *kube.Members, whatIf bool) (*gangPlan, error) {
 	p.followCluster()
 	held := p.rowsOf(p.heldAgainst(pg))
-	for _, row := range held {
-		p.engine.AllocateOn(row.node, row.amounts)
-	}
-	defer func() {
-		for _, row := range held {
-			p.engine.ReleaseOn(row.node, row.amounts)
-		}
-	}()
+	p.allocate(held)
+	defer p.release(held)
 	var trials *gangTrials
 	if !whatIf { // without those who make way, other plugins may take what they refused
 		trials = p.trials.trialsOf(pg.UID, members)
@@ -264,18 +254,31 @@ func amountsOf(held []queue.Hold) []queue.NodeAmount {
 // withoutUnresolvable returns a filter that also excludes the nodes that no room makes
 // fit, as the other plugins say.
 func (p *planner) withoutUnresolvable(filter *gang.Filter, statuses fwk.NodeToStatusReader) *gang.Filter {
-	out := &gang.Filter{Exclusions: make([]gang.Exclusion, len(p.cluster.Usage().Tree.Nodes))}
+	nodes := p.cluster.Usage().Tree.Nodes
+	var unfit []topology.NodeID
+	for id, node := range nodes {
+		eligible := filter == nil || filter.Exclusions[id] == gang.Eligible
+		if eligible && statuses.Get(node.Name).Code() == fwk.UnschedulableAndUnresolvable {
+			unfit = append(unfit, topology.NodeID(id))
+		}
+	}
+	if len(unfit) == 0 {
+		return filter
+	}
+	return excludeAlso(filter, len(nodes), unfit, gang.Other)
+}
+
+// excludeAlso returns a copy of a filter for so many nodes that also excludes some of
+// those that it does not exclude.
+func excludeAlso(filter *gang.Filter, count int, nodes []topology.NodeID, why gang.Exclusion) *gang.Filter {
+	out := &gang.Filter{Exclusions: make([]gang.Exclusion, count)}
 	if filter != nil {
 		copy(out.Exclusions, filter.Exclusions)
 	}
-	changed := false
-	for id, node := range p.cluster.Usage().Tree.Nodes {
-		if out.Exclusions[id] == gang.Eligible && statuses.Get(node.Name).Code() == fwk.UnschedulableAndUnresolvable {
-			out.Exclusions[id], changed = gang.Other, true
+	for _, id := range nodes {
+		if out.Exclusions[id] == gang.Eligible {
+			out.Exclusions[id] = why
 		}
-	}
-	if !changed {
-		return filter
 	}
 	return out
 }
@@ -305,6 +308,19 @@ func (p *planner) rowsOf(amounts []queue.NodeAmount) []engineRow {
 	return rows
 }
 
+// allocate takes amounts off what is free for the engine, and release gives them back.
+func (p *planner) allocate(rows []engineRow) {
+	for _, row := range rows {
+		p.engine.AllocateOn(row.node, row.amounts)
+	}
+}
+
+func (p *planner) release(rows []engineRow) {
+	for _, row := range rows {
+		p.engine.ReleaseOn(row.node, row.amounts)
+	}
+}
+
 // promisedNodes is where a refused gang would fit once the pods that terminate now have
 // ended: what it may be kept of it. It is empty for a gang that is not the first
 // of its priority.
@@ -320,13 +336,9 @@ func (p *planner) promisedNodes(pg *schedulingapi.PodGroup, members *kube.Member
 	if len(rows) == 0 {
 		return nil
 	}
-	for _, row := range rows {
-		p.engine.ReleaseOn(row.node, row.amounts)
-	}
+	p.release(rows)
 	plan := p.cluster.Solve(p.engine, members)
-	for _, row := range rows {
-		p.engine.AllocateOn(row.node, row.amounts)
-	}
+	p.allocate(rows)
 	if plan.Refusal != nil {
 		return nil
 	}

@@ -65,8 +65,8 @@ type claimant struct {
 	priority    int32
 	waiting     []*v1.Pod
 	members     *kube.Members
-	// held is what is kept from it for others.
-	held []queue.NodeAmount
+	// held returns what is kept from it for others.
+	held func() []queue.NodeAmount
 	// retry has it tried again once victims could not be ended.
 	retry func(context.Context)
 }
@@ -77,7 +77,8 @@ func (p *preemptor) makeRoomForGang(ctx context.Context, group fwk.PodGroupInfo,
 	pg := group.GetPodGroup()
 	c := &claimant{
 		uid: pg.UID, name: pg.Namespace + "/" + pg.Name, words: fmt.Sprintf("gang %s/%s", pg.Namespace, kube.GangName(pg)),
-		priority: priorityOf(pg), waiting: group.GetUnscheduledPods(), members: refused.members, held: p.planner.heldAgainst(pg),
+		priority: priorityOf(pg), waiting: group.GetUnscheduledPods(), members: refused.members,
+		held: func() []queue.NodeAmount { return p.planner.heldAgainst(pg) },
 	}
 	c.retry = func(ctx context.Context) {
 		p.gangs.clearNominations(ctx, c.name)
@@ -119,7 +120,8 @@ func (p *preemptor) makeRoomForPod(ctx context.Context, pod *v1.Pod, demands kub
 	members.Roles[0].Filter = p.planner.withoutUnresolvable(members.Roles[0].Filter, statuses)
 	c := &claimant{
 		uid: pod.UID, name: pod.Namespace + "/" + pod.Name, words: fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name),
-		priority: corev1helpers.PodPriority(pod), waiting: []*v1.Pod{pod}, members: members, held: p.planner.heldAgainstPod(pod),
+		priority: corev1helpers.PodPriority(pod), waiting: []*v1.Pod{pod}, members: members,
+		held: func() []queue.NodeAmount { return p.planner.heldAgainstPod(pod) },
 	}
 	c.retry = func(ctx context.Context) {
 		p.handle.DeleteNominatedPodIfExists(pod)
@@ -176,12 +178,7 @@ func (p *preemptor) isEnabled() bool {
 // mayPreempt reports whether victims are chosen here: the planner knows all that the
 // claimant asks for, and it preempts at all.
 func (p *preemptor) mayPreempt(c *claimant) bool {
-	if !p.isEnabled() || c.members == nil || c.members.Unmodelled != "" || c.members.ClaimsDevices || c.members.TakesHostPorts {
-		return false
-	}
-	return !slices.ContainsFunc(c.waiting, func(pod *v1.Pod) bool {
-		return pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == v1.PreemptNever
-	})
+	return p.isEnabled() && c.members != nil && c.members.LacksOnlyRoom() && !kube.NeverPreempts(c.waiting)
 }
 
 // promisedNodes returns the nodes of a claimant while its victims end; nil if nothing
@@ -243,16 +240,7 @@ func (p *preemptor) runningGroup(namespace, name string) (kube.RunningGroup, boo
 	if err != nil {
 		return kube.RunningGroup{}, false
 	}
-	mode := pg.Spec.DisruptionMode
-	whole := mode != nil && mode.All != nil
-	if pg.Spec.SchedulingPolicy.Gang == nil {
-		return kube.RunningGroup{Whole: whole}, whole
-	}
-	declaration := p.gangs.reports.groups.DeclarationOf(pg)
-	if declaration != nil && len(declaration.Roles) > 0 {
-		whole = true // which members of which role could go is not known here
-	}
-	return kube.RunningGroup{Minimum: kube.RunningMinimum(pg, declaration), Whole: whole}, true
+	return kube.RunningGroupOf(pg, p.gangs.reports.groups.DeclarationOf(pg))
 }
 
 // start has the victims end and notes that room is being made.
@@ -262,7 +250,9 @@ func (p *preemptor) start(ctx context.Context, c *claimant, nodes map[types.UID]
 		for _, i := range v.Pods {
 			pod := candidates.Pods[v.Workload][i]
 			making.victims = append(making.victims, victim{pod: pod, gang: candidates.Workloads[v.Workload].Gang, name: candidates.Workloads[v.Workload].Name, whole: v.Whole})
-			making.until = latest(making.until, p.gangs.now().Add(gracePeriodOf(pod)+victimSlack))
+			if until := p.gangs.now().Add(gracePeriodOf(pod) + queue.TerminationSlack); until.After(making.until) {
+				making.until = until
+			}
 		}
 	}
 	countPreemption(candidates, answer)
@@ -313,32 +303,17 @@ func nominate(node string) *fwk.NominatingInfo {
 	return &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: node}
 }
 
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
 // chooseVictims asks who makes way for a claimant: beside what is held for others,
 // and with the room of pods that end already, if there are any.
 func (p *preemptor) chooseVictims(c *claimant, candidates *kube.PreemptionCandidates) (answer preemption.Answer, ending bool, err error) {
 	planner := p.planner
-	held := planner.rowsOf(c.held)
+	held := planner.rowsOf(c.held())
 	freed := planner.rowsOf(ask(p.gangs, func(core *queue.Queue) []queue.NodeAmount { return core.Terminating(p.gangs.now()) }))
-	for _, row := range held {
-		planner.engine.AllocateOn(row.node, row.amounts)
-	}
-	for _, row := range freed {
-		planner.engine.ReleaseOn(row.node, row.amounts)
-	}
+	planner.allocate(held)
+	planner.release(freed)
 	defer func() {
-		for _, row := range freed {
-			planner.engine.AllocateOn(row.node, row.amounts)
-		}
-		for _, row := range held {
-			planner.engine.ReleaseOn(row.node, row.amounts)
-		}
+		planner.allocate(freed)
+		planner.release(held)
 	}()
 	problem := &preemption.Problem{
 		Usage: planner.cluster.Usage(), Gang: &c.members.Gang, Priority: c.priority,

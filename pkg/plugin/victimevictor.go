@@ -23,9 +23,6 @@ import (
 )
 
 const (
-	// victimSlack is how long after its grace period a victim is still expected
-	// to end: as long as the queue expects that of a pod.
-	victimSlack = 30 * time.Second
 	// victimRetries is how often the end of a victim is asked for again that the
 	// API server did not answer, victimPause the time before the first of them;
 	// it doubles.

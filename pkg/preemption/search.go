@@ -70,7 +70,6 @@ type search struct {
 	planner  *placement.Planner
 	table    *unitTable
 	selector *selector
-	countsOK bool
 	plans    int
 	applied  []int // by pod: the units that gave its room back
 }
@@ -117,7 +116,6 @@ func (s *search) newSelector() {
 		return
 	}
 	role := &g.Roles[waiting]
-	s.countsOK = true
 	s.selector = &selector{
 		rooms:    newRooms(s.p, s.table, role),
 		need:     max(1, g.MinCount, role.MinCount),

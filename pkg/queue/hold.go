@@ -63,9 +63,9 @@ const (
 	// nominationGrace is how long nominations of a gang are kept once no victim
 	// is left to end: the gang is tried in that time.
 	nominationGrace = 3 * time.Second
-	// terminationSlack is how long after its grace period a pod that terminates
+	// TerminationSlack is how long after its grace period a pod that terminates
 	// is still expected to end. A kubelet that is dead never ends one.
-	terminationSlack = 30 * time.Second
+	TerminationSlack = 30 * time.Second
 	// reservationGrace is how long a reservation lasts once all pods there have
 	// ended, maxReservation how long at all, and reservationPause how long the
 	// gang then waits for another one.

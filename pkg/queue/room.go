@@ -38,7 +38,7 @@ func (v Victim) IsExpected(now time.Time) bool { return isExpected(v.Until, now)
 
 // isExpected reports whether a pod on a node is still expected to end whose grace
 // period is over at a time.
-func isExpected(until, now time.Time) bool { return now.Before(until.Add(terminationSlack)) }
+func isExpected(until, now time.Time) bool { return now.Before(until.Add(TerminationSlack)) }
 
 // RoomVerdict says that room is being made for a gang, by whom, where and until
 // when. What is in other namespaces is counted and not named: who reads a gang's
