@@ -227,7 +227,12 @@ type snapshotView struct{ nodes fwk.NodeInfoLister }
 // HasPod reports whether the snapshot counts a pod on a node.
 func (s snapshotView) HasPod(node, pod string) bool {
 	info, err := s.nodes.Get(node)
-	return err == nil && slices.ContainsFunc(info.GetPods(), func(p fwk.PodInfo) bool { return string(p.GetPod().UID) == pod })
+	return err == nil && countsPod(info, types.UID(pod))
+}
+
+// countsPod reports whether a record of a node counts a pod.
+func countsPod(info fwk.NodeInfo, pod types.UID) bool {
+	return slices.ContainsFunc(info.GetPods(), func(p fwk.PodInfo) bool { return p.GetPod().UID == pod })
 }
 
 // NodeVersion is the version of a node, "" if it is not there.

@@ -81,7 +81,7 @@ func newPodsOn(info fwk.NodeInfo, own []*v1.Pod, pods cache.Indexer) []*v1.Pod {
 	for _, obj := range newest {
 		pod, ok := obj.(*v1.Pod)
 		known := !ok || kube.MemberStateOf(pod).HasEnded() ||
-			containsPod(own, pod) || slices.ContainsFunc(info.GetPods(), func(p fwk.PodInfo) bool { return p.GetPod().UID == pod.UID })
+			containsPod(own, pod) || countsPod(info, pod.UID)
 		if !known {
 			found = append(found, pod)
 		}
